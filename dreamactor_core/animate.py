@@ -1,0 +1,183 @@
+"""The whole method (paper section 3, inference of section 5.1): make a character do a motion.
+
+    composite [reference | driving] -> latents -> [noise | latents | mask] -> network -> left panel
+
+One pass is as long as the backbone was trained for; animate() chains passes for any length. Frames
+are float32 in [0, 1], (t, h, w, 3), already at the backbone's frame rate and panel size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import count, islice
+
+import torch
+from torch import Tensor
+
+from .backbones import Backbone, Context
+from .composite import (
+    Composite,
+    build_composite,
+    crop_target_latents,
+    cut_lead,
+    lead_in_frames,
+)
+from .errors import InputError
+from .sampling import SampleSettings, Step, flow_sigmas, sample, with_guidance
+
+OVERLAP = 8  # generated frames that the next chunk is told: two latent groups
+
+
+@torch.inference_mode()
+def animate_pass(
+    backbone: Backbone,
+    reference: Tensor,
+    driving: Tensor,
+    prompt: str,
+    settings: SampleSettings,
+    *,
+    lead_in_seconds: float = 1.0,
+    prefix: Tensor | None = None,
+    prefix_driving: Tensor | None = None,
+    scene: Tensor | None = None,
+    keep: Tensor | None = None,
+    keep_lead_in: bool = False,
+    on_step: Callable[[Step], None] | None = None,
+) -> Tensor:
+    """Make reference (1, h, w, 3) perform driving (t, h, w, 3), t within one pass.
+
+    prefix, prefix_driving, scene and keep are those of build_composite; pixels that keep marks
+    come back untouched. Returns (t, h, w, 3), with the lead-in in front if keep_lead_in.
+    Raises InputError when sizes or lengths do not fit the backbone.
+    """
+    geometry = backbone.geometry
+    composite = build_composite(
+        reference,
+        driving,
+        lead_in=lead_in_frames(geometry.fps, lead_in_seconds, geometry.temporal_stride),
+        prefix=prefix,
+        prefix_driving=prefix_driving,
+        scene=scene,
+        keep=keep,
+        temporal_stride=geometry.temporal_stride,
+    )
+    _check_fits(backbone, composite)
+
+    context = _context(backbone, composite)
+    velocity = partial(backbone.velocity, context=context)
+    text = backbone.encode_text([prompt], reference)
+    no_text = no_driving = None
+    if settings.guidance_scale != 1:
+        no_text = partial(velocity, text=backbone.encode_text([""], reference))
+    if settings.driving_guidance_scale != 1:
+        undriven = _context(backbone, _black_driving(composite))
+        no_driving = partial(backbone.velocity, context=undriven, text=text)
+    guided = with_guidance(
+        partial(velocity, text=text),
+        no_text,
+        no_driving,
+        text_scale=settings.guidance_scale,
+        driving_scale=settings.driving_guidance_scale,
+    )
+
+    # Drawn on the CPU, so that a seed means the same noise on every device.
+    generator = torch.Generator().manual_seed(settings.seed)
+    noise = torch.randn(context.latents.shape, generator=generator).to(context.latents.device)
+    sigmas = flow_sigmas(settings.num_inference_steps, settings.shift)
+    latents = sample(guided, noise, sigmas, settings.sampler, on_step)
+
+    frames = backbone.decode_video(crop_target_latents(latents)).to(driving)
+    if scene is not None:
+        drawn = frames[composite.lead : composite.lead + composite.length]
+        drawn.copy_(torch.where(keep == 1, scene, drawn))
+    return cut_lead(frames, composite, keep_lead_in)
+
+
+def animate(
+    backbone: Backbone,
+    reference: Tensor,
+    driving_frames: Iterable[Tensor] | Tensor,
+    prompt: str,
+    settings: SampleSettings,
+    *,
+    lead_in_seconds: float = 1.0,
+    keep_lead_in: bool = False,
+    on_step: Callable[[Step], None] | None = None,
+    on_frames: Callable[[int], None] | None = None,
+) -> Iterator[Tensor]:
+    """Make reference (1, h, w, 3) perform driving frames (h, w, 3), as many as there are.
+
+    Yields finished frames (n, h, w, 3), one chunk at a time, one frame for each driving frame; only
+    a chunk's driving frames are held. Every chunk starts with the reference; from the second on
+    the last generated frames stand in the place of the lead-in, so the motion goes on. Chunk k is
+    sampled with settings.seed + k. on_frames hears the number of driving frames done so far.
+    """
+    driving_frames, done = iter(driving_frames), 0
+    prefix = prefix_driving = None
+    lead = lead_in_frames(backbone.geometry.fps, lead_in_seconds, backbone.geometry.temporal_stride)
+    for index in count():
+        capacity = _capacity(backbone, lead if prefix is None else 1 + prefix.shape[0])
+        chunk = list(islice(driving_frames, capacity))
+        if not chunk:
+            break
+        driving = torch.stack(chunk)
+        frames = animate_pass(
+            backbone,
+            reference,
+            driving,
+            prompt,
+            replace(settings, seed=(settings.seed + index) % 2**64),
+            lead_in_seconds=lead_in_seconds,
+            prefix=prefix,
+            prefix_driving=prefix_driving,
+            keep_lead_in=keep_lead_in and index == 0,
+            on_step=on_step,
+        ).clone()  # an ordinary tensor again, and the lead's memory is free
+        done += len(chunk)
+        if on_frames is not None:
+            on_frames(done)
+        yield frames
+        prefix, prefix_driving = frames[-OVERLAP:], driving[-OVERLAP:]
+    if done == 0:
+        raise InputError(
+            "driving video", got="0 frames", need="at least 1", fix="Give a longer clip."
+        )
+
+
+def _capacity(backbone: Backbone, lead: int) -> int:
+    """New frames that fit into one pass behind the lead."""
+    geometry = backbone.geometry
+    if geometry.num_frames - lead < geometry.temporal_stride:
+        raise InputError(
+            "lead-in",
+            got=f"{lead} frames",
+            need=f"at most {geometry.num_frames - geometry.temporal_stride}, so that frames of the "
+            f"driving video fit into the {geometry.num_frames} of a pass",
+            fix="Shorten lead_in_seconds.",
+        )
+    return geometry.num_frames - lead
+
+
+def _check_fits(backbone: Backbone, composite: Composite) -> None:
+    frames, height, double_width, _ = composite.frames.shape
+    backbone.geometry.check_panel(height, double_width // 2)
+    if frames > backbone.geometry.num_frames:
+        raise InputError(
+            "frames of one pass",
+            got=f"{composite.length} driving frames behind a lead of {composite.lead}",
+            need=f"at most {backbone.geometry.num_frames - composite.lead}",
+            fix="animate() goes on in chunks.",
+        )
+
+
+def _context(backbone: Backbone, composite: Composite) -> Context:
+    return backbone.context(backbone.encode_video(composite.frames), composite.known)
+
+
+def _black_driving(composite: Composite) -> Composite:
+    """Driving taken away: the right panel is black in every frame, and known to be."""
+    frames = composite.frames.clone()
+    frames[:, :, frames.shape[2] // 2 :] = 0
+    return composite._replace(frames=frames)

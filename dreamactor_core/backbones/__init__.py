@@ -1,0 +1,93 @@
+"""What every image-to-video backbone offers to the method, and nothing more.
+
+A backbone hides channel order, mask packing and polarity, what "blank" is, its encoders and its
+latent scaling. Composite, sampling, chunks, LoRA and training are written once above it.
+
+Frames are float32 in [0, 1], (t, h, w, 3). Latents are (b, c, t', h', w') with t' = (t - 1) / 4 + 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from torch import Tensor, nn
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Sizes a backbone works in."""
+
+    latent_channels: int
+    spatial_stride: int  # pixels per latent cell
+    size_multiple: int  # each side of a panel is a multiple of this many pixels
+    temporal_stride: int  # frames per latent group, after frame 0
+    fps: float  # native rate
+    num_frames: int  # longest pass in frames, reference slot and lead-in included: 4k + 1
+    panel: tuple[int, int]  # native panel (height, width) in pixels
+
+    def latent_frames(self, num_frames: int) -> int:
+        """(t - 1) / temporal_stride + 1; raises InputError when t is not of the form 4k + 1."""
+        if num_frames < 1 or (num_frames - 1) % self.temporal_stride:
+            raise InputError(
+                "number of frames",
+                got=num_frames,
+                need=f"{self.temporal_stride}k + 1",
+                fix=f"Use {self.temporal_stride * round((num_frames - 1) / self.temporal_stride) + 1}.",
+            )
+        return (num_frames - 1) // self.temporal_stride + 1
+
+    def check_panel(self, height: int, width: int) -> None:
+        """Raise InputError when a side is no multiple of size_multiple."""
+        for name, side in (("height", height), ("width", width)):
+            if side < self.size_multiple or side % self.size_multiple:
+                raise InputError(
+                    name,
+                    got=side,
+                    need=f"a multiple of {self.size_multiple}",
+                    fix=f"Use {max(1, round(side / self.size_multiple)) * self.size_multiple}.",
+                )
+
+
+class Text(NamedTuple):
+    """An encoded prompt. Fields a backbone does not use hold length-0 tensors."""
+
+    prompt_embeds: Tensor  # (b, l, d)
+    prompt_embeds_mask: Tensor  # (b, l), 1 = a token, 0 = padding
+    prompt_embeds_2: Tensor  # (b, l2, d2)
+    prompt_embeds_mask_2: Tensor  # (b, l2)
+    image_embeds: Tensor  # (b, n, d3)
+
+
+class Context(NamedTuple):
+    """What the network reads beside the noisy latents."""
+
+    latents: Tensor  # (b, c, t', h', w'), blank where unknown
+    known: Tensor  # (b, m, t', h', w'), packed and of the polarity the backbone wants
+
+
+class Backbone(Protocol):
+    name: str  # base model id, written into LoRA files: "mini", "hunyuanvideo-1.5", ...
+    geometry: Geometry
+    blank: str  # "zero" or "grey": what an unknown left panel holds
+    transformer: nn.Module  # the network that LoRA adapts
+
+    def encode_video(self, frames: Tensor) -> Tensor:
+        """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w')."""
+
+    def decode_video(self, latents: Tensor) -> Tensor:
+        """Latents (1, c, t', h', w') -> (t, h, w, 3) in [0, 1]."""
+
+    def encode_text(self, prompts: list[str], reference: Tensor | None) -> Text:
+        """Prompts, and the reference (1, h, w, 3) for backbones with an image stream."""
+
+    def context(self, latents: Tensor, known: Tensor) -> Context:
+        """Composite latents (1, c, t', h', 2w') and mask (t, h, 2w, 1), 1 = known -> network input.
+
+        The mask may have one value per latent cell instead of per pixel (h = h', w = w').
+        """
+
+    def velocity(self, latents: Tensor, sigma: Tensor, context: Context, text: Text) -> Tensor:
+        """d(latents)/d(sigma) at noise level sigma, (b,) in [0, 1]; 1 is pure noise."""

@@ -1,0 +1,133 @@
+"""The video autoencoder of the small model: a linear code and a convolutional clean-up.
+
+    encode   a group of 4 frames, folded into channels -> one strided convolution (16x16 patches)
+    decode   the same code read backwards, then 2-D convolutions that mend what the code blurs
+
+Frame 0 is a group of its own (repeated 4 times), then come groups of four frames, as in the video
+VAEs of the large models; the decoder also reads the group before, so it is causal with stride 4.
+The encoder starts as the principal components of the training patches and stays linear: equal
+errors of the code are then nearly equal errors of the picture, which is what a small transformer
+needs. In the manner of TAEHV, but all frames of a group share one 2-D network, four times cheaper.
+
+Videos are (b, 3, t, h, w) in [-1, 1]; latents (b, c, t', h / 16, w / 16), about unit variance.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+GROUP = 4  # frames folded into one latent frame
+PATCH = 16  # pixels
+
+
+class Encoded(NamedTuple):
+    latent_dist: Point
+
+
+class Decoded(NamedTuple):
+    sample: Tensor
+
+
+class Point(NamedTuple):
+    """A distribution without spread, so that this codec is called like diffusers' own."""
+
+    mean: Tensor
+
+    def mode(self) -> Tensor:
+        return self.mean
+
+
+class ResBlock(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.silu(self.conv1(F.silu(x))))
+
+
+class MiniVAE(ModelMixin, ConfigMixin):
+    spatial_compression_ratio = PATCH
+    temporal_compression_ratio = GROUP
+
+    @register_to_config
+    def __init__(
+        self,
+        latent_channels: int = 128,
+        channels: tuple[int, ...] = (160, 128, 96, 40),  # at 1/16, 1/8, 1/4 and 1/2 of the size
+        blocks: tuple[int, ...] = (2, 2, 3, 2),
+        scaling_factor: float = 1.0,
+    ):
+        super().__init__()
+        pixels = 3 * GROUP
+        self.code = nn.Conv2d(pixels, latent_channels, PATCH, stride=PATCH)
+        self.uncode = nn.ConvTranspose2d(latent_channels, pixels, PATCH, stride=PATCH)
+        self.enter = nn.Conv2d(2 * latent_channels, channels[0], 3, padding=1)
+        # Finer levels also look at the linear picture itself, folded to their size.
+        self.look = nn.ModuleList(
+            nn.Conv2d(pixels * (PATCH >> level) ** 2, width, 1) if level >= 2 else nn.Identity()
+            for level, width in enumerate(channels)
+        )
+        self.levels = nn.ModuleList(
+            nn.Sequential(*(ResBlock(width) for _ in range(count)))
+            for width, count in zip(channels, blocks, strict=True)
+        )
+        self.up = nn.ModuleList(
+            nn.Conv2d(a, 4 * b, 1) for a, b in zip(channels[:-1], channels[1:], strict=True)
+        )
+        self.leave = nn.Conv2d(channels[-1], 4 * pixels, 3, padding=1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def encode(self, video: Tensor) -> Encoded:
+        """(b, 3, t, h, w) in [-1, 1], t = 4k + 1 -> latents (b, c, k + 1, h / 16, w / 16)."""
+        b = video.shape[0]
+        groups = torch.cat([video[:, :, :1].expand(-1, -1, GROUP, -1, -1), video[:, :, 1:]], dim=2)
+        groups = groups.unflatten(2, (-1, GROUP)).permute(0, 2, 3, 1, 4, 5)  # b, t', 4, 3, h, w
+        latents = self.code(groups.flatten(2, 3).flatten(0, 1))
+        return Encoded(Point(latents.unflatten(0, (b, -1)).transpose(1, 2)))
+
+    def decode(self, latents: Tensor) -> Decoded:
+        """Latents (b, c, t', h', w') -> (b, 3, 4 t' - 3, 16 h', 16 w'), about [-1, 1]."""
+        b = latents.shape[0]
+        z = latents.transpose(1, 2)  # b, t', c, h', w'
+        before = torch.cat([z[:, :1], z[:, :-1]], dim=1)
+        groups = self.clean(z.flatten(0, 1), before.flatten(0, 1))
+        video = groups.unflatten(0, (b, -1)).unflatten(2, (GROUP, 3))  # b, t', 4, 3, h, w
+        first = video[:, :1].mean(dim=2)
+        video = torch.cat([first, video[:, 1:].flatten(1, 2)], dim=1)
+        return Decoded(video.transpose(1, 2))
+
+    def clean(self, z: Tensor, before: Tensor) -> Tensor:
+        """Latents of groups and of the groups before them (n, c, h', w') -> (n, 12, h, w)."""
+        linear = self.uncode(z)
+        x = self.enter(torch.cat([z, before], dim=1))
+        for level, blocks in enumerate(self.levels):
+            if level > 0:
+                x = F.pixel_shuffle(self.up[level - 1](x), 2)
+            if level >= 2:
+                x = x + self.look[level](F.pixel_unshuffle(linear, PATCH >> level))
+            x = blocks(x)
+        return linear + F.pixel_shuffle(self.leave(F.silu(x)), 2)
+
+    @torch.no_grad()
+    def set_linear_code(self, mean: Tensor, components: Tensor, scale: Tensor) -> None:
+        """Load principal components of patches folded as (4, 3, 16, 16).
+
+        mean (3072,), components (3072, c) orthonormal, scale (c,): z = (x - mean) @ components / scale.
+        """
+        shape = (3 * GROUP, PATCH, PATCH)
+        weight = (components / scale).T
+        self.code.weight.copy_(weight.unflatten(1, shape))
+        self.code.bias.copy_(-weight @ mean)
+        self.uncode.weight.copy_((components * scale).T.unflatten(1, shape))
+        # A transposed convolution has one bias a channel: put the mean's part there and leave the
+        # rest, its pattern within a patch, to the clean-up.
+        self.uncode.bias.copy_(mean.unflatten(0, shape).mean(dim=(1, 2)))

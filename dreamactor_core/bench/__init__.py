@@ -1,0 +1,1 @@
+"""Figures for the method: the puppet benchmark, where the truth is known."""

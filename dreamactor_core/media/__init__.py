@@ -1,0 +1,30 @@
+"""Pictures and clips in and out: the only place that knows about files of pixels and sound.
+
+Frames read are uint8 (h, w, 3), upright, with square pixels; frames fitted to a panel are
+float32 (height, width, 3) in [0, 1]. Times are seconds from the first frame of the clip.
+"""
+
+from .fit import Box, content_box, fit, fit_frames, hold_indices, retime, retimed_length
+from .image import read_image
+from .read import Frame, VideoInfo, probe, read_frames
+from .replace import check_writable, replacing
+from .write import write_image, write_video
+
+__all__ = [
+    "Box",
+    "Frame",
+    "VideoInfo",
+    "check_writable",
+    "content_box",
+    "fit",
+    "fit_frames",
+    "hold_indices",
+    "probe",
+    "read_frames",
+    "read_image",
+    "replacing",
+    "retime",
+    "retimed_length",
+    "write_image",
+    "write_video",
+]

@@ -1,0 +1,1 @@
+"""Two-dimensional poses: keypoint files (keypoints), pictures (draw), augmentation (vary)."""

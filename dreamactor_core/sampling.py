@@ -1,0 +1,169 @@
+"""From noise to latents, and the loss that trains it. Training and sampling share one convention:
+
+    latents(sigma) = (1 - sigma) * data + sigma * noise
+    velocity = d(latents)/d(sigma) = noise - data
+
+sigma 0 is data, sigma 1 is noise. Latents are (b, c, t', h', w').
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from diffusers import (
+    FlowMatchEulerDiscreteScheduler,
+    FlowMatchHeunDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
+from torch import Tensor
+
+from .errors import InputError
+
+SAMPLERS = ("euler", "unipc", "heun")
+
+Velocity = Callable[[Tensor, Tensor], Tensor]  # (latents, sigma) -> d(latents)/d(sigma)
+
+
+class Cancelled(Exception):  # noqa: N818 - a wish, not an error
+    """Raise it from on_step to stop sampling at once."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of the network, as on_step hears of it."""
+
+    index: int  # from 0
+    total: int  # calls of the network: n, or 2n - 1 for heun
+    sigma: float
+    latents: Tensor  # (b, c, t', h', w'), what the network was given
+    denoised: Tensor  # the same shape: the clean latents it sees in them, for previews
+
+
+@dataclass(frozen=True)
+class SampleSettings:
+    """How to sample. Both guidance scales are off at 1. The seed of chunk k is seed + k."""
+
+    num_inference_steps: int = 8
+    guidance_scale: float = 1.0
+    driving_guidance_scale: float = 1.0
+    shift: float = 1.0
+    sampler: str = "euler"
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.num_inference_steps < 1:
+            raise InputError(
+                "num_inference_steps",
+                got=self.num_inference_steps,
+                need="at least 1",
+                fix="The small model is content with 8.",
+            )
+        for name in ("guidance_scale", "driving_guidance_scale"):
+            if not math.isfinite(getattr(self, name)):
+                raise InputError(
+                    name, got=getattr(self, name), need="a finite number", fix="1 turns it off."
+                )
+        if not (self.shift > 0 and math.isfinite(self.shift)):
+            raise InputError(
+                "shift", got=self.shift, need="a finite number above 0", fix="1 means no shift."
+            )
+        if self.sampler not in SAMPLERS:
+            raise InputError(
+                "sampler",
+                got=repr(self.sampler),
+                need=f"one of {', '.join(SAMPLERS)}",
+                fix="Use euler.",
+            )
+        if not 0 <= self.seed < 2**64:
+            raise InputError("seed", got=self.seed, need="0 to 2**64 - 1", fix="Use 0.")
+
+
+def flow_sigmas(num_inference_steps: int, shift: float = 1.0) -> Tensor:
+    """Noise levels (num_inference_steps + 1,) from 1 to 0; shift > 1 stays longer in the noise."""
+    even = torch.linspace(1, 0, num_inference_steps + 1, dtype=torch.float64).float()
+    return shift * even / (1 + (shift - 1) * even)
+
+
+def with_guidance(
+    full: Velocity,
+    no_text: Velocity | None = None,
+    no_driving: Velocity | None = None,
+    *,
+    text_scale: float = 1.0,
+    driving_scale: float = 1.0,
+) -> Velocity:
+    """Classifier-free guidance away from the empty prompt and from the black driving panel.
+
+    Each scale other than 1 costs one more call of the network; its velocity may be None at 1.
+    """
+
+    def guided(latents: Tensor, sigma: Tensor) -> Tensor:
+        towards = velocity = full(latents, sigma)
+        for scale, without in ((text_scale, no_text), (driving_scale, no_driving)):
+            if scale != 1:
+                velocity = velocity + (scale - 1) * (towards - without(latents, sigma))
+        return velocity
+
+    return guided
+
+
+def sample(
+    velocity: Velocity,
+    latents: Tensor,
+    sigmas: Tensor,
+    sampler: str = "euler",
+    on_step: Callable[[Step], None] | None = None,
+) -> Tensor:
+    """Integrate latents (b, c, t', h', w') along sigmas, which fall to 0. Returns clean latents."""
+    scheduler = _scheduler(sampler, sigmas)
+    scheduler.set_begin_index(0)  # else it looks the first step up by a rounded timestep
+    for index, (timestep, sigma) in enumerate(
+        zip(scheduler.timesteps, scheduler.sigmas, strict=False)
+    ):
+        flow = velocity(latents, sigma)
+        given, latents = latents, scheduler.step(flow, timestep, latents, return_dict=False)[0]
+        if on_step is not None:
+            denoised = given - sigma.to(given) * flow
+            on_step(Step(index, len(scheduler.timesteps), sigma.item(), given, denoised))
+    return latents
+
+
+def flow_loss(
+    velocity: Velocity, target: Tensor, noise: Tensor, sigma: Tensor, weight: Tensor
+) -> Tensor:
+    """Mean squared error of the velocity where the model must draw.
+
+    target, noise: (b, c, t', h', w'); sigma: (b,); weight broadcasts to target: 1 on the unknown
+    cells of the left panel, 0 elsewhere.
+    """
+    noisy = target.lerp(noise, sigma.view(-1, 1, 1, 1, 1))
+    error = velocity(noisy, sigma) - (noise - target)
+    weight = weight.expand_as(error)
+    return (error.square() * weight).sum() / weight.sum()
+
+
+def _scheduler(
+    sampler: str, sigmas: Tensor
+) -> FlowMatchEulerDiscreteScheduler | UniPCMultistepScheduler | FlowMatchHeunDiscreteScheduler:
+    """A diffusers scheduler that steps along exactly these sigmas; its own shift stays at 1."""
+    assert sigmas[-1] == 0 and (sigmas[1:] < sigmas[:-1]).all(), sigmas
+    levels = sigmas[:-1].cpu()
+    if sampler == "euler":
+        scheduler = FlowMatchEulerDiscreteScheduler(shift=1.0)
+        scheduler.set_timesteps(sigmas=levels.numpy())
+    elif sampler == "unipc":
+        scheduler = UniPCMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.0
+        )
+        scheduler.set_timesteps(sigmas=levels.numpy())
+    else:
+        assert sampler == "heun", sampler
+        scheduler = FlowMatchHeunDiscreteScheduler(shift=1.0)
+        scheduler.set_timesteps(len(levels))  # it takes no sigmas: put ours in its own layout
+        visits = torch.cat([levels[:1], levels[1:].repeat_interleave(2)])
+        scheduler.timesteps = visits * scheduler.config.num_train_timesteps
+        scheduler.sigmas = torch.cat([visits, sigmas[-1:].cpu()])
+    return scheduler

@@ -1,0 +1,1 @@
+"""Training: the small model's autoencoder, the foundation, and the LoRAs of every backbone."""

@@ -1,0 +1,125 @@
+"""Draw a training batch from a cache: the composite of inference, in latents.
+
+    latent frame 0      [ reference | black ]                  known on the left
+    1..lead             [   blank   | black ]                  the lead-in (paper section 5.1), or
+    1..prefix           [   known   | driving ]                the tail of a previous chunk
+    then                [   blank   | driving ]                what inference draws
+
+Short windows (fewer latent frames than a whole pass) start anywhere in the clip and have no
+lead-in: most steps run on them, many times cheaper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..backbones import Backbone, Context
+from ..composite import lead_in_frames
+from .cache import Cache
+
+TASKS = ("driving", "skeleton", "single")  # what the right panel holds; single has no right panel
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How often a condition is left out or given; probabilities a sample."""
+
+    text_dropout: float = 0.1
+    driving_dropout: float = 0.05
+    reference_dropout: float = 0.05
+    prefix: float = 0.3
+    keep: float = 0.1
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of a stage with one shape of batch."""
+
+    steps: int
+    latent_frames: int  # reference slot included
+    batch_size: int
+    pure_noise: float  # share of samples at sigma = 1, where the context alone must do
+    tasks: dict[str, float] = field(default_factory=lambda: {"driving": 1.0})  # odds of a batch
+
+
+class Batch(NamedTuple):
+    target: Tensor  # (b, c, t', h', w2') left: the answer, right: the driving panel
+    context: Context
+    weight: Tensor  # (b, 1, t', h', w2') 1 where the loss counts: unknown cells of the left panel
+    prompts: list[str]
+    noise: Tensor
+    sigma: Tensor  # (b,)
+
+
+def draw_batch(
+    backbone: Backbone, cache: Cache, phase: Phase, conditions: Conditions, rng: np.random.Generator
+) -> Batch:
+    task = str(rng.choice(list(phase.tasks), p=np.array(list(phase.tasks.values())) / sum(phase.tasks.values())))
+    lead = lead_in_frames(backbone.geometry.fps, 1.0, backbone.geometry.temporal_stride)
+    lead_groups = lead // backbone.geometry.temporal_stride
+    samples = [_draw(backbone, cache, phase, conditions, task, lead_groups, rng) for _ in range(phase.batch_size)]
+    targets, contexts, weights, prompts = zip(*samples, strict=True)
+    target = torch.cat(targets)
+    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    return Batch(
+        target=target,
+        context=Context(*(torch.cat(parts) for parts in zip(*contexts, strict=True))),
+        weight=torch.cat(weights),
+        prompts=list(prompts),
+        noise=torch.randn(target.shape, generator=generator),
+        sigma=draw_sigma(phase.batch_size, phase.pure_noise, generator),
+    )
+
+
+def draw_sigma(count: int, pure_noise: float, generator: torch.Generator) -> Tensor:
+    """Noise levels (count,): 1 with probability pure_noise, else logit-normal, shifted by 2."""
+    normal = torch.sigmoid(torch.randn(count, generator=generator))
+    shifted = (2 * normal / (1 + normal)).clamp(0.05, 1)
+    return torch.where(torch.rand(count, generator=generator) < pure_noise, torch.ones(()), shifted)
+
+
+def _draw(backbone, cache: Cache, phase: Phase, conditions: Conditions, task: str, lead: int, rng):
+    """One sample: target, context, weight, prompt."""
+    row, groups = int(rng.integers(len(cache))), phase.latent_frames - 1
+    whole = cache.rows["target"].shape[1] - 1
+    start = 1 + int(rng.integers(0, whole - groups + 1))
+    window = [0, *range(start, start + groups)]
+    left = cache.rows["target"][row, window].float().transpose(0, 1)[None]
+    known = torch.zeros(phase.latent_frames, *left.shape[-2:])
+    if rng.random() >= conditions.reference_dropout:
+        known[0] = 1
+    prefix = 0
+    if rng.random() < conditions.prefix:
+        prefix = min(lead, groups - 1)
+        known[1 : 1 + prefix] = 1
+    if rng.random() < conditions.keep:
+        known[1:] = torch.maximum(known[1:], _keep_mask(rng, *known.shape[1:]))
+    prompt = "" if rng.random() < conditions.text_dropout else cache.captions[row]
+    weight = 1 - known
+    if task != "single":
+        right = cache.rows[task][row, window].float().transpose(0, 1)[None]
+        right[:, :, 0] = cache.black[:, :, 0]
+        blank = groups if rng.random() < conditions.driving_dropout else 0
+        if not prefix and groups == whole:
+            blank = max(blank, lead)
+        right[:, :, 1 : 1 + blank] = cache.black[:, :, 1 : 1 + blank]
+        left = torch.cat([left, right], dim=-1)
+        known = torch.cat([known, torch.ones_like(known)], dim=-1)
+        weight = torch.cat([weight, torch.zeros_like(weight)], dim=-1)
+    # One value a frame again, as the mask builder gives it: frame 0, then groups of four.
+    stride = backbone.geometry.temporal_stride
+    frames = torch.cat([known[:1], known[1:].repeat_interleave(stride, dim=0)])[..., None]
+    return left, backbone.context(left, frames), weight[None, None], prompt
+
+
+def _keep_mask(rng: np.random.Generator, height: int, width: int) -> Tensor:
+    """(height, width): 1 inside or outside a random box, where scene pixels stay."""
+    y, x = np.sort(rng.integers(0, height + 1, 2)), np.sort(rng.integers(0, width + 1, 2))
+    mask = torch.zeros(height, width)
+    mask[y[0] : y[1], x[0] : x[1]] = 1
+    return mask if rng.random() < 0.5 else 1 - mask

@@ -1,0 +1,225 @@
+"""The training loop of every stage and backbone.
+
+A stage is a configuration (configs/*.json): which weights learn, from which cache, in which
+phases. A run lives in a folder: checkpoint.pt (resumes exactly: batches are drawn from the seed
+and the step number, so nothing but the step has to be remembered), loss.csv and loss.png,
+validation-*.png, and the result.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+
+from ..backbones.hunyuan15 import HunyuanVideo15Backbone
+from ..errors import InputError
+from ..lora import LoraSpec
+from ..sampling import flow_loss
+from .batches import Batch, Conditions, Phase, draw_batch
+from .cache import Cache
+from .curve import Curve
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One stage. `lora` None trains the whole network and the text encoder (the foundation)."""
+
+    phases: tuple[Phase, ...]
+    conditions: Conditions = field(default_factory=Conditions)
+    lora: LoraSpec | None = None
+    variant: str = ""  # of the LoRA: "pose-based" or "end-to-end"
+    learning_rate: float = 5e-4
+    final_learning_rate: float = 5e-5  # cosine from the one to the other
+    warm_up: int = 100
+    weight_decay: float = 0.01
+    ema_decay: float = 0.999
+    gradient_accumulation_steps: int = 1
+    mixed_precision: str = "bf16"  # "no", "fp16", "bf16"
+    compile: bool = False  # the transformer blocks; pays from a few hundred steps on
+    seed: int = 0
+    checkpoint_minutes: float = 4.0
+    validate_every: int = 500
+
+    @property
+    def steps(self) -> int:
+        return sum(phase.steps for phase in self.phases)
+
+    def phase_at(self, step: int) -> Phase:
+        """The phase of a step, counted from 1."""
+        for phase in self.phases:
+            if step <= phase.steps:
+                return phase
+            step -= phase.steps
+        return self.phases[-1]
+
+
+def read_config(path: Path) -> TrainConfig:
+    """A JSON file -> TrainConfig; unknown keys are refused by name."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        data["phases"] = tuple(Phase(**phase) for phase in data["phases"])
+        data["conditions"] = Conditions(**data.get("conditions", {}))
+        if data.get("lora"):
+            data["lora"] = LoraSpec(**data["lora"])
+        return TrainConfig(**data)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"training configuration {path}", got=f"{type(error).__name__}: {error}",
+            need="a JSON object with the fields of TrainConfig", fix="Compare with dreamactor_core/train/configs.",
+        ) from error  # fmt: skip
+
+
+class Trainee(nn.Module):
+    """Network and text encoder in one module, so that accelerate wraps one forward pass."""
+
+    def __init__(self, backbone: HunyuanVideo15Backbone):
+        super().__init__()
+        self.transformer = backbone.transformer
+        self.text_encoder = backbone.text_encoder
+        self._backbone = [backbone]  # in a list: its modules are registered already
+
+    def forward(self, batch: Batch) -> Tensor:
+        backbone = self._backbone[0]
+        text = backbone.encode_text(batch.prompts, None)
+        velocity = partial(backbone.velocity, context=batch.context, text=text)
+        return flow_loss(velocity, batch.target, batch.noise, batch.sigma, batch.weight)
+
+
+def train(
+    backbone: HunyuanVideo15Backbone,
+    cache: Cache,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    minutes: float = math.inf,
+    on_step: Callable[[int, float], None] | None = None,
+    validate: Callable[[int], None] | None = None,
+) -> int:
+    """Train until the last step or for `minutes`, whichever is first; returns the step reached.
+
+    Parameters that learn are those with requires_grad. On return the network holds the averaged
+    (EMA) weights. Resumes from folder/checkpoint.pt; raises InputError when that belongs to
+    another configuration, and stops with it kept when the loss is no longer a number.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    accelerator = Accelerator(
+        mixed_precision=config.mixed_precision,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
+    )
+    if config.compile:
+        torch._dynamo.config.cache_size_limit = 64  # one entry for each length of clip and prompt
+        backbone.transformer.compile_repeated_blocks(fullgraph=True, dynamic=False)
+    trainee = Trainee(backbone).train()
+    learning = [p for p in trainee.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(learning, config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98), fused=True)
+    ema = EMAModel(learning, decay=config.ema_decay, use_ema_warmup=True, inv_gamma=10, power=0.9)
+    trainee, optimizer = accelerator.prepare(trainee, optimizer)
+    done = _resume(folder, config, learning, optimizer, ema)
+    curve, began = Curve(folder / "loss.csv"), time.monotonic()
+    saved_at = began
+    for step in range(done + 1, config.steps + 1):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, step)
+        phase, losses = config.phase_at(step), []
+        for part in range(config.gradient_accumulation_steps):
+            with accelerator.accumulate(trainee):
+                rng = np.random.default_rng((config.seed, step, part, accelerator.process_index))
+                batch = draw_batch(backbone, cache, phase, config.conditions, rng)
+                loss = trainee(_to(batch, accelerator.device))
+                accelerator.backward(loss)
+                if accelerator.sync_gradients:
+                    accelerator.clip_grad_norm_(learning, 1.0)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                losses.append(loss.item())
+        if not math.isfinite(sum(losses)):
+            raise InputError(
+                f"loss at step {step}", got=losses, need="a number",
+                fix=f"The last good weights are in {folder / 'checkpoint.pt'}; resume with a lower learning rate.",
+            )  # fmt: skip
+        ema.step(learning)
+        done, now = step, time.monotonic()
+        curve.add(step, sum(losses) / len(losses), now - began)
+        if on_step:
+            on_step(step, losses[-1])
+        last = step == config.steps or now - began > 60 * minutes
+        if last or now - saved_at > 60 * config.checkpoint_minutes:
+            if accelerator.is_main_process:
+                _save(folder, config, learning, optimizer, ema, step)
+                curve.draw()
+            saved_at = now
+        if validate and (step % config.validate_every == 0 or last):
+            ema.store(learning)
+            ema.copy_to(learning)
+            accelerator.unwrap_model(trainee).eval()
+            with torch.compiler.set_stance("force_eager"):
+                validate(step)
+            trainee.train()
+            ema.restore(learning)
+        if last:
+            break
+    ema.copy_to(learning)
+    accelerator.unwrap_model(trainee).eval()
+    return done
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Linear warm-up, then a cosine to the final rate at the last step."""
+    if step < config.warm_up:
+        return config.learning_rate * step / config.warm_up
+    way = (step - config.warm_up) / max(1, config.steps - config.warm_up)
+    low, high = config.final_learning_rate, config.learning_rate
+    return low + (high - low) * 0.5 * (1 + math.cos(math.pi * way))
+
+
+def _save(folder: Path, config: TrainConfig, learning, optimizer, ema: EMAModel, step: int) -> None:
+    """Beside and rename: a kill while saving leaves the last checkpoint whole."""
+    temporary = folder / "checkpoint.tmp"
+    state = {
+        "step": step, "config": json.dumps(asdict(config)), "weights": [p.detach() for p in learning],
+        "optimizer": optimizer.state_dict(), "ema": ema.state_dict(),
+    }  # fmt: skip
+    torch.save(state, temporary)
+    temporary.replace(folder / "checkpoint.pt")
+
+
+def _resume(folder: Path, config: TrainConfig, learning, optimizer, ema: EMAModel) -> int:
+    path = folder / "checkpoint.pt"
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    shapes, need = [tuple(p.shape) for p in state["weights"]], [tuple(p.shape) for p in learning]
+    if shapes != need or json.loads(state["config"])["lora"] != json.loads(json.dumps(asdict(config)))["lora"]:
+        raise InputError(
+            f"checkpoint {path}", got=f"{len(shapes)} tensors of another configuration",
+            need=f"{len(need)} tensors of this one", fix="Use another --out folder, or delete the checkpoint.",
+        )  # fmt: skip
+    with torch.no_grad():
+        for parameter, value in zip(learning, state["weights"], strict=True):
+            parameter.copy_(value)
+    optimizer.load_state_dict(state["optimizer"])
+    ema.load_state_dict(state["ema"])
+    logger.info("resumed %s at step %d of %d", folder, state["step"], config.steps)
+    return state["step"]
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    move = lambda x: x.to(device)  # noqa: E731
+    return Batch(
+        move(batch.target), type(batch.context)(*map(move, batch.context)), move(batch.weight),
+        batch.prompts, move(batch.noise), move(batch.sigma),
+    )  # fmt: skip

@@ -1,0 +1,147 @@
+"""Stage 1 of the small model: its video autoencoder.
+
+    fit_code     principal components of 4x16x16 patches of the puppet world, in closed form
+    train_clean  the convolutions after the linear decode, on codes with a little noise, L1
+
+The encoder is done after fit_code, so latents can be cached while train_clean still runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..backbones.mini_vae import GROUP, PATCH, MiniVAE
+from ..pose.draw import draw_pose
+from ..pose.vary import vary_pose
+from ..puppets.scene import triplet
+from .curve import Curve
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class VaeConfig:
+    """All that decides the autoencoder; see configs/vae.json for the values that made the weights."""
+
+    size: int = 128  # panel side in pixels
+    num_frames: int = 25
+    latent_channels: int = 128
+    code_triplets: int = 230  # triplets whose patches give the principal components
+    triplets: int = 300  # triplets in memory while the clean-up trains
+    steps: int = 3000
+    batch_size: int = 16  # groups of four frames
+    learning_rate: float = 5e-4
+    noise: float = 0.2  # codes are blurred by up to this much, in latent units
+    seed: int = 10_000_000  # first triplet
+    save_every: int = 250
+
+
+def render_videos(seed: int, config: VaeConfig) -> list[np.ndarray]:
+    """Driver, truth and, for every second seed, a skeleton: uint8 (t, h, w, 3) each."""
+    clips = triplet(seed, "train", config.num_frames, config.size)
+    videos = [clips.driver.frames, clips.truth.frames]
+    if seed % 2 == 0:
+        pose = vary_pose(clips.driver.pose, np.random.default_rng(seed))
+        videos.append(draw_pose(pose, config.size, config.size))
+    return videos
+
+
+def to_groups(video: np.ndarray) -> Tensor:
+    """uint8 (t, h, w, 3) -> (t', 12, h, w) in [-1, 1], frame 0 repeated to a group of its own."""
+    frames = torch.from_numpy(video).permute(0, 3, 1, 2).float() / 127.5 - 1
+    frames = torch.cat([frames[:1].expand(GROUP, -1, -1, -1), frames[1:]])
+    return frames.unflatten(0, (-1, GROUP)).flatten(1, 2)
+
+
+def fit_code(config: VaeConfig) -> MiniVAE:
+    """Principal components of patches; channel scales are the square root of their deviations.
+
+    Half-way between equal pixel weight and equal variance: coarse channels stay larger, so they
+    are settled at higher noise levels, and no channel drowns. The mean square over channels is 1.
+    """
+    size = 3 * GROUP * PATCH * PATCH
+    moment, total, count = torch.zeros(size, size), torch.zeros(size), 0
+    for seed in range(config.seed, config.seed + config.code_triplets):
+        for video in render_videos(seed, config):
+            patches = to_groups(video).unfold(2, PATCH, PATCH).unfold(3, PATCH, PATCH)
+            patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, size)
+            moment += patches.T @ patches
+            total += patches.sum(0)
+            count += len(patches)
+    mean = total / count
+    variance, components = torch.linalg.eigh(moment / count - mean[:, None] * mean)
+    keep = config.latent_channels
+    deviation = variance.flip(0)[:keep].sqrt()
+    scale = deviation.sqrt() * deviation.mean().sqrt()
+    kept = deviation.square().sum() / variance.sum()
+    logger.info("linear code: %d channels keep %.2f %% of the variance", keep, 100 * kept)
+    vae = MiniVAE(latent_channels=keep)
+    vae.set_linear_code(mean, components.flip(1)[:, :keep], scale)
+    vae.code.half().float()  # as it will be stored: caches made now stay valid
+    return vae
+
+
+def train_clean(vae: MiniVAE, config: VaeConfig, folder: Path, on_step: Callable[[int, float], None]) -> None:
+    """Train the decoder, save to folder/vae and append to folder/vae.csv; resumes from folder."""
+    torch.manual_seed(config.seed)
+    start_seed = config.seed + config.code_triplets
+    videos = [v for s in range(start_seed, start_seed + config.triplets) for v in render_videos(s, config)]
+    logger.info("rendered %d videos", len(videos))
+    vae.code.requires_grad_(False)
+    vae.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW([p for p in vae.parameters() if p.requires_grad], config.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, config.steps, pct_start=0.05)
+    state, first = folder / "vae_state.pt", 0
+    if state.exists():
+        saved = torch.load(state, weights_only=True)
+        vae.load_state_dict(saved["vae"])
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        first = saved["step"]
+    curve, began = Curve(folder / "vae.csv"), time.monotonic()
+    for step in range(first + 1, config.steps + 1):
+        step_rng = np.random.default_rng((config.seed, step))  # a resumed run draws the same batches
+        z, before, truth = _batch(vae, videos, config, step_rng)
+        with torch.autocast("cpu", torch.bfloat16):
+            made = vae.clean(z, before)
+        loss = (made.float() - truth).abs().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        curve.add(step, loss.item(), time.monotonic() - began)
+        on_step(step, loss.item())
+        if step % config.save_every == 0 or step == config.steps:
+            temporary = state.with_suffix(".tmp")
+            torch.save({"vae": vae.state_dict(), "optimizer": optimizer.state_dict(),
+                        "schedule": schedule.state_dict(), "step": step}, temporary)  # fmt: skip
+            temporary.replace(state)
+            vae.save_pretrained(folder / "vae")
+            curve.draw()
+
+
+@torch.no_grad()
+def _batch(vae: MiniVAE, videos: list[np.ndarray], config: VaeConfig, rng: np.random.Generator):
+    """Noisy codes of random groups and of those before them, and the pixels they stand for."""
+    groups, before = [], []
+    for _ in range(config.batch_size):
+        video = videos[rng.integers(len(videos))]
+        # Mirrored and with colours exchanged: more looks than the world was rendered with.
+        video = np.ascontiguousarray(video[:, :, :: int(rng.choice([-1, 1])), rng.permutation(3)])
+        folded = to_groups(video)
+        g = int(rng.integers(len(folded)))
+        groups.append(folded[g])
+        before.append(folded[max(g - 1, 0)])
+    truth, before = torch.stack(groups), torch.stack(before)
+    noise = config.noise * torch.rand(len(truth), 1, 1, 1) * (torch.rand(len(truth), 1, 1, 1) > 0.3)
+    z, z_before = vae.code(truth), vae.code(before)
+    return z + noise * torch.randn_like(z), z_before + noise * torch.randn_like(z_before), truth

@@ -1,0 +1,25 @@
+"""Shared by all tests."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_configure():
+    import torch  # here, so that collecting a broken torch is one clear failure
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def media_dir() -> Path | None:
+    """Real clips and pictures beside the repository, or None: tests then make their own files."""
+    return SHARED / "media" if (SHARED / "media").is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def characters_dir() -> Path | None:
+    """Rigged characters beside the repository, or None."""
+    return SHARED / "characters" if (SHARED / "characters").is_dir() else None

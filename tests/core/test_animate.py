@@ -1,0 +1,241 @@
+"""The method with an oracle in the place of the network: it draws what the right panel asks for."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from dreamactor_core.animate import animate, animate_pass
+from dreamactor_core.backbones import Context, Geometry, Text
+from dreamactor_core.composite import known_latents
+from dreamactor_core.errors import InputError
+from dreamactor_core.sampling import Cancelled, SampleSettings
+
+SIDE, STRIDE, GROUP = 4, 2, 4
+SETTINGS = SampleSettings(num_inference_steps=3)
+
+
+class Oracle:
+    """An exact codec (pixels folded into channels) and a velocity that knows the answer.
+
+    The answer on the left is the mean of the reference, read from frame 0 of the left panel, and
+    the driving frame beside it, plus `offset` for each byte of the prompt. What is known on the
+    left stays. On the right it is nonsense, to be cropped.
+    """
+
+    name, blank, offset = "oracle", "zero", 1 / 64
+    geometry = Geometry(
+        latent_channels=3 * STRIDE * STRIDE * GROUP,
+        spatial_stride=STRIDE,
+        size_multiple=STRIDE,
+        temporal_stride=GROUP,
+        fps=8,
+        num_frames=25,
+        panel=(SIDE, SIDE),
+    )
+
+    def __init__(self):
+        self.contexts = []  # every context made: (frames (t, h, 2w, 3), pixel mask)
+        self.calls = 0
+
+    def encode_video(self, frames):
+        self.geometry.latent_frames(frames.shape[0])
+        padded = torch.cat([frames[:1].expand(GROUP, -1, -1, -1), frames[1:]])
+        x = padded.unflatten(0, (-1, GROUP)).permute(0, 1, 4, 2, 3).flatten(1, 2)
+        return torch.nn.functional.pixel_unshuffle(x, STRIDE).transpose(0, 1)[None]
+
+    def decode_video(self, latents):
+        x = torch.nn.functional.pixel_shuffle(latents[0].transpose(0, 1), STRIDE)
+        frames = x.unflatten(1, (GROUP, 3)).permute(0, 1, 3, 4, 2).flatten(0, 1)
+        return frames[GROUP - 1 :]
+
+    def encode_text(self, prompts, reference):
+        assert reference.shape == (1, SIDE, SIDE, 3)
+        embeds = torch.tensor([[[float(len(prompt))]] for prompt in prompts])
+        empty = torch.zeros(1, 0, 1)
+        return Text(embeds, torch.ones(1, 1), empty, empty[..., 0], empty)
+
+    def context(self, latents, known):
+        mask = known_latents(known, GROUP, *latents.shape[-2:])
+        self.contexts.append((self.decode_video(latents * mask), known))
+        return Context(latents * mask, mask)
+
+    def velocity(self, latents, sigma, context, text):
+        self.calls += 1
+        frames = self.decode_video(context.latents)
+        known = self.decode_video(context.known.expand_as(context.latents))
+        answer = torch.full_like(frames, 77.0)
+        drawn = (frames[:1, :, :SIDE] + frames[:, :, SIDE:]) / 2
+        drawn = drawn + self.offset * text.prompt_embeds.sum()
+        answer[:, :, :SIDE] = torch.where(known[:, :, :SIDE] == 1, frames[:, :, :SIDE], drawn)
+        return (latents - self.encode_video(answer)) / sigma
+
+
+@pytest.fixture
+def oracle():
+    return Oracle()
+
+
+@pytest.fixture
+def reference():
+    return torch.rand(1, SIDE, SIDE, 3, generator=torch.Generator().manual_seed(1))
+
+
+def clip(frames: int) -> torch.Tensor:
+    return torch.rand(frames, SIDE, SIDE, 3, generator=torch.Generator().manual_seed(2))
+
+
+def close(frames, want) -> bool:
+    return frames.shape == want.shape and torch.allclose(frames, want, atol=1e-4)
+
+
+@pytest.mark.parametrize("frames", [1, 4, 6, 16])
+@pytest.mark.parametrize("sampler", ["euler", "unipc", "heun"])
+def test_a_pass_returns_the_left_panel_without_lead_in_and_padding(
+    oracle, reference, frames, sampler
+):
+    driving = clip(frames)
+    settings = replace(SETTINGS, sampler=sampler)
+    video = animate_pass(oracle, reference, driving, "", settings)
+    assert close(video, (reference + driving) / 2)
+
+
+def test_the_lead_in_is_kept_on_request_and_comes_from_black_driving(oracle, reference):
+    driving = clip(6)
+    video = animate_pass(oracle, reference, driving, "", SETTINGS, keep_lead_in=True)
+    lead = torch.cat([reference, (reference / 2).expand(8, -1, -1, -1)])
+    assert close(video, torch.cat([lead, (reference + driving) / 2]))
+
+
+def test_lead_in_seconds_set_the_number_of_empty_frames(oracle, reference):
+    animate_pass(oracle, reference, clip(4), "", SETTINGS, lead_in_seconds=0.5)
+    frames, _ = oracle.contexts[0]
+    assert frames.shape[0] == 5 + 4 and frames[:5, :, SIDE:].abs().max() == 0
+    assert close(frames[5:, :, SIDE:], clip(4))
+
+
+def test_prompt_reaches_the_network(oracle, reference):
+    driving = clip(4)
+    video = animate_pass(oracle, reference, driving, "wave", SETTINGS)
+    assert close(video, (reference + driving) / 2 + 4 * Oracle.offset)
+
+
+def test_text_guidance_leaves_the_empty_prompt(oracle, reference):
+    driving = clip(4)
+    settings = replace(SETTINGS, guidance_scale=3.0)
+    video = animate_pass(oracle, reference, driving, "wave", settings)
+    assert close(video, (reference + driving) / 2 + 3 * 4 * Oracle.offset)
+    assert oracle.calls == 2 * SETTINGS.num_inference_steps and len(oracle.contexts) == 1
+
+
+def test_driving_guidance_leaves_a_black_known_right_panel(oracle, reference):
+    driving = clip(4)
+    settings = replace(SETTINGS, driving_guidance_scale=2.0)
+    video = animate_pass(oracle, reference, driving, "wave", settings)
+    with_driving = (reference + driving) / 2
+    assert close(video, with_driving + (with_driving - reference / 2) + 4 * Oracle.offset)
+    (full, known), (undriven, known_too) = oracle.contexts
+    assert undriven[:, :, SIDE:].abs().max() == 0
+    assert torch.equal(undriven[:, :, :SIDE], full[:, :, :SIDE])
+    assert torch.equal(known, known_too) and known[:, :, SIDE:].min() == 1
+
+
+def test_kept_pixels_come_back_untouched_even_within_a_half_known_cell(oracle, reference):
+    driving, scene = clip(6), 0.25 * clip(6).flip(0)
+    keep = torch.zeros(6, SIDE, SIDE, 1)
+    keep[:, :, :1] = 1  # half the width of a latent cell
+    video = animate_pass(oracle, reference, driving, "", SETTINGS, scene=scene, keep=keep)
+    assert torch.equal(video[:, :, :1], scene[:, :, :1])
+    assert close(video[:, :, 1:], ((reference + driving) / 2)[:, :, 1:])
+
+
+def test_long_videos_go_on_from_their_own_last_frames(oracle, reference):
+    driving = clip(16 + 16 + 3)
+    heard = []
+    chunks = list(animate(oracle, reference, driving, "", SETTINGS, on_frames=heard.append))
+    assert [chunk.shape[0] for chunk in chunks] == [16, 16, 3] and heard == [16, 32, 35]
+    want = (reference + driving) / 2
+    assert close(torch.cat(chunks), want)
+    for index, (start, end) in enumerate([(0, 16), (16, 32), (32, 35)]):
+        frames, known = oracle.contexts[index]
+        left, right = frames[:, :, :SIDE], frames[:, :, SIDE:]
+        assert close(left[:1], reference) and right[0].abs().max() == 0
+        if index == 0:
+            assert left[1:].abs().max() == 0 and right[:9].abs().max() == 0
+            assert known[1:, :, :SIDE].max() == 0
+        else:
+            assert close(left[1:9], want[start - 8 : start])
+            assert close(right[1:9], driving[start - 8 : start])
+            assert known[:9, :, :SIDE].min() == 1 and known[9:, :, :SIDE].max() == 0
+        assert close(right[9 : 9 + end - start], driving[start:end])
+
+
+def test_the_pieces_are_streamed(oracle, reference):
+    taken = []
+    frames = (taken.append(index) or frame for index, frame in enumerate(clip(40)))
+    chunks = animate(oracle, reference, frames, "", SETTINGS)
+    assert not taken
+    next(chunks)
+    assert len(taken) == 16
+    next(chunks)
+    assert len(taken) == 32
+
+
+def test_exactly_full_passes_end_there_and_the_lead_in_is_kept_once(oracle, reference):
+    chunks = animate(oracle, reference, clip(32), "", SETTINGS, keep_lead_in=True)
+    assert [chunk.shape[0] for chunk in chunks] == [9 + 16, 16]
+
+
+class Noisy(Oracle):
+    """Draws half of what it is given as noise, so that the seed shows."""
+
+    def velocity(self, latents, sigma, context, text):
+        return latents / 2
+
+
+def test_a_seed_decides_every_byte_and_each_chunk_has_its_own(reference):
+    def run(seed):
+        chunks = animate(Noisy(), reference, clip(32), "", replace(SETTINGS, seed=seed))
+        return torch.cat(list(chunks))
+
+    assert torch.equal(run(5), run(5))
+    assert not torch.allclose(run(5), run(6), atol=1e-3)
+    assert torch.equal(run(5)[16:], run(6)[:16])  # chunk 1 of seed 5 has the noise of seed 6
+    run(2**64 - 1)  # the last seed wraps around instead of overflowing
+
+
+def test_cancel_stops_within_one_step(oracle, reference):
+    def cancel(step):
+        if step.index == 1:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        list(animate(oracle, reference, clip(32), "", SETTINGS, on_step=cancel))
+    assert oracle.calls == 2
+
+
+def test_results_are_ordinary_tensors(oracle, reference):
+    chunk = next(animate(oracle, reference, clip(4), "", SETTINGS))
+    chunk.mul_(2)  # an inference tensor would refuse
+    assert not chunk.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"driving": clip(17)}, "frames of one pass: got 17 driving frames .* need at most 16"),
+        ({"driving": clip(4)[:, :3], "reference": clip(1)[:, :3]}, "height: got 3, need a mult"),
+        ({"reference": clip(1)[:, :2]}, "reference size"),
+    ],
+)
+def test_what_does_not_fit_a_pass_is_refused(oracle, reference, change, message):
+    inputs = {"reference": reference, "driving": clip(4)} | change
+    with pytest.raises(InputError, match=message):
+        animate_pass(oracle, prompt="", settings=SETTINGS, **inputs)
+
+
+def test_no_frames_and_too_long_a_lead_in_are_refused(oracle, reference):
+    with pytest.raises(InputError, match="driving video: got 0 frames"):
+        list(animate(oracle, reference, [], "", SETTINGS))
+    with pytest.raises(InputError, match="lead-in: got 25 frames, need at most 21"):
+        list(animate(oracle, reference, clip(4), "", SETTINGS, lead_in_seconds=3))
