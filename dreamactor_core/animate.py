@@ -8,6 +8,7 @@ are float32 in [0, 1], (t, h, w, 3), already at the backbone's frame rate and pa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -144,6 +145,14 @@ def animate(
         raise InputError(
             "driving video", got="0 frames", need="at least 1", fix="Give a longer clip."
         )
+
+
+def count_passes(backbone: Backbone, num_frames: int, lead_in_seconds: float = 1.0) -> int:
+    """How many passes animate() makes of num_frames driving frames."""
+    geometry = backbone.geometry
+    lead = lead_in_frames(geometry.fps, lead_in_seconds, geometry.temporal_stride)
+    later = num_frames - _capacity(backbone, lead)
+    return 1 if later <= 0 else 1 + math.ceil(later / _capacity(backbone, 1 + OVERLAP))
 
 
 def _capacity(backbone: Backbone, lead: int) -> int:

@@ -142,7 +142,8 @@ def flow_loss(
     noisy = target.lerp(noise, sigma.view(-1, 1, 1, 1, 1))
     error = velocity(noisy, sigma) - (noise - target)
     weight = weight.expand_as(error)
-    return (error.square() * weight).sum() / weight.sum()
+    # A batch whose every cell is known has no loss, and no gradient either.
+    return (error.square() * weight).sum() / weight.sum().clamp(min=1)
 
 
 def _scheduler(

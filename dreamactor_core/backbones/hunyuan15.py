@@ -22,6 +22,7 @@ from ..errors import InputError
 from . import Context, Geometry, Text
 
 TRAIN_TIMESTEPS = 1000  # the network's clock runs from 0 (data) to 1000 (noise)
+PREDICTION_TYPES = ("flow", "sample", "residual")
 LEAST_SIGMA = 0.02  # a predicted x0 is divided by sigma: below this its error would be blown up
 
 EncodeText = Callable[[list[str], Tensor | None], Text]  # (prompts, reference (1, h, w, 3) or None)
@@ -51,20 +52,22 @@ class HunyuanVideo15Backbone:
         transformer: HunyuanVideo15Transformer3DModel,
         vae: nn.Module,
         text_encoder: EncodeText,
-        prediction_type: Literal["flow", "sample"] = "flow",
+        prediction_type: Literal["flow", "sample", "residual"] = "flow",
     ):
         """vae: encode(x).latent_dist.mode(), decode(z).sample, config.scaling_factor, x in [-1, 1].
 
-        prediction_type: "flow", the network predicts velocity; "sample", it predicts clean latents.
+        prediction_type: what the network predicts. "flow": velocity; "sample": clean latents;
+        "residual": clean latents less the known part of frame 0, so that what stands still is right
+        before anything is learned.
         """
         config = transformer.config
         assert config.in_channels == 2 * geometry.latent_channels + 1
         assert config.out_channels == geometry.latent_channels
-        if prediction_type not in ("flow", "sample"):
+        if prediction_type not in PREDICTION_TYPES:
             raise InputError(
                 "prediction_type",
                 got=repr(prediction_type),
-                need='"flow" or "sample"',
+                need=" or ".join(PREDICTION_TYPES),
                 fix="Correct model.json.",
             )
         if config.use_meanflow:
@@ -124,6 +127,8 @@ class HunyuanVideo15Backbone:
         )[0].to(latents.dtype)
         if self.prediction_type == "flow":
             return predicted
+        if self.prediction_type == "residual":
+            predicted = predicted + context.latents[:, :, :1]
         return (latents - predicted) / sigma.clamp(min=LEAST_SIGMA).to(latents.dtype).view(
             -1, 1, 1, 1, 1
         )

@@ -14,13 +14,14 @@ Videos are (b, 3, t, h, w) in [-1, 1]; latents (b, c, t', h / 16, w / 16), about
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle, silu
 
 GROUP = 4  # frames folded into one latent frame
 PATCH = 16  # pixels
@@ -50,7 +51,7 @@ class ResBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.silu(self.conv1(F.silu(x))))
+        return x + self.conv2(silu(self.conv1(silu(x))))
 
 
 class MiniVAE(ModelMixin, ConfigMixin):
@@ -79,9 +80,7 @@ class MiniVAE(ModelMixin, ConfigMixin):
             nn.Sequential(*(ResBlock(width) for _ in range(count)))
             for width, count in zip(channels, blocks, strict=True)
         )
-        self.up = nn.ModuleList(
-            nn.Conv2d(a, 4 * b, 1) for a, b in zip(channels[:-1], channels[1:], strict=True)
-        )
+        self.up = nn.ModuleList(nn.Conv2d(a, 4 * b, 1) for a, b in pairwise(channels))
         self.leave = nn.Conv2d(channels[-1], 4 * pixels, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
@@ -111,17 +110,18 @@ class MiniVAE(ModelMixin, ConfigMixin):
         x = self.enter(torch.cat([z, before], dim=1))
         for level, blocks in enumerate(self.levels):
             if level > 0:
-                x = F.pixel_shuffle(self.up[level - 1](x), 2)
+                x = pixel_shuffle(self.up[level - 1](x), 2)
             if level >= 2:
-                x = x + self.look[level](F.pixel_unshuffle(linear, PATCH >> level))
+                x = x + self.look[level](pixel_unshuffle(linear, PATCH >> level))
             x = blocks(x)
-        return linear + F.pixel_shuffle(self.leave(F.silu(x)), 2)
+        return linear + pixel_shuffle(self.leave(silu(x)), 2)
 
     @torch.no_grad()
     def set_linear_code(self, mean: Tensor, components: Tensor, scale: Tensor) -> None:
         """Load principal components of patches folded as (4, 3, 16, 16).
 
-        mean (3072,), components (3072, c) orthonormal, scale (c,): z = (x - mean) @ components / scale.
+        mean (3072,), components (3072, c) orthonormal, scale (c,), so that
+        z = (x - mean) @ components / scale.
         """
         shape = (3 * GROUP, PATCH, PATCH)
         weight = (components / scale).T
@@ -131,3 +131,12 @@ class MiniVAE(ModelMixin, ConfigMixin):
         # A transposed convolution has one bias a channel: put the mean's part there and leave the
         # rest, its pattern within a patch, to the clean-up.
         self.uncode.bias.copy_(mean.unflatten(0, shape).mean(dim=(1, 2)))
+
+    def channel_weight(self) -> Tensor:
+        """(c,), mean 1: how much a unit error of each latent channel weighs in pixels, square root.
+
+        Between equal weight in pixels, where fine channels would never be learned, and equal weight
+        in latents, where they drown the coarse ones.
+        """
+        size = 1 / self.code.weight.detach().flatten(1).norm(dim=1)  # pixels a unit of the channel
+        return size / size.mean()

@@ -18,7 +18,6 @@ from torch import Tensor
 from ..animate import animate_pass
 from ..backbones import Backbone
 from ..lora import set_lora_strengths
-from ..pose.draw import draw_pose, fit_box
 from ..puppets.scene import LEAD_IN, Triplet, triplet
 from ..sampling import SampleSettings
 from . import metrics
@@ -56,7 +55,9 @@ class Result:
         variants = {}
         still = np.sum(self.scores["still-reference"]["error"])
         for row, figures in self.scores.items():
-            means = {name: float(np.mean(values)) for name, values in figures.items() if name != "error"}
+            means = {
+                name: float(np.mean(values)) for name, values in figures.items() if name != "error"
+            }
             variants[row] = {"relative_error": float(np.sum(figures["error"]) / still), **means}
         return {"variants": variants, "cases": self.cases, "seed": self.seed}
 
@@ -77,11 +78,10 @@ def make_case(seed: int, size: int, num_frames: int) -> Case:
     """Case of one seed; num_frames counts frame 0 and the lead-in."""
     clips: Triplet = triplet(seed, "test", num_frames, size)
     as_float = lambda frames: frames.astype(np.float32) / 255  # noqa: E731
-    skeleton = draw_pose(fit_box(clips.driver.pose), size, size)[LEAD_IN:]
     return Case(
         reference=torch.from_numpy(as_float(clips.truth.frames[:1])),
         driving=torch.from_numpy(as_float(clips.driver.frames[LEAD_IN:])),
-        skeleton=torch.from_numpy(as_float(skeleton)),
+        skeleton=torch.from_numpy(as_float(clips.driver.skeleton())),
         truth=as_float(clips.truth.frames[LEAD_IN:]),
         scene=as_float(clips.truth.scene[LEAD_IN:]),
         mask=clips.truth.mask[LEAD_IN:] > 127,
@@ -103,7 +103,11 @@ def bench_puppets(
     is the network with every LoRA at 0, driven by RGB. Case k is triplet(seed * 1000 + k).
     """
     names = ("error", "psnr", "ssim", "silhouette_iou", "identity_error", "seconds")
-    scores = {row: {name: [] for name in names} for row in ROWS if row not in ("end-to-end", "pose-based") or row in loras}
+    scores = {
+        row: {name: [] for name in names}
+        for row in ROWS
+        if row not in ("end-to-end", "pose-based") or row in loras
+    }
     result = Result(cases, seed, scores)
     geometry = backbone.geometry
     for index in range(cases):
@@ -116,7 +120,9 @@ def bench_puppets(
             for name, value in _score(made[row], case, seconds).items():
                 scores[row][name].append(value)
         if index < SHEET_CASES:
-            videos = {"driver": case.driving.numpy(), "truth": case.truth} | {r: made[r] for r in loras}
+            videos = {"driver": case.driving.numpy(), "truth": case.truth} | {
+                r: made[r] for r in loras
+            }
             shown = {name: video[list(SHEET_TIMES)] for name, video in videos.items()}
             result.shown.append(shown | {"reference": case.reference[0].numpy()})
         if on_case:
@@ -124,7 +130,9 @@ def bench_puppets(
     return result
 
 
-def _make(backbone: Backbone, row: str, case: Case, settings: SampleSettings, loras: dict[str, str]) -> np.ndarray:
+def _make(
+    backbone: Backbone, row: str, case: Case, settings: SampleSettings, loras: dict[str, str]
+) -> np.ndarray:
     if row == "still-reference":
         return np.repeat(case.reference.numpy(), len(case.truth), axis=0)
     if row == "driver":
@@ -133,7 +141,9 @@ def _make(backbone: Backbone, row: str, case: Case, settings: SampleSettings, lo
         clip = torch.cat([case.reference, torch.from_numpy(case.truth)])
         with torch.inference_mode():
             return backbone.decode_video(backbone.encode_video(clip))[1:].numpy()
-    set_lora_strengths(backbone, {name: float(name == loras.get(row)) for name in loras.values()})
+    if loras:
+        strengths = {name: float(name == loras.get(row)) for name in loras.values()}
+        set_lora_strengths(backbone, strengths)
     driving = case.skeleton if row == "pose-based" else case.driving
     return animate_pass(backbone, case.reference, driving, case.prompt, settings).numpy()
 
@@ -155,7 +165,9 @@ def _header(shown: dict[str, np.ndarray], width: int) -> np.ndarray:
     for name in ("reference", "driver", "end-to-end", "pose-based", "truth"):
         if name not in shown:
             continue
-        cv2.putText(picture, name, (x + 4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
+        cv2.putText(
+            picture, name, (x + 4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA
+        )
         frames = shown[name]
         x += 6 + (frames.shape[1] if frames.ndim == 3 else frames.shape[0] * frames.shape[2])
     return picture

@@ -14,7 +14,6 @@ from ..errors import InputError
 from .replace import check_readable
 
 NEED = "a picture such as PNG, JPEG, WebP or GIF"
-MAX_SIDE = 16_384  # pixels
 
 
 def read_image(path: str | PathLike, background: float = 1.0) -> Tensor:
@@ -27,14 +26,12 @@ def read_image(path: str | PathLike, background: float = 1.0) -> Tensor:
         because transparent pictures are mostly drawings and sprites with dark outlines, which
         would vanish on black.
 
-    Raises InputError for a file that is missing, empty, cut off, not a picture, or too large: a
-    side over MAX_SIDE, or more than about 179 million pixels (2 GB as floats).
+    Raises InputError for a file that is missing, empty, cut off, not a picture, or larger than
+    about 179 million pixels (2 GB as floats).
     """
     path = check_readable(path, NEED)
     try:
         with Image.open(path) as image:
-            if max(image.size) > MAX_SIDE:  # known before a pixel is decoded
-                raise Image.DecompressionBombError("{} x {} pixels".format(*image.size))
             pixels = _to_rgb(ImageOps.exif_transpose(image), background)
     except UnidentifiedImageError:
         fix = "For a clip use the driving video input; save other formats as PNG or JPEG first."
@@ -43,7 +40,7 @@ def read_image(path: str | PathLike, background: float = 1.0) -> Tensor:
         ) from None
     except Image.DecompressionBombError as error:
         fix = "Scale the picture down first; the model needs no more than about 1000 pixels a side."
-        need = f"sides of at most {MAX_SIDE} and 178 million pixels in all"
+        need = "at most 178 million pixels"
         raise InputError(
             str(path), got=f"too large a picture ({error})", need=need, fix=fix
         ) from None

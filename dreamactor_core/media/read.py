@@ -68,7 +68,7 @@ class VideoInfo:
         Raises InputError if nothing lies there.
         """
         end = self.duration if duration is None else min(self.duration, start + duration)
-        lasts = duration is None or duration > 0  # neither is true of NaN
+        lasts = duration is None or start + duration > start  # untrue of NaN
         if not (0 <= start < self.duration - SLACK and lasts):
             asked = "the end" if duration is None else f"{start + duration:g} s"
             raise InputError(

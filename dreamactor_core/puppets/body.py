@@ -71,10 +71,16 @@ def _upright(who: Identity, motion: Motion) -> Body:
         upper, fore = motion.arms[:, side, 0], motion.arms[:, side].sum(axis=-1)
         # An arm hangs along the torso; its angle opens outwards.
         joints[:, ELBOW[side]] = shoulder - _turn(up, -sign * upper) * who.arm * 0.5 * scale
-        joints[:, WRIST[side]] = joints[:, ELBOW[side]] - _turn(up, -sign * fore) * who.arm * 0.5 * scale
+        joints[:, WRIST[side]] = (
+            joints[:, ELBOW[side]] - _turn(up, -sign * fore) * who.arm * 0.5 * scale
+        )
     head_up = _turn(up, motion.head)
     radius = who.head_size * scale
-    head = neck + head_up * radius * 0.95 if who.kind != "blob" else neck - up * 0.45 * who.torso_length * scale
+    head = (
+        neck + head_up * radius * 0.95
+        if who.kind != "blob"
+        else neck - up * 0.45 * who.torso_length * scale
+    )
     _face(joints, head, head_up, radius, motion.turn)
     return Body(joints, pelvis, head, up, head_up)
 
@@ -126,7 +132,9 @@ def _turn(vectors: np.ndarray, angle: np.ndarray) -> np.ndarray:
     return np.stack([c * x - s * y, s * x + c * y], axis=-1)
 
 
-def _face(joints: np.ndarray, head: np.ndarray, up: np.ndarray, radius: float, turn: np.ndarray) -> None:
+def _face(
+    joints: np.ndarray, head: np.ndarray, up: np.ndarray, radius: float, turn: np.ndarray
+) -> None:
     right = _across(up)
     ahead = right * (turn * 0.45 * radius)[:, None]
     joints[:, NOSE] = head + ahead - up * 0.1 * radius

@@ -74,7 +74,9 @@ class Identity:
 
     @property
     def noun(self) -> str:
-        noun = {"beast": "bear", "stick": "stick figure", "human": "person"}.get(self.kind, self.kind)
+        noun = {"beast": "bear", "stick": "stick figure", "human": "person"}.get(
+            self.kind, self.kind
+        )
         return f"{'an' if self.hue == 'orange' else 'a'} {self.hue} {noun}"
 
     @property
@@ -112,12 +114,14 @@ def sample_identity(
     if picked in ("beast", "bird", "quadruped", "blob"):
         skin = top if rng.random() < 0.6 else skin
     stout = rng.uniform(0, 1)
-    legs = {"bird": (0.14, 0.26), "blob": (0.1, 0.22), "quadruped": (0.34, 0.5)}.get(picked, (0.3, 0.46))
+    legs = {"bird": (0.14, 0.26), "blob": (0.1, 0.22), "quadruped": (0.34, 0.5)}.get(
+        picked, (0.3, 0.46)
+    )
     leg = rng.uniform(*legs)
     head_size = rng.uniform(0.09, 0.19) if picked != "quadruped" else rng.uniform(0.1, 0.17)
     torso_length = max(0.18, 1 - leg - 2 * head_size)
     outline = float(rng.choice([0, 0, 1.0, 1.4, 2.2]))
-    dark = tuple(int(c * rng.uniform(0.1, 0.5)) for c in top)
+    dark, pale = tuple(int(c * rng.uniform(0.1, 0.5)) for c in top), (245, 245, 245)
     return Identity(
         kind=picked, head=head, headgear=gear, torso=torso, pattern=pattern, hue=hue,
         height=rng.uniform(0.62, 0.82) if picked != "quadruped" else rng.uniform(0.5, 0.66),
@@ -135,7 +139,7 @@ def sample_identity(
         hand=rng.uniform(1.0, 1.6),
         foot=rng.uniform(0.07, 0.13),
         outline=outline,
-        outline_colour=(20, 20, 25) if rng.random() < 0.6 else dark if rng.random() < 0.8 else (245, 245, 245),
+        outline_colour=(20, 20, 25) if rng.random() < 0.6 else dark if rng.random() < 0.8 else pale,
         skin=skin, top=top, bottom=others[0], shoes=others[1], gear=others[2], accent=others[3],
         eyes=str(rng.choice(["dots", "big", "visor", "ovals"])),
         mouth=str(rng.choice(["line", "open", "smile", "none"])),
@@ -149,8 +153,10 @@ def _colour(rng: np.random.Generator, hue: str) -> Colour:
     if hue in ("grey", "white"):
         value = int(rng.uniform(60, 170) if hue == "grey" else rng.uniform(215, 250))
         return _vary(rng, (value, value, value), 8)
-    centre = {"red": 0.0, "orange": 0.075, "yellow": 0.145, "green": 0.33, "teal": 0.49, "blue": 0.6,
-              "purple": 0.77, "pink": 0.91}[hue]  # fmt: skip
+    centre = {
+        "red": 0.0, "orange": 0.075, "yellow": 0.145, "green": 0.33, "teal": 0.49, "blue": 0.6,
+        "purple": 0.77, "pink": 0.91,
+    }[hue]  # fmt: skip
     h = (centre + rng.uniform(-0.03, 0.03)) % 1
     r, g, b = colorsys.hsv_to_rgb(h, rng.uniform(0.45, 1.0), rng.uniform(0.4, 1.0))
     return int(255 * r), int(255 * g), int(255 * b)

@@ -4,9 +4,9 @@ Angles are radians. An arm's first angle is measured from hanging down, outwards
 second bends the forearm further. A leg's first angle is measured from hanging down towards the
 right of the picture; its second bends the shin. The root travels in body heights, up positive.
 
-A motion has a discrete key (family, side, tempo, size); one key in eight is a test motion, so no
-test motion is ever seen in training. `free` motion, splines through random poses, is split by
-its pose seed in the same way.
+A motion has a discrete key (family, side, tempo, size); one key in eight is a test motion, and a
+key is never drawn for the other split, whatever the seed. What a key leaves open (phase, exact
+speed, the poses of `free`) is drawn anew for every clip.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FAMILIES = (
 
 @dataclass(frozen=True)
 class Motion:
-    """Arrays over t frames. The side axis is (right, left) of the character, right = picture left."""
+    """Over t frames. The side axis is the character's (right, left); right = picture left."""
 
     root: np.ndarray  # (t, 2) travel in body heights, x to the right, y up
     lean: np.ndarray  # (t,)
@@ -93,7 +93,8 @@ def rest(rng: np.random.Generator, num_frames: int = 1) -> Motion:
     legs = np.array([[-spread, 0.0], [spread, 0.0]]) + rng.uniform(-0.05, 0.05, (2, 2))
     one = Motion(
         root=np.zeros((1, 2)), lean=rng.uniform(-0.08, 0.08, 1), head=rng.uniform(-0.12, 0.12, 1),
-        arms=arms[None], legs=legs[None], turn=rng.uniform(-0.6, 0.6, 1), mouth=rng.uniform(0, 0.5, 1),
+        arms=arms[None], legs=legs[None], turn=rng.uniform(-0.6, 0.6, 1),
+        mouth=rng.uniform(0, 0.5, 1),
     )  # fmt: skip
     return Motion(*(np.repeat(getattr(one, f.name), num_frames, axis=0) for f in fields(one)))
 
@@ -147,7 +148,9 @@ def _walk(rng, m, phase, size, side):
     swing = 0.55 * size * np.sin(phase)
     knee = 0.7 * size * np.clip(np.stack([np.cos(phase), -np.cos(phase)], -1), 0, 1)
     way = 1 if side else -1
-    legs = np.stack([np.stack([swing, -way * knee[:, 0]], -1), np.stack([-swing, -way * knee[:, 1]], -1)], 1)
+    legs = np.stack(
+        [np.stack([swing, -way * knee[:, 0]], -1), np.stack([-swing, -way * knee[:, 1]], -1)], 1
+    )
     arms = m.arms.copy()
     arms[:, 0, 0], arms[:, 1, 0] = 0.25 + 0.5 * swing, 0.25 + 0.5 * swing
     arms[:, :, 1] = 0.25

@@ -13,7 +13,39 @@ from .identity import Colour, Identity
 
 _SHIFT = 4  # sub-pixel bits of OpenCV's drawing
 _HALF = np.linspace(0, np.pi, 7)
-_RING = np.stack([np.cos(np.linspace(0, 2 * np.pi, 22)), np.sin(np.linspace(0, 2 * np.pi, 22))], -1)[:-1]
+_RING = np.stack(
+    [np.cos(np.linspace(0, 2 * np.pi, 22)), np.sin(np.linspace(0, 2 * np.pi, 22))], -1
+)[:-1]
+
+# Head-gear as polygons: x to the right, y up from the centre of the head, in radii of the head.
+_GEAR = {
+    "cap": [
+        (-1, 0.45), (1.35, 0.45), (1.3, 0.6), (0.9, 0.65), (0.7, 1.05), (0, 1.2), (-0.7, 1.05),
+        (-1, 0.6),
+    ],
+    "tophat": [
+        (-1.2, 0.7), (1.2, 0.7), (1.2, 0.88), (0.72, 0.88), (0.78, 1.9), (-0.78, 1.9),
+        (-0.72, 0.88), (-1.2, 0.88),
+    ],
+    "crown": [
+        (-0.8, 0.7), (0.8, 0.7), (0.95, 1.5), (0.45, 1.1), (0, 1.6), (-0.45, 1.1), (-0.95, 1.5),
+    ],
+    "bob hair": [
+        (-0.95, 0.35), (-0.3, 0.55), (0.95, 0.35), (0.75, 0.95), (0, 1.15), (-0.75, 0.95),
+    ],
+    "long hair": [
+        (-0.95, 0.3), (0.1, 0.62), (0.95, 0.3), (0.75, 0.95), (0, 1.15), (-0.75, 0.95),
+    ],
+    "spiky hair": [
+        (-1, 0.45), (-0.2, 0.6), (1, 0.45), (1.2, 1.0), (0.7, 0.95), (0.6, 1.5), (0.2, 1.05),
+        (-0.1, 1.6), (-0.4, 1.05), (-0.8, 1.4), (-0.8, 0.9), (-1.25, 0.9),
+    ],
+    "mohawk": [(-0.2, 0.7), (0.2, 0.7), (0.3, 1.8), (0, 1.6), (-0.3, 1.8)],
+    "helmet": [
+        (-1.1, 0.2), (1.1, 0.2), (1.0, 0.8), (0.6, 1.15), (0, 1.28), (-0.6, 1.15), (-1.0, 0.8),
+    ],
+    "bow": [(0, 1.0), (0.75, 1.45), (0.75, 0.75), (0, 1.0), (-0.75, 0.75), (-0.75, 1.45)],
+}  # fmt: skip
 
 
 class Pen:
@@ -24,7 +56,9 @@ class Pen:
         height, width = canvas.shape[:2]
         pan_x, pan_y, zoom = view
         self.scale = height * zoom
-        self.offset = np.array([width / 2 - (0.5 + pan_x) * self.scale, height / 2 - (0.5 + pan_y) * self.scale])
+        self.offset = np.array(
+            [width / 2 - (0.5 + pan_x) * self.scale, height / 2 - (0.5 + pan_y) * self.scale]
+        )
         self.line = max(1, round(who.outline * height / 128)) if who.outline else 0
         self.line_colour = (*who.outline_colour, 255)
         self.shading = who.shading
@@ -33,7 +67,9 @@ class Pen:
         fixed = np.rint((points * self.scale + self.offset - 0.5) * (1 << _SHIFT)).astype(np.int32)
         cv2.fillPoly(self.canvas, [fixed], (*colour, 255), cv2.LINE_AA, _SHIFT)
         if line and self.line:
-            cv2.polylines(self.canvas, [fixed], True, self.line_colour, self.line, cv2.LINE_AA, _SHIFT)
+            cv2.polylines(
+                self.canvas, [fixed], True, self.line_colour, self.line, cv2.LINE_AA, _SHIFT
+            )
 
     def ellipse(self, centre, up, rx: float, ry: float, colour: Colour, line: bool = True) -> None:
         right = np.array([-up[1], up[0]])
@@ -52,9 +88,18 @@ class Pen:
         cv2.polylines(self.canvas, [fixed], False, (*colour, 255), pixels, cv2.LINE_AA, _SHIFT)
 
 
-def draw_puppet(canvas: np.ndarray, view: tuple[float, float, float], who: Identity, body: Body, t: int,
-                mouth: float) -> None:  # fmt: skip
-    """Draw frame t of one puppet onto an RGBA canvas (h, w, 4), in place."""
+def draw_puppet(
+    canvas: np.ndarray,
+    view: tuple[float, float, float],
+    who: Identity,
+    body: Body,
+    t: int,
+    mouth: float,
+) -> None:
+    """Draw frame t of one puppet onto an RGBA canvas (h, w, 4) uint8, in place.
+
+    view: the camera (pan x, pan y, zoom), pans in panel heights; mouth: 0 shut .. 1 open.
+    """
     pen = Pen(canvas, view, who)
     j, up, h = body.joints[t], body.up[t], who.height
     if who.kind == "quadruped":
@@ -71,8 +116,20 @@ def draw_puppet(canvas: np.ndarray, view: tuple[float, float, float], who: Ident
             _arm(pen, who, j, side)
     _head(pen, who, j, body.head[t], body.head_up[t], h, mouth)
     if who.extra == "scarf":
-        pen.limb(j[SHOULDER[0]] * 0.4 + j[NECK] * 0.6, j[SHOULDER[1]] * 0.4 + j[NECK] * 0.6, 0.028 * h, 0.028 * h, who.accent)
-        pen.limb(j[NECK], j[NECK] - up * 0.14 * h + np.array([0.04 * h, 0]), 0.022 * h, 0.018 * h, who.accent)
+        pen.limb(
+            j[SHOULDER[0]] * 0.4 + j[NECK] * 0.6,
+            j[SHOULDER[1]] * 0.4 + j[NECK] * 0.6,
+            0.028 * h,
+            0.028 * h,
+            who.accent,
+        )
+        pen.limb(
+            j[NECK],
+            j[NECK] - up * 0.14 * h + np.array([0.04 * h, 0]),
+            0.022 * h,
+            0.018 * h,
+            who.accent,
+        )
 
 
 def _arm(pen: Pen, who: Identity, j: np.ndarray, side: int) -> None:
@@ -81,7 +138,11 @@ def _arm(pen: Pen, who: Identity, j: np.ndarray, side: int) -> None:
     if who.kind == "bird":
         _wing(pen, who, shoulder, elbow, wrist)
         return
-    sleeve = who.top if who.kind in ("beast", "blob", "robot") or who.pattern in ("stripes", "plain") else who.skin
+    sleeve = (
+        who.top
+        if who.kind in ("beast", "blob", "robot") or who.pattern in ("stripes", "plain")
+        else who.skin
+    )
     if who.kind == "robot":
         _bar(pen, shoulder, elbow, r0, who.top)
         _bar(pen, elbow, wrist, r1, who.bottom)
@@ -90,7 +151,9 @@ def _arm(pen: Pen, who: Identity, j: np.ndarray, side: int) -> None:
         pen.limb(elbow, wrist, (r0 + r1) / 2, r1, who.skin if who.pattern != "plain" else sleeve)
         pen.limb(shoulder, elbow, r0, (r0 + r1) / 2, sleeve)
     hand = r1 * who.hand
-    pen.ellipse(wrist, np.array([0, -1.0]), hand, hand, who.accent if who.kind == "robot" else who.skin)
+    pen.ellipse(
+        wrist, np.array([0, -1.0]), hand, hand, who.accent if who.kind == "robot" else who.skin
+    )
 
 
 def _wing(pen: Pen, who: Identity, shoulder, elbow, wrist) -> None:
@@ -98,9 +161,16 @@ def _wing(pen: Pen, who: Identity, shoulder, elbow, wrist) -> None:
     down = np.array([-along[1], along[0]])
     down = down * (1 if down[1] > 0 else -1)
     tips = [shoulder, elbow, wrist]
-    tips += [shoulder + along * s + down * d for s, d in ((0.86, 0.34), (0.62, 0.42), (0.34, 0.44), (0.06, 0.34))]
+    tips += [
+        shoulder + along * s + down * d
+        for s, d in ((0.86, 0.34), (0.62, 0.42), (0.34, 0.44), (0.06, 0.34))
+    ]
     pen.polygon(np.array(tips), who.top)
-    pen.polygon(np.array([shoulder, elbow, wrist, shoulder + along * 0.5 + down * 0.16]), who.accent, line=False)
+    pen.polygon(
+        np.array([shoulder, elbow, wrist, shoulder + along * 0.5 + down * 0.16]),
+        who.accent,
+        line=False,
+    )
 
 
 def _leg(pen: Pen, who: Identity, j: np.ndarray, side: int) -> None:
@@ -109,7 +179,13 @@ def _leg(pen: Pen, who: Identity, j: np.ndarray, side: int) -> None:
     if who.kind == "bird":
         r0 = r1 = 0.016 * h
     hip, knee, ankle = j[HIP[side]], j[KNEE[side]], j[ANKLE[side]]
-    colour = who.accent if who.kind == "bird" else who.top if who.kind in ("beast", "blob") else who.bottom
+    colour = (
+        who.accent
+        if who.kind == "bird"
+        else who.top
+        if who.kind in ("beast", "blob")
+        else who.bottom
+    )
     if who.kind == "robot":
         _bar(pen, hip, knee, r0, who.bottom)
         _bar(pen, knee, ankle, r1, who.top)
@@ -136,12 +212,17 @@ def _torso(pen: Pen, who: Identity, j: np.ndarray, pelvis, up, h: float) -> None
     top, low = who.shoulder * h, who.hip * h
     widths = {  # half widths at five heights from the neck to the pelvis, as shares
         "straight": (0.75, 1.05, 1, 1, 1), "wide shoulders": (0.85, 1.25, 1.1, 0.85, 0.8),
-        "dress": (0.6, 0.9, 0.75, 1.3, 2.0), "belly": (0.6, 1, 1.35, 1.45, 1.1), "slim": (0.6, 0.9, 0.75, 0.75, 0.9),
+        "dress": (0.6, 0.9, 0.75, 1.3, 2.0), "belly": (0.6, 1, 1.35, 1.45, 1.1),
+        "slim": (0.6, 0.9, 0.75, 0.75, 0.9),
     }[who.torso]  # fmt: skip
     at = np.array([0.02, 0.12, 0.45, 0.8, 1.08])
     half = (top + (low - top) * at) * np.array(widths) + 0.012 * h
     if who.kind in ("bird", "blob"):
-        half = half.max() * np.array([0.55, 0.95, 1.25, 1.15, 0.6]) * (1.25 if who.kind == "blob" else 1)
+        half = (
+            half.max()
+            * np.array([0.55, 0.95, 1.25, 1.15, 0.6])
+            * (1.25 if who.kind == "blob" else 1)
+        )
     spine = neck + (pelvis - neck) * at[:, None]
     left, rightside = spine - right * half[:, None], spine + right * half[:, None]
     if who.kind in ("bird", "blob", "beast") or who.torso == "belly":
@@ -151,7 +232,13 @@ def _torso(pen: Pen, who: Identity, j: np.ndarray, pelvis, up, h: float) -> None
     pen.polygon(outline, who.top)
     if who.shading:
         light = _lighten(who.top, who.shading)
-        pen.polygon(np.concatenate([left + right * half[:, None] * 0.18, spine[::-1] - right * half[::-1, None] * 0.3]), light, line=False)
+        pen.polygon(
+            np.concatenate(
+                [left + right * half[:, None] * 0.18, spine[::-1] - right * half[::-1, None] * 0.3]
+            ),
+            light,
+            line=False,
+        )
     _pattern(pen, who, spine, right, half, up, h)
 
 
@@ -161,7 +248,11 @@ def _pattern(pen: Pen, who: Identity, spine, right, half, up, h: float) -> None:
         x = v * (len(half) - 1)
         i = min(int(x), len(half) - 2)
         s = x - i
-        return spine[i] * (1 - s) + spine[i + 1] * s + right * u * (half[i] * (1 - s) + half[i + 1] * s)
+        return (
+            spine[i] * (1 - s)
+            + spine[i + 1] * s
+            + right * u * (half[i] * (1 - s) + half[i + 1] * s)
+        )
 
     quad = lambda v0, v1, u0, u1: np.array([at(v0, u0), at(v0, u1), at(v1, u1), at(v1, u0)])  # noqa: E731
     if who.pattern == "stripes":
@@ -174,12 +265,18 @@ def _pattern(pen: Pen, who: Identity, spine, right, half, up, h: float) -> None:
         for v, u in ((0.25, -0.4), (0.25, 0.4), (0.5, 0), (0.72, -0.5), (0.72, 0.5)):
             pen.ellipse(at(v, u), up, 0.024 * h, 0.024 * h, who.accent, line=False)
     elif who.pattern == "belly patch":
-        pen.ellipse(at(0.62, 0), up, half.max() * 0.6, 0.3 * who.torso_length * h, who.accent, line=False)
+        pen.ellipse(
+            at(0.62, 0), up, half.max() * 0.6, 0.3 * who.torso_length * h, who.accent, line=False
+        )
     elif who.pattern == "buttons":
         for v in (0.3, 0.5, 0.7):
             pen.ellipse(at(v, 0), up, 0.015 * h, 0.015 * h, who.accent, line=False)
     elif who.pattern == "sash":
-        pen.polygon(np.array([at(0.1, -0.85), at(0.1, -0.45), at(0.9, 0.9), at(0.9, 0.5)]), who.accent, line=False)
+        pen.polygon(
+            np.array([at(0.1, -0.85), at(0.1, -0.45), at(0.9, 0.9), at(0.9, 0.5)]),
+            who.accent,
+            line=False,
+        )
     if who.kind == "human" and who.pattern != "plain" and who.torso != "dress":
         pen.polygon(quad(0.8, 1.0, -1.0, 1.0), who.bottom, line=False)
     if who.extra == "belt":
@@ -194,20 +291,37 @@ def _head(pen: Pen, who: Identity, j: np.ndarray, centre, up, h: float, mouth: f
     if who.kind != "blob":
         if who.head == "box" or (who.kind == "robot" and who.head != "round"):
             a, b = right * r * 0.95, up * r * 0.9
-            pen.polygon(np.array([centre - a + b, centre + a + b, centre + a - b, centre - a - b]), who.skin)
+            pen.polygon(
+                np.array([centre - a + b, centre + a + b, centre + a - b, centre - a - b]), who.skin
+            )
         elif who.head == "pear":
             pen.polygon(centre + _smooth_ring(right, up, r), who.skin)
         else:
             pen.ellipse(centre, up, r * (0.86 if who.head == "oval" else 1.0), r * 1.02, who.skin)
         if who.shading:
-            pen.ellipse(centre + (up - right) * r * 0.3, up, r * 0.42, r * 0.36, _lighten(who.skin, who.shading), line=False)
+            pen.ellipse(
+                centre + (up - right) * r * 0.3,
+                up,
+                r * 0.42,
+                r * 0.36,
+                _lighten(who.skin, who.shading),
+                line=False,
+            )
     _eyes(pen, who, j, up, right, r)
     nose = centre + right * ahead - up * 0.12 * r
     if who.kind == "bird":
-        beak = np.array([nose + right * 0.26 * r, nose - right * 0.26 * r, nose - up * (0.5 + 0.2 * mouth) * r + right * ahead * 0.8])
+        beak = np.array(
+            [
+                nose + right * 0.26 * r,
+                nose - right * 0.26 * r,
+                nose - up * (0.5 + 0.2 * mouth) * r + right * ahead * 0.8,
+            ]
+        )
         pen.polygon(beak, who.accent)
     elif who.kind == "beast":
-        pen.ellipse(nose - up * 0.15 * r, up, 0.42 * r, 0.32 * r, _lighten(who.skin, 0.35), line=False)
+        pen.ellipse(
+            nose - up * 0.15 * r, up, 0.42 * r, 0.32 * r, _lighten(who.skin, 0.35), line=False
+        )
         pen.ellipse(nose, up, 0.14 * r, 0.1 * r, (30, 25, 25), line=False)
     if who.mouth != "none" and who.kind != "bird":
         _mouth(pen, who, nose - up * 0.38 * r, up, right, r, mouth)
@@ -223,7 +337,9 @@ def _eyes(pen: Pen, who: Identity, j: np.ndarray, up, right, r: float) -> None:
     if who.eyes == "visor":
         middle = (j[EYE[0]] + j[EYE[1]]) / 2
         a, b = right * 0.62 * r, up * 0.2 * r
-        pen.polygon(np.array([middle - a + b, middle + a + b, middle + a - b, middle - a - b]), who.gear)
+        pen.polygon(
+            np.array([middle - a + b, middle + a + b, middle + a - b, middle - a - b]), who.gear
+        )
         return
     for side in (0, 1):
         if who.eyes == "big":
@@ -246,44 +362,41 @@ def _mouth(pen: Pen, who: Identity, at, up, right, r: float, openness: float) ->
 
 def _gear_behind(pen: Pen, who: Identity, centre, up, right, r: float) -> None:
     if who.headgear == "long hair":
-        pen.polygon(np.array([
-            centre + up * r - right * r * 0.7, centre + up * r + right * r * 0.7, centre + right * r * 1.25 - up * 1.5 * r,
-            centre + right * r * 0.4 - up * 1.3 * r, centre - right * r * 0.4 - up * 1.3 * r, centre - right * r * 1.25 - up * 1.5 * r,
-        ]), who.gear)  # fmt: skip
+        hair = [(-0.7, 1), (0.7, 1), (1.25, -1.5), (0.4, -1.3), (-0.4, -1.3), (-1.25, -1.5)]
+        pen.polygon(np.array([centre + right * x * r + up * y * r for x, y in hair]), who.gear)
     elif who.headgear == "bob hair":
         pen.ellipse(centre + up * 0.08 * r, up, 1.22 * r, 1.2 * r, who.gear)
     elif who.headgear in ("cat ears", "bunny ears", "horns"):
-        tall, wide = {"cat ears": (0.75, 0.42), "bunny ears": (1.7, 0.3), "horns": (0.9, 0.2)}[who.headgear]
+        tall, wide = {"cat ears": (0.75, 0.42), "bunny ears": (1.7, 0.3), "horns": (0.9, 0.2)}[
+            who.headgear
+        ]
         for s in (-1, 1):
             root = centre + up * 0.75 * r + right * s * 0.55 * r
             tip = root + up * tall * r + right * s * 0.2 * r
             colour = who.gear if who.headgear == "horns" else who.skin
-            pen.polygon(np.array([root - right * wide * r, tip, root + right * wide * r - up * 0.2 * r]), colour)
+            pen.polygon(
+                np.array([root - right * wide * r, tip, root + right * wide * r - up * 0.2 * r]),
+                colour,
+            )
     elif who.kind == "beast":
         for s in (-1, 1):
-            pen.ellipse(centre + (up * 0.75 + right * s * 0.75) * r, up, 0.36 * r, 0.36 * r, who.skin)
+            pen.ellipse(
+                centre + (up * 0.75 + right * s * 0.75) * r, up, 0.36 * r, 0.36 * r, who.skin
+            )
 
 
 def _gear(pen: Pen, who: Identity, centre, up, right, r: float) -> None:
     def at(x: float, y: float) -> np.ndarray:
         return centre + right * x * r + up * y * r
 
-    shapes = {
-        "cap": [(-1.0, 0.45), (1.35, 0.45), (1.3, 0.6), (0.9, 0.65), (0.7, 1.05), (0, 1.2), (-0.7, 1.05), (-1, 0.6)],
-        "tophat": [(-1.2, 0.7), (1.2, 0.7), (1.2, 0.88), (0.72, 0.88), (0.78, 1.9), (-0.78, 1.9), (-0.72, 0.88), (-1.2, 0.88)],
-        "crown": [(-0.8, 0.7), (0.8, 0.7), (0.95, 1.5), (0.45, 1.1), (0, 1.6), (-0.45, 1.1), (-0.95, 1.5)],
-        "bob hair": [(-0.95, 0.35), (-0.3, 0.55), (0.95, 0.35), (0.75, 0.95), (0, 1.15), (-0.75, 0.95)],
-        "long hair": [(-0.95, 0.3), (0.1, 0.62), (0.95, 0.3), (0.75, 0.95), (0, 1.15), (-0.75, 0.95)],
-        "spiky hair": [(-1, 0.45), (-0.2, 0.6), (1, 0.45), (1.2, 1.0), (0.7, 0.95), (0.6, 1.5), (0.2, 1.05), (-0.1, 1.6),
-                       (-0.4, 1.05), (-0.8, 1.4), (-0.8, 0.9), (-1.25, 0.9)],
-        "mohawk": [(-0.2, 0.7), (0.2, 0.7), (0.3, 1.8), (0, 1.6), (-0.3, 1.8)],
-        "helmet": [(-1.1, 0.2), (1.1, 0.2), (1.0, 0.8), (0.6, 1.15), (0, 1.28), (-0.6, 1.15), (-1.0, 0.8)],
-        "bow": [(0, 1.0), (0.75, 1.45), (0.75, 0.75), (0, 1.0), (-0.75, 0.75), (-0.75, 1.45)],
-    }  # fmt: skip
-    if who.headgear in shapes:
-        pen.polygon(np.array([at(*p) for p in shapes[who.headgear]]), who.gear)
+    if who.headgear in _GEAR:
+        pen.polygon(np.array([at(*p) for p in _GEAR[who.headgear]]), who.gear)
         if who.headgear == "tophat":
-            pen.polygon(np.array([at(-0.73, 0.9), at(0.73, 0.9), at(0.74, 1.12), at(-0.74, 1.12)]), who.accent, line=False)
+            pen.polygon(
+                np.array([at(-0.73, 0.9), at(0.73, 0.9), at(0.74, 1.12), at(-0.74, 1.12)]),
+                who.accent,
+                line=False,
+            )
     elif who.headgear == "antenna":
         pen.stroke(np.array([at(0, 0.9), at(0, 1.6)]), 0.1 * r, who.gear)
         pen.ellipse(at(0, 1.7), up, 0.2 * r, 0.2 * r, who.accent)
@@ -295,10 +408,16 @@ def _extra_behind(pen: Pen, who: Identity, j: np.ndarray, pelvis, up, h: float) 
         a, b = j[SHOULDER[0]], j[SHOULDER[1]]
         flare = right * 0.07 * h
         low = pelvis - up * 0.1 * h
-        pen.polygon(np.array([a, b, low + (b - a) * 0.6 + flare, low - (b - a) * 0.6 - flare]), who.gear)
+        pen.polygon(
+            np.array([a, b, low + (b - a) * 0.6 + flare, low - (b - a) * 0.6 - flare]), who.gear
+        )
     elif who.extra == "tail":
         s = who.facing
-        points = [pelvis, pelvis + right * s * 0.14 * h - up * 0.02 * h, pelvis + right * s * 0.22 * h + up * 0.1 * h]
+        points = [
+            pelvis,
+            pelvis + right * s * 0.14 * h - up * 0.02 * h,
+            pelvis + right * s * 0.22 * h + up * 0.1 * h,
+        ]
         pen.limb(points[0], points[1], 0.026 * h, 0.024 * h, who.top)
         pen.limb(points[1], points[2], 0.024 * h, 0.018 * h, who.top)
 
@@ -318,15 +437,27 @@ def _draw_quadruped(pen: Pen, who: Identity, body: Body, t: int, mouth: float) -
 
     leg(SHOULDER[0], ELBOW[0], WRIST[0], dark)
     leg(HIP[0], KNEE[0], ANKLE[0], dark)
-    tail = pelvis - along / np.linalg.norm(along) * 0.16 * h + up * (0.1 if who.extra == "tail" else 0.0) * h
+    tail = (
+        pelvis
+        - along / np.linalg.norm(along) * 0.16 * h
+        + up * (0.1 if who.extra == "tail" else 0.0) * h
+    )
     pen.limb(pelvis, tail, 0.026 * h, 0.014 * h, who.top)
     pen.limb(pelvis, front, r, r * 1.05, who.top)
     if who.pattern in ("stripes", "bars"):
         for s in (0.2, 0.45, 0.7):
-            pen.limb(pelvis + along * s + up * r * 0.7, pelvis + along * s - up * r * 0.5, 0.022 * h, 0.014 * h, who.accent)
+            pen.limb(
+                pelvis + along * s + up * r * 0.7,
+                pelvis + along * s - up * r * 0.5,
+                0.022 * h,
+                0.014 * h,
+                who.accent,
+            )
     elif who.pattern in ("dots", "belly patch"):
         for s, d in ((0.15, 0.2), (0.4, -0.2), (0.65, 0.25), (0.9, -0.1)):
-            pen.ellipse(pelvis + along * s + up * r * d, up, 0.035 * h, 0.03 * h, who.accent, line=False)
+            pen.ellipse(
+                pelvis + along * s + up * r * d, up, 0.035 * h, 0.03 * h, who.accent, line=False
+            )
     leg(HIP[1], KNEE[1], ANKLE[1], who.top)
     leg(SHOULDER[1], ELBOW[1], WRIST[1], who.top)
     pen.limb(front, body.head[t], r * 0.62, who.head_size * h * 0.6, who.top)

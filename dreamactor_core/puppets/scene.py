@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from ..pose.draw import draw_pose, fit_box
 from ..pose.keypoints import Pose
 from . import motion as moves
 from .body import solve
@@ -24,6 +25,10 @@ from .render import draw_puppet
 
 FPS = 8.0
 LEAD_IN = 9  # frames, see composite.lead_in_frames
+BACKGROUNDS = (
+    "plain", "vertical", "diagonal", "room", "hills", "stripes", "checks", "blobs", "noise", "sun",
+)  # fmt: skip
+BACKGROUND_ODDS = (0.16, 0.12, 0.08, 0.2, 0.12, 0.05, 0.05, 0.08, 0.08, 0.06)
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,14 @@ class Clip:
     pose: Pose
     caption: str
 
+    def skeleton(self) -> np.ndarray:
+        """(t - LEAD_IN, h, w, 3) uint8: what drives the pose-based variant with this clip's motion.
+
+        As for a user's keypoints: one box over what is driven, without the lead-in.
+        """
+        driven = self.pose.map(lambda points: points[LEAD_IN:])
+        return draw_pose(fit_box(driven), *self.frames.shape[1:3])
+
 
 @dataclass(frozen=True)
 class Triplet:
@@ -66,7 +79,12 @@ class Triplet:
 
 
 def sample_look(
-    rng: np.random.Generator, split: Split, size: int, subjects: int = 1, kind: str | None = None, but: str = ""
+    rng: np.random.Generator,
+    split: Split,
+    size: int,
+    subjects: int = 1,
+    kind: str | None = None,
+    but: str = "",
 ) -> Look:
     """Random identities of one split; `kind` asks for a body plan, `but` rules one out."""
     cast = []
@@ -92,9 +110,11 @@ def sample_play(rng: np.random.Generator, split: Split, num_frames: int, subject
         motions.append(moves.blend(moves.rest(rng, num_frames), performed, share))
     camera = np.tile([0.0, 0.0, 1.0], (num_frames, 1))
     if rng.random() < 0.2:
-        goal = np.array([rng.uniform(-0.08, 0.08), rng.uniform(-0.03, 0.03), rng.uniform(0.85, 1.2)])
-        way = np.clip((np.arange(num_frames) - LEAD_IN) / max(1, num_frames - LEAD_IN), 0, 1)[:, None]
-        camera = camera * (1 - way) + goal * way
+        goal = np.array(
+            [rng.uniform(-0.08, 0.08), rng.uniform(-0.03, 0.03), rng.uniform(0.85, 1.2)]
+        )
+        way = np.clip((np.arange(num_frames) - LEAD_IN) / max(1, num_frames - LEAD_IN), 0, 1)
+        camera = camera * (1 - way[:, None]) + goal * way[:, None]
     return Play(tuple(motions), camera, keys)
 
 
@@ -145,8 +165,7 @@ def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
     if rng.random() < 0.5:  # calm colours, as most pictures have
         a, b, c = (x * 0.5 + x.mean() * 0.3 + 40 for x in (a, b, c))
     y, x = np.mgrid[0:size, 0:size] / size
-    kind = rng.choice(["plain", "vertical", "diagonal", "room", "hills", "stripes", "checks", "blobs", "noise", "sun"],
-                      p=[0.16, 0.12, 0.08, 0.2, 0.12, 0.05, 0.05, 0.08, 0.08, 0.06])  # fmt: skip
+    kind = rng.choice(BACKGROUNDS, p=BACKGROUND_ODDS)
     picture = np.tile(a, (size, size, 1))
     if kind == "vertical":
         picture = a + (b - a) * y[..., None]
@@ -165,14 +184,18 @@ def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
         picture = a + (b - a) * 0.35 * np.clip(wave * 4, 0, 1)[..., None]
     elif kind == "checks":
         count = rng.integers(3, 7)
-        picture = a + (b - a) * 0.3 * (((x * count).astype(int) + (y * count).astype(int)) % 2)[..., None]
+        picture = (
+            a + (b - a) * 0.3 * (((x * count).astype(int) + (y * count).astype(int)) % 2)[..., None]
+        )
     elif kind in ("blobs", "noise"):
         grid = rng.uniform(-1, 1, (4, 4, 3) if kind == "blobs" else (12, 12, 3)).astype(np.float32)
         soft = cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
         picture = a + soft * (60 if kind == "blobs" else 22)
     elif kind == "sun":
         far = np.hypot(x - rng.uniform(0.1, 0.9), y - rng.uniform(0.05, 0.4))
-        picture = np.where((far < rng.uniform(0.06, 0.15))[..., None], c, a + (b - a) * y[..., None])
+        picture = np.where(
+            (far < rng.uniform(0.06, 0.15))[..., None], c, a + (b - a) * y[..., None]
+        )
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
@@ -184,7 +207,9 @@ def _seen(backdrop: np.ndarray, view: np.ndarray) -> np.ndarray:
     size = len(backdrop)
     shift_x, shift_y = (size * (0.5 - (0.5 + pan) * zoom) for pan in (pan_x, pan_y))
     matrix = np.array([[zoom, 0, shift_x], [0, zoom, shift_y]])
-    return cv2.warpAffine(backdrop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return cv2.warpAffine(
+        backdrop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
 
 
 def _shot(look: Look, picture: np.ndarray) -> np.ndarray:
@@ -206,7 +231,7 @@ def _pose(bodies, camera: np.ndarray) -> Pose:
 
 
 def _caption(look: Look, play: Play) -> str:
-    """"a red bird with crown is waving both wings"; short, the text encoder reads 95 bytes."""
+    """ "a red bird with crown is waving both wings"; short, the text encoder reads 95 bytes."""
     alone = len(look.cast) == 1
     pairs = zip(look.cast, play.keys, strict=True)
     parts = [f"{who.describe if alone else who.noun} is {key.describe(who)}" for who, key in pairs]

@@ -20,9 +20,10 @@ from torch import Tensor
 
 from ..backbones import Backbone, Context
 from ..composite import lead_in_frames
+from ..errors import InputError
 from .cache import Cache
 
-TASKS = ("driving", "skeleton", "single")  # what the right panel holds; single has no right panel
+TASKS = ("target", "driving", "skeleton", "twin", "single")  # the right panel; single has none
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,22 @@ class Phase:
     pure_noise: float  # share of samples at sigma = 1, where the context alone must do
     tasks: dict[str, float] = field(default_factory=lambda: {"driving": 1.0})  # odds of a batch
 
+    def __post_init__(self):
+        if not self.tasks or set(self.tasks) - set(TASKS):
+            raise InputError(
+                "tasks of a phase",
+                got=sorted(self.tasks),
+                need=f"some of {', '.join(TASKS)}",
+                fix="Correct the configuration.",
+            )
+        if self.latent_frames < 2:
+            raise InputError(
+                "latent_frames of a phase",
+                got=self.latent_frames,
+                need="at least 2, the reference and one to draw",
+                fix="Correct the configuration.",
+            )
+
 
 class Batch(NamedTuple):
     target: Tensor  # (b, c, t', h', w2') left: the answer, right: the driving panel
@@ -59,10 +76,17 @@ class Batch(NamedTuple):
 def draw_batch(
     backbone: Backbone, cache: Cache, phase: Phase, conditions: Conditions, rng: np.random.Generator
 ) -> Batch:
-    task = str(rng.choice(list(phase.tasks), p=np.array(list(phase.tasks.values())) / sum(phase.tasks.values())))
+    task = str(
+        rng.choice(
+            list(phase.tasks), p=np.array(list(phase.tasks.values())) / sum(phase.tasks.values())
+        )
+    )
     lead = lead_in_frames(backbone.geometry.fps, 1.0, backbone.geometry.temporal_stride)
     lead_groups = lead // backbone.geometry.temporal_stride
-    samples = [_draw(backbone, cache, phase, conditions, task, lead_groups, rng) for _ in range(phase.batch_size)]
+    samples = [
+        _draw(backbone, cache, phase, conditions, task, lead_groups, rng)
+        for _ in range(phase.batch_size)
+    ]
     targets, contexts, weights, prompts = zip(*samples, strict=True)
     target = torch.cat(targets)
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))

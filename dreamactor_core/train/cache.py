@@ -7,6 +7,7 @@ apart and joined when a batch is drawn, so one target can be paired with many dr
     target    (n, t', c, h', w')  what the left panel must become; latent frame 0 is the reference
     driving   (n, t', c, h', w')  another identity's performance of the same motion, in RGB
     skeleton  (n, t', c, h', w')  the target's own pose, varied (paper section 3.3)
+    twin      (n, t', c, h', w')  the target itself with its colours exchanged
 
 The cached driving covers the lead-in too; the batch blanks it out, as inference does.
 """
@@ -14,7 +15,9 @@ The cached driving covers the lead-in too; the batch blanks it out, as inference
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +27,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..backbones import Backbone
+from ..backbones import Backbone, Geometry
 from ..errors import InputError
+from ..media import fit_frames, probe, read_frames, retime
+from ..media.replace import check_readable
 from ..pose.draw import draw_pose
+from ..pose.keypoints import check_length, load_keypoints, retime_pose
 from ..pose.vary import vary_pose
 from ..puppets.scene import Clip, triplet
 
-KEYS = ("target", "driving", "skeleton")
+KEYS = ("target", "driving", "skeleton", "twin")
+META = "meta.json"
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,7 @@ class Sample:
     target: np.ndarray
     driving: np.ndarray
     skeleton: np.ndarray
+    twin: np.ndarray
     caption: str
 
 
@@ -50,7 +58,83 @@ def puppet_samples(seeds: range, num_frames: int, size: int) -> Iterator[Sample]
         rng = np.random.default_rng((seed, 1))
         for target, driver in ((clips.truth, clips.driver), (clips.driver, clips.truth)):
             skeleton = skeleton_panel(target, rng, size)
-            yield Sample(target.frames, driver.frames, skeleton, target.caption)
+            yield Sample(
+                target.frames, driver.frames, skeleton, recoloured(target.frames, rng), target.caption
+            )
+
+
+def paired_samples(manifest: Path, geometry: Geometry) -> Iterator[Sample]:
+    """Pairs of real or synthetic footage from a JSON-lines file, re-timed and letterboxed.
+
+    Each line: target, driving (video files beside the manifest), caption, and optionally pose (a
+    keypoint file of the target) and lead_in (frames at the native rate by which the driving video
+    starts behind the target; 0 if absent). Raises InputError for a line of another form and for
+    clips shorter than a pass.
+    """
+    rng = np.random.default_rng(0)
+    for row in _read_manifest(manifest, geometry.num_frames):
+        lead = row.get("lead_in", 0)
+        target = _clip(manifest.parent / row["target"], geometry, geometry.num_frames)
+        driving = _clip(manifest.parent / row["driving"], geometry, geometry.num_frames - lead)
+        skeleton = np.zeros_like(target)
+        if row.get("pose"):
+            info = probe(manifest.parent / row["target"])
+            pose = load_keypoints(manifest.parent / row["pose"])
+            check_length(pose, info.num_frames)
+            pose = retime_pose(pose, info.times, geometry.fps, geometry.num_frames)
+            skeleton = draw_pose(vary_pose(pose, rng), *geometry.panel)
+        yield Sample(
+            target,
+            np.concatenate([np.zeros_like(target[:lead]), driving]),
+            skeleton,
+            recoloured(target, rng),
+            row["caption"],
+        )
+
+
+def _read_manifest(manifest: Path, num_frames: int) -> list[dict]:
+    """Every line of it, checked before the first clip is decoded."""
+    check_readable(manifest, "a JSON-lines file of pairs")
+    rows = []
+    for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+            usable = all(isinstance(row[key], str) for key in ("target", "driving", "caption"))
+            usable &= 0 <= row.get("lead_in", 0) < num_frames
+        except (ValueError, TypeError, KeyError, AttributeError):
+            usable = False
+        if not usable:
+            raise InputError(
+                f"line {number} of {manifest}",
+                got=line[:80],
+                need='{"target": FILE, "driving": FILE, "caption": TEXT}, with "pose": FILE and '
+                f'"lead_in": 0 to {num_frames - 1} if wanted',
+                fix="Correct the line or delete it.",
+            )
+        rows.append(row)
+    return rows
+
+
+def _clip(path: Path, geometry: Geometry, num_frames: int) -> np.ndarray:
+    """The first num_frames at the native rate and panel size, uint8."""
+    info = probe(path)
+    frames = itertools.islice(retime(read_frames(path), geometry.fps, info.duration), num_frames)
+    clip = (fit_frames(frames, *geometry.panel) * 255).round().byte().numpy()
+    if len(clip) < num_frames:
+        raise InputError(
+            f"training clip {path}",
+            got=f"{len(clip)} frames at {geometry.fps:g} fps",
+            need=f"at least {num_frames}",
+            fix="Use longer clips, or leave this one out.",
+        )
+    return clip
+
+
+def recoloured(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Another order of red, green and blue, half the time as a negative: same shapes, other looks."""
+    order = [(0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)][rng.integers(5)]
+    exchanged = np.ascontiguousarray(frames[..., order])
+    return 255 - exchanged if rng.random() < 0.5 else exchanged
 
 
 def skeleton_panel(clip: Clip, rng: np.random.Generator, size: int) -> np.ndarray:
@@ -71,15 +155,18 @@ def fingerprint(backbone: Backbone) -> str:
 
 
 @torch.inference_mode()
-def write_cache(backbone: Backbone, samples: Iterator[Sample], folder: Path, shard: str, shard_size: int = 256) -> int:
-    """Encode samples into folder/<shard>-NNNNN.safetensors; finished shards are not made again.
+def write_cache(
+    backbone: Backbone, samples: Iterator[Sample], folder: Path, shard: str, shard_size: int = 256
+) -> int:
+    """Encode samples into folder/<shard>-NNNNN.safetensors, in place of an earlier run's.
 
-    Returns the number of samples. `samples` must give the same order on every run.
+    Returns the number of samples. Other shards in the folder stay, so a cache can be made in parts;
+    raises InputError when they are another encoder's.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    geometry = backbone.geometry
-    meta = {"encoder": fingerprint(backbone), "fps": geometry.fps, "panel": list(geometry.panel)}
-    (folder / "meta.json").write_text(json.dumps(meta, indent=2))
+    if (folder / META).exists():
+        _check_encoder(backbone, folder)
+    (folder / META).write_text(json.dumps(_meta(backbone), indent=2))
     rows: dict[str, list[Tensor]] = {key: [] for key in KEYS}
     captions: list[str] = []
     count = 0
@@ -94,7 +181,7 @@ def write_cache(backbone: Backbone, samples: Iterator[Sample], folder: Path, sha
         for value in rows.values():
             value.clear()
 
-    for count, sample in enumerate(samples, 1):  # noqa: B007
+    for count, sample in enumerate(samples, 1):
         for key in KEYS:
             frames = torch.from_numpy(getattr(sample, key)).float() / 255
             latents = backbone.encode_video(frames)[0].transpose(0, 1)
@@ -104,7 +191,32 @@ def write_cache(backbone: Backbone, samples: Iterator[Sample], folder: Path, sha
             flush(count // shard_size - 1)
     if captions:
         flush(count // shard_size)
+    for number in itertools.count(math.ceil(count / shard_size)):  # of a longer run before
+        path = folder / f"{shard}-{number:05d}.safetensors"
+        if not path.exists():
+            break
+        path.unlink()
     return count
+
+
+def _meta(backbone: Backbone) -> dict:
+    geometry = backbone.geometry
+    return {
+        "encoder": fingerprint(backbone),
+        "fps": geometry.fps,
+        "panel": list(geometry.panel),
+    }
+
+
+def _check_encoder(backbone: Backbone, folder: Path) -> None:
+    made, need = json.loads((folder / META).read_text()), _meta(backbone)
+    if made != need:
+        raise InputError(
+            f"latent cache {folder}",
+            got=f"latents of {made}",
+            need=f"those of {need}",
+            fix="Make a cache with this model's autoencoder, in another folder.",
+        )
 
 
 @dataclass(frozen=True)
@@ -122,19 +234,15 @@ class Cache:
 @torch.inference_mode()
 def read_cache(backbone: Backbone, folder: Path) -> Cache:
     """Raises InputError when the folder is no cache of this backbone's encoder."""
-    meta_file = folder / "meta.json"
     shards = sorted(folder.glob("*.safetensors"))
-    if not meta_file.exists() or not shards:
+    if not (folder / META).exists() or not shards:
         raise InputError(
-            "latent cache", got=f"{folder} without meta.json and shards", need="a folder made by `train cache`",
+            "latent cache",
+            got=f"{folder} without {META} and shards",
+            need="a folder made by `train cache`",
             fix=f"Run `python -m dreamactor_core train cache --out {folder}`.",
-        )  # fmt: skip
-    encoder = json.loads(meta_file.read_text())["encoder"]
-    if encoder != fingerprint(backbone):
-        raise InputError(
-            "latent cache", got=f"latents of encoder {encoder}", need=f"those of {fingerprint(backbone)}",
-            fix="Make the cache again with this model's autoencoder.",
-        )  # fmt: skip
+        )
+    _check_encoder(backbone, folder)
     parts = [load_file(path) for path in shards]
     captions = [c for path in shards for c in json.loads(path.with_suffix(".json").read_text())]
     rows = {key: torch.cat([part[key] for part in parts]) for key in KEYS}

@@ -20,7 +20,10 @@ class Curve:
         self.rows: list[tuple[int, float, float]] = []
         if path.exists():
             with path.open(newline="") as file:
-                self.rows = [(int(r["step"]), float(r["loss"]), float(r["seconds"])) for r in csv.DictReader(file)]
+                self.rows = [
+                    (int(r["step"]), float(r["loss"]), float(r["seconds"]))
+                    for r in csv.DictReader(file)
+                ]
         self.before = self.rows[-1][2] if self.rows else 0.0
 
     def add(self, step: int, loss: float, seconds: float) -> None:
@@ -31,10 +34,12 @@ class Curve:
 
     def draw(self, height: int = 300, width: int = 600) -> None:
         """Write the CSV, and a PNG of the loss, averaged over hundredths of the run, log scale."""
-        with self.path.open("w", newline="") as file:
+        temporary = self.path.with_suffix(".csv.tmp")  # a kill while writing must not spoil it
+        with temporary.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["step", "loss", "seconds"])
             writer.writerows((s, f"{loss:.6f}", f"{t:.1f}") for s, loss, t in self.rows)
+        temporary.replace(self.path)
         losses = np.array([loss for _, loss, _ in self.rows])
         bins = np.array([part.mean() for part in np.array_split(losses, min(100, len(losses)))])
         y = np.log10(np.maximum(bins, 1e-8))
@@ -44,7 +49,25 @@ class Curve:
         points = np.stack([x, 15 + (high - y) / (high - low) * (height - 45)], axis=-1)
         cv2.polylines(picture, [points.astype(np.int32)], False, (200, 80, 20), 2, cv2.LINE_AA)
         for value, row in ((high, 20), (low, height - 28)):
-            cv2.putText(picture, f"{10**value:.3g}", (2, row), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (0, 0, 0), 1, cv2.LINE_AA)
+            cv2.putText(
+                picture,
+                f"{10**value:.3g}",
+                (2, row),
+                cv2.FONT_HERSHEY_SIMPLEX,
+                0.35,
+                (0, 0, 0),
+                1,
+                cv2.LINE_AA,
+            )
         label = f"step {self.rows[-1][0]}, {self.rows[-1][2] / 60:.0f} min"
-        cv2.putText(picture, label, (50, height - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
+        cv2.putText(
+            picture,
+            label,
+            (50, height - 6),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.4,
+            (0, 0, 0),
+            1,
+            cv2.LINE_AA,
+        )
         cv2.imwrite(str(self.path.with_suffix(".png")), picture)

@@ -24,6 +24,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from ..backbones.hunyuan15 import HunyuanVideo15Backbone
+from ..backbones.mini_vae import MiniVAE
 from ..errors import InputError
 from ..lora import LoraSpec
 from ..sampling import flow_loss
@@ -78,9 +79,11 @@ def read_config(path: Path) -> TrainConfig:
         return TrainConfig(**data)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
-            f"training configuration {path}", got=f"{type(error).__name__}: {error}",
-            need="a JSON object with the fields of TrainConfig", fix="Compare with dreamactor_core/train/configs.",
-        ) from error  # fmt: skip
+            f"training configuration {path}",
+            got=f"{type(error).__name__}: {error}",
+            need="a JSON object with the fields of TrainConfig",
+            fix="Compare with dreamactor_core/train/configs.",
+        ) from error
 
 
 class Trainee(nn.Module):
@@ -91,12 +94,15 @@ class Trainee(nn.Module):
         self.transformer = backbone.transformer
         self.text_encoder = backbone.text_encoder
         self._backbone = [backbone]  # in a list: its modules are registered already
+        vae = backbone.vae
+        weight = vae.channel_weight() if isinstance(vae, MiniVAE) else torch.ones(1)
+        self.register_buffer("channel_weight", weight.view(1, -1, 1, 1, 1), persistent=False)
 
     def forward(self, batch: Batch) -> Tensor:
         backbone = self._backbone[0]
         text = backbone.encode_text(batch.prompts, None)
         velocity = partial(backbone.velocity, context=batch.context, text=text)
-        return flow_loss(velocity, batch.target, batch.noise, batch.sigma, batch.weight)
+        return flow_loss(velocity, batch.target, batch.noise, batch.sigma, batch.weight * self.channel_weight)
 
 
 def train(
@@ -115,6 +121,14 @@ def train(
     (EMA) weights. Resumes from folder/checkpoint.pt; raises InputError when that belongs to
     another configuration, and stops with it kept when the loss is no longer a number.
     """
+    longest = cache.rows["target"].shape[1]
+    if max(phase.latent_frames for phase in config.phases) > longest:
+        raise InputError(
+            "latent_frames of a phase",
+            got=max(phase.latent_frames for phase in config.phases),
+            need=f"at most {longest}, the length of the cached clips",
+            fix="Shorten the phase, or make the cache again for longer clips.",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision,
@@ -125,10 +139,18 @@ def train(
         backbone.transformer.compile_repeated_blocks(fullgraph=True, dynamic=False)
     trainee = Trainee(backbone).train()
     learning = [p for p in trainee.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(learning, config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98), fused=True)
+    optimizer = torch.optim.AdamW(
+        learning,
+        config.learning_rate,
+        weight_decay=config.weight_decay,
+        betas=(0.9, 0.98),
+        fused=True,
+    )
     ema = EMAModel(learning, decay=config.ema_decay, use_ema_warmup=True, inv_gamma=10, power=0.9)
     trainee, optimizer = accelerator.prepare(trainee, optimizer)
     done = _resume(folder, config, learning, optimizer, ema)
+    ema.to(accelerator.device)
+    backbone.vae.to(accelerator.device)  # for validate
     curve, began = Curve(folder / "loss.csv"), time.monotonic()
     saved_at = began
     for step in range(done + 1, config.steps + 1):
@@ -140,17 +162,20 @@ def train(
                 rng = np.random.default_rng((config.seed, step, part, accelerator.process_index))
                 batch = draw_batch(backbone, cache, phase, config.conditions, rng)
                 loss = trainee(_to(batch, accelerator.device))
+                losses.append(loss.item())
+                if not math.isfinite(losses[-1]):
+                    raise InputError(
+                        f"loss at step {step}",
+                        got=losses[-1],
+                        need="a finite number",
+                        fix="Train again with a lower learning rate: it goes on from the last "
+                        f"checkpoint in {folder}.",
+                    )
                 accelerator.backward(loss)
                 if accelerator.sync_gradients:
                     accelerator.clip_grad_norm_(learning, 1.0)
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
-                losses.append(loss.item())
-        if not math.isfinite(sum(losses)):
-            raise InputError(
-                f"loss at step {step}", got=losses, need="a number",
-                fix=f"The last good weights are in {folder / 'checkpoint.pt'}; resume with a lower learning rate.",
-            )  # fmt: skip
         ema.step(learning)
         done, now = step, time.monotonic()
         curve.add(step, sum(losses) / len(losses), now - began)
@@ -190,9 +215,12 @@ def _save(folder: Path, config: TrainConfig, learning, optimizer, ema: EMAModel,
     """Beside and rename: a kill while saving leaves the last checkpoint whole."""
     temporary = folder / "checkpoint.tmp"
     state = {
-        "step": step, "config": json.dumps(asdict(config)), "weights": [p.detach() for p in learning],
-        "optimizer": optimizer.state_dict(), "ema": ema.state_dict(),
-    }  # fmt: skip
+        "step": step,
+        "config": json.dumps(asdict(config)),
+        "weights": [p.detach() for p in learning],
+        "optimizer": optimizer.state_dict(),
+        "ema": ema.state_dict(),
+    }
     torch.save(state, temporary)
     temporary.replace(folder / "checkpoint.pt")
 
@@ -203,11 +231,15 @@ def _resume(folder: Path, config: TrainConfig, learning, optimizer, ema: EMAMode
         return 0
     state = torch.load(path, weights_only=True, map_location="cpu")
     shapes, need = [tuple(p.shape) for p in state["weights"]], [tuple(p.shape) for p in learning]
-    if shapes != need or json.loads(state["config"])["lora"] != json.loads(json.dumps(asdict(config)))["lora"]:
+    was, now = json.loads(state["config"]), json.loads(json.dumps(asdict(config)))
+    fixed = ("lora", "variant")  # rates, phases and the rest may change on the way
+    if shapes != need or any(was[key] != now[key] for key in fixed):
         raise InputError(
-            f"checkpoint {path}", got=f"{len(shapes)} tensors of another configuration",
-            need=f"{len(need)} tensors of this one", fix="Use another --out folder, or delete the checkpoint.",
-        )  # fmt: skip
+            f"checkpoint {path}",
+            got=f"{len(shapes)} tensors, " + ", ".join(f"{key} {was[key]}" for key in fixed),
+            need=f"{len(need)} tensors, " + ", ".join(f"{key} {now[key]}" for key in fixed),
+            fix="Use another --out folder, or delete the checkpoint.",
+        )
     with torch.no_grad():
         for parameter, value in zip(learning, state["weights"], strict=True):
             parameter.copy_(value)

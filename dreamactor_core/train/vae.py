@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class VaeConfig:
-    """All that decides the autoencoder; see configs/vae.json for the values that made the weights."""
+    """All that decides the autoencoder; the shipped one was made with these values."""
 
     size: int = 128  # panel side in pixels
     num_frames: int = 25
@@ -89,16 +90,31 @@ def fit_code(config: VaeConfig) -> MiniVAE:
     return vae
 
 
-def train_clean(vae: MiniVAE, config: VaeConfig, folder: Path, on_step: Callable[[int, float], None]) -> None:
-    """Train the decoder, save to folder/vae and append to folder/vae.csv; resumes from folder."""
-    torch.manual_seed(config.seed)
+def train_clean(
+    vae: MiniVAE,
+    config: VaeConfig,
+    folder: Path,
+    on_step: Callable[[int, float], None],
+    guesses: list[Guess] | None = None,
+) -> None:
+    """Train the decoder, save to folder/vae and append to folder/vae.csv.
+
+    With guesses (see refine.py), half of each batch are those instead of true codes with noise.
+    Resumes exactly from folder/vae_state.pt: a batch depends on the seed and the step alone.
+    """
     start_seed = config.seed + config.code_triplets
-    videos = [v for s in range(start_seed, start_seed + config.triplets) for v in render_videos(s, config)]
+    videos = [
+        v for s in range(start_seed, start_seed + config.triplets) for v in render_videos(s, config)
+    ]
     logger.info("rendered %d videos", len(videos))
     vae.code.requires_grad_(False)
     vae.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW([p for p in vae.parameters() if p.requires_grad], config.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, config.steps, pct_start=0.05)
+    optimizer = torch.optim.AdamW(
+        [p for p in vae.parameters() if p.requires_grad], config.learning_rate
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, config.steps, pct_start=0.05
+    )
     state, first = folder / "vae_state.pt", 0
     if state.exists():
         saved = torch.load(state, weights_only=True)
@@ -108,8 +124,8 @@ def train_clean(vae: MiniVAE, config: VaeConfig, folder: Path, on_step: Callable
         first = saved["step"]
     curve, began = Curve(folder / "vae.csv"), time.monotonic()
     for step in range(first + 1, config.steps + 1):
-        step_rng = np.random.default_rng((config.seed, step))  # a resumed run draws the same batches
-        z, before, truth = _batch(vae, videos, config, step_rng)
+        rng = np.random.default_rng((config.seed, step))
+        z, before, truth = _batch(vae, videos, guesses, config, rng)
         with torch.autocast("cpu", torch.bfloat16):
             made = vae.clean(z, before)
         loss = (made.float() - truth).abs().mean()
@@ -129,11 +145,26 @@ def train_clean(vae: MiniVAE, config: VaeConfig, folder: Path, on_step: Callable
             curve.draw()
 
 
+class Guess(NamedTuple):
+    """A video and what the network takes for its code."""
+
+    video: np.ndarray  # uint8 (t, h, w, 3)
+    codes: Tensor  # (t', c, h', w')
+    first: int  # the group from which on the network has something to go by
+
+
 @torch.no_grad()
-def _batch(vae: MiniVAE, videos: list[np.ndarray], config: VaeConfig, rng: np.random.Generator):
-    """Noisy codes of random groups and of those before them, and the pixels they stand for."""
+def _batch(
+    vae: MiniVAE,
+    videos: list[np.ndarray],
+    guesses: list[Guess] | None,
+    config: VaeConfig,
+    rng: np.random.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Codes of random groups (n, c, h', w'), of those before them, and the pixels (n, 12, h, w)."""
+    count = config.batch_size // 2 if guesses else 0
     groups, before = [], []
-    for _ in range(config.batch_size):
+    for _ in range(config.batch_size - count):
         video = videos[rng.integers(len(videos))]
         # Mirrored and with colours exchanged: more looks than the world was rendered with.
         video = np.ascontiguousarray(video[:, :, :: int(rng.choice([-1, 1])), rng.permutation(3)])
@@ -142,6 +173,19 @@ def _batch(vae: MiniVAE, videos: list[np.ndarray], config: VaeConfig, rng: np.ra
         groups.append(folded[g])
         before.append(folded[max(g - 1, 0)])
     truth, before = torch.stack(groups), torch.stack(before)
-    noise = config.noise * torch.rand(len(truth), 1, 1, 1) * (torch.rand(len(truth), 1, 1, 1) > 0.3)
+    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    level, chance = torch.rand(2, len(truth), 1, 1, 1, generator=generator)
+    level = config.noise * level * (chance > 0.3)
     z, z_before = vae.code(truth), vae.code(before)
-    return z + noise * torch.randn_like(z), z_before + noise * torch.randn_like(z_before), truth
+    noise, noise_before = torch.randn(2, *z.shape, generator=generator)
+    z, z_before = z + level * noise, z_before + level * noise_before
+    if not count:
+        return z, z_before, truth
+    picked = [guesses[rng.integers(len(guesses))] for _ in range(count)]
+    at = [int(rng.integers(guess.first, len(guess.codes))) for guess in picked]
+    pairs = list(zip(picked, at, strict=True))
+    return (
+        torch.cat([z, torch.stack([guess.codes[g] for guess, g in pairs])]),
+        torch.cat([z_before, torch.stack([guess.codes[g - 1] for guess, g in pairs])]),
+        torch.cat([truth, torch.stack([to_groups(guess.video)[g] for guess, g in pairs])]),
+    )

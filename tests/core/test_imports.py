@@ -23,7 +23,8 @@ LAYERS = [  # a module imports from rows above its own
     {"composite", "media", "sampling"},
     {"backbones", "lora", "pose", "caption", "puppets"},
     {"animate"},
-    {"train", "bootstrap", "bench"},
+    {"jobs"},
+    {"train", "bootstrap", "bench", "demo"},
     {"__main__"},
 ]
 SIDEWAYS = {("lora", "backbones"), ("puppets", "pose")}  # the exceptions

@@ -1,0 +1,354 @@
+"""The command line: python -m dreamactor_core <command>. Heavy imports wait for the command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from .errors import InputError
+
+STOPPED = threading.Event()  # Ctrl-C came: on_step looks, should Python have lost the exception
+
+ABOUT = "Make the character of a picture perform the motion of a video (after DreamActor-M2)."
+EXAMPLES = """examples:
+  python -m dreamactor_core demo
+  python -m dreamactor_core animate --reference knight.png --driving dance.mp4 --output out.mp4
+  python -m dreamactor_core animate --help
+
+A wrong input ends with one sentence that says how to mend it and exit code 2; Ctrl-C with 130.
+"""
+ANIMATE = """Make the character of --reference perform the motion of --driving and write --output.
+
+The result has the picture's aspect and the video's exact frames, times and sound. Inputs may be of
+any size and length: they are fitted with bars, never cut or stretched, and long videos are made
+piece by piece. There are two variants: end-to-end looks at the driving video itself, whoever or
+whatever moves in it; pose-based looks at the keypoints of a person, which --pose brings in
+OpenPose's JSON form, one entry for each frame of the video.
+"""
+ANIMATE_EXAMPLES = """examples:
+  animate the picture, and see all three side by side
+    animate --reference fox.png --driving dance.mp4 --output fox.mp4 --side-by-side
+  two seconds from the middle, with a caption and another seed
+    animate --reference fox.png --driving dance.mp4 --output fox.mp4 --start 12.5 --duration 2 \\
+            --prompt "the fox waves its right paw" --seed 7
+  from keypoints, with a LoRA of your own at 0.8
+    animate --reference fox.png --driving dance.mp4 --output fox.mp4 --variant pose-based \\
+            --pose dance.json --lora mine.safetensors:0.8
+"""
+DEMO = """Draw two puppets that the model has never seen and make one perform the other's motion.
+
+Writes reference.png, driving.mp4, keypoints.json and caption.txt, animates them by both variants to
+end_to_end.mp4 and pose_based.mp4, and puts everything beside the truth in contact_sheet.png. Takes
+less than a minute on two cores. Files of an earlier run are replaced.
+"""
+BENCH = """Score the model where the truth is known: `puppets` are unseen characters and motions.
+
+Every case has a driver, a reference and the same motion performed by the reference's character.
+relative_error is the mean absolute error to that truth, divided by the error of the reference
+standing still (1 is no better than a picture, 0 is perfect); vae-floor is the best the model's
+autoencoder allows. The contact sheet shows the first cases.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command. Returns the exit status: 0, 2 for a wrong input, 130 for Ctrl-C."""
+    argv = sys.argv[1:] if argv is None else argv
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        if argv[:1] == ["train"]:  # it has options of its own, --help among them
+            from .train.__main__ import main as train
+
+            return train(argv[1:]) or 0
+        args = _parser().parse_args(argv)
+        args.command(args)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except BaseException as error:
+        if not (STOPPED.is_set() or isinstance(error, KeyboardInterrupt)):
+            raise
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _animate(args: argparse.Namespace) -> None:
+    from .animate import count_passes
+    from .backbones.loading import shipped_lora
+    from .jobs import Job, animate_file, load_model, read_inputs
+    from .media import check_writable
+    from .media.fit import retimed_length
+
+    job = Job(
+        reference=args.reference,
+        driving=args.driving,
+        output=args.output,
+        variant=args.variant,
+        keypoints=args.pose,
+        prompt=args.prompt,
+        settings=_settings(args, args.seed),
+        size=args.size,
+        start=args.start,
+        duration=args.duration,
+        keep_lead_in=args.keep_lead_in,
+        side_by_side=args.side_by_side,
+        rate=args.rate,
+        overwrite=args.overwrite,
+    )
+    if args.json:
+        check_writable(args.json, args.overwrite)
+    inputs = read_inputs(job)  # mistakes are told before the model is loaded
+    loras = args.lora or [(shipped_lora(args.model, args.variant), 1.0)]
+    with _quiet():
+        backbone, lead_in_seconds = load_model(args.model, args.variant, loras)
+    num_frames = retimed_length(inputs.clip.duration, backbone.geometry.fps)
+    with _progress(count_passes(backbone, num_frames, lead_in_seconds)) as on_step:
+        job = replace(job, lead_in_seconds=lead_in_seconds)
+        report = animate_file(backbone, job, on_step=on_step)
+    if args.json:
+        _write_json(args.json, asdict(report), args.overwrite)
+    frames, length = report.frames, report.duration
+    print(f"{args.output}: {frames} frames, {length:.2f} s, made in {report.seconds:.1f} s")
+
+
+def _demo(args: argparse.Namespace) -> None:
+    from .demo import run_demo
+
+    began = time.perf_counter()
+    with _quiet(), _progress(2) as on_step:
+        written = run_demo(args.output, args.model, _settings(args), args.puppets, on_step)
+    print(*written, sep="\n")
+    print(f"Made in {time.perf_counter() - began:.1f} s.")
+
+
+def _bench(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from .backbones.loading import load_backbone, shipped_lora
+    from .bench.puppets import bench_puppets
+    from .lora import VARIANTS, load_lora
+    from .media import check_writable, write_image
+
+    sheet = args.sheet or args.json.with_suffix(".png")
+    for name, got, least in (("--cases", args.cases, 1), ("--seed", args.seed, 0)):
+        if got < least:
+            raise InputError(name, got=got, need=f"at least {least}", fix="Use 32 cases, seed 7.")
+    for path in (args.json, sheet):
+        check_writable(path, args.overwrite)
+    files = args.lora or [(shipped_lora(args.model, variant), 1.0) for variant in VARIANTS]
+    with _quiet():
+        backbone = load_backbone(args.model)
+    loaded = [load_lora(backbone, path) for path, _ in files]
+    loras = {lora.info.variant: lora.name for lora in loaded}
+    with tqdm(total=args.cases, unit="case", disable=None) as bar:
+
+        def on_case(index: int) -> None:
+            if STOPPED.is_set():
+                raise KeyboardInterrupt
+            bar.update()
+
+        result = bench_puppets(backbone, args.cases, args.seed, _settings(args), loras, on_case)
+    _write_json(args.json, result.table(), args.overwrite)
+    write_image(sheet, result.sheet(), args.overwrite)
+    for name, figures in result.table()["variants"].items():
+        print(f"{name:16}", *(f"{key} {value:.3f} " for key, value in figures.items()))
+
+
+def _settings(args: argparse.Namespace, seed: int = 0):
+    from .sampling import SampleSettings
+
+    return SampleSettings(
+        num_inference_steps=args.steps,
+        guidance_scale=args.guidance,
+        driving_guidance_scale=args.driving_guidance,
+        shift=args.shift,
+        sampler=args.sampler,
+        seed=seed,
+    )
+
+
+@contextmanager
+def _progress(passes: int) -> Iterator[Callable]:
+    """An on_step that draws a bar over all passes, where a terminal is, and stops on Ctrl-C."""
+    from tqdm import tqdm
+
+    with tqdm(unit="step", disable=None, dynamic_ncols=True) as bar:
+
+        def on_step(step) -> None:
+            if STOPPED.is_set():
+                raise KeyboardInterrupt
+            bar.total = passes * step.total
+            done = bar.n // step.total + 1
+            bar.set_description(f"pass {done}/{passes}, step {step.index + 1}/{step.total}", False)
+            bar.update()
+
+        yield on_step
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bars of transformers over files that load in a blink."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.enable_progress_bar()
+
+
+def _write_json(path: Path, data: dict, overwrite: bool) -> None:
+    from .media import replacing
+
+    with replacing(path, overwrite) as part:
+        part.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+
+
+def _lora(text: str) -> tuple[Path, float]:
+    """FILE or FILE:strength; a colon in the name itself, as in C:\\x, is no harm."""
+    name, _, strength = text.rpartition(":")
+    try:
+        return Path(name), float(strength)
+    except ValueError:
+        return Path(text), 1.0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m dreamactor_core",
+        description=ABOUT,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    _add_animate(commands)
+    _add_demo(commands)
+    _add_bench(commands)
+    commands.add_parser("train", help="train a model or a LoRA; see train --help")
+    return parser
+
+
+def _add_animate(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "animate", _animate, "a picture and a video in, one out", ANIMATE)
+    parser.epilog = ANIMATE_EXAMPLES
+    files = parser.add_argument_group("files")
+    files.add_argument("--reference", type=Path, required=True, metavar="IMG", help="the character")
+    files.add_argument("--driving", type=Path, required=True, metavar="VIDEO", help="the motion")
+    files.add_argument("--output", type=Path, required=True, metavar="OUT.mp4", help="the result")
+    files.add_argument(
+        "--pose", type=Path, metavar="JSON", help="keypoints of every frame of VIDEO (pose-based)"
+    )
+    files.add_argument("--json", type=Path, metavar="REPORT", help="write what was done, as JSON")
+    files.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    what = parser.add_argument_group("what to make")
+    what.add_argument("--variant", choices=("end-to-end", "pose-based"), default="end-to-end")
+    what.add_argument("--prompt", default="", help="what the character does, in words (none)")
+    what.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds into it (0)")
+    what.add_argument("--duration", type=float, metavar="S", help="seconds of VIDEO (to its end)")
+    what.add_argument(
+        "--size",
+        type=int,
+        metavar="PX",
+        help="draw on PX x PX pixels' worth of the picture's aspect, a multiple of what the model "
+        "asks for (the panel the model was trained on)",
+    )
+    what.add_argument(
+        "--rate",
+        choices=("driver", "native"),
+        default="driver",
+        help="VIDEO's own frames and times, or the model's own frames at its rate (driver)",
+    )
+    what.add_argument(
+        "--keep-lead-in",
+        action="store_true",
+        help="keep the second in which the character moves from the picture into the motion",
+    )
+    what.add_argument(
+        "--side-by-side", action="store_true", help="picture, VIDEO and result in one video"
+    )
+    _add_model(parser)
+    how = _add_sampling(parser)
+    how.add_argument("--seed", type=int, default=0, help="same seed, same file, byte for byte (0)")
+
+
+def _add_demo(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "demo", _demo, "two videos from the built-in model, no files", DEMO)
+    folder = Path("output/demo")
+    parser.add_argument("--output", type=Path, default=folder, help=f"folder ({folder.as_posix()})")
+    parser.add_argument("--puppets", type=int, default=1, metavar="SEED", help="another pair (1)")
+    parser.add_argument("--model", default="mini", help="model name or folder (mini)")
+    _add_sampling(parser)
+
+
+def _add_bench(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "bench", _bench, "measure it where the truth is known", BENCH)
+    parser.add_argument("what", choices=("puppets",), help="which benchmark")
+    parser.add_argument("--cases", type=int, default=32, metavar="N", help="how many (32)")
+    parser.add_argument("--seed", type=int, default=7, metavar="S", help="which ones (7)")
+    parser.add_argument("--json", type=Path, required=True, metavar="OUT.json", help="the scores")
+    parser.add_argument("--sheet", type=Path, metavar="PNG", help="contact sheet (OUT.png)")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    _add_model(parser)
+    _add_sampling(parser)
+
+
+def _command(commands, name: str, run: Callable, line: str, paragraph: str) -> Parser:
+    parser = commands.add_parser(
+        name,
+        help=line,
+        description=paragraph,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=run)
+    return parser
+
+
+def _add_model(parser: Parser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument("--model", default="mini", help="model name, or folder with a model (mini)")
+    group.add_argument(
+        "--lora",
+        type=_lora,
+        action="append",
+        metavar="FILE[:STRENGTH]",
+        help="a LoRA and its strength; may be given several times (the one beside the model, at 1)",
+    )
+
+
+def _add_sampling(parser: Parser) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group("sampling")
+    group.add_argument("--steps", type=int, default=8, help="from noise to video, 1 or more (8)")
+    group.add_argument("--guidance", type=float, default=1.0, help="text guidance; 1 is off (1)")
+    group.add_argument(
+        "--driving-guidance", type=float, default=1.0, help="motion guidance; 1 is off (1)"
+    )
+    group.add_argument(
+        "--shift", type=float, default=1.0, help="above 1: more steps in the noise (1)"
+    )
+    group.add_argument("--sampler", choices=("euler", "unipc", "heun"), default="euler")
+    return group
+
+
+def _on_signal(signum: int, frame: object) -> None:
+    STOPPED.set()
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, _on_signal)
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""`python -m dreamactor_core bootstrap`: cross-identity pairs made by the pose-based model.
+
+Writes videos, keypoints and pairs.jsonl. Look them through, delete the lines of bad pairs (the
+paper's second, manual filter), then `python -m dreamactor_core train cache --pairs
+FOLDER/pairs.jsonl`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from ..backbones.loading import load_backbone
+from ..errors import InputError
+from ..lora import load_lora
+from ..sampling import SampleSettings
+from .make import PAIRS, puppet_pairs, write_pair
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="dreamactor_core bootstrap",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--base", required=True, help="model name or folder")
+    parser.add_argument("--lora", type=Path, required=True, help="pose-based LoRA")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the pairs")
+    parser.add_argument(
+        "--seeds", type=_seeds, required=True, help="first:last, one pair a seed before the judge"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=1, help="sampling steps a video (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=0, help="CPU threads (default: torch's own choice)"
+    )
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(arguments.threads or torch.get_num_threads())
+    logging.getLogger("dreamactor_core.backbones.byte_text").setLevel(logging.ERROR)
+    backbone = load_backbone(arguments.base)
+    variant = load_lora(backbone, arguments.lora).info.variant
+    if variant != "pose-based":
+        raise InputError(
+            f"LoRA {arguments.lora}",
+            got=f"variant {variant}",
+            need="pose-based, for it is given skeletons",
+            fix="Pass the LoRA of `train lora --config pose_based`.",
+        )
+    seeds = arguments.seeds
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / PAIRS).unlink(missing_ok=True)
+    settings = SampleSettings(num_inference_steps=arguments.steps)
+    verdicts = []
+    bar = tqdm(puppet_pairs(backbone, seeds, settings), total=len(seeds), desc="bootstrap")
+    for pair in bar:
+        verdicts.append(pair.verdict)
+        if pair.verdict.kept:
+            write_pair(pair, arguments.out)
+    kept = sum(verdict.kept for verdict in verdicts)
+    means = [sum(scores) / len(verdicts) for scores in zip(*verdicts, strict=True)]
+    bar.write(
+        f"kept {kept} of {len(verdicts)}; mean identity {means[0]:.2f}, motion {means[1]:.2f}, "
+        f"stability {means[2]:.2f} of 5"
+    )
+    return 0
+
+
+def _seeds(text: str) -> range:
+    first, last = (int(part) for part in text.split(":"))
+    if not 0 <= first < last:
+        raise ValueError(text)  # argparse says it in words
+    return range(first, last)

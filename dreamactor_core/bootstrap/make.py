@@ -1,0 +1,78 @@
+"""Make pairs and swap their roles.
+
+    V_src (real video) -> its pose -> pose-based model on another picture I_o -> V_o (synthetic)
+    training pair: driving = V_o, reference = V_src[0], target = V_src
+
+so that the loss never sees a synthetic pixel as its target (paper section 3.4).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..animate import animate_pass
+from ..backbones import Backbone
+from ..media import write_video
+from ..pose.keypoints import Pose, save_keypoints
+from ..puppets.scene import FPS, LEAD_IN, triplet
+from ..sampling import SampleSettings
+from .judge import Verdict, judge
+
+PAIRS = "pairs.jsonl"  # one line a kept pair; `train cache --pairs` reads it
+
+
+class Pair(NamedTuple):
+    """driving was made from the target's pose and starts LEAD_IN frames behind the target."""
+
+    seed: int
+    target: np.ndarray  # (t, h, w, 3) uint8 real
+    driving: np.ndarray  # (t - LEAD_IN, h, w, 3) in [0, 1], synthetic
+    pose: Pose  # of the target
+    caption: str  # of the target
+    verdict: Verdict
+
+
+def puppet_pairs(backbone: Backbone, seeds: range, settings: SampleSettings) -> Iterator[Pair]:
+    """One pair a seed of the puppet world's training split, judged but not yet filtered.
+
+    The backbone carries the pose-based LoRA. Of the triplet only the source clip and the other
+    identity's reference picture are used: its ground truth is not looked at.
+    """
+    size, num_frames = backbone.geometry.panel[0], backbone.geometry.num_frames
+    for seed in seeds:
+        clips = triplet(seed, "train", num_frames, size)
+        source, picture = clips.driver, _to_float(clips.truth.frames[:1])
+        skeleton = _to_float(source.skeleton())
+        # animate_pass cuts the lead-in off: in the pair it would put the two a second apart.
+        made = animate_pass(backbone, picture, skeleton, clips.truth.caption, settings).numpy()
+        verdict = judge(_to_float(source.frames[LEAD_IN:]).numpy(), made, picture[0].numpy())
+        yield Pair(seed, source.frames, made, source.pose, source.caption, verdict)
+
+
+def write_pair(pair: Pair, folder: Path) -> None:
+    """Save a pair as two videos and a keypoint file, to look at and to train on, and list it."""
+    name = f"{pair.seed:07d}"
+    row = {
+        "target": f"{name}_target.mp4", "driving": f"{name}_driving.mp4",
+        "pose": f"{name}_pose.json", "caption": pair.caption, "lead_in": LEAD_IN,
+        "verdict": pair.verdict._asdict(),
+    }  # fmt: skip
+    write_video(folder / row["target"], pair.target, FPS, overwrite=True, crf=12)
+    write_video(
+        folder / row["driving"], torch.from_numpy(pair.driving), FPS, overwrite=True, crf=12
+    )
+    size = pair.target.shape[1]
+    save_keypoints(folder / row["pose"], pair.pose, size, size)
+    with (folder / PAIRS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _to_float(frames: np.ndarray) -> Tensor:
+    return torch.from_numpy(frames).float() / 255

@@ -1,0 +1,246 @@
+"""`python -m dreamactor_core train <stage>`: the small model from nothing, or a LoRA on any base.
+
+The order that made the shipped weights (each stage resumes when called again):
+
+    train vae         --out runs/mini
+    train cache       --vae runs/mini/vae --out runs/mini/cache --seeds 0:6000
+    train foundation  --vae runs/mini/vae --cache runs/mini/cache --out runs/mini/foundation
+    train lora        --base runs/mini/foundation/model --cache runs/mini/cache
+                      --config pose_based --out runs/mini/pose_based
+    bootstrap         --base runs/mini/foundation/model --lora runs/mini/pose_based/lora.safetensors
+                      --out runs/mini/pairs --seeds 20000:20800
+    train cache       --base runs/mini/foundation/model --pairs runs/mini/pairs/pairs.jsonl
+                      --out runs/mini/bootstrap
+    train lora        --base runs/mini/foundation/model --cache runs/mini/bootstrap
+                      --config end_to_end --init runs/mini/pose_based/lora.safetensors
+                      --out runs/mini/end_to_end
+    train refine      --base runs/mini/foundation/model --lora runs/mini/end_to_end/lora.safetensors
+                      --vae runs/mini/vae --out runs/mini/refine
+    train export      --base runs/mini/foundation/model --vae runs/mini/refine/vae
+                      --pose-based runs/mini/pose_based/lora.safetensors
+                      --end-to-end runs/mini/end_to_end/lora.safetensors --out dreamactor_core/weights/mini
+
+On Linux set MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000
+MALLOC_TOP_PAD_=500000000 first (run.py does): training on a CPU is up to three times faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from ..backbones.hunyuan15 import HunyuanVideo15Backbone
+from ..backbones.loading import load_backbone, save_backbone
+from ..backbones.mini_vae import MiniVAE
+from ..errors import InputError
+from ..lora import LoraInfo, add_lora, load_lora, save_lora
+from ..sampling import SampleSettings
+from .cache import paired_samples, puppet_samples, read_cache, write_cache
+from .loop import TrainConfig, read_config, train
+from .mini import MiniConfig, create_mini
+from .refine import guess_codes
+from .vae import VaeConfig, fit_code, train_clean
+from .validation import puppet_pairs, validate
+
+CONFIGS = Path(__file__).parent / "configs"
+LORA = "learning"  # the name of the LoRA in training within the network
+
+
+def main(argv: list[str]) -> int:
+    arguments = _parser().parse_args(argv)
+    torch.set_num_threads(arguments.threads or torch.get_num_threads())
+    logging.getLogger("dreamactor_core.backbones.byte_text").setLevel(logging.ERROR)
+    arguments.run(arguments)
+    return 0
+
+
+def train_vae(arguments: argparse.Namespace) -> None:
+    config = VaeConfig()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    if (arguments.out / "vae" / "config.json").exists():
+        vae = MiniVAE.from_pretrained(arguments.out / "vae")
+    else:
+        vae = fit_code(config)
+        vae.save_pretrained(arguments.out / "vae")
+    bar = tqdm(total=config.steps, desc="vae")
+    train_clean(vae, config, arguments.out, lambda step, loss: _show(bar, step, loss))
+
+
+def make_cache(arguments: argparse.Namespace) -> None:
+    backbone = _new_mini(arguments.vae) if arguments.vae else load_backbone(arguments.base)
+    geometry = backbone.geometry
+    if arguments.pairs:
+        name, samples = arguments.pairs.parent.name, paired_samples(arguments.pairs, geometry)
+    else:
+        first, last = arguments.seeds
+        name = f"puppets-{first:07d}"
+        samples = puppet_samples(range(first, last), geometry.num_frames, geometry.panel[0])
+    count = write_cache(backbone, tqdm(samples, desc=name, unit=" samples"), arguments.out, name)
+    logging.getLogger(__name__).info("%d samples in %s", count, arguments.out)
+
+
+def train_foundation(arguments: argparse.Namespace) -> None:
+    backbone = _new_mini(arguments.vae)
+    config = read_config(_config(arguments.config))
+    _run(backbone, config, arguments, skeleton=False)
+    save_backbone(
+        backbone, arguments.out / "model", description="The foundation of the small model."
+    )
+
+
+def train_lora(arguments: argparse.Namespace) -> None:
+    backbone = load_backbone(arguments.base)
+    config = read_config(_config(arguments.config))
+    if config.lora is None or not config.variant:
+        raise InputError(
+            f"configuration {arguments.config}", got="no lora or no variant", need="both",
+            fix='Add "lora": {"rank": ..., "alpha": ...} and "variant".',
+        )  # fmt: skip
+    if arguments.init:  # warm start from another LoRA of the same shape (paper section 3.4)
+        start = load_lora(backbone, arguments.init, name=LORA).info
+        if (start.rank, start.alpha) != (config.lora.rank, config.lora.alpha):
+            raise InputError(
+                f"LoRA {arguments.init}",
+                got=f"rank {start.rank}, alpha {start.alpha:g}",
+                need=f"rank {config.lora.rank}, alpha {config.lora.alpha:g}, as configured",
+                fix="Change the configuration, or start without --init.",
+            )
+        for name, parameter in backbone.transformer.named_parameters():
+            parameter.requires_grad_("lora_" in name)
+    else:
+        add_lora(backbone, config.lora, LORA)
+    for module in (backbone.text_encoder, backbone.vae):
+        module.requires_grad_(False)
+    _run(backbone, config, arguments, skeleton=config.variant == "pose-based")
+    info = LoraInfo(
+        variant=config.variant,
+        blank=backbone.blank,
+        lead_in_seconds=1.0,
+        fps=backbone.geometry.fps,
+        base=backbone.name,
+        rank=config.lora.rank,
+        alpha=config.lora.alpha,
+    )
+    save_lora(backbone, LORA, arguments.out / "lora.safetensors", info)
+
+
+def _run(
+    backbone: HunyuanVideo15Backbone, config: TrainConfig, arguments, *, skeleton: bool
+) -> None:
+    cache = read_cache(backbone, arguments.cache)
+    geometry = backbone.geometry
+    pairs = puppet_pairs(range(900, 904), geometry.panel[0], geometry.num_frames, skeleton=skeleton)
+    bar = tqdm(total=config.steps, desc=str(arguments.out.name))
+    log = arguments.out / "validation.csv"
+
+    def look(step: int) -> None:
+        picture = arguments.out / f"validation-{step:06d}.png"
+        error = validate(
+            backbone, pairs, SampleSettings(num_inference_steps=arguments.steps), picture
+        )
+        with log.open("a") as file:
+            file.write(f"{step},{error:.4f}\n")
+        bar.write(
+            f"step {step}: relative error {error:.3f} on {len(pairs)} unseen pairs, {picture}"
+        )
+
+    train(backbone, cache, config, arguments.out, minutes=arguments.minutes,
+          on_step=lambda step, loss: _show(bar, step, loss), validate=look)  # fmt: skip
+
+
+def _new_mini(vae: Path) -> HunyuanVideo15Backbone:
+    return create_mini(MiniVAE.from_pretrained(vae).requires_grad_(False), MiniConfig())
+
+
+def _config(name: str) -> Path:
+    path = CONFIGS / f"{name}.json"
+    return path if path.exists() else Path(name)
+
+
+def _show(bar: tqdm, step: int, loss: float) -> None:
+    bar.n = step
+    bar.set_postfix(loss=f"{loss:.3f}")
+
+
+def _seeds(text: str) -> tuple[int, int]:
+    first, _, last = text.partition(":")
+    return int(first), int(last)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dreamactor_core train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    stages = parser.add_subparsers(required=True, metavar="stage")
+
+    def stage(name: str, run, text: str) -> argparse.ArgumentParser:
+        sub = stages.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        sub.add_argument(
+            "--out",
+            type=Path,
+            required=True,
+            help="folder of the run; made if missing, resumed if not",
+        )
+        sub.add_argument(
+            "--threads", type=int, default=0, help="CPU threads (default: torch's own choice)"
+        )
+        return sub
+
+    stage("vae", train_vae, "fit the linear code of the autoencoder, then train its clean-up")
+    cache = stage("cache", make_cache, "render puppets and store their latents")
+    encoder = cache.add_mutually_exclusive_group(required=True)
+    encoder.add_argument(
+        "--vae", type=Path, help="folder of a new autoencoder (before the foundation is trained)"
+    )
+    encoder.add_argument("--base", help="model name or folder")
+    source = cache.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--seeds", type=_seeds, help="puppets first:last, two samples a seed, about 0.7 MB"
+    )
+    source.add_argument(
+        "--pairs", type=Path, help="JSON lines of video pairs, see cache.paired_samples"
+    )
+    for name, run, text in (
+        (
+            "foundation",
+            train_foundation,
+            "train the small transformer and its text encoder from nothing",
+        ),
+        ("lora", train_lora, "train a LoRA on the feed-forward layers of a frozen base"),
+    ):
+        sub = stage(name, run, text)
+        sub.add_argument("--cache", type=Path, required=True, help="latent cache")
+        sub.add_argument(
+            "--config", default=name, help="file, or a name in train/configs (default: %(default)s)"
+        )
+        sub.add_argument(
+            "--minutes", type=float, default=math.inf, help="stop after this long, resumable"
+        )
+        sub.add_argument(
+            "--steps", type=int, default=2, help="sampling steps of the validation pictures"
+        )
+        if name == "foundation":
+            sub.add_argument("--vae", type=Path, required=True, help="autoencoder folder")
+        else:
+            sub.add_argument("--base", required=True, help="model name or folder")
+            sub.add_argument("--init", type=Path, help="LoRA to start from (same rank)")
+    sub = stage("refine", refine, "let the autoencoder's clean-up learn from the network's own codes")
+    sub.add_argument("--base", required=True, help="model name or folder")
+    sub.add_argument("--lora", type=Path, help="end-to-end LoRA")
+    sub.add_argument("--vae", type=Path, required=True, help="autoencoder to go on from")
+    sub.add_argument("--seeds", type=_seeds, default=(30_000, 30_200), help="puppets (default: 30000:30200)")
+    sub.add_argument("--refine-steps", type=int, default=800, help="default: %(default)s")
+    sub = stage("export", export, "put the model folder together that the package ships")
+    for name in ("--base", "--vae", "--pose-based", "--end-to-end"):
+        sub.add_argument(name, type=Path, required=True, help="what an earlier stage wrote")
+    return parser

@@ -1,0 +1,52 @@
+"""Last stage of the autoencoder: its clean-up learns from the network's own codes as well.
+
+What the transformer predicts is not a true code with noise on it: it is smoother where the network
+is unsure. Half of a batch are such guesses beside the true pixels, half are true codes as before,
+so that the floor does not rise. The encoder stays as it is, and with it every latent cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ..backbones import Backbone
+from ..backbones.mini_vae import GROUP
+from ..composite import build_composite, crop_target_latents, lead_in_frames
+from ..puppets.scene import LEAD_IN, Clip, triplet
+from ..sampling import flow_sigmas, sample
+from .vae import Guess, VaeConfig
+
+
+@torch.inference_mode()
+def guess_codes(backbone: Backbone, seeds: Iterable[int], config: VaeConfig) -> list[Guess]:
+    """What the network makes of puppets in one sampling step, driven by another identity.
+
+    Both ways round for each seed, by RGB with the LoRAs that the backbone carries.
+    """
+    guesses = []
+    for seed in seeds:
+        clips = triplet(seed, "train", config.num_frames, config.size)
+        for target, driver in ((clips.truth, clips.driver), (clips.driver, clips.truth)):
+            codes = _guess(backbone, target, driver, seed)
+            guesses.append(Guess(target.frames, codes, LEAD_IN // GROUP + 1))
+    return guesses
+
+
+def _guess(backbone: Backbone, target: Clip, driver: Clip, seed: int) -> Tensor:
+    geometry = backbone.geometry
+    composite = build_composite(
+        torch.from_numpy(target.frames[:1]).float() / 255,
+        torch.from_numpy(driver.frames[LEAD_IN:]).float() / 255,
+        lead_in=lead_in_frames(geometry.fps, temporal_stride=geometry.temporal_stride),
+        temporal_stride=geometry.temporal_stride,
+    )
+    context = backbone.context(backbone.encode_video(composite.frames), composite.known)
+    text = backbone.encode_text([target.caption], None)
+    noise = torch.randn(context.latents.shape, generator=torch.Generator().manual_seed(seed))
+    velocity = partial(backbone.velocity, context=context, text=text)
+    latents = sample(velocity, noise, flow_sigmas(1))
+    return crop_target_latents(latents)[0].transpose(0, 1).clone()

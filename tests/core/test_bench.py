@@ -1,0 +1,208 @@
+"""The bench: figures that can be worked out by hand, and rows whose score is known beforehand."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from dreamactor_core.backbones import Context, Text
+from dreamactor_core.bench import metrics
+from dreamactor_core.bench.puppets import bench_puppets, make_case
+from dreamactor_core.lora import LoraSpec, add_lora, lora_strengths
+from dreamactor_core.puppets.scene import LEAD_IN, triplet
+from dreamactor_core.sampling import SampleSettings
+
+from .tiny import GEOMETRY, tiny_backbone
+
+FIGURES = {"relative_error", "psnr", "ssim", "silhouette_iou", "identity_error", "seconds"}
+
+
+class Oracle:
+    """Lossless codec (the frame that opens each group), and a velocity that knows the answer."""
+
+    name, blank, geometry, transformer = "oracle", "zero", GEOMETRY, torch.nn.Module()
+    answers: dict[str, torch.Tensor]
+
+    def __init__(self):
+        self.answers = {}
+
+    def encode_video(self, frames):
+        first = frames[:1].repeat(4, 1, 1, 1)
+        return (
+            torch.cat([first, frames[1:]])
+            .unflatten(0, (-1, 4))
+            .permute(1, 4, 0, 2, 3)
+            .flatten(0, 1)[None]
+        )
+
+    def decode_video(self, latents):
+        frames = latents[0].unflatten(0, (4, 3)).permute(2, 0, 3, 4, 1).flatten(0, 1)
+        return frames[3:].clamp(0, 1)
+
+    def encode_text(self, prompts, reference):
+        empty = torch.zeros(1, 0)
+        self.prompt = prompts[0]
+        return Text(empty, empty, empty, empty, empty)
+
+    def context(self, latents, known):
+        return Context(latents, known)
+
+    def velocity(self, latents, sigma, context, text):
+        answer = context.latents.clone()
+        answer[..., : answer.shape[-1] // 2] = self.answers[self.prompt]
+        return (latents - answer) / sigma
+
+
+def noisy(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random((3, 16, 20, 3)).astype(np.float32)
+
+
+def test_absolute_error_and_psnr():
+    black, grey = np.zeros((2, 4, 4, 3), np.float32), np.full((2, 4, 4, 3), 0.1, np.float32)
+    assert metrics.absolute_error(black, grey) == pytest.approx(0.1)
+    assert metrics.psnr(black, grey) == pytest.approx(20, abs=1e-4)  # 10 log10(1 / 0.01)
+    assert metrics.psnr(grey, grey) == 99
+    half = np.concatenate([black[:1], grey[:1]])
+    assert metrics.psnr(half, grey) == pytest.approx(
+        (20 + 99) / 2, abs=1e-4
+    )  # the mean over frames
+
+
+def test_ssim_is_that_of_its_definition():
+    a, b = noisy(0), noisy(1)
+    assert metrics.ssim(a, a) == pytest.approx(1, abs=1e-6)
+    flat = np.full((1, 16, 16, 3), 0.25, np.float32)
+    # Without variance only the means count: (2 x y + c1) / (x^2 + y^2 + c1).
+    want = (2 * 0.25 * 0.75 + 1e-4) / (0.25**2 + 0.75**2 + 1e-4)
+    assert metrics.ssim(flat, 3 * flat) == pytest.approx(want, abs=1e-4)
+    assert metrics.ssim(a, b) == pytest.approx(_ssim_by_loops(a, b), abs=1e-4)
+
+
+def _ssim_by_loops(a, b):
+    weights = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    window = np.outer(weights, weights) / weights.sum() ** 2
+    scores = []
+    for x, y in zip(
+        a.astype(float) @ [0.299, 0.587, 0.114],
+        b.astype(float) @ [0.299, 0.587, 0.114],
+        strict=True,
+    ):
+        px, py = np.pad(x, 5, "reflect"), np.pad(y, 5, "reflect")
+        for row in range(x.shape[0]):
+            for col in range(x.shape[1]):
+                p, q = px[row : row + 11, col : col + 11], py[row : row + 11, col : col + 11]
+                mx, my = (window * p).sum(), (window * q).sum()
+                vx, vy = (window * (p - mx) ** 2).sum(), (window * (q - my) ** 2).sum()
+                cov = (window * (p - mx) * (q - my)).sum()
+                top = (2 * mx * my + 0.01**2) * (2 * cov + 0.03**2)
+                scores.append(top / ((mx**2 + my**2 + 0.01**2) * (vx + vy + 0.03**2)))
+    return np.mean(scores)
+
+
+def test_iou_is_the_mean_over_frames():
+    a, b = np.zeros((3, 2, 2), bool), np.zeros((3, 2, 2), bool)
+    a[0, 0], b[0, :, 0] = True, True  # one pixel of three in common
+    a[1] = True  # nothing in common
+    assert metrics.iou(a, b) == pytest.approx((1 / 3 + 0 + 1) / 3)  # both empty: 1
+
+
+def test_foreground_is_what_is_far_from_the_scene_in_any_channel():
+    frames, scene = np.zeros((1, 1, 3, 3), np.float32), np.zeros((1, 1, 3, 3), np.float32)
+    frames[0, 0, 1, 2], frames[0, 0, 2, 0] = 0.11, 0.09
+    assert metrics.foreground(frames, scene).tolist() == [[[False, True, False]]]
+
+
+def test_identity_error_is_the_colour_distance_on_the_character():
+    frames, truth = np.zeros((1, 1, 2, 3), np.float32), np.zeros((1, 1, 2, 3), np.float32)
+    frames[0, 0, 0], frames[0, 0, 1] = (0.3, 0.4, 0.0), 1.0
+    assert metrics.identity_error(frames, truth, np.array([[[True, False]]])) == pytest.approx(0.5)
+
+
+def test_a_case_is_a_triplet_of_the_test_split_behind_the_lead_in():
+    case, clips = make_case(7001, 32, 25), triplet(7001, "test", 25, 32)
+    assert len(case.driving) == len(case.skeleton) == len(case.truth) == 25 - LEAD_IN
+    assert np.array_equal(case.reference[0].numpy() * 255, clips.truth.frames[0])
+    np.testing.assert_allclose(case.truth * 255, clips.truth.frames[LEAD_IN:], atol=1e-4)
+    np.testing.assert_allclose(case.driving * 255, clips.driver.frames[LEAD_IN:], atol=1e-4)
+    assert np.array_equal(case.mask, clips.truth.mask[LEAD_IN:] > 127)
+    assert case.prompt == clips.truth.caption
+
+
+@pytest.fixture(scope="module")
+def result():
+    """Two cases of a tiny model with two LoRAs that change something."""
+    backbone = tiny_backbone()
+    loras = {"end-to-end": "rgb", "pose-based": "pose"}
+    for seed, name in enumerate(loras.values()):
+        add_lora(backbone, LoraSpec(rank=2, alpha=2), name)
+        torch.manual_seed(seed)
+        for key, parameter in backbone.transformer.named_parameters():
+            if f"lora_B.{name}" in key:
+                torch.nn.init.normal_(parameter)
+    strengths = []
+    velocity = backbone.velocity
+
+    def watched(*arguments, **named):
+        strengths.append(lora_strengths(backbone))
+        return velocity(*arguments, **named)
+
+    backbone.velocity = watched
+    done = []
+    made = bench_puppets(backbone, 2, 7, SampleSettings(num_inference_steps=1), loras, done.append)
+    return made, strengths, done
+
+
+def test_the_table_is_what_the_report_promises(result):
+    table = json.loads(json.dumps(result[0].table()))
+    assert (table["cases"], table["seed"]) == (2, 7)
+    rows = {"end-to-end", "pose-based", "foundation", "still-reference", "driver", "vae-floor"}
+    assert table["variants"].keys() == rows
+    assert all(row.keys() == FIGURES for row in table["variants"].values())
+    assert all(math.isfinite(value) for row in table["variants"].values() for value in row.values())
+    assert table["variants"]["still-reference"]["relative_error"] == 1.0
+    assert result[2] == [0, 1]
+
+
+def test_relative_error_is_a_ratio_of_sums(result):
+    made, scores = result[0].table()["variants"]["driver"]["relative_error"], result[0].scores
+    want = sum(scores["driver"]["error"]) / sum(scores["still-reference"]["error"])
+    assert made == pytest.approx(want)
+    still = [make_case(7000 + k, 32, 25) for k in range(2)]
+    errors = [np.abs(case.reference.numpy() - case.truth).mean() for case in still]
+    assert scores["still-reference"]["error"] == pytest.approx(errors)
+
+
+def test_each_row_runs_with_its_own_lora_and_the_foundation_with_none(result):
+    off = {"rgb": 0.0, "pose": 0.0}
+    assert result[1] == 2 * [off | {"rgb": 1.0}, off | {"pose": 1.0}, off]
+
+
+def test_the_sheet_has_a_row_a_case(result):
+    picture = result[0].sheet()
+    width = 32 + 4 * (6 + 4 * 32)  # reference; then four strips of four frames
+    assert picture.shape == (18 + 2 * 32, width, 3)
+    assert picture.dtype == np.uint8
+    truth = make_case(7000, 32, 25).truth
+    np.testing.assert_allclose(picture[18:50, -32:], truth[15] * 255, atol=1)
+
+
+def test_an_oracle_scores_no_error():
+    oracle = Oracle()
+    for seed in (7000, 7001):
+        case = make_case(seed, 32, 25)
+        lead = case.reference.expand(LEAD_IN, -1, -1, -1)
+        answer = torch.cat([lead, torch.from_numpy(case.truth)])
+        oracle.answers[case.prompt] = oracle.encode_video(answer)
+    table = bench_puppets(oracle, 2, 7, SampleSettings(num_inference_steps=2), {}).table()[
+        "variants"
+    ]
+    assert table["foundation"]["relative_error"] == pytest.approx(0, abs=1e-4)
+    assert table["foundation"]["ssim"] == pytest.approx(1, abs=1e-4)
+    assert table["foundation"]["silhouette_iou"] > 0.85  # some parts have the colour of the scene
+    assert table["foundation"]["identity_error"] == pytest.approx(0, abs=1e-4)
+    assert table["vae-floor"]["relative_error"] == pytest.approx(0, abs=1e-6)
+    assert table["driver"]["relative_error"] > 0.3
+    assert table["still-reference"]["relative_error"] == 1.0
+    assert "end-to-end" not in table

@@ -1,0 +1,219 @@
+"""The puppet world: the same seed is the same world, and its truth is true."""
+
+import hashlib
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dreamactor_core.pose.keypoints import dump_keypoints, parse_keypoints
+from dreamactor_core.puppets import motion as moves
+from dreamactor_core.puppets.body import ANKLE, ELBOW, HIP, KNEE, SHOULDER, WRIST, solve
+from dreamactor_core.puppets.identity import HEADGEAR, HUES, KINDS, sample_identity
+from dreamactor_core.puppets.scene import LEAD_IN, render, sample_look, sample_play, triplet
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMBS = [*ELBOW, *WRIST, *KNEE, *ANKLE]
+PARTS = {"bird": ("wing", "leg"), "quadruped": ("foreleg", "hind leg"), "beast": ("paw", "leg")}
+
+
+def traits(who):
+    return who.kind, who.head, who.headgear, who.torso, who.pattern, who.hue
+
+
+def digest(clips) -> str:
+    sha = hashlib.sha256()
+    for clip in (clips.driver, clips.truth):
+        for array in (clip.frames, clip.mask, clip.scene, clip.pose.body):
+            sha.update(np.ascontiguousarray(array).tobytes())
+        sha.update(clip.caption.encode())
+    return sha.hexdigest()
+
+
+def limb_directions(joints):
+    """(t, 18, 2) -> unit vectors of the 8 limb segments (t, 8, 2), proportions taken out."""
+    chains = [(SHOULDER, ELBOW), (ELBOW, WRIST), (HIP, KNEE), (KNEE, ANKLE)]
+    bones = [joints[:, b[side]] - joints[:, a[side]] for a, b in chains for side in (0, 1)]
+    bones = np.stack(bones, axis=1)
+    return bones / np.linalg.norm(bones, axis=-1, keepdims=True)
+
+
+def test_a_seed_is_the_same_world_in_every_process():
+    code = (
+        "from tests.core.test_puppets import digest, triplet\n"
+        "print(digest(triplet(5, 'train', 13, 32)), digest(triplet(5, 'test', 13, 32)))"
+    )
+    other = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.split()
+    here = [digest(triplet(5, split, 13, 32)) for split in ("train", "test")]
+    assert here == other
+    assert here[0] != here[1]
+    assert digest(triplet(6, "train", 13, 32)) != here[0]
+
+
+def test_no_trait_combination_is_in_both_splits():
+    rng = np.random.default_rng(0)
+    drawn = {
+        split: [sample_identity(rng, split) for _ in range(800)] for split in ("train", "test")
+    }
+    seen = {split: {traits(who) for who in drawn[split]} for split in drawn}
+    assert all(who.split == split for split in drawn for who in drawn[split])
+    assert not seen["train"] & seen["test"]
+    assert len(seen["test"]) > 600  # not a handful
+    for split in seen:  # every single trait is seen in both
+        assert {t[0] for t in seen[split]} == set(KINDS)
+        assert {t[2] for t in seen[split]} == set(HEADGEAR)
+        assert {t[5] for t in seen[split]} == set(HUES)
+
+
+def test_no_motion_key_is_in_both_splits():
+    rng = np.random.default_rng(0)
+    seen = {
+        split: {moves.sample_key(rng, split) for _ in range(600)} for split in ("train", "test")
+    }
+    assert all(key.split == split for split in seen for key in seen[split])
+    assert not seen["train"] & seen["test"]
+    assert len(seen["test"]) >= 40
+    assert len({key.family for key in seen["test"]}) >= 10
+    assert {key.family for key in seen["train"]} == set(moves.FAMILIES)
+    # Half of the families do not read the side: it must not be all that parts the splits.
+    for key in seen["train"] | seen["test"]:
+        assert replace(key, side=1 - key.side).split == key.split
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_play_and_a_look_are_of_the_split_asked_for(split):
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        play, look = sample_play(rng, split, 10, 2), sample_look(rng, split, 16, 2)
+        assert {key.split for key in play.keys} == {who.split for who in look.cast} == {split}
+
+
+def test_driver_and_truth_perform_the_same_motion_with_other_bodies():
+    pairs = 0
+    for seed in range(40):
+        clips = triplet(seed, "train", LEAD_IN + 4, 16)
+        one, two = clips.driver.pose.body, clips.truth.pose.body
+        assert np.abs(one[LEAD_IN:, ..., :2] - two[LEAD_IN:, ..., :2]).max() > 0.01
+        nouns = [clip.caption.split(" is ")[0] for clip in (clips.driver, clips.truth)]
+        if one.shape[1] > 1 or any(k in n for n in nouns for k in ("quadruped", "blob")):
+            continue
+        pairs += 1
+        directions = []
+        for body in (one[:, 0, :, :2], two[:, 0, :, :2]):
+            directions.append(limb_directions(body))
+        # The transition ends with the lead-in; from its last frame on both do the same.
+        np.testing.assert_allclose(*(d[LEAD_IN - 1 :] for d in directions), atol=1e-9)
+        assert np.abs(directions[0][0] - directions[1][0]).max() > 0.02  # own reference poses
+    assert pairs > 20
+
+
+def test_frame_0_is_a_reference_pose_and_not_the_motion():
+    rng = np.random.default_rng(3)
+    who = sample_identity(rng, "train", "human")
+    for _ in range(20):
+        play = sample_play(rng, "train", 20)
+        angles = limb_directions(solve(who, play.motions[0]).joints)
+        steps = np.abs(angles[LEAD_IN:] - angles[0]).max(axis=(1, 2))
+        assert steps.min() > 0.02
+        assert (np.abs(np.diff(angles, axis=0)).max(axis=(1, 2)) > 1e-4)[:LEAD_IN].any()
+
+
+def test_the_mask_is_where_the_puppet_hides_the_scene():
+    for seed in range(8):
+        clip = triplet(seed, "train", 11, 64).truth
+        differs = np.abs(clip.frames.astype(int) - clip.scene).max(axis=-1)
+        assert (differs[clip.mask == 0] <= 40).all()  # the lens may blur over the edge
+        far = np.stack([~_grown(mask > 0, 3) for mask in clip.mask])
+        assert (differs[far] == 0).all()
+        inside = clip.mask == 255
+        assert 0.02 < inside.mean() < 0.5
+        assert (differs[inside] > 0).mean() > 0.9  # some parts have the colour of the scene
+
+
+def _grown(mask, by):
+    padded = np.pad(mask, by)
+    height, width = mask.shape
+    moved = [
+        padded[y : y + height, x : x + width] for y in range(2 * by + 1) for x in range(2 * by + 1)
+    ]
+    return np.any(moved, axis=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_keypoints_lie_on_the_drawn_body(kind):
+    size, seen = 128, 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        play = sample_play(rng, "train", 12)
+        clip = render(sample_look(rng, "train", size, kind=kind), play, size)
+        for t in range(len(clip.mask)):
+            body = _grown(clip.mask[t] > 127, 1)
+            for x, y in np.floor(clip.pose.body[t, 0, LIMBS, :2] * size).astype(int):
+                if 0 <= x < size and 0 <= y < size:
+                    seen += 1
+                    assert body[y, x], (seed, t, x, y)
+    assert seen > 400
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_caption_names_the_parts_the_body_has(kind):
+    rng = np.random.default_rng(1)
+    arm, leg = PARTS.get(kind, ("arm", "leg"))
+    foreign = {"arm", "wing", "foreleg", "paw", "hind leg"} - {arm, leg}
+    for family in set(moves.FAMILIES):
+        for side in (0, 1):
+            look = sample_look(rng, "train", 8, kind=kind)
+            play = sample_play(rng, "train", 2)
+            key = moves.MotionKey(family, side, 0, 0)
+            text = render(look, type(play)(play.motions, play.camera, (key,)), 8).caption
+            does = text.split(" is ")[1]
+            assert not any(re.search(rf"\b{word}s?\b", does) for word in foreign), text
+            if family in ("wave", "wave both", "flap", "clap", "punch", "star jump", "free"):
+                assert arm in does
+            if family in ("kick", "star jump", "free"):
+                assert leg in does
+            if family in ("wave", "kick"):
+                assert ("right", "left")[side] in does
+
+
+def test_a_caption_of_one_puppet_fits_into_the_text_encoder():
+    longest = 0
+    for kind in KINDS:
+        for hue in HUES:
+            for gear in HEADGEAR:
+                who = sample_identity(np.random.default_rng(0), "train", kind)
+                who = type(who)(**{**vars(who), "hue": hue, "headgear": gear})
+                for family in set(moves.FAMILIES):
+                    text = f"{who.describe} is {moves.MotionKey(family, 1, 0, 0).describe(who)}"
+                    longest = max(longest, len(text.encode()))
+    assert longest <= 95
+
+
+def test_the_pose_survives_a_keypoint_file():
+    pose = next(
+        clip.pose
+        for clip in (triplet(seed, "train", 5, 16).truth for seed in range(100))
+        if clip.pose.body.shape[1] == 2
+    )
+    again = parse_keypoints(dump_keypoints(pose, 640, 640))
+    for name in ("body", "hands", "face", "feet"):
+        np.testing.assert_allclose(getattr(again, name), getattr(pose, name), atol=1e-12)
+    assert again.aspect == 1.0
+
+
+def test_other_sizes_show_the_same_scene():
+    for seed in range(6):
+        small, large = (triplet(seed, "train", 10, size).truth for size in (64, 256))
+        np.testing.assert_array_equal(small.pose.body, large.pose.body)
+        assert small.caption == large.caption
+        shrunk = large.frames.reshape(10, 64, 4, 64, 4, 3).mean(axis=(2, 4))
+        error = np.abs(shrunk - small.frames).mean()
+        other = np.abs(shrunk - triplet(seed + 1, "train", 10, 64).truth.frames).mean()
+        assert error < 6
+        assert error < other / 4

@@ -1,0 +1,552 @@
+"""Training: what a batch holds, that a run resumes to the last bit, and that it learns."""
+
+import csv
+import hashlib
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState, GradientState
+
+from dreamactor_core.backbones.mini_vae import MiniVAE
+from dreamactor_core.errors import InputError
+from dreamactor_core.lora import LoraSpec, add_lora
+from dreamactor_core.train import cache as caches
+from dreamactor_core.train import vae as vae_training
+from dreamactor_core.train.batches import Conditions, Phase, draw_batch, draw_sigma
+from dreamactor_core.train.cache import puppet_samples, read_cache, write_cache
+from dreamactor_core.train.curve import Curve
+from dreamactor_core.train.loop import TrainConfig, learning_rate, read_config, train
+from dreamactor_core.train.mini import MiniConfig, create_mini
+from dreamactor_core.train.vae import VaeConfig, fit_code, train_clean
+
+SHIPPED = sorted((Path(caches.__file__).parent / "configs").glob("*.json"))
+NUM_FRAMES, GROUPS, LEAD = 13, 3, 2  # latent groups after frame 0; of the lead-in
+ALWAYS = Conditions(text_dropout=0, driving_dropout=0, reference_dropout=0, prefix=0, keep=0)
+MINI = MiniConfig(
+    num_attention_heads=2,
+    attention_head_dim=16,
+    num_layers=2,
+    rope_axes_dim=(4, 6, 6),
+    text_dim=16,
+    text_layers=1,
+    size=32,
+    num_frames=NUM_FRAMES,
+)
+CONFIG = TrainConfig(
+    phases=(Phase(4, 2, 2, 1.0), Phase(4, 4, 2, 0.5, {"driving": 0.5, "single": 0.5})),
+    warm_up=3,
+    mixed_precision="no",
+    learning_rate=1e-3,
+    validate_every=100,
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_precision_a_test():
+    """accelerate keeps the first precision asked for as a state of the process."""
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+
+
+def tiny_mini(seed: int = 0):
+    torch.manual_seed(0)
+    vae = MiniVAE(latent_channels=8, channels=(8, 8, 8, 8), blocks=(1, 1, 1, 1))
+    return create_mini(vae.requires_grad_(False), replace(MINI, seed=seed))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cache")
+    write_cache(tiny_mini(), puppet_samples(range(3), NUM_FRAMES, 32), path, "puppets", 4)
+    return path
+
+
+@pytest.fixture(scope="module")
+def cache(folder):
+    return read_cache(tiny_mini(), folder)
+
+
+def one(backbone, cache, phase, conditions=ALWAYS, seed=0):
+    return draw_batch(backbone, cache, phase, conditions, np.random.default_rng(seed))
+
+
+def digest(module: torch.nn.Module) -> str:
+    sha = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        sha.update(name.encode() + value.contiguous().numpy().tobytes())
+    return sha.hexdigest()
+
+
+def run(folder, cache, config=CONFIG, **options):
+    """Train a new tiny model in a folder; returns it with EMA weights, as train() leaves it."""
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+    backbone = tiny_mini()
+    train(backbone, cache, config, folder, **options)
+    return backbone
+
+
+# The latent cache
+
+
+def test_a_cache_holds_what_the_encoder_makes_of_the_samples(folder, cache):
+    backbone, samples = tiny_mini(), list(puppet_samples(range(3), NUM_FRAMES, 32))
+    assert len(cache) == 6
+    assert sorted(path.name for path in folder.glob("*.safetensors")) == [
+        "puppets-00000.safetensors",
+        "puppets-00001.safetensors",
+    ]
+    assert cache.captions == [sample.caption for sample in samples]
+    with torch.no_grad():
+        for row, sample in enumerate(samples):
+            for key in ("target", "driving", "skeleton"):
+                frames = torch.from_numpy(getattr(sample, key)).float() / 255
+                want = backbone.encode_video(frames)[0].transpose(0, 1).half()
+                assert torch.equal(cache.rows[key][row], want)
+        assert torch.equal(cache.black, backbone.encode_video(torch.zeros(NUM_FRAMES, 32, 32, 3)))
+
+
+def test_both_identities_of_a_seed_are_the_target_once():
+    first, second = puppet_samples(range(1), NUM_FRAMES, 32)
+    assert np.array_equal(first.target, second.driving)
+    assert np.array_equal(first.driving, second.target)
+
+
+def test_making_a_shorter_cache_again_leaves_nothing_of_the_longer_one(tmp_path):
+    for seeds, rows in ((3, 6), (1, 2)):
+        samples = puppet_samples(range(seeds), NUM_FRAMES, 32)
+        assert write_cache(tiny_mini(), samples, tmp_path, "puppets", shard_size=2) == rows
+        assert len(read_cache(tiny_mini(), tmp_path)) == rows
+
+
+def test_latents_of_another_encoder_or_size_are_refused(folder):
+    other = tiny_mini()
+    with torch.no_grad():
+        other.vae.code.weight += 0.1
+    with pytest.raises(InputError, match="latents of"):
+        read_cache(other, folder)
+    with pytest.raises(InputError, match="another folder"):  # nor mixed in
+        write_cache(other, puppet_samples(range(1), NUM_FRAMES, 32), folder, "more")
+    larger = tiny_mini()
+    larger.geometry = replace(larger.geometry, panel=(64, 64))
+    with pytest.raises(InputError, match=r"\[64, 64\]"):
+        read_cache(larger, folder)
+
+
+def test_a_folder_without_a_cache_is_refused(tmp_path):
+    with pytest.raises(InputError, match="train cache"):
+        read_cache(tiny_mini(), tmp_path)
+
+
+# Batches
+
+
+@pytest.mark.parametrize("task", ["driving", "skeleton"])
+def test_a_whole_clip_is_the_composite_of_inference(cache, task):
+    batch = one(tiny_mini(), cache, Phase(1, GROUPS + 1, 1, 1.0, {task: 1.0}))
+    row = cache.captions.index(batch.prompts[0])
+    left, right = batch.target[..., :2], batch.target[..., 2:]
+    assert batch.target.shape == (1, 8, GROUPS + 1, 2, 4)
+    assert torch.equal(left[0], cache.rows["target"][row].float().transpose(0, 1))
+    blank = 1 + LEAD  # the reference slot and the lead-in
+    assert torch.equal(right[:, :, :blank], cache.black[:, :, :blank])
+    driven = cache.rows[task][row].float().transpose(0, 1)[None]
+    assert torch.equal(right[:, :, blank:], driven[:, :, blank:])
+
+    known = torch.zeros(1, 1, GROUPS + 1, 2, 4)
+    known[:, :, 0], known[..., 2:] = 1, 1
+    assert torch.equal(batch.context.known, known)
+    assert torch.equal(batch.context.latents, batch.target * known)
+    assert torch.equal(batch.weight, 1 - known)
+
+
+def test_a_short_window_starts_anywhere_and_has_no_lead_in(cache):
+    starts = set()
+    for seed in range(30):
+        batch = one(tiny_mini(), cache, Phase(1, 2, 1, 1.0), seed=seed)
+        row = cache.captions.index(batch.prompts[0])
+        target, driving = (cache.rows[key][row].float() for key in ("target", "driving"))
+        assert torch.equal(batch.target[0, :, 0, :, :2], target[0])
+        assert torch.equal(batch.target[0, :, 0, :, 2:], cache.black[0, :, 0])
+        same = [
+            k for k in range(1, GROUPS + 1) if torch.equal(batch.target[0, :, 1, :, :2], target[k])
+        ]
+        assert any(torch.equal(batch.target[0, :, 1, :, 2:], driving[k]) for k in same)
+        starts |= set(same)
+    assert starts == {1, 2, 3}
+
+
+def test_a_prefix_is_known_and_takes_the_place_of_the_lead_in(cache):
+    batch = one(tiny_mini(), cache, Phase(1, GROUPS + 1, 1, 1.0), replace(ALWAYS, prefix=1.0))
+    row = cache.captions.index(batch.prompts[0])
+    known = batch.context.known[0, 0]
+    assert (known[: 1 + LEAD, :, :2] == 1).all()
+    assert (known[1 + LEAD :, :, :2] == 0).all()
+    assert torch.equal(batch.weight[..., :2], 1 - batch.context.known[..., :2])
+    driven = cache.rows["driving"][row].float().transpose(0, 1)
+    assert torch.equal(batch.target[0, :, 1:, :, 2:], driven[:, 1:])
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_a_prefix_always_leaves_something_to_draw(cache, groups):
+    conditions = replace(ALWAYS, prefix=1.0)
+    batch = one(tiny_mini(), cache, Phase(1, groups + 1, 1, 1.0), conditions)
+    assert batch.weight[0, 0, -1, :, :2].all()
+
+
+def test_known_and_weight_are_complements_on_the_left_and_the_right_never_counts(cache):
+    conditions = Conditions(0.5, 0.5, 0.5, 0.5, keep=1.0)
+    partly = 0
+    for seed in range(20):
+        batch = one(tiny_mini(), cache, Phase(1, GROUPS + 1, 2, 0.5), conditions, seed)
+        known, weight = batch.context.known, batch.weight
+        assert set(known.unique().tolist()) <= {0.0, 1.0}
+        assert torch.equal(weight[..., :2], 1 - known[..., :2])
+        assert (weight[..., 2:] == 0).all()
+        assert (known[..., 2:] == 1).all()
+        assert torch.equal(batch.context.latents, batch.target * known)
+        partly += int(0 < known[:, :, -1, :, :2].mean() < 1)
+    assert partly > 5  # keep masks are boxes
+
+
+def test_conditions_at_probability_one_are_always_left_out(cache):
+    phase = Phase(1, GROUPS + 1, 3, 1.0)
+    batch = one(tiny_mini(), cache, phase, replace(ALWAYS, text_dropout=1.0))
+    assert batch.prompts == [""] * 3
+    batch = one(tiny_mini(), cache, phase, replace(ALWAYS, driving_dropout=1.0))
+    assert torch.equal(batch.target[..., 2:], cache.black.expand(3, -1, -1, -1, -1))
+    assert (batch.context.known[..., 2:] == 1).all()
+    batch = one(tiny_mini(), cache, phase, replace(ALWAYS, reference_dropout=1.0))
+    assert (batch.context.known[..., :2] == 0).all()
+    assert (batch.weight[..., :2] == 1).all()
+
+
+def test_single_is_plain_image_to_video_without_a_right_panel(cache):
+    batch = one(tiny_mini(), cache, Phase(1, GROUPS + 1, 1, 1.0, {"single": 1.0}))
+    row = cache.captions.index(batch.prompts[0])
+    assert torch.equal(batch.target[0], cache.rows["target"][row].float().transpose(0, 1))
+    assert batch.context.known[0, 0, :, 0, 0].tolist() == [1, 0, 0, 0]
+    assert torch.equal(batch.weight, 1 - batch.context.known)
+
+
+def test_a_batch_depends_on_the_generator_alone(cache):
+    phase = CONFIG.phases[1]
+    a, b = (one(tiny_mini(), cache, phase, Conditions(), seed=4) for _ in range(2))
+    assert all(torch.equal(x, y) for x, y in ((a.noise, b.noise), (a.sigma, b.sigma)))
+    assert torch.equal(a.target, b.target) and a.prompts == b.prompts
+    assert not torch.equal(a.noise, one(tiny_mini(), cache, phase, Conditions(), seed=5).noise)
+
+
+def test_noise_levels():
+    generator = torch.Generator().manual_seed(0)
+    sigma = draw_sigma(4000, 0.4, generator)
+    assert sigma.min() >= 0.05 and sigma.max() == 1
+    assert (sigma == 1).float().mean() == pytest.approx(0.4, abs=0.03)
+    # The median of a logit-normal is 1/2; shifted by 2 it is 2/3.
+    assert sigma[sigma < 1].median() == pytest.approx(2 / 3, abs=0.03)
+    assert (draw_sigma(100, 1.0, generator) == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"tasks": {"sideways": 1.0}}, "sideways"), ({"latent_frames": 1}, "at least 2")],
+)
+def test_a_phase_that_cannot_be_is_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        replace(CONFIG.phases[0], **change)
+
+
+# Configuration and schedule
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_configurations_are_read_whole(path):
+    config, data = read_config(path), json.loads(path.read_text())
+    assert config.steps == sum(phase["steps"] for phase in data["phases"])
+    assert config.learning_rate == data["learning_rate"]
+    assert config.phases[0].tasks == data["phases"][0]["tasks"]
+    assert (config.lora is None) == (path.stem == "foundation")
+    assert config.variant == data.get("variant", "")
+
+
+def test_there_is_a_configuration_for_each_stage():
+    assert [path.stem for path in SHIPPED] == ["end_to_end", "foundation", "pose_based"]
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"learning_rat": 1}, "learning_rat"),
+        ({"phases": [{"steps": 1, "latent_frame": 2}]}, "latent_frame"),
+        ({"conditions": {"dropout": 1}}, "dropout"),
+        ({"lora": {"rank": 0, "alpha": 1}}, "rank"),
+    ],
+)
+def test_unknown_keys_are_refused_by_name(tmp_path, change, name):
+    phases = [{"steps": 1, "latent_frames": 2, "batch_size": 1, "pure_noise": 1.0}]
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"phases": phases} | change))
+    with pytest.raises(InputError, match=name):
+        read_config(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "{}"])
+def test_a_broken_configuration_is_refused(tmp_path, text):
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"config\.json"):
+        read_config(path)
+
+
+def test_learning_rate():
+    config = replace(
+        CONFIG, phases=(Phase(110, 2, 1, 1.0),), warm_up=10, learning_rate=1.0,
+        final_learning_rate=0.2,
+    )  # fmt: skip
+    assert learning_rate(config, 1) == pytest.approx(0.1)
+    assert learning_rate(config, 9) == pytest.approx(0.9)
+    assert learning_rate(config, 10) == 1.0
+    assert learning_rate(config, 60) == pytest.approx(0.6)  # half-way down the cosine
+    assert learning_rate(config, 35) == pytest.approx(0.2 + 0.8 * (0.5 + math.sqrt(0.5) / 2))
+    assert learning_rate(config, 110) == pytest.approx(0.2)
+
+
+def test_phases_follow_one_another():
+    a, b = CONFIG.phases
+    assert [CONFIG.phase_at(step) for step in (1, 4, 5, 8)] == [a, a, b, b]
+    assert CONFIG.steps == 8
+
+
+# The loop
+
+
+def test_it_learns(tmp_path, cache):
+    losses = []
+    config = replace(
+        CONFIG, phases=(Phase(60, 2, 4, 1.0),), learning_rate=1e-2, final_learning_rate=1e-3,
+        conditions=ALWAYS, ema_decay=0.9,
+    )  # fmt: skip
+    run(tmp_path, cache, config, on_step=lambda step, loss: losses.append(loss))
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
+
+
+def test_a_run_is_the_same_twice(tmp_path, cache):
+    assert digest(run(tmp_path / "a", cache).transformer) == digest(
+        run(tmp_path / "b", cache).transformer
+    )
+
+
+class Killed(Exception):  # noqa: N818 - not an error
+    pass
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_killed_run_resumes_to_the_last_bit(tmp_path, cache, accumulation):
+    """Checkpoints after every step; the kill comes in the middle of step 6, which is lost."""
+    config = replace(CONFIG, checkpoint_minutes=0, gradient_accumulation_steps=accumulation)
+
+    def kill(step, loss):
+        if step == 6:
+            raise Killed
+
+    whole = run(tmp_path / "whole", cache, config)
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", cache, config, on_step=kill)
+    assert torch.load(tmp_path / "killed" / "checkpoint.pt")["step"] == 5
+    steps = []
+    resumed = run(tmp_path / "killed", cache, config, on_step=lambda step, loss: steps.append(step))
+    assert steps == [6, 7, 8]
+    assert digest(resumed.transformer) == digest(whole.transformer)  # averaged weights
+    assert digest(resumed.text_encoder) == digest(whole.text_encoder)
+    a, b = (torch.load(tmp_path / name / "checkpoint.pt") for name in ("whole", "killed"))
+    assert all(torch.equal(x, y) for x, y in zip(a["weights"], b["weights"], strict=True))
+    assert all(
+        torch.equal(x, y)
+        for x, y in zip(a["ema"]["shadow_params"], b["ema"]["shadow_params"], strict=True)
+    )
+    curves = []
+    for name in ("whole", "killed"):
+        rows = csv.DictReader((tmp_path / name / "loss.csv").read_text().splitlines())
+        curves.append([(row["step"], row["loss"]) for row in rows])
+    assert curves[0] == curves[1] and len(curves[0]) == 8
+
+
+def test_a_finished_run_gives_its_averaged_weights_again(tmp_path, cache):
+    first = run(tmp_path, cache)
+    assert digest(run(tmp_path, cache).transformer) == digest(first.transformer)
+    state = torch.load(tmp_path / "checkpoint.pt")
+    averaged = state["ema"]["shadow_params"]
+    learned = [*first.transformer.parameters(), *first.text_encoder.parameters()]
+    assert all(torch.equal(x, y) for x, y in zip(learned, averaged, strict=True))
+    assert not all(torch.equal(x, y) for x, y in zip(state["weights"], averaged, strict=True))
+
+
+def test_it_stops_after_its_minutes_with_a_checkpoint(tmp_path, cache):
+    backbone = tiny_mini()
+    assert train(backbone, cache, CONFIG, tmp_path, minutes=0) == 1
+    assert torch.load(tmp_path / "checkpoint.pt")["step"] == 1
+
+
+def test_validation_sees_averaged_weights_and_training_goes_on_with_its_own(tmp_path, cache):
+    backbone, seen = tiny_mini(), []
+    parameter = next(backbone.transformer.parameters())
+
+    def look(step):
+        seen.append((step, parameter.detach().clone(), backbone.transformer.training))
+
+    config = replace(CONFIG, validate_every=4, checkpoint_minutes=0)
+    train(backbone, cache, config, tmp_path / "seen", validate=look)
+    assert [(step, training) for step, _, training in seen] == [(4, False), (8, False)]
+    assert torch.equal(seen[1][1], parameter)  # what is left at the end
+    blind = run(tmp_path / "blind", cache, replace(config, checkpoint_minutes=99))
+    assert digest(blind.transformer) == digest(backbone.transformer)
+
+
+@pytest.mark.parametrize("change", ["size", "variant", "lora"])
+def test_a_checkpoint_of_another_configuration_is_refused(tmp_path, cache, change):
+    run(tmp_path, cache)
+    AcceleratorState._reset_state(True)
+    backbone, config = tiny_mini(), CONFIG
+    if change == "size":
+        backbone = create_mini(backbone.vae, replace(MINI, num_layers=1))
+    elif change == "variant":
+        config = replace(CONFIG, variant="end-to-end")
+    else:
+        config = replace(CONFIG, lora=LoraSpec(2, 2), variant="pose-based")
+        add_lora(backbone, config.lora, "learning")
+    with pytest.raises(InputError, match=r"checkpoint\.pt.*another --out folder"):
+        train(backbone, cache, config, tmp_path)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_path, cache):
+    config = replace(CONFIG, checkpoint_minutes=0)
+    backbone = tiny_mini()
+
+    def poison(step, loss):
+        if step == 5:
+            with torch.no_grad():
+                next(backbone.transformer.parameters()).fill_(math.nan)
+
+    with pytest.raises(InputError, match=r"loss at step 6: got nan.*lower learning rate"):
+        train(backbone, cache, config, tmp_path, on_step=poison)
+    # step 5 was saved after on_step had spoilt it; what step 6 made of it was not
+    assert torch.load(tmp_path / "checkpoint.pt")["step"] == 5
+
+
+def test_clips_longer_than_the_cached_ones_are_refused(tmp_path, cache):
+    config = replace(CONFIG, phases=(Phase(1, 5, 1, 1.0),))
+    with pytest.raises(InputError, match="got 5, need at most 4"):
+        train(tiny_mini(), cache, config, tmp_path)
+
+
+def test_a_lora_stage_leaves_the_base_as_it_was(tmp_path, cache):
+    backbone = tiny_mini()
+    before = {k: v.clone() for k, v in backbone.transformer.state_dict().items()}
+    text = digest(backbone.text_encoder)
+    config = replace(CONFIG, lora=LoraSpec(2, 2), variant="pose-based")
+    count = add_lora(backbone, config.lora, "learning")
+    backbone.text_encoder.requires_grad_(False)
+    train(backbone, cache, config, tmp_path)
+    after = backbone.transformer.state_dict()
+    assert count == 4  # two layers of each of two blocks
+    lora = {key for key in after if "lora_" in key}
+    assert len(lora) == 2 * count
+    assert all(after[key].any() for key in lora)  # B starts at zero
+    base = {
+        key.replace(".base_layer", ""): value for key, value in after.items() if key not in lora
+    }
+    assert base.keys() == before.keys()
+    assert all(torch.equal(base[key], before[key]) for key in before)
+    assert digest(backbone.text_encoder) == text
+    assert len(torch.load(tmp_path / "checkpoint.pt")["weights"]) == 2 * count
+
+
+def test_half_precision_runs_and_keeps_full_weights(tmp_path, cache):
+    backbone = run(tmp_path, cache, replace(CONFIG, mixed_precision="bf16"))
+    assert {p.dtype for p in backbone.transformer.parameters()} == {torch.float32}
+
+
+# The curve
+
+
+def test_a_curve_goes_on_behind_a_checkpoint(tmp_path):
+    curve = Curve(tmp_path / "loss.csv")
+    for step, loss in ((1, 4.0), (2, 3.0), (3, 2.0)):
+        curve.add(step, loss, 10.0 * step)
+    curve.draw()
+    again = Curve(tmp_path / "loss.csv")
+    again.add(3, 2.5, 5.0)
+    again.add(4, 1.0, 10.0)
+    again.draw()
+    with (tmp_path / "loss.csv").open(newline="") as file:
+        rows = [tuple(float(row[key]) for key in row) for row in csv.DictReader(file)]
+    assert rows == [(1, 4, 10), (2, 3, 20), (3, 2.5, 35), (4, 1, 40)]
+    assert (tmp_path / "loss.png").stat().st_size > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loss.csv", "loss.png"]
+
+
+# The autoencoder
+
+VAE = VaeConfig(
+    size=32, num_frames=5, latent_channels=16, code_triplets=2, triplets=1, steps=6, batch_size=2,
+    save_every=2, seed=50,
+)  # fmt: skip
+
+
+def tiny_code() -> MiniVAE:
+    vae = MiniVAE(latent_channels=16, channels=(8, 8, 8, 8), blocks=(1, 1, 1, 1))
+    with torch.no_grad():
+        generator = torch.Generator().manual_seed(0)
+        for parameter in vae.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
+    return vae
+
+
+def test_the_clean_up_resumes_to_the_last_bit(tmp_path):
+    whole, killed, resumed = tiny_code(), tiny_code(), tiny_code()
+    code = whole.code.weight.clone()
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    losses = {}
+    train_clean(whole, VAE, tmp_path / "whole", losses.__setitem__)
+
+    def kill(step, loss):
+        if step == 5:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_clean(killed, VAE, tmp_path / "killed", kill)
+    torch.manual_seed(99)  # another process
+    again = {}
+    train_clean(resumed, VAE, tmp_path / "killed", again.__setitem__)
+    assert again == {step: losses[step] for step in (5, 6)}
+    assert digest(resumed) == digest(whole)
+    assert torch.equal(whole.code.weight, code)  # the encoder is done before
+    saved = MiniVAE.from_pretrained(tmp_path / "killed" / "vae")
+    assert digest(saved) == digest(whole)
+
+
+def test_the_linear_code_is_the_best_of_its_size():
+    """Unit mean square over channels, no correlation between them, and the PCA's error."""
+    videos = [vae_training.render_videos(seed, VAE) for seed in (50, 51)]
+    groups = torch.cat([vae_training.to_groups(video) for clip in videos for video in clip])
+    patches = groups.unfold(2, 16, 16).unfold(3, 16, 16).permute(0, 2, 3, 1, 4, 5).flatten(3)
+    patches = patches.flatten(0, 2)
+    vae = fit_code(VAE)
+    with torch.no_grad():
+        codes = vae.code(groups).movedim(1, -1).flatten(0, 2)
+    assert codes.mean(0).abs().max() < 0.02
+    covariance = codes.T @ codes / len(codes)
+    assert covariance.diagonal().mean() == pytest.approx(1, abs=0.02)
+    off = covariance - covariance.diagonal().diag()
+    assert off.abs().max() < 0.02
+    weight = vae.uncode.weight.detach().flatten(1).double()
+    made = codes.double() @ weight + patches.double().mean(0)
+    values = torch.linalg.svdvals(patches.double() - patches.double().mean(0)).square()
+    error = (made - patches).square().sum()
+    assert error == pytest.approx(values[16:].sum().item(), rel=0.01)
