@@ -19,7 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 OLDEST = (3, 10)
-TEST_PACKAGES = ["accelerate", "pytest", "ruff"]  # the extras of pyproject.toml
+TRAIN_PACKAGES = ["accelerate"]  # the extras of pyproject.toml
+TEST_PACKAGES = [*TRAIN_PACKAGES, "pytest", "ruff"]
 # glibc hands large blocks back to the system after each use, and PyTorch asks for them again at
 # once; keeping them makes the model about three times faster on a CPU. Read before Python starts.
 MALLOC = {
@@ -47,7 +48,10 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         check_python(sys.version_info[:2], importlib.util.find_spec)
-        python = prepare(VENV, TEST_PACKAGES if command == "test" else [])
+        needed = TEST_PACKAGES if command == "test" else []
+        if command == "run" and rest[:1] == ["train"]:
+            needed = TRAIN_PACKAGES
+        python = prepare(VENV, needed)
         return start(python, command, rest)
     except RefusalError as refusal:
         print(refusal, file=sys.stderr)

@@ -69,7 +69,11 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
-        if argv[:1] == ["train"]:  # it has options of its own, --help among them
+        if argv[:1] == ["bootstrap"]:  # these two have options of their own, --help among them
+            from .bootstrap.__main__ import main as bootstrap
+
+            return bootstrap(argv[1:]) or 0
+        if argv[:1] == ["train"]:
             from .train.__main__ import main as train
 
             return train(argv[1:]) or 0
@@ -239,6 +243,9 @@ def _parser() -> Parser:
     _add_demo(commands)
     _add_bench(commands)
     commands.add_parser("train", help="train a model or a LoRA; see train --help")
+    commands.add_parser(
+        "bootstrap", help="make cross-identity training pairs; see bootstrap --help"
+    )
     return parser
 
 

@@ -1,7 +1,7 @@
 """The side-by-side video that DreamActor-M2 reads as context (paper section 3.2, equation 2).
 
     frame 0             [ reference |   black    ]   the reference slot, a latent frame of its own
-    frame 1..lead-1     [   blank   |   black    ]   lead-in: time to move into the first driving pose
+    frame 1..lead-1     [   blank   |   black    ]   lead-in: time to reach the first driving pose
     frame lead..T-1     [   blank   | driving t  ]
 
 A later chunk of a long video has a known prefix in place of the lead-in:
@@ -69,7 +69,12 @@ def build_composite(
     Raises InputError when sizes or lengths do not fit together.
     """
     panel = tuple(driving.shape[1:3])
-    for name, frames in (("reference", reference), ("prefix", prefix), ("scene", scene), ("keep mask", keep)):
+    for name, frames in (
+        ("reference", reference),
+        ("prefix", prefix),
+        ("scene", scene),
+        ("keep mask", keep),
+    ):
         if frames is not None and tuple(frames.shape[1:3]) != panel:
             raise InputError(
                 f"{name} size (height, width)",
@@ -78,7 +83,9 @@ def build_composite(
                 fix="Fit both to one panel first (media.fit, or the Fit Media node).",
             )
     if driving.shape[0] == 0:
-        raise InputError("driving video", got="0 frames", need="at least 1", fix="Give a longer clip.")
+        raise InputError(
+            "driving video", got="0 frames", need="at least 1", fix="Give a longer clip."
+        )
     if (scene is None) != (keep is None):
         raise InputError(
             "scene and keep mask",

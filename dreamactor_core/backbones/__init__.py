@@ -3,7 +3,7 @@
 A backbone hides channel order, mask packing and polarity, what "blank" is, its encoders and its
 latent scaling. Composite, sampling, chunks, LoRA and training are written once above it.
 
-Frames are float32 in [0, 1], (t, h, w, 3). Latents are (b, c, t', h', w') with t' = (t - 1) / 4 + 1.
+Frames are float32 in [0, 1], (t, h, w, 3). Latents are (b, c, t', h', w'), t' = (t - 1) / 4 + 1.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Geometry:
                 "number of frames",
                 got=num_frames,
                 need=f"{self.temporal_stride}k + 1",
-                fix=f"Use {self.temporal_stride * round((num_frames - 1) / self.temporal_stride) + 1}.",
+                fix=f"Use {self.temporal_stride * round((num_frames - 1) / self.temporal_stride) + 1}"
+                ".",
             )
         return (num_frames - 1) // self.temporal_stride + 1
 

@@ -18,6 +18,7 @@ from ..backbones.loading import load_backbone
 from ..errors import InputError
 from ..lora import load_lora
 from ..sampling import SampleSettings
+from .judge import THRESHOLD
 from .make import PAIRS, puppet_pairs, write_pair
 
 
@@ -35,6 +36,12 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument(
         "--steps", type=int, default=1, help="sampling steps a video (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=THRESHOLD,
+        help="mean score, 1 to 5, from which a pair is kept (default: %(default)s)",
     )
     parser.add_argument(
         "--threads", type=int, default=0, help="CPU threads (default: torch's own choice)"
@@ -59,9 +66,9 @@ def main(argv: list[str]) -> int:
     bar = tqdm(puppet_pairs(backbone, seeds, settings), total=len(seeds), desc="bootstrap")
     for pair in bar:
         verdicts.append(pair.verdict)
-        if pair.verdict.kept:
+        if pair.verdict.kept(arguments.threshold):
             write_pair(pair, arguments.out)
-    kept = sum(verdict.kept for verdict in verdicts)
+    kept = sum(verdict.kept(arguments.threshold) for verdict in verdicts)
     means = [sum(scores) / len(verdicts) for scores in zip(*verdicts, strict=True)]
     bar.write(
         f"kept {kept} of {len(verdicts)}; mean identity {means[0]:.2f}, motion {means[1]:.2f}, "

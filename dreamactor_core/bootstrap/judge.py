@@ -27,9 +27,9 @@ class Verdict(NamedTuple):
     def score(self) -> float:
         return sum(self) / len(self)
 
-    @property
-    def kept(self) -> bool:
-        return self.score > THRESHOLD and min(self) > 2
+    def kept(self, threshold: float = THRESHOLD) -> bool:
+        """Good enough on the whole, and nowhere far below: 1.5 under the threshold at the least."""
+        return self.score > threshold and min(self) > threshold - 1.5
 
 
 def judge(source: np.ndarray, made: np.ndarray, picture: np.ndarray) -> Verdict:

@@ -5,6 +5,7 @@ The order that made the shipped weights (each stage resumes when called again):
     train vae         --out runs/mini
     train cache       --vae runs/mini/vae --out runs/mini/cache --seeds 0:6000
     train foundation  --vae runs/mini/vae --cache runs/mini/cache --out runs/mini/foundation
+                      (or --base mini instead of --vae: go on from the shipped weights)
     train lora        --base runs/mini/foundation/model --cache runs/mini/cache
                       --config pose_based --out runs/mini/pose_based
     bootstrap         --base runs/mini/foundation/model --lora runs/mini/pose_based/lora.safetensors
@@ -18,7 +19,8 @@ The order that made the shipped weights (each stage resumes when called again):
                       --vae runs/mini/vae --out runs/mini/refine
     train export      --base runs/mini/foundation/model --vae runs/mini/refine/vae
                       --pose-based runs/mini/pose_based/lora.safetensors
-                      --end-to-end runs/mini/end_to_end/lora.safetensors --out dreamactor_core/weights/mini
+                      --end-to-end runs/mini/end_to_end/lora.safetensors
+                      --out dreamactor_core/weights/mini
 
 On Linux set MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000
 MALLOC_TOP_PAD_=500000000 first (run.py does): training on a CPU is up to three times faster.
@@ -40,7 +42,7 @@ from ..backbones.hunyuan15 import HunyuanVideo15Backbone
 from ..backbones.loading import load_backbone, save_backbone
 from ..backbones.mini_vae import MiniVAE
 from ..errors import InputError
-from ..lora import LoraInfo, add_lora, load_lora, save_lora
+from ..lora import VARIANTS, LoraInfo, add_lora, load_lora, save_lora
 from ..sampling import SampleSettings
 from .cache import paired_samples, puppet_samples, read_cache, write_cache
 from .loop import TrainConfig, read_config, train
@@ -87,7 +89,8 @@ def make_cache(arguments: argparse.Namespace) -> None:
 
 
 def train_foundation(arguments: argparse.Namespace) -> None:
-    backbone = _new_mini(arguments.vae)
+    backbone = load_backbone(arguments.base) if arguments.base else _new_mini(arguments.vae)
+    backbone.vae.requires_grad_(False)
     config = read_config(_config(arguments.config))
     _run(backbone, config, arguments, skeleton=False)
     save_backbone(
@@ -129,6 +132,34 @@ def train_lora(arguments: argparse.Namespace) -> None:
         alpha=config.lora.alpha,
     )
     save_lora(backbone, LORA, arguments.out / "lora.safetensors", info)
+
+
+def refine(arguments: argparse.Namespace) -> None:
+    config = replace(VaeConfig(), steps=arguments.refine_steps, learning_rate=3e-4)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    backbone = load_backbone(arguments.base)
+    if arguments.lora:
+        load_lora(backbone, arguments.lora)
+    first, last = arguments.seeds
+    guesses = guess_codes(backbone, tqdm(range(first, last), desc="guesses"), config)
+    vae = MiniVAE.from_pretrained(arguments.vae)
+    bar = tqdm(total=config.steps, desc="refine")
+    train_clean(vae, config, arguments.out, lambda step, loss: _show(bar, step, loss), guesses)
+
+
+def export(arguments: argparse.Namespace) -> None:
+    backbone = load_backbone(arguments.base)
+    backbone.vae = MiniVAE.from_pretrained(arguments.vae)
+    save_backbone(
+        backbone,
+        arguments.out,
+        description="The small model of ComfyUI-DreamActor-M2, see README.md.",
+        trained_on="the puppet world of dreamactor_core/puppets, training split",
+    )
+    (arguments.out / "lora").mkdir(exist_ok=True)
+    for variant in VARIANTS:
+        source = getattr(arguments, variant.replace("-", "_"))
+        shutil.copy(source, arguments.out / "lora" / f"{variant}.safetensors")
 
 
 def _run(
@@ -230,15 +261,21 @@ def _parser() -> argparse.ArgumentParser:
             "--steps", type=int, default=2, help="sampling steps of the validation pictures"
         )
         if name == "foundation":
-            sub.add_argument("--vae", type=Path, required=True, help="autoencoder folder")
+            start = sub.add_mutually_exclusive_group(required=True)
+            start.add_argument("--vae", type=Path, help="autoencoder folder: start from nothing")
+            start.add_argument("--base", help="model name or folder: go on from these weights")
         else:
             sub.add_argument("--base", required=True, help="model name or folder")
             sub.add_argument("--init", type=Path, help="LoRA to start from (same rank)")
-    sub = stage("refine", refine, "let the autoencoder's clean-up learn from the network's own codes")
+    sub = stage(
+        "refine", refine, "let the autoencoder's clean-up learn from the network's own codes"
+    )
     sub.add_argument("--base", required=True, help="model name or folder")
     sub.add_argument("--lora", type=Path, help="end-to-end LoRA")
     sub.add_argument("--vae", type=Path, required=True, help="autoencoder to go on from")
-    sub.add_argument("--seeds", type=_seeds, default=(30_000, 30_200), help="puppets (default: 30000:30200)")
+    sub.add_argument(
+        "--seeds", type=_seeds, default=(30_000, 30_200), help="puppets (default: 30000:30200)"
+    )
     sub.add_argument("--refine-steps", type=int, default=800, help="default: %(default)s")
     sub = stage("export", export, "put the model folder together that the package ships")
     for name in ("--base", "--vae", "--pose-based", "--end-to-end"):

@@ -59,7 +59,11 @@ def puppet_samples(seeds: range, num_frames: int, size: int) -> Iterator[Sample]
         for target, driver in ((clips.truth, clips.driver), (clips.driver, clips.truth)):
             skeleton = skeleton_panel(target, rng, size)
             yield Sample(
-                target.frames, driver.frames, skeleton, recoloured(target.frames, rng), target.caption
+                target.frames,
+                driver.frames,
+                skeleton,
+                recoloured(target.frames, rng),
+                target.caption,
             )
 
 
@@ -131,7 +135,7 @@ def _clip(path: Path, geometry: Geometry, num_frames: int) -> np.ndarray:
 
 
 def recoloured(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Another order of red, green and blue, half the time as a negative: same shapes, other looks."""
+    """Red, green and blue in another order, half the time as a negative: the same shapes."""
     order = [(0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)][rng.integers(5)]
     exchanged = np.ascontiguousarray(frames[..., order])
     return 255 - exchanged if rng.random() < 0.5 else exchanged

@@ -102,7 +102,9 @@ class Trainee(nn.Module):
         backbone = self._backbone[0]
         text = backbone.encode_text(batch.prompts, None)
         velocity = partial(backbone.velocity, context=batch.context, text=text)
-        return flow_loss(velocity, batch.target, batch.noise, batch.sigma, batch.weight * self.channel_weight)
+        return flow_loss(
+            velocity, batch.target, batch.noise, batch.sigma, batch.weight * self.channel_weight
+        )
 
 
 def train(

@@ -85,7 +85,9 @@ def look_across(transformer: HunyuanVideo15Transformer3DModel, panel_width: int)
             query, key, start = [], [], 0
             for axis, size in zip("thw", sizes, strict=True):
                 rate = theta ** (-torch.arange(size // 2) * 2 / size)  # radians a cell
-                strong = (rate > 0.3).float() * (axis in axes)  # slow waves tell no neighbours apart
+                strong = (rate > 0.3).float() * (
+                    axis in axes
+                )  # slow waves tell no neighbours apart
                 angle = -rate * shift * (axis == "w")
                 query.append(torch.stack([strong, 0 * strong], -1).flatten())
                 key.append(torch.stack([strong * angle.cos(), strong * angle.sin()], -1).flatten())

@@ -33,12 +33,12 @@ def test_the_clip_itself_is_judged_best(clip):
     verdict = judge(clip[LEAD_IN:], clip[LEAD_IN:], clip[0])
     assert verdict.motion == pytest.approx(5, abs=1e-3)
     assert verdict.identity > 4.5
-    assert verdict.kept
+    assert verdict.kept()
 
 
 def test_a_frozen_video_is_dropped_for_its_motion(clip):
     verdict = judge(clip[LEAD_IN:], clip[:1].repeat(LENGTH, axis=0), clip[0])
-    assert verdict.motion == 1 and not verdict.kept
+    assert verdict.motion == 1 and not verdict.kept()
     assert verdict.identity == pytest.approx(5, abs=1e-3) and verdict.stability == 5
 
 
@@ -52,7 +52,7 @@ def test_flicker_is_dropped_for_its_stability(clip):
     flicker[::2] *= 0.5
     verdict = judge(clip[LEAD_IN:], flicker, clip[0])
     assert verdict.stability < judge(clip[LEAD_IN:], clip[LEAD_IN:], clip[0]).stability - 1
-    assert not verdict.kept
+    assert not verdict.kept()
 
 
 def test_light_and_dark_in_turn_is_the_least_stable():

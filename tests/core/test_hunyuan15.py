@@ -252,3 +252,18 @@ def test_frames_map_to_plus_minus_one_and_back_with_the_scaling_factor():
     assert torch.allclose(backbone.decode_video(latents), decoded.clamp(0, 1), atol=1e-5)
     with pytest.raises(InputError, match=r"got 6, need 4k \+ 1. Use 5"):
         backbone.encode_video(torch.rand(6, 32, 32, 3))
+
+
+def test_a_residual_network_that_answers_zero_leaves_the_known_first_frame_standing():
+    backbone = tiny_backbone("residual")
+    torch.nn.init.zeros_(backbone.transformer.proj_out.weight)
+    torch.nn.init.zeros_(backbone.transformer.proj_out.bias)
+    geometry = backbone.geometry
+    shape = (1, geometry.latent_channels, 3, 4, 8)
+    composite, noise = torch.randn(shape), torch.randn(shape)
+    known = torch.zeros(9, 4, 8, 1)
+    known[0] = 1
+    context = backbone.context(composite, known)
+    text = backbone.encode_text([""], None)
+    velocity = backbone.velocity(noise, torch.ones(1), context, text)
+    assert torch.allclose(noise - velocity, composite[:, :, :1].expand(shape), atol=1e-5)

@@ -1,0 +1,59 @@
+"""The weights in the package: whole, small enough, and of the method they claim to be."""
+
+import torch
+
+from dreamactor_core.animate import animate_pass
+from dreamactor_core.backbones.loading import WEIGHTS, load_backbone, shipped_lora
+from dreamactor_core.bench.puppets import bench_puppets, make_case
+from dreamactor_core.lora import VARIANTS, load_lora, set_lora_strengths
+from dreamactor_core.sampling import SampleSettings
+
+SETTINGS = SampleSettings(num_inference_steps=1)
+
+
+def test_all_weights_together_stay_below_forty_megabytes():
+    sizes = [path.stat().st_size for path in WEIGHTS.rglob("*.safetensors")]
+    assert len(sizes) == 5  # transformer, autoencoder, text encoder, two LoRAs
+    assert sum(sizes) <= 40e6
+
+
+def test_both_loras_patch_every_feed_forward_layer_of_the_visual_stream():
+    backbone = load_backbone("mini")
+    layers = 2 * backbone.transformer.config.num_layers
+    for variant in VARIANTS:
+        loaded = load_lora(backbone, shipped_lora("mini", variant))
+        assert loaded.count == layers
+        assert loaded.info.variant == variant and loaded.info.base == "mini"
+
+
+def test_one_pass_is_two_seconds_or_more_behind_the_lead_in():
+    geometry = load_backbone("mini").geometry
+    assert min(geometry.panel) >= 128 and geometry.fps >= 8
+    assert (geometry.num_frames - 9) / geometry.fps >= 2
+
+
+def test_each_lora_and_the_driver_change_what_is_drawn():
+    backbone = load_backbone("mini")
+    case = make_case(7001, *backbone.geometry.panel[:1], backbone.geometry.num_frames)
+    for variant in VARIANTS:
+        load_lora(backbone, shipped_lora("mini", variant), strength=0.0, name=variant)
+    base = animate_pass(backbone, case.reference, case.driving, case.prompt, SETTINGS)
+    for variant in VARIANTS:
+        set_lora_strengths(backbone, {name: float(name == variant) for name in VARIANTS})
+        tuned = animate_pass(backbone, case.reference, case.driving, case.prompt, SETTINGS)
+        assert (tuned - base).abs().mean() > 1e-3
+        backwards = animate_pass(
+            backbone, case.reference, case.driving.flip(0), case.prompt, SETTINGS
+        )
+        assert (tuned - backwards).abs().mean() > 1e-3
+
+
+def test_the_bench_runs_on_the_shipped_weights_and_the_floor_holds():
+    backbone = load_backbone("mini")
+    for variant in VARIANTS:
+        load_lora(backbone, shipped_lora("mini", variant), name=variant)
+    result = bench_puppets(backbone, 2, 7, SETTINGS, {variant: variant for variant in VARIANTS})
+    rows = result.table()["variants"]
+    assert rows["still-reference"]["relative_error"] == 1
+    assert rows["vae-floor"]["relative_error"] < min(rows[v]["relative_error"] for v in VARIANTS)
+    assert all(torch.isfinite(torch.tensor(list(row.values()))).all() for row in rows.values())
