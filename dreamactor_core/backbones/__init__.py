@@ -31,12 +31,12 @@ class Geometry:
     def latent_frames(self, num_frames: int) -> int:
         """(t - 1) / temporal_stride + 1; raises InputError when t is not of the form 4k + 1."""
         if num_frames < 1 or (num_frames - 1) % self.temporal_stride:
+            nearest = self.temporal_stride * round((num_frames - 1) / self.temporal_stride) + 1
             raise InputError(
                 "number of frames",
                 got=num_frames,
                 need=f"{self.temporal_stride}k + 1",
-                fix=f"Use {self.temporal_stride * round((num_frames - 1) / self.temporal_stride) + 1}"
-                ".",
+                fix=f"Use {max(1, nearest)}.",
             )
         return (num_frames - 1) // self.temporal_stride + 1
 

@@ -135,7 +135,7 @@ def train_lora(arguments: argparse.Namespace) -> None:
 
 
 def refine(arguments: argparse.Namespace) -> None:
-    config = replace(VaeConfig(), steps=arguments.refine_steps, learning_rate=3e-4)
+    config = replace(VaeConfig(), steps=arguments.refine_steps, learning_rate=4e-4)
     arguments.out.mkdir(parents=True, exist_ok=True)
     backbone = load_backbone(arguments.base)
     if arguments.lora:

@@ -23,7 +23,14 @@ from ..composite import lead_in_frames
 from ..errors import InputError
 from .cache import Cache
 
-TASKS = ("target", "driving", "skeleton", "twin", "single")  # the right panel; single has none
+TASKS = (
+    "target",
+    "driving",
+    "skeleton",
+    "pose",
+    "twin",
+    "single",
+)  # the right panel; single has none
 
 
 @dataclass(frozen=True)

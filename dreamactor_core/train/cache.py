@@ -7,6 +7,7 @@ apart and joined when a batch is drawn, so one target can be paired with many dr
     target    (n, t', c, h', w')  what the left panel must become; latent frame 0 is the reference
     driving   (n, t', c, h', w')  another identity's performance of the same motion, in RGB
     skeleton  (n, t', c, h', w')  the target's own pose, varied (paper section 3.3)
+    pose      (n, t', c, h', w')  the target's own pose where it is, not varied, on no box
     twin      (n, t', c, h', w')  the target itself with its colours exchanged
 
 The cached driving covers the lead-in too; the batch blanks it out, as inference does.
@@ -36,7 +37,7 @@ from ..pose.keypoints import check_length, load_keypoints, retime_pose
 from ..pose.vary import vary_pose
 from ..puppets.scene import Clip, triplet
 
-KEYS = ("target", "driving", "skeleton", "twin")
+KEYS = ("target", "driving", "skeleton", "pose", "twin")
 META = "meta.json"
 
 
@@ -47,6 +48,7 @@ class Sample:
     target: np.ndarray
     driving: np.ndarray
     skeleton: np.ndarray
+    pose: np.ndarray
     twin: np.ndarray
     caption: str
 
@@ -62,6 +64,7 @@ def puppet_samples(seeds: range, num_frames: int, size: int) -> Iterator[Sample]
                 target.frames,
                 driver.frames,
                 skeleton,
+                draw_pose(target.pose, size, size),
                 recoloured(target.frames, rng),
                 target.caption,
             )
@@ -80,17 +83,19 @@ def paired_samples(manifest: Path, geometry: Geometry) -> Iterator[Sample]:
         lead = row.get("lead_in", 0)
         target = _clip(manifest.parent / row["target"], geometry, geometry.num_frames)
         driving = _clip(manifest.parent / row["driving"], geometry, geometry.num_frames - lead)
-        skeleton = np.zeros_like(target)
+        skeleton = own = np.zeros_like(target)
         if row.get("pose"):
             info = probe(manifest.parent / row["target"])
             pose = load_keypoints(manifest.parent / row["pose"])
             check_length(pose, info.num_frames)
             pose = retime_pose(pose, info.times, geometry.fps, geometry.num_frames)
             skeleton = draw_pose(vary_pose(pose, rng), *geometry.panel)
+            own = draw_pose(pose, *geometry.panel)
         yield Sample(
             target,
             np.concatenate([np.zeros_like(target[:lead]), driving]),
             skeleton,
+            own,
             recoloured(target, rng),
             row["caption"],
         )

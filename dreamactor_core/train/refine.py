@@ -1,8 +1,8 @@
 """Last stage of the autoencoder: its clean-up learns from the network's own codes as well.
 
 What the transformer predicts is not a true code with noise on it: it is smoother where the network
-is unsure. Half of a batch are such guesses beside the true pixels, half are true codes as before,
-so that the floor does not rise. The encoder stays as it is, and with it every latent cache.
+is unsure. A quarter of a batch are such guesses beside the true pixels, the rest are true codes
+as before, so that the floor does not rise. The encoder stays as it is, and with it every cache.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def train_clean(
 ) -> None:
     """Train the decoder, save to folder/vae and append to folder/vae.csv.
 
-    With guesses (see refine.py), half of each batch are those instead of true codes with noise.
+    With guesses (see refine.py), a quarter of each batch are those instead of true codes.
     Resumes exactly from folder/vae_state.pt: a batch depends on the seed and the step alone.
     """
     start_seed = config.seed + config.code_triplets
@@ -162,7 +162,7 @@ def _batch(
     rng: np.random.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Codes of random groups (n, c, h', w'), of those before them, and the pixels (n, 12, h, w)."""
-    count = config.batch_size // 2 if guesses else 0
+    count = config.batch_size // 4 if guesses else 0
     groups, before = [], []
     for _ in range(config.batch_size - count):
         video = videos[rng.integers(len(videos))]
