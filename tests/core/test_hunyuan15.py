@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from dreamactor_core.backbones import Context, Text
-from dreamactor_core.backbones.byte_text import MAX_BYTES, byte_ids
+from dreamactor_core.backbones.byte_text import LENGTH_STEP, MAX_BYTES, byte_ids
 from dreamactor_core.errors import InputError
 from dreamactor_core.sampling import flow_sigmas, sample
 
@@ -205,17 +205,19 @@ def test_network_runs_in_its_own_precision_and_answers_in_that_of_the_latents():
 
 
 @torch.no_grad()
-def test_text_is_bytes_padded_to_the_longest_and_cut_with_a_warning(caplog):
+def test_text_is_bytes_padded_to_whole_steps_and_cut_with_a_warning(caplog):
     encoder = tiny_backbone().text_encoder
     embeds, mask = encoder.encode(["", "hé"])  # 0 and 3 bytes, and the end token
-    assert embeds.shape == (2, 4, 24)
-    assert mask.tolist() == [[1, 0, 0, 0], [1, 1, 1, 1]]
-    alone, _ = encoder.encode([""])
-    assert torch.allclose(embeds[:1, :1], alone, atol=1e-5)
+    assert embeds.shape == (2, LENGTH_STEP, 24)
+    assert mask[:, :5].tolist() == [[1, 0, 0, 0, 0], [1, 1, 1, 1, 0]]
+    assert mask.sum(dim=1).tolist() == [1, 4]
+    longer, _ = encoder.encode(["", "x" * LENGTH_STEP])  # the end token opens a second step
+    assert longer.shape == (2, 2 * LENGTH_STEP, 24)
+    assert torch.allclose(embeds[:1, :1], longer[:1, :1], atol=1e-5)
     assert not caplog.records
     long, _ = encoder.encode(["x" * MAX_BYTES + "tail"])
     assert torch.equal(long, encoder.encode(["x" * MAX_BYTES])[0])
-    assert "100 bytes; only the first 96" in caplog.text
+    assert "99 bytes; only the first 95" in caplog.text
 
 
 @torch.no_grad()
