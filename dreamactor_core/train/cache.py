@@ -253,6 +253,13 @@ def read_cache(backbone: Backbone, folder: Path) -> Cache:
         )
     _check_encoder(backbone, folder)
     parts = [load_file(path) for path in shards]
+    if missing := sorted({key for part in parts for key in KEYS if key not in part}):
+        raise InputError(
+            f"latent cache {folder}",
+            got=f"no rows named {', '.join(missing)}",
+            need=", ".join(KEYS),
+            fix="It was made by an older version: make it again with `train cache`.",
+        )
     captions = [c for path in shards for c in json.loads(path.with_suffix(".json").read_text())]
     rows = {key: torch.cat([part[key] for part in parts]) for key in KEYS}
     frames = backbone.geometry.temporal_stride * (rows["target"].shape[1] - 1) + 1

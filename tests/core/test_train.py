@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
+from safetensors.torch import load_file, save_file
 
 from dreamactor_core.backbones.mini_vae import MiniVAE
 from dreamactor_core.errors import InputError
@@ -320,6 +322,17 @@ def test_phases_follow_one_another():
     a, b = CONFIG.phases
     assert [CONFIG.phase_at(step) for step in (1, 4, 5, 8)] == [a, a, b, b]
     assert CONFIG.steps == 8
+
+
+def test_a_cache_of_an_older_version_is_refused_by_the_rows_it_lacks(folder, tmp_path):
+    copy = tmp_path / "old"
+    shutil.copytree(folder, copy)
+    for path in copy.glob("*.safetensors"):
+        rows = load_file(path)
+        del rows["pose"]
+        save_file(rows, path)
+    with pytest.raises(InputError, match="no rows named pose"):
+        read_cache(tiny_mini(), copy)
 
 
 # The loop
