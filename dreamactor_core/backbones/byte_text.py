@@ -25,15 +25,7 @@ MAX_BYTES = 95  # longer prompts are cut: puppet captions are short
 
 def byte_ids(prompt: str) -> list[int]:
     """UTF-8 bytes + 3 and the end token; at most MAX_BYTES + 1 = 96 ids, at least 1."""
-    data = prompt.encode("utf-8")
-    if len(data) > MAX_BYTES:
-        logger.warning(
-            "The prompt has %d bytes; only the first %d are read: %r",
-            len(data),
-            MAX_BYTES,
-            data[:MAX_BYTES].decode("utf-8", "ignore"),
-        )
-    return [byte + FIRST_BYTE for byte in data[:MAX_BYTES]] + [END]
+    return [byte + FIRST_BYTE for byte in prompt.encode("utf-8")[:MAX_BYTES]] + [END]
 
 
 class ByteTextEncoder(nn.Module):
@@ -75,6 +67,15 @@ class ByteTextEncoder(nn.Module):
 
     def encode(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Prompts -> embeds (b, l, d) and mask (b, l), 1 = a token; l holds the longest."""
+        for prompt in prompts:
+            data = prompt.encode("utf-8")
+            if len(data) > MAX_BYTES and not self.training:  # a data set need not hear it each step
+                logger.warning(
+                    "The prompt has %d bytes; only the first %d are read: %r",
+                    len(data),
+                    MAX_BYTES,
+                    data[:MAX_BYTES].decode("utf-8", "ignore"),
+                )
         rows = [byte_ids(prompt) for prompt in prompts]
         # In whole steps, so that a compiled network meets few lengths.
         length = LENGTH_STEP * math.ceil(max(map(len, rows)) / LENGTH_STEP)

@@ -8,7 +8,6 @@ FOLDER/pairs.jsonl`.
 from __future__ import annotations
 
 import argparse
-import logging
 from pathlib import Path
 
 import torch
@@ -48,7 +47,6 @@ def main(argv: list[str]) -> int:
     )
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads or torch.get_num_threads())
-    logging.getLogger("dreamactor_core.backbones.byte_text").setLevel(logging.ERROR)
     backbone = load_backbone(arguments.base)
     variant = load_lora(backbone, arguments.lora).info.variant
     if variant != "pose-based":

@@ -58,7 +58,6 @@ LORA = "learning"  # the name of the LoRA in training within the network
 def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     torch.set_num_threads(arguments.threads or torch.get_num_threads())
-    logging.getLogger("dreamactor_core.backbones.byte_text").setLevel(logging.ERROR)
     arguments.run(arguments)
     return 0
 
