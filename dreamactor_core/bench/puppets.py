@@ -18,7 +18,7 @@ from torch import Tensor
 from ..animate import animate_pass
 from ..backbones import Backbone
 from ..lora import set_lora_strengths
-from ..puppets.scene import LEAD_IN, Triplet, triplet
+from ..puppets.scene import LEAD_IN, Triplet, to_frames, triplet
 from ..sampling import SampleSettings
 from . import metrics
 
@@ -77,13 +77,12 @@ class Result:
 def make_case(seed: int, size: int, num_frames: int) -> Case:
     """Case of one seed; num_frames counts frame 0 and the lead-in."""
     clips: Triplet = triplet(seed, "test", num_frames, size)
-    as_float = lambda frames: frames.astype(np.float32) / 255  # noqa: E731
     return Case(
-        reference=torch.from_numpy(as_float(clips.truth.frames[:1])),
-        driving=torch.from_numpy(as_float(clips.driver.frames[LEAD_IN:])),
-        skeleton=torch.from_numpy(as_float(clips.driver.skeleton())),
-        truth=as_float(clips.truth.frames[LEAD_IN:]),
-        scene=as_float(clips.truth.scene[LEAD_IN:]),
+        reference=to_frames(clips.truth.frames[:1]),
+        driving=to_frames(clips.driver.frames[LEAD_IN:]),
+        skeleton=to_frames(clips.driver.skeleton()),
+        truth=to_frames(clips.truth.frames[LEAD_IN:]).numpy(),
+        scene=to_frames(clips.truth.scene[LEAD_IN:]).numpy(),
         mask=clips.truth.mask[LEAD_IN:] > 127,
         prompt=clips.truth.caption,
     )

@@ -15,13 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..animate import animate_pass
 from ..backbones import Backbone
 from ..media import write_video
 from ..pose.keypoints import Pose, save_keypoints
-from ..puppets.scene import FPS, LEAD_IN, triplet
+from ..puppets.scene import FPS, LEAD_IN, to_frames, triplet
 from ..sampling import SampleSettings
 from .judge import Verdict, judge
 
@@ -48,11 +47,11 @@ def puppet_pairs(backbone: Backbone, seeds: range, settings: SampleSettings) -> 
     size, num_frames = backbone.geometry.panel[0], backbone.geometry.num_frames
     for seed in seeds:
         clips = triplet(seed, "train", num_frames, size)
-        source, picture = clips.driver, _to_float(clips.truth.frames[:1])
-        skeleton = _to_float(source.skeleton())
+        source, picture = clips.driver, to_frames(clips.truth.frames[:1])
+        skeleton = to_frames(source.skeleton())
         # animate_pass cuts the lead-in off: in the pair it would put the two a second apart.
         made = animate_pass(backbone, picture, skeleton, clips.truth.caption, settings).numpy()
-        verdict = judge(_to_float(source.frames[LEAD_IN:]).numpy(), made, picture[0].numpy())
+        verdict = judge(to_frames(source.frames[LEAD_IN:]).numpy(), made, picture[0].numpy())
         yield Pair(seed, source.frames, made, source.pose, source.caption, verdict)
 
 
@@ -72,7 +71,3 @@ def write_pair(pair: Pair, folder: Path) -> None:
     save_keypoints(folder / row["pose"], pair.pose, size, size)
     with (folder / PAIRS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
-
-
-def _to_float(frames: np.ndarray) -> Tensor:
-    return torch.from_numpy(frames).float() / 255

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..pose.draw import draw_pose, fit_box
 from ..pose.keypoints import Pose
@@ -102,12 +104,7 @@ def sample_look(
 def sample_play(rng: np.random.Generator, split: Split, num_frames: int, subjects: int = 1) -> Play:
     """num_frames counts frame 0 and the lead-in; the motion is in full swing from LEAD_IN on."""
     keys = tuple(moves.sample_key(rng, split) for _ in range(subjects))
-    share = np.clip(np.arange(num_frames) / (LEAD_IN - 1), 0, 1)
-    share = share * share * (3 - 2 * share)
-    motions = []
-    for key in keys:
-        performed = moves.perform(rng, key, num_frames, FPS)
-        motions.append(moves.blend(moves.rest(rng, num_frames), performed, share))
+    motions = [_from_rest(rng, moves.perform(rng, key, num_frames, FPS)) for key in keys]
     camera = np.tile([0.0, 0.0, 1.0], (num_frames, 1))
     if rng.random() < 0.2:
         goal = np.array(
@@ -120,13 +117,19 @@ def sample_play(rng: np.random.Generator, split: Split, num_frames: int, subject
 
 def other_rest(rng: np.random.Generator, play: Play) -> Play:
     """The same play out of another reference pose: frame 0 and the transition change, no more."""
-    num_frames = len(play.camera)
-    share = np.clip(np.arange(num_frames) / (LEAD_IN - 1), 0, 1)
-    share = share * share * (3 - 2 * share)
-    motions = []
-    for motion in play.motions:
-        motions.append(moves.blend(moves.rest(rng, num_frames), motion, share))
-    return Play(tuple(motions), play.camera, play.keys)
+    motions = tuple(_from_rest(rng, motion) for motion in play.motions)
+    return replace(play, motions=motions)
+
+
+def _from_rest(rng: np.random.Generator, motion: Motion) -> Motion:
+    """The motion entered from a resting pose: rest in frame 0, full swing behind the lead-in."""
+    share = np.clip(np.arange(len(motion)) / (LEAD_IN - 1), 0, 1)
+    return moves.blend(moves.rest(rng, len(motion)), motion, share * share * (3 - 2 * share))
+
+
+def to_frames(pixels: np.ndarray) -> Tensor:
+    """uint8 (..., 3) -> float32 in [0, 1], as the method passes frames."""
+    return torch.from_numpy(pixels).float() / 255
 
 
 def render(look: Look, play: Play, size: int) -> Clip:

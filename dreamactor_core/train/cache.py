@@ -35,7 +35,7 @@ from ..media.replace import check_readable
 from ..pose.draw import draw_pose
 from ..pose.keypoints import check_length, load_keypoints, retime_pose
 from ..pose.vary import vary_pose
-from ..puppets.scene import Clip, triplet
+from ..puppets.scene import Clip, to_frames, triplet
 
 KEYS = ("target", "driving", "skeleton", "pose", "twin")
 META = "meta.json"
@@ -192,7 +192,7 @@ def write_cache(
 
     for count, sample in enumerate(samples, 1):
         for key in KEYS:
-            frames = torch.from_numpy(getattr(sample, key)).float() / 255
+            frames = to_frames(getattr(sample, key))
             latents = backbone.encode_video(frames)[0].transpose(0, 1)
             rows[key].append(latents.half())
         captions.append(sample.caption)

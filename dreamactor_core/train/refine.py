@@ -16,7 +16,7 @@ from torch import Tensor
 from ..backbones import Backbone
 from ..backbones.mini_vae import GROUP
 from ..composite import build_composite, crop_target_latents, lead_in_frames
-from ..puppets.scene import LEAD_IN, Clip, triplet
+from ..puppets.scene import LEAD_IN, Clip, to_frames, triplet
 from ..sampling import flow_sigmas, sample
 from .vae import Guess, VaeConfig
 
@@ -39,8 +39,8 @@ def guess_codes(backbone: Backbone, seeds: Iterable[int], config: VaeConfig) -> 
 def _guess(backbone: Backbone, target: Clip, driver: Clip, seed: int) -> Tensor:
     geometry = backbone.geometry
     composite = build_composite(
-        torch.from_numpy(target.frames[:1]).float() / 255,
-        torch.from_numpy(driver.frames[LEAD_IN:]).float() / 255,
+        to_frames(target.frames[:1]),
+        to_frames(driver.frames[LEAD_IN:]),
         lead_in=lead_in_frames(geometry.fps, temporal_stride=geometry.temporal_stride),
         temporal_stride=geometry.temporal_stride,
     )

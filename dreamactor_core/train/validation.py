@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..animate import animate_pass
 from ..backbones import Backbone
-from ..puppets.scene import LEAD_IN, triplet
+from ..puppets.scene import LEAD_IN, to_frames, triplet
 from ..sampling import SampleSettings
 
 
@@ -29,9 +29,14 @@ def puppet_pairs(seeds: range, size: int, num_frames: int, *, skeleton: bool) ->
     for seed in seeds:
         clips = triplet(seed, "test", num_frames, size)
         driving = clips.driver.skeleton() if skeleton else clips.driver.frames[LEAD_IN:]
-        to_float = lambda frames: torch.from_numpy(frames).float() / 255  # noqa: E731
-        pairs.append(Pair(to_float(clips.truth.frames[:1]), to_float(driving),
-                          to_float(clips.truth.frames[LEAD_IN:]), clips.truth.caption))  # fmt: skip
+        pairs.append(
+            Pair(
+                to_frames(clips.truth.frames[:1]),
+                to_frames(driving),
+                to_frames(clips.truth.frames[LEAD_IN:]),
+                clips.truth.caption,
+            )
+        )
     return pairs
 
 
