@@ -182,6 +182,7 @@ def _settings(args: argparse.Namespace, seed: int = 0):
         shift=args.shift,
         sampler=args.sampler,
         seed=seed,
+        negative_prompt=args.negative_prompt,
     )
 
 
@@ -340,6 +341,9 @@ def _add_sampling(parser: Parser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("sampling")
     group.add_argument("--steps", type=int, default=8, help="from noise to video, 1 or more (8)")
     group.add_argument("--guidance", type=float, default=1.0, help="text guidance; 1 is off (1)")
+    group.add_argument(
+        "--negative-prompt", default="", help="what text guidance leads away from (nothing)"
+    )
     group.add_argument(
         "--driving-guidance", type=float, default=1.0, help="motion guidance; 1 is off (1)"
     )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import count, islice
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from .backbones import Backbone, Context
 from .composite import (
     Composite,
     build_composite,
+    crop_target,
     crop_target_latents,
     cut_lead,
     lead_in_frames,
@@ -31,7 +33,13 @@ from .sampling import SampleSettings, Step, flow_sigmas, sample, with_guidance
 OVERLAP = 8  # generated frames that the next chunk is told: two latent groups
 
 
-@torch.inference_mode()
+class Encoded(NamedTuple):
+    """A composite as the network reads it."""
+
+    composite: Composite
+    context: Context
+
+
 def animate_pass(
     backbone: Backbone,
     reference: Tensor,
@@ -64,14 +72,35 @@ def animate_pass(
         keep=keep,
         temporal_stride=geometry.temporal_stride,
     )
-    _check_fits(backbone, composite)
+    encoded = encode_composite(backbone, composite)
+    latents = sample_latents(backbone, encoded, prompt, settings, on_step)
+    return decode_target(backbone, latents, composite, keep_lead_in).to(driving)
 
-    context = _context(backbone, composite)
+
+@torch.inference_mode()
+def encode_composite(backbone: Backbone, composite: Composite) -> Encoded:
+    """Raises InputError when the composite does not fit one pass of the backbone."""
+    _check_fits(backbone, composite)
+    return Encoded(composite, _context(backbone, composite))
+
+
+@torch.inference_mode()
+def sample_latents(
+    backbone: Backbone,
+    encoded: Encoded,
+    prompt: str,
+    settings: SampleSettings,
+    on_step: Callable[[Step], None] | None = None,
+) -> Tensor:
+    """Complete the composite: latents (1, c, t', h', 2w'), the answer in their left half."""
+    composite, context = encoded
+    reference = crop_target(composite.frames[:1])
     velocity = partial(backbone.velocity, context=context)
     text = backbone.encode_text([prompt], reference)
     no_text = no_driving = None
     if settings.guidance_scale != 1:
-        no_text = partial(velocity, text=backbone.encode_text([""], reference))
+        negative = backbone.encode_text([settings.negative_prompt], reference)
+        no_text = partial(velocity, text=negative)
     if settings.driving_guidance_scale != 1:
         undriven = _context(backbone, _black_driving(composite))
         no_driving = partial(backbone.velocity, context=undriven, text=text)
@@ -82,17 +111,25 @@ def animate_pass(
         text_scale=settings.guidance_scale,
         driving_scale=settings.driving_guidance_scale,
     )
-
     # Drawn on the CPU, so that a seed means the same noise on every device.
     generator = torch.Generator().manual_seed(settings.seed)
     noise = torch.randn(context.latents.shape, generator=generator).to(context.latents.device)
     sigmas = flow_sigmas(settings.num_inference_steps, settings.shift)
-    latents = sample(guided, noise, sigmas, settings.sampler, on_step)
+    return sample(guided, noise, sigmas, settings.sampler, on_step)
 
-    frames = backbone.decode_video(crop_target_latents(latents)).to(driving)
-    if scene is not None:
-        drawn = frames[composite.lead : composite.lead + composite.length]
-        drawn.copy_(torch.where(keep == 1, scene, drawn))
+
+@torch.inference_mode()
+def decode_target(
+    backbone: Backbone, latents: Tensor, composite: Composite, keep_lead_in: bool = False
+) -> Tensor:
+    """Latents (1, c, t', h', 2w') -> the finished frames (t, h, w, 3), one for each driving frame.
+
+    Scene pixels that had to stay are put back untouched; keep_lead_in leaves the lead in front.
+    """
+    frames = backbone.decode_video(crop_target_latents(latents))
+    drawn = cut_lead(frames, composite)
+    given, kept = (cut_lead(crop_target(part).to(frames), composite) for part in composite[:2])
+    drawn.copy_(torch.where(kept == 1, given, drawn))
     return cut_lead(frames, composite, keep_lead_in)
 
 

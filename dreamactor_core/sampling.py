@@ -52,6 +52,7 @@ class SampleSettings:
     shift: float = 1.0
     sampler: str = "euler"
     seed: int = 0
+    negative_prompt: str = ""  # what guidance_scale leads away from
 
     def __post_init__(self):
         if self.num_inference_steps < 1:

@@ -23,14 +23,7 @@ from ..composite import lead_in_frames
 from ..errors import InputError
 from .cache import Cache
 
-TASKS = (
-    "target",
-    "driving",
-    "skeleton",
-    "pose",
-    "twin",
-    "single",
-)  # the right panel; single has none
+TASKS = ("target", "driving", "skeleton", "pose", "single")  # the right panel; single has none
 
 
 @dataclass(frozen=True)

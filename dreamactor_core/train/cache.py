@@ -8,7 +8,6 @@ apart and joined when a batch is drawn, so one target can be paired with many dr
     driving   (n, t', c, h', w')  another identity's performance of the same motion, in RGB
     skeleton  (n, t', c, h', w')  the target's own pose, varied (paper section 3.3)
     pose      (n, t', c, h', w')  the target's own pose where it is, not varied, on no box
-    twin      (n, t', c, h', w')  the target itself with its colours exchanged
 
 The cached driving covers the lead-in too; the batch blanks it out, as inference does.
 """
@@ -37,7 +36,7 @@ from ..pose.keypoints import check_length, load_keypoints, retime_pose
 from ..pose.vary import vary_pose
 from ..puppets.scene import Clip, to_frames, triplet
 
-KEYS = ("target", "driving", "skeleton", "pose", "twin")
+KEYS = ("target", "driving", "skeleton", "pose")
 META = "meta.json"
 
 
@@ -49,7 +48,6 @@ class Sample:
     driving: np.ndarray
     skeleton: np.ndarray
     pose: np.ndarray
-    twin: np.ndarray
     caption: str
 
 
@@ -65,7 +63,6 @@ def puppet_samples(seeds: range, num_frames: int, size: int) -> Iterator[Sample]
                 driver.frames,
                 skeleton,
                 draw_pose(target.pose, size, size),
-                recoloured(target.frames, rng),
                 target.caption,
             )
 
@@ -96,7 +93,6 @@ def paired_samples(manifest: Path, geometry: Geometry) -> Iterator[Sample]:
             np.concatenate([np.zeros_like(target[:lead]), driving]),
             skeleton,
             own,
-            recoloured(target, rng),
             row["caption"],
         )
 
@@ -137,13 +133,6 @@ def _clip(path: Path, geometry: Geometry, num_frames: int) -> np.ndarray:
             fix="Use longer clips, or leave this one out.",
         )
     return clip
-
-
-def recoloured(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Red, green and blue in another order, half the time as a negative: the same shapes."""
-    order = [(0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)][rng.integers(5)]
-    exchanged = np.ascontiguousarray(frames[..., order])
-    return 255 - exchanged if rng.random() < 0.5 else exchanged
 
 
 def skeleton_panel(clip: Clip, rng: np.random.Generator, size: int) -> np.ndarray:

@@ -8,16 +8,16 @@ as before, so that the floor does not rise. The encoder stays as it is, and with
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 
 import torch
 from torch import Tensor
 
+from ..animate import encode_composite, sample_latents
 from ..backbones import Backbone
 from ..backbones.mini_vae import GROUP
 from ..composite import build_composite, crop_target_latents, lead_in_frames
 from ..puppets.scene import LEAD_IN, Clip, to_frames, triplet
-from ..sampling import flow_sigmas, sample
+from ..sampling import SampleSettings
 from .vae import Guess, VaeConfig
 
 
@@ -44,9 +44,7 @@ def _guess(backbone: Backbone, target: Clip, driver: Clip, seed: int) -> Tensor:
         lead_in=lead_in_frames(geometry.fps, temporal_stride=geometry.temporal_stride),
         temporal_stride=geometry.temporal_stride,
     )
-    context = backbone.context(backbone.encode_video(composite.frames), composite.known)
-    text = backbone.encode_text([target.caption], None)
-    noise = torch.randn(context.latents.shape, generator=torch.Generator().manual_seed(seed))
-    velocity = partial(backbone.velocity, context=context, text=text)
-    latents = sample(velocity, noise, flow_sigmas(1))
+    settings = SampleSettings(num_inference_steps=1, seed=seed)
+    encoded = encode_composite(backbone, composite)
+    latents = sample_latents(backbone, encoded, target.caption, settings)
     return crop_target_latents(latents)[0].transpose(0, 1).clone()

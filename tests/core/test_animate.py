@@ -128,6 +128,13 @@ def test_text_guidance_leaves_the_empty_prompt(oracle, reference):
     assert oracle.calls == 2 * SETTINGS.num_inference_steps and len(oracle.contexts) == 1
 
 
+def test_text_guidance_leaves_the_negative_prompt_if_there_is_one(oracle, reference):
+    driving = clip(4)
+    settings = replace(SETTINGS, guidance_scale=3.0, negative_prompt="ab")
+    video = animate_pass(oracle, reference, driving, "wave", settings)
+    assert close(video, (reference + driving) / 2 + (4 + 2 * (4 - 2)) * Oracle.offset)
+
+
 def test_driving_guidance_leaves_a_black_known_right_panel(oracle, reference):
     driving = clip(4)
     settings = replace(SETTINGS, driving_guidance_scale=2.0)

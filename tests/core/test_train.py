@@ -22,7 +22,14 @@ from dreamactor_core.train import vae as vae_training
 from dreamactor_core.train.batches import Conditions, Phase, draw_batch, draw_sigma
 from dreamactor_core.train.cache import Cache, puppet_samples, read_cache, write_cache
 from dreamactor_core.train.curve import Curve
-from dreamactor_core.train.loop import TrainConfig, learning_rate, read_config, train
+from dreamactor_core.train.loop import (
+    TrainConfig,
+    Trainee,
+    _optimizers,
+    learning_rate,
+    read_config,
+    train,
+)
 from dreamactor_core.train.mini import MiniConfig, create_mini
 from dreamactor_core.train.vae import VaeConfig, fit_code, train_clean
 
@@ -360,10 +367,15 @@ class Killed(Exception):  # noqa: N818 - not an error
     pass
 
 
-@pytest.mark.parametrize("accumulation", [1, 2])
-def test_a_killed_run_resumes_to_the_last_bit(tmp_path, cache, accumulation):
+@pytest.mark.parametrize(("accumulation", "optimizer"), [(1, "adamw"), (2, "adamw"), (1, "muon")])
+def test_a_killed_run_resumes_to_the_last_bit(tmp_path, cache, accumulation, optimizer):
     """Checkpoints after every step; the kill comes in the middle of step 6, which is lost."""
-    config = replace(CONFIG, checkpoint_minutes=0, gradient_accumulation_steps=accumulation)
+    config = replace(
+        CONFIG,
+        checkpoint_minutes=0,
+        gradient_accumulation_steps=accumulation,
+        optimizer=optimizer,
+    )
 
     def kill(step, loss):
         if step == 6:
@@ -422,7 +434,21 @@ def test_validation_sees_averaged_weights_and_training_goes_on_with_its_own(tmp_
     assert digest(blind.transformer) == digest(backbone.transformer)
 
 
-@pytest.mark.parametrize("change", ["size", "variant", "lora"])
+def test_muon_takes_the_matrices_of_the_blocks_and_adamw_the_rest():
+    trainee = Trainee(tiny_mini())
+    adamw, muon = _optimizers(trainee, replace(CONFIG, optimizer="muon"))
+    names = {id(p): name for name, p in trainee.named_parameters() if p.requires_grad}
+    mine, rest = (
+        {names.pop(id(p)) for group in optimizer.param_groups for p in group["params"]}
+        for optimizer in (muon, adamw)
+    )
+    assert not names  # each once
+    assert "transformer.transformer_blocks.1.ff.net.2.weight" in mine
+    assert all(".transformer_blocks." in name and name.endswith(".weight") for name in mine)
+    assert {"transformer.proj_out.weight", "transformer.transformer_blocks.1.ff.net.2.bias"} <= rest
+
+
+@pytest.mark.parametrize("change", ["size", "variant", "lora", "optimizer"])
 def test_a_checkpoint_of_another_configuration_is_refused(tmp_path, cache, change):
     run(tmp_path, cache)
     AcceleratorState._reset_state(True)
@@ -431,6 +457,8 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path, cache, chang
         backbone = create_mini(backbone.vae, replace(MINI, num_layers=1))
     elif change == "variant":
         config = replace(CONFIG, variant="end-to-end")
+    elif change == "optimizer":
+        config = replace(CONFIG, optimizer="muon")
     else:
         config = replace(CONFIG, lora=LoraSpec(2, 2), variant="pose-based")
         add_lora(backbone, config.lora, "learning")
