@@ -133,6 +133,25 @@ def decode_target(
     return cut_lead(frames, composite, keep_lead_in)
 
 
+def beside_driving(frames: Tensor, composite: Composite, keep_lead_in: bool = False) -> Tensor:
+    """decode_target's frames (t, h, w, 3) beside their driving panels: (t, h, 2w, 3)."""
+    driving = composite.frames[:, :, composite.frames.shape[2] // 2 :]
+    return torch.cat([frames, cut_lead(driving, composite, keep_lead_in).to(frames)], dim=2)
+
+
+@torch.inference_mode()
+def preview_strip(backbone: Backbone, latents: Tensor, count: int = 3) -> Tensor:
+    """The panel being drawn at even times, from latents (1, c, t', h', 2w') -> (h, n * w, 3).
+
+    For a look while sampling: latents between the ones shown are skipped, so motion is rough.
+    """
+    latents = crop_target_latents(latents)
+    times = torch.linspace(0, latents.shape[2] - 1, count + 1).round().long().unique()
+    frames = backbone.decode_video(latents[:, :, times.to(latents.device)])
+    shown = frames[:: backbone.geometry.temporal_stride][1:]  # without the reference
+    return shown.transpose(0, 1).flatten(1, 2)
+
+
 def animate(
     backbone: Backbone,
     reference: Tensor,

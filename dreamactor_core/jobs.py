@@ -1,17 +1,16 @@
-"""From files to a file: the whole road of one video.
+"""From picture and clip to a file: the whole road of one video.
 
     reference --> letterbox into the panel ----------------------+
     driving ----> re-time to the model's rate --> letterbox      +--> animate --> crop the bars
                   or its keypoints: one box --> draw the pose ---+        --> hold --> write
 
-Frames are streamed from end to end: memory does not grow with the length of the clip. The result
-has the reference's aspect and, unless the model's own rate is asked for, exactly the driving
-video's frames, times and sound.
+Inputs are files, or lie in memory. Frames of files are streamed from end to end: memory does not
+grow with the length of the clip. The result has the reference's aspect and, unless the model's own
+rate is asked for, exactly the driving video's frames, times and sound.
 """
 
 from __future__ import annotations
 
-import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,45 +26,42 @@ import torch
 from torch import Tensor
 
 from .animate import animate
-from .backbones import Backbone, Geometry
+from .backbones import Backbone
 from .backbones.loading import load_backbone
 from .composite import lead_in_frames
 from .errors import InputError
+from .inputs import Inputs, driving_frames, open_inputs, panel_of
 from .lora import VARIANTS, load_lora, lora_strengths, read_lora_info
 from .media import (
+    Box,
+    Footage,
     VideoInfo,
     check_writable,
-    content_box,
     fit,
     hold_indices,
-    probe,
-    read_frames,
-    read_image,
     retime,
+    retimed_length,
     write_video,
 )
-from .media.fit import Box, retimed_length
-from .pose.draw import draw_pose, fit_box
-from .pose.keypoints import Pose, check_length, load_keypoints, retime_pose
+from .pose.keypoints import Pose
 from .sampling import SampleSettings, Step
 
 RATES = ("driver", "native")
-MIN_SIDE, MAX_SIDE, MAX_ASPECT = 8, 16_384, 16  # of a reference: outside, no character is seen
 
 
 @dataclass(frozen=True)
 class Job:
     """One video to make."""
 
-    reference: Path
-    driving: Path
+    reference: Path | Tensor  # a file, or a picture (1, h, w, 3) in [0, 1]
+    driving: Path | Footage
     output: Path  # .mp4
     variant: str = "end-to-end"  # or "pose-based"
-    keypoints: Path | None = None  # of every frame of the driving file; for pose-based
+    keypoints: Path | Pose | None = None  # of every frame of driving; for pose-based
     prompt: str = ""
     settings: SampleSettings = field(default_factory=SampleSettings)
     size: int | None = None  # pixels: a panel of this area and the reference's aspect; see panel_of
-    start: float = 0.0  # seconds into the driving file
+    start: float = 0.0  # seconds into the driving clip
     duration: float | None = None  # seconds; None: to its end
     lead_in_seconds: float = 1.0  # as the LoRA was trained
     keep_lead_in: bool = False
@@ -104,18 +100,6 @@ class Job:
             )
 
 
-class Inputs(NamedTuple):
-    reference: Tensor  # (1, h, w, 3) in [0, 1]
-    clip: VideoInfo  # the part of the driving video that is used
-    pose: Pose | None  # of every frame of the clip
-
-
-class Panel(NamedTuple):
-    height: int
-    width: int
-    box: Box  # where the reference lies in it, and so the result; bars around it are cropped away
-
-
 class Timeline(NamedTuple):
     times: list[float]  # seconds, of each frame written
     indices: list[int]  # the model frame it shows, lead-in counted
@@ -145,11 +129,12 @@ class Report:
 def read_inputs(job: Job) -> Inputs:
     """Open everything a job needs but the model, so that a mistake is found before that is loaded.
 
-    Raises InputError for an output that cannot be written, a reference or a driving video that
-    cannot be used, and keypoints that do not fit the driving video.
+    Raises InputError for an output that cannot be written, and as open_inputs does.
     """
     check_writable(job.output, job.overwrite)
     for source in (job.reference, job.driving):
+        if not isinstance(source, Path):
+            continue
         if job.output.exists() and source.exists() and job.output.samefile(source):
             raise InputError(
                 str(job.output),
@@ -157,31 +142,7 @@ def read_inputs(job: Job) -> Inputs:
                 need="another name",
                 fix="Choose a new name for the output.",
             )
-    reference = read_image(job.reference)
-    height, width = reference.shape[1:3]
-    short, long = sorted((height, width))
-    if short < MIN_SIDE or long > min(MAX_SIDE, MAX_ASPECT * short):
-        raise InputError(
-            str(job.reference),
-            got=f"a picture of {width} x {height} pixels",
-            need=f"sides of {MIN_SIDE} to {MAX_SIDE}, one at most {MAX_ASPECT} times the other",
-            fix="Scale the picture, or cut it to the character.",
-        )
-    whole = probe(job.driving)
-    clip = whole.cut(job.start, job.duration)
-    if clip.num_frames < 2:
-        raise InputError(
-            str(job.driving),
-            got="1 frame" + ("" if whole.num_frames == 1 else " in the part that was asked for"),
-            need="at least 2, for one frame holds no motion",
-            fix="Choose a video, or a longer part of it.",
-        )
-    if job.keypoints is None:
-        return Inputs(reference, clip, None)
-    pose = load_keypoints(job.keypoints)
-    check_length(pose, whole.num_frames)
-    first, last, _ = whole.window(job.start, job.duration)
-    return Inputs(reference, clip, pose.map(lambda points: points[first:last]))
+    return open_inputs(job.reference, job.driving, job.keypoints, job.start, job.duration)
 
 
 def load_model(
@@ -231,7 +192,7 @@ def animate_file(
     chunks = animate(
         backbone,
         reference[None],
-        _driving_frames(job, inputs, panel, fps),
+        driving_frames(inputs, panel, fps),
         job.prompt,
         job.settings,
         lead_in_seconds=job.lead_in_seconds,
@@ -246,19 +207,20 @@ def animate_file(
     drawn = (_crop(frame, panel.box) for chunk in chunks for frame in chunk)
     pictures = _held(drawn, timeline.indices)
     if job.side_by_side:
-        pictures = _beside(_crop(reference, panel.box), _drivers(job, inputs, lead, fps), pictures)
+        drivers = _drivers(inputs, lead, fps if job.rate == "native" else None)
+        pictures = _beside(_crop(reference, panel.box), drivers, pictures)
     write_video(
         job.output,
         pictures,
         timeline.times,
         duration=timeline.duration,
-        audio_from=job.driving,
+        audio_from=job.driving.sound if isinstance(job.driving, Footage) else job.driving,
         audio_start=job.start - lead / fps,
         overwrite=job.overwrite,
     )
     return Report(
         output=str(job.output),
-        reference=str(job.reference),
+        reference=str(job.reference) if isinstance(job.reference, Path) else "a picture",
         driving=str(job.driving),
         variant=job.variant,
         prompt=job.prompt,
@@ -279,26 +241,6 @@ def animate_file(
     )
 
 
-def panel_of(height: int, width: int, size: int | None, geometry: Geometry) -> Panel:
-    """The panel for a reference of height x width pixels.
-
-    size None: the panel the model was trained on; a reference of another aspect gets bars there.
-    Otherwise the reference's aspect with the area size x size, each side a multiple of what the
-    model asks for, so that bars are at most the rounding. Raises InputError for any other size.
-    """
-    if size is None:
-        panel_height, panel_width = geometry.panel
-    else:
-        geometry.check_panel(size, size)
-        multiple = geometry.size_multiple
-        panel_height, panel_width = (
-            multiple * max(1, round(size * math.sqrt(aspect) / multiple))
-            for aspect in (height / width, width / height)
-        )
-    box = content_box(height, width, panel_height, panel_width)
-    return Panel(panel_height, panel_width, box)
-
-
 def timeline_of(clip: VideoInfo, fps: float, lead: int, rate: str) -> Timeline:
     """When to show which model frame: at the driver's own frames, or at the model's rate."""
     num_frames = retimed_length(clip.duration, fps)
@@ -310,30 +252,14 @@ def timeline_of(clip: VideoInfo, fps: float, lead: int, rate: str) -> Timeline:
     return Timeline(times, [*range(lead), *held.tolist()], lead / fps + clip.duration)
 
 
-def _driving_frames(job: Job, inputs: Inputs, panel: Panel, fps: float) -> Iterator[Tensor]:
-    """What the right panel shows, (h, w, 3) in [0, 1], at the model's rate."""
-    clip = inputs.clip
-    if inputs.pose is None:
-        for image in _retimed(job, clip, fps):
-            yield fit(image, panel.height, panel.width)
-        return
-    num_frames = retimed_length(clip.duration, fps)
-    pose = retime_pose(fit_box(inputs.pose), np.array(clip.times), fps, num_frames)
-    for k in range(num_frames):
-        one = pose.map(lambda points, k=k: points[k : k + 1])
-        yield fit(draw_pose(one, panel.height, panel.width)[0], panel.height, panel.width)
-
-
-def _retimed(job: Job, clip: VideoInfo, fps: float) -> Iterator[np.ndarray]:
-    return retime(read_frames(job.driving, job.start, job.duration), fps, clip.duration)
-
-
-def _drivers(job: Job, inputs: Inputs, lead: int, fps: float) -> Iterator[np.ndarray]:
-    """The driver's picture beside each frame written; black during the lead-in."""
-    if job.rate == "native":
-        images = _retimed(job, inputs.clip, fps)
+def _drivers(inputs: Inputs, lead: int, fps: float | None) -> Iterator[np.ndarray]:
+    """The driver's picture beside each frame written, at its own times or at fps; black during
+    the lead-in.
+    """
+    if fps is None:
+        images = (frame.image for frame in inputs.frames())
     else:
-        images = (frame.image for frame in read_frames(job.driving, job.start, job.duration))
+        images = retime(inputs.frames(), fps, inputs.clip.duration)
     black = np.zeros((inputs.clip.height, inputs.clip.width, 3), np.uint8)
     return chain((black for _ in range(lead)), images)
 

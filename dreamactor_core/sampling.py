@@ -133,18 +133,25 @@ def sample(
 
 
 def flow_loss(
-    velocity: Velocity, target: Tensor, noise: Tensor, sigma: Tensor, weight: Tensor
+    velocity: Velocity,
+    target: Tensor,
+    noise: Tensor,
+    sigma: Tensor,
+    weight: Tensor,
+    sigma_weight: Tensor | None = None,
 ) -> Tensor:
     """Mean squared error of the velocity where the model must draw.
 
     target, noise: (b, c, t', h', w'); sigma: (b,); weight broadcasts to target: 1 on the unknown
-    cells of the left panel, 0 elsewhere.
+    cells of the left panel, 0 elsewhere. sigma_weight: (b,), what each sample's error counts.
     """
     noisy = target.lerp(noise, sigma.view(-1, 1, 1, 1, 1))
-    error = velocity(noisy, sigma) - (noise - target)
+    error = (velocity(noisy, sigma) - (noise - target)).square()
+    if sigma_weight is not None:
+        error = error * sigma_weight.view(-1, 1, 1, 1, 1)
     weight = weight.expand_as(error)
     # A batch whose every cell is known has no loss, and no gradient either.
-    return (error.square() * weight).sum() / weight.sum().clamp(min=1)
+    return (error * weight).sum() / weight.sum().clamp(min=1)
 
 
 def _scheduler(

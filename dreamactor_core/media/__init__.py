@@ -5,15 +5,20 @@ float32 (height, width, 3) in [0, 1]. Times are seconds from the first frame of 
 """
 
 from .fit import Box, content_box, fit, fit_frames, hold_indices, retime, retimed_length
+from .footage import Footage, check_frames, probe, read_frames
 from .image import read_image
-from .read import Frame, VideoInfo, probe, read_frames
+from .read import Frame, VideoInfo
 from .replace import check_writable, replacing
+from .sound import Sound, read_sound, write_sound
 from .write import write_image, write_video
 
 __all__ = [
     "Box",
+    "Footage",
     "Frame",
+    "Sound",
     "VideoInfo",
+    "check_frames",
     "check_writable",
     "content_box",
     "fit",
@@ -22,9 +27,11 @@ __all__ = [
     "probe",
     "read_frames",
     "read_image",
+    "read_sound",
     "replacing",
     "retime",
     "retimed_length",
     "write_image",
+    "write_sound",
     "write_video",
 ]

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from .formats import recognise
 
 BODY_25_TO_18 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
 BODY_25_FEET = [19, 20, 21, 22, 23, 24]
@@ -66,11 +67,28 @@ class Pose:
         return np.concatenate([self.body, hands, self.face, self.feet], axis=2)
 
 
+def pose_of_points(points: np.ndarray, aspect: float) -> Pose:
+    """Every joint in one array (t, p, 136, 3) -> Pose; the way back from Pose.points()."""
+    body, hands, face, feet = np.split(points, [18, 60, 130], axis=2)
+    return Pose(body, hands.reshape(*points.shape[:2], 2, 21, 3), face, feet, aspect)
+
+
 def load_keypoints(path: Path | str) -> Pose:
     """Read one clip from a JSON file. Raises InputError when it is no keypoint file."""
+    return parse_keypoints(_load_json(path))
+
+
+def read_keypoints(path: Path | str) -> list[dict]:
+    """The same file as a list of frames in OpenPose form, untouched. Raises InputError as above."""
+    data = _load_json(path)
+    parse_keypoints(data)
+    return frames_of(data)
+
+
+def _load_json(path: Path | str) -> object:
     path = Path(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(
             "keypoint file",
@@ -85,7 +103,6 @@ def load_keypoints(path: Path | str) -> Pose:
             need="OpenPose JSON, one entry per frame",
             fix="Save the keypoints, not the drawn picture.",
         ) from error
-    return parse_keypoints(data)
 
 
 def save_keypoints(path: Path | str, pose: Pose, width: int, height: int) -> None:
@@ -98,10 +115,17 @@ def parse_keypoints(data: object) -> Pose:
 
     data: a list of frames, {"frames": [...]}, or one frame alone. Coordinates may be pixels of the
         canvas or already shares of it. The number of people may change from frame to frame.
-    Raises InputError naming frame, person and field when an entry has another form.
+    Raises InputError naming frame, person and field when an entry has another form, and naming the
+    format when it is a known one of another tool.
     """
-    if isinstance(data, dict):
-        data = data.get("frames", [data])
+    if other := recognise(data):
+        raise InputError(
+            "keypoints",
+            got=other,
+            need="OpenPose JSON with a canvas, one entry per frame (POSE_KEYPOINT)",
+            fix="Save them in that form, or detect the pose again with the pose command.",
+        )
+    data = frames_of(data)
     if not isinstance(data, list) or not data:
         raise InputError(
             "keypoints",
@@ -134,6 +158,11 @@ def parse_keypoints(data: object) -> Pose:
     # two pixels of a canvas, so coordinates that small are shares.
     in_pixels = max(width, height) > 2 and np.abs(pose.points()[..., :2]).max(initial=0) > 2
     return pose.map(lambda points: points / [width, height, 1]) if in_pixels else pose
+
+
+def frames_of(data: object) -> object:
+    """The list in any of the forms that parse_keypoints takes; other things as they are."""
+    return data.get("frames", [data]) if isinstance(data, dict) else data
 
 
 def dump_keypoints(pose: Pose, width: int, height: int) -> list[dict]:

@@ -11,6 +11,7 @@ the model has to invent (paper section 5.1).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ..pose.draw import draw_pose, fit_box
-from ..pose.keypoints import Pose
+from ..pose.keypoints import Pose, dump_keypoints
 from . import motion as moves
 from .body import solve
 from .identity import Identity, Split, sample_identity
@@ -27,6 +28,7 @@ from .render import draw_puppet
 
 FPS = 8.0
 LEAD_IN = 9  # frames, see composite.lead_in_frames
+EXAMPLE_SIZE = 128  # pixels
 BACKGROUNDS = (
     "plain", "vertical", "diagonal", "room", "hills", "stripes", "checks", "blobs", "noise", "sun",
 )  # fmt: skip
@@ -78,6 +80,15 @@ class Triplet:
 
     driver: Clip
     truth: Clip
+
+
+class Example(NamedTuple):
+    """Something to try the method on."""
+
+    reference: Tensor  # (1, h, w, 3) in [0, 1]
+    driving: Tensor  # (16, h, w, 3), at FPS
+    keypoints: list[dict]  # of driving, in OpenPose form
+    caption: str  # what the reference's character does then
 
 
 def sample_look(
@@ -149,17 +160,34 @@ def render(look: Look, play: Play, size: int) -> Clip:
     return Clip(frames, mask, scene, _pose(bodies, play.camera), _caption(look, play))
 
 
-def triplet(seed: int, split: Split, num_frames: int, size: int) -> Triplet:
-    """The same motion on two identities, each out of its own reference pose. Exact truth."""
+def triplet(
+    seed: int, split: Split, num_frames: int, size: int, kind: str | None = None
+) -> Triplet:
+    """The same motion on two identities, each out of its own reference pose. Exact truth.
+
+    kind asks for a body plan of the truth.
+    """
     rng = np.random.default_rng((seed, split == "test"))
     subjects = 2 if rng.random() < 0.06 else 1
     play = sample_play(rng, split, num_frames, subjects)
-    target = sample_look(rng, split, size, subjects)
+    target = sample_look(rng, split, size, subjects, kind)
     # A body seen from the side tells little of two arms, so quadrupeds mostly drive quadrupeds.
     on_four = target.cast[0].kind == "quadruped"
-    kind = "quadruped" if on_four and rng.random() < 0.8 else None
-    source = sample_look(rng, split, size, subjects, kind, "" if on_four else "quadruped")
+    like = "quadruped" if on_four and rng.random() < 0.8 else None
+    source = sample_look(rng, split, size, subjects, like, "" if on_four else "quadruped")
     return Triplet(render(source, other_rest(rng, play), size), render(target, play, size))
+
+
+def example(seed: int, kind: str | None = None) -> Example:
+    """Two unseen characters, and two seconds of motion, of the small model's size and rate."""
+    clips = triplet(seed, "test", LEAD_IN + 16, EXAMPLE_SIZE, kind)
+    pose = clips.driver.pose.map(lambda points: points[LEAD_IN:])
+    return Example(
+        reference=to_frames(clips.truth.frames[:1]),
+        driving=to_frames(clips.driver.frames[LEAD_IN:]),
+        keypoints=dump_keypoints(pose, EXAMPLE_SIZE, EXAMPLE_SIZE),
+        caption=clips.truth.caption,
+    )
 
 
 def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:

@@ -45,7 +45,8 @@ class Phase:
     latent_frames: int  # reference slot included
     batch_size: int
     pure_noise: float  # share of samples at sigma = 1, where the context alone must do
-    tasks: dict[str, float] = field(default_factory=lambda: {"driving": 1.0})  # odds of a batch
+    # Odds of a sample; of "single", which is half as wide, of a whole batch.
+    tasks: dict[str, float] = field(default_factory=lambda: {"driving": 1.0})
 
     def __post_init__(self):
         if not self.tasks or set(self.tasks) - set(TASKS):
@@ -76,16 +77,12 @@ class Batch(NamedTuple):
 def draw_batch(
     backbone: Backbone, cache: Cache, phase: Phase, conditions: Conditions, rng: np.random.Generator
 ) -> Batch:
-    task = str(
-        rng.choice(
-            list(phase.tasks), p=np.array(list(phase.tasks.values())) / sum(phase.tasks.values())
-        )
-    )
+    tasks = _draw_tasks(phase, rng)
     lead = lead_in_frames(backbone.geometry.fps, 1.0, backbone.geometry.temporal_stride)
     lead_groups = lead // backbone.geometry.temporal_stride
     samples = [
         _draw(backbone, cache, phase, conditions, task, lead_groups, rng)
-        for _ in range(phase.batch_size)
+        for task in tasks
     ]
     targets, contexts, weights, prompts = zip(*samples, strict=True)
     target = torch.cat(targets)
@@ -98,6 +95,16 @@ def draw_batch(
         noise=torch.randn(target.shape, generator=generator),
         sigma=draw_sigma(phase.batch_size, phase.pure_noise, generator),
     )
+
+
+def _draw_tasks(phase: Phase, rng: np.random.Generator) -> list[str]:
+    """One for each sample: tasks side by side in a batch pull less to and fro than in turns."""
+    odds = dict(phase.tasks)
+    single = odds.pop("single", 0.0) / sum(phase.tasks.values())
+    if rng.random() < single:
+        return ["single"] * phase.batch_size
+    shares = np.array(list(odds.values())) / sum(odds.values())
+    return rng.choice(list(odds), phase.batch_size, p=shares).tolist()
 
 
 def draw_sigma(count: int, pure_noise: float, generator: torch.Generator) -> Tensor:

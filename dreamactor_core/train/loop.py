@@ -112,9 +112,11 @@ class Trainee(nn.Module):
         backbone = self._backbone[0]
         text = backbone.encode_text(batch.prompts, None)
         velocity = partial(backbone.velocity, context=batch.context, text=text)
-        return flow_loss(
-            velocity, batch.target, batch.noise, batch.sigma, batch.weight * self.channel_weight
-        )
+        weight = batch.weight * self.channel_weight
+        # Where clean latents are predicted, their error is divided by sigma: unweighted, a sample
+        # at sigma 0.05 would count as much as four hundred at 1 and throw the run off its course.
+        sigma_weight = None if backbone.prediction_type == "flow" else batch.sigma.square()
+        return flow_loss(velocity, batch.target, batch.noise, batch.sigma, weight, sigma_weight)
 
 
 def train(

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dreamactor_core.animate import animate, animate_pass
+from dreamactor_core.animate import animate, animate_pass, beside_driving, preview_strip
 from dreamactor_core.backbones import Context, Geometry, Text
-from dreamactor_core.composite import known_latents
+from dreamactor_core.composite import build_composite, known_latents
 from dreamactor_core.errors import InputError
 from dreamactor_core.sampling import Cancelled, SampleSettings
 
@@ -246,3 +246,21 @@ def test_no_frames_and_too_long_a_lead_in_are_refused(oracle, reference):
         list(animate(oracle, reference, [], "", SETTINGS))
     with pytest.raises(InputError, match="lead-in: got 25 frames, need at most 21"):
         list(animate(oracle, reference, clip(4), "", SETTINGS, lead_in_seconds=3))
+
+
+def test_the_preview_shows_the_left_panel_at_even_times(oracle):
+    frames = torch.rand(25, SIDE, 2 * SIDE, 3, generator=torch.Generator().manual_seed(3))
+    strip = preview_strip(oracle, oracle.encode_video(frames))
+    left = frames[:, :, :SIDE]
+    assert torch.equal(strip, torch.cat([left[8], left[16], left[24]], dim=1))
+    short = preview_strip(oracle, oracle.encode_video(frames[:5]))
+    assert torch.equal(short, left[4])
+
+
+def test_the_result_stands_beside_its_driving_frames(reference):
+    driving, drawn = clip(5), clip(14)
+    composite = build_composite(reference, driving, lead_in=9)
+    both = beside_driving(drawn[9:], composite)
+    assert torch.equal(both, torch.cat([drawn[9:], driving], dim=2))
+    led = beside_driving(drawn, composite, keep_lead_in=True)
+    assert torch.equal(led[9:, :, SIDE:], driving) and led[:9, :, SIDE:].max() == 0

@@ -11,10 +11,18 @@ import numpy as np
 import pytest
 import torch
 
-from dreamactor_core import jobs
+from dreamactor_core import inputs
 from dreamactor_core.errors import InputError
-from dreamactor_core.jobs import Job, animate_file, panel_of
-from dreamactor_core.media import probe, read_frames, write_image, write_video
+from dreamactor_core.inputs import panel_of
+from dreamactor_core.jobs import Job, animate_file
+from dreamactor_core.media import (
+    Footage,
+    probe,
+    read_frames,
+    read_image,
+    write_image,
+    write_video,
+)
 from dreamactor_core.media.fit import Box
 from dreamactor_core.pose.draw import draw_pose, fit_box
 from dreamactor_core.pose.keypoints import Pose, save_keypoints
@@ -32,7 +40,7 @@ class FileOracle(Oracle):
     """The oracle for panels of any size: the mean of the reference and the driving picture."""
 
     geometry = replace(Oracle.geometry, panel=(32, 32), size_multiple=4)
-    transformer = torch.nn.Identity()
+    transformer, transformer_2 = torch.nn.Identity(), None
 
     def encode_text(self, prompts, reference):
         return super().encode_text(prompts, torch.zeros(1, 4, 4, 3))
@@ -280,7 +288,7 @@ def test_a_long_driver_is_read_as_it_is_needed(job, monkeypatch):
             read.append(frame.time)
             yield frame
 
-    monkeypatch.setattr(jobs, "read_frames", counted_frames)
+    monkeypatch.setattr(inputs, "read_frames", counted_frames)
     report = animate_file(FileOracle(), job, on_frames=lambda done: seen.append((done, len(read))))
     assert report.passes == 4
     assert [done for done, _ in seen] == [16, 32, 48, 50]
@@ -298,6 +306,26 @@ def test_the_same_seed_gives_the_same_bytes(job, tmp_path):
         animate_file(backbone, replace(job, output=output, settings=settings))
         made.append(output.read_bytes())
     assert made[0] == made[1] != made[2]
+
+
+def test_inputs_in_memory_give_the_file_that_files_give(job, tmp_path):
+    backbone, rate = tiny_backbone("sample"), Fraction(25, 2)
+    write_video(job.driving, map(grey, levels(20)), rate, overwrite=True)
+    job = replace(job, start=0.4, duration=1.0)
+    animate_file(backbone, job)
+    frames = [torch.from_numpy(frame.image) / 255 for frame in read_frames(job.driving)]
+    memory = replace(
+        job,
+        reference=read_image(job.reference),
+        driving=Footage(torch.stack(frames), rate),
+        output=tmp_path / "memory.mp4",
+    )
+    report = animate_file(backbone, memory)
+    assert memory.output.read_bytes() == job.output.read_bytes()
+    assert (report.reference, report.driving) == ("a picture", "driving frames")
+    two = replace(memory, reference=torch.zeros(2, 32, 32, 3), overwrite=True)
+    with pytest.raises(InputError, match=r"reference: got 2 pictures, need 1"):
+        animate_file(backbone, two)
 
 
 def test_reports_differ_in_seconds_only(job):

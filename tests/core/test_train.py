@@ -243,6 +243,27 @@ def test_single_is_plain_image_to_video_without_a_right_panel(cache):
     assert torch.equal(batch.weight, 1 - batch.context.known)
 
 
+def test_tasks_stand_side_by_side_in_a_batch_but_single_is_alone(cache):
+    phase = Phase(1, GROUPS + 1, 12, 1.0, {"pose": 0.4, "driving": 0.4, "single": 0.2})
+    widths = set()
+    for seed in range(12):
+        batch = one(tiny_mini(), cache, phase, seed=seed)
+        widths.add(batch.target.shape[-1])
+        if batch.target.shape[-1] == 4:
+            right = batch.target[..., 2:]
+            found = [
+                {
+                    task
+                    for task in ("pose", "driving")
+                    for row in cache.rows[task][:, -1].float()
+                    if torch.equal(row, sample[:, -1])
+                }
+                for sample in right
+            ]
+            assert {"pose"} in found and {"driving"} in found
+    assert widths == {2, 4}
+
+
 def test_a_batch_depends_on_the_generator_alone(cache):
     phase = CONFIG.phases[1]
     a, b = (one(tiny_mini(), cache, phase, Conditions(), seed=4) for _ in range(2))
@@ -355,6 +376,18 @@ def test_it_learns(tmp_path, cache):
     )  # fmt: skip
     run(tmp_path, cache, config, on_step=lambda step, loss: losses.append(loss))
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
+
+
+def test_the_loss_of_a_model_that_predicts_clean_latents_does_not_grow_as_the_noise_falls(cache):
+    backbone = tiny_mini()
+    batch = one(backbone, cache, Phase(1, GROUPS + 1, 3, 1.0))
+    trainee = Trainee(backbone)
+    predicted = batch.context.latents[:, :, :1]  # a new network predicts no change at all
+    weight = (batch.weight * trainee.channel_weight).expand_as(batch.target)
+    expected = ((predicted - batch.target).square() * weight).sum() / weight.sum()
+    for sigma in (1.0, 0.3, 0.05):
+        loss = trainee(batch._replace(sigma=torch.full((3,), sigma)))
+        assert torch.allclose(loss, expected, rtol=1e-3), sigma
 
 
 def test_a_run_is_the_same_twice(tmp_path, cache):

@@ -1,0 +1,43 @@
+"""ComfyUI types in, ComfyUI types out: every node is a thin adapter over dreamactor_core.
+
+A module beside this one holds schemas and imports nothing heavy, for ComfyUI loads it at its
+start. An `execute` opens by importing what its stage needs: from the core, which brings diffusers,
+and from host/, which knows ComfyUI's devices, folders, videos and progress bar.
+"""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from .animate import DreamActorAnimate, DreamActorExample
+from .context import DreamActorCaption, DreamActorComposite, DreamActorEncode, DreamActorMotionMask
+from .host.files import register_folders
+from .load import DreamActorLoadLora, DreamActorLoadModel
+from .player import DreamActorPlayer
+from .prepare import DreamActorDrawPose, DreamActorFitMedia, DreamActorLoadPose
+from .sample import DreamActorDecode, DreamActorSampler
+
+NODES = [  # in the order of the method
+    DreamActorExample,
+    DreamActorLoadModel,
+    DreamActorLoadLora,
+    DreamActorFitMedia,
+    DreamActorDrawPose,
+    DreamActorLoadPose,
+    DreamActorComposite,
+    DreamActorMotionMask,
+    DreamActorCaption,
+    DreamActorEncode,
+    DreamActorSampler,
+    DreamActorDecode,
+    DreamActorAnimate,
+    DreamActorPlayer,
+]
+
+
+class DreamActorExtension(ComfyExtension):
+    async def on_load(self) -> None:
+        register_folders()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return NODES

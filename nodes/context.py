@@ -1,0 +1,180 @@
+"""What the network is told: the side-by-side composite, its mask, the words, the latents."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .kinds import MENU, Composite, Context, model_input
+
+CATEGORY = f"{MENU}/context"
+
+
+class DreamActorComposite(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="DreamActorComposite",
+            display_name="DreamActor Composite",
+            category=CATEGORY,
+            description="Places the reference beside the driving frames: the in-context input of "
+            "the method, with the lead-in in which the character moves into the motion.",
+            search_aliases=["dreamactor", "in-context", "side by side", "diptych"],
+            inputs=[
+                model_input(),
+                io.Image.Input(
+                    "reference", tooltip="One picture, the size of the driving frames in pixels."
+                ),
+                io.Image.Input(
+                    "driving",
+                    tooltip="Frames at the model's rate and size (from DreamActor Fit Media), or "
+                    "a skeleton for the pose-based variant; no more than one pass of it holds.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "composite", display_name="composite", tooltip="To look at: both panels."
+                ),
+                Composite.Output("dreamactor_composite", display_name="dreamactor_composite"),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model, reference, driving) -> io.NodeOutput:
+        from .host.stages import compose
+
+        value = compose(model, reference, driving)
+        return io.NodeOutput(value.composite.frames, value)
+
+
+class DreamActorMotionMask(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="DreamActorMotionMask",
+            display_name="DreamActor Motion Mask",
+            category=CATEGORY,
+            description="Says what is known and what the model must draw: the length of the "
+            "lead-in, the end of an earlier piece to go on from, or footage to keep around the "
+            "character. Replaces what an earlier Motion Mask said.",
+            search_aliases=["dreamactor", "known mask", "inpaint", "replace character", "extend"],
+            inputs=[
+                Composite.Input("composite", tooltip="From DreamActor Composite."),
+                io.Float.Input(
+                    "lead_in",
+                    default=1.0,
+                    min=0.0,
+                    max=60.0,
+                    step=0.25,
+                    tooltip="Time to move from the reference into the motion, in seconds; 1 as "
+                    "trained. Not read when a prefix is given.",
+                ),
+                io.Image.Input(
+                    "prefix",
+                    optional=True,
+                    tooltip="The last result frames of an earlier piece, a multiple of 4 of them "
+                    "(8 is good): the motion goes on from there.",
+                ),
+                io.Image.Input(
+                    "prefix_driving",
+                    optional=True,
+                    tooltip="The driving frames of the prefix, as many frames as it has.",
+                ),
+                io.Image.Input(
+                    "scene",
+                    optional=True,
+                    tooltip="Footage to keep, one frame for each driving frame and of their size "
+                    "in pixels. Needs keep.",
+                ),
+                io.Mask.Input(
+                    "keep",
+                    optional=True,
+                    tooltip="Where the scene stays, 0 to 1: 1 (white) keeps, 0 (black) is drawn. "
+                    "One mask for each driving frame, or one for all.",
+                ),
+            ],
+            outputs=[
+                Composite.Output("composite", display_name="composite"),
+                io.Mask.Output(
+                    "mask", display_name="mask", tooltip="To look at: white is known, black drawn."
+                ),
+                io.Image.Output(
+                    "image", display_name="image", tooltip="To look at: both panels, as masked."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, composite, lead_in, prefix=None, prefix_driving=None, scene=None, keep=None
+    ) -> io.NodeOutput:
+        from .host.preview import mask_preview
+        from .host.stages import mask_motion
+
+        value = mask_motion(composite, lead_in, prefix, prefix_driving, scene, keep)
+        frames, known = value.composite[:2]
+        return io.NodeOutput(value, known[..., 0], frames, ui=mask_preview(value))
+
+
+class DreamActorCaption(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="DreamActorCaption",
+            display_name="DreamActor Caption",
+            category=CATEGORY,
+            description="The target-oriented text: who it is and what it does, fused into one "
+            "caption. Write the fused text yourself, or leave it empty to have the two joined.",
+            search_aliases=["dreamactor", "prompt", "text", "description"],
+            inputs=[
+                io.String.Input(
+                    "motion",
+                    default="",
+                    multiline=True,
+                    tooltip="What is done, as text: 'is waving both arms'.",
+                ),
+                io.String.Input(
+                    "appearance",
+                    default="",
+                    multiline=True,
+                    tooltip="Who does it, as text: 'a red bird with a crown'.",
+                ),
+                io.String.Input(
+                    "fused",
+                    default="",
+                    multiline=True,
+                    tooltip="Both in one text, in terms of the character's own body: 'a red bird "
+                    "with a crown is waving both wings'. Empty: appearance and motion are joined.",
+                ),
+            ],
+            outputs=[io.String.Output("prompt", display_name="prompt")],
+        )
+
+    @classmethod
+    def execute(cls, motion, appearance, fused) -> io.NodeOutput:
+        joined = " ".join(part.strip() for part in (appearance, motion) if part.strip())
+        return io.NodeOutput(fused.strip() or joined)
+
+
+class DreamActorEncode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="DreamActorEncode",
+            display_name="DreamActor Encode",
+            category=CATEGORY,
+            description="Turns the composite into the latents and the mask that the network reads.",
+            search_aliases=["dreamactor", "vae encode", "conditioning"],
+            inputs=[
+                model_input(),
+                Composite.Input(
+                    "composite", tooltip="From DreamActor Composite or DreamActor Motion Mask."
+                ),
+            ],
+            outputs=[Context.Output("context", display_name="context")],
+        )
+
+    @classmethod
+    def execute(cls, model, composite) -> io.NodeOutput:
+        from .host.stages import encode
+
+        return io.NodeOutput(encode(model, composite))

@@ -1,0 +1,130 @@
+"""Which models, LoRAs and pose files there are. A name from a workflow is untrusted: it counts
+only if it is in the list, so no path can lead out of the registered folders.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import folder_paths
+
+from ...dreamactor_core.errors import InputError
+
+EMBEDDED = "mini (embedded)"
+SHIPPED = {"end-to-end (shipped)": "end-to-end", "pose-based (shipped)": "pose-based"}
+WEIGHTS = Path(__file__).parents[2] / "dreamactor_core" / "weights"
+INFO = "model.json"  # what makes a folder a model
+FOLDER = "dreamactor"
+
+
+class LoraChoice(NamedTuple):
+    variant: str | None  # the one beside the model, or
+    file: Path | None
+
+
+def register_folders() -> None:
+    """models/dreamactor, beside what extra_model_paths.yaml names for it."""
+    folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir) / FOLDER))
+
+
+def model_names() -> list[str]:
+    return [EMBEDDED, *_models()]
+
+
+def model_path(name: str) -> Path:
+    """The folder of a model. Raises InputError for a name that is not in the list."""
+    models = {EMBEDDED: WEIGHTS / "mini"} | _models()
+    return _listed("model", name, models, "a folder with a model.json below models/dreamactor")
+
+
+def lora_names() -> list[str]:
+    return [*SHIPPED, *_loras()]
+
+
+def lora_choice(name: str) -> LoraChoice:
+    """A variant or a file. Raises InputError for a name that is not in the list."""
+    if name in SHIPPED:
+        return LoraChoice(SHIPPED[name], None)
+    need = "a .safetensors file below models/loras or models/dreamactor"
+    return LoraChoice(None, _listed("LoRA", name, _loras(), need))
+
+
+def pose_names() -> list[str]:
+    return sorted(_poses())
+
+
+def pose_path(name: str) -> Path:
+    """A pose file. Raises InputError for a name that is not in the list."""
+    return _listed("pose file", name, _poses(), "a .json file in ComfyUI's input folder")
+
+
+def refusal(find: Callable[[str], object], name: str | None) -> bool | str:
+    """What validate_inputs returns: True, or why a name is refused. None: it comes by a link."""
+    try:
+        if name is not None:
+            find(name)
+    except InputError as error:
+        return str(error)
+    return True
+
+
+def stamp(path: Path | None) -> str:
+    """Changes when a file, or a file of a folder, changes on the disk."""
+    if path is None:
+        return ""
+    paths = _below(path, "") if path.is_dir() else [path]
+    stats = [(str(file), file.stat()) for file in paths]
+    return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
+
+
+def _models() -> dict[str, Path]:
+    """Name, which is the path below its root -> folder; the first root that has it wins."""
+    found: dict[str, Path] = {}
+    for root in (*_roots(FOLDER), *_roots("diffusion_models")):
+        for info in _below(root, INFO):
+            found.setdefault(info.parent.relative_to(root).as_posix(), info.parent)
+    return found
+
+
+def _loras() -> dict[str, Path]:
+    found = {}
+    for name in folder_paths.get_filename_list("loras"):
+        path = folder_paths.get_full_path("loras", name)
+        if path is not None and name.endswith(".safetensors"):
+            found[name] = Path(path)
+    for root in _roots(FOLDER):
+        for path in _below(root, ".safetensors"):
+            if not (path.parent / "config.json").exists():  # that is a part of a model
+                name = f"models/{FOLDER}/{path.relative_to(root).as_posix()}"
+                found.setdefault(name, path)
+    return found
+
+
+def _poses() -> dict[str, Path]:
+    folder = Path(folder_paths.get_input_directory())
+    return {path.name: path for path in folder.glob("*.json") if path.is_file()}
+
+
+def _roots(folder: str) -> list[Path]:
+    return [Path(path) for path in folder_paths.get_folder_paths(folder)]
+
+
+def _below(root: Path, ending: str) -> list[Path]:
+    """Files in a folder, linked folders included, as ComfyUI itself looks for them."""
+    walk = os.walk(root, followlinks=True)
+    found = (Path(folder) / name for folder, _, names in walk for name in names)
+    return sorted(path for path in found if path.name.endswith(ending))
+
+
+def _listed(what: str, name: str, known: dict[str, Path], need: str) -> Path:
+    if name not in known:
+        raise InputError(
+            what,
+            got=repr(name),
+            need=need,
+            fix="Choose one of the list; press R in ComfyUI if you have just put the file there.",
+        )
+    return known[name]

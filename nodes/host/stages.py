@@ -1,0 +1,227 @@
+"""The stages of the method, one for each node, on the model where ComfyUI wants it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from comfy.model_management import intermediate_device
+from torch import Tensor
+
+from ...dreamactor_core.animate import (
+    Encoded,
+    beside_driving,
+    decode_target,
+    encode_composite,
+    sample_latents,
+)
+from ...dreamactor_core.backbones import Context, Geometry
+from ...dreamactor_core.composite import Composite, build_composite, lead_in_frames
+from ...dreamactor_core.errors import InputError
+from ...dreamactor_core.inputs import fit_inputs, open_inputs
+from ...dreamactor_core.media import check_frames
+from ...dreamactor_core.pose.draw import draw_pose, fit_box
+from ...dreamactor_core.pose.keypoints import parse_keypoints
+from ...dreamactor_core.puppets.scene import to_frames
+from ...dreamactor_core.sampling import SampleSettings
+from .progress import reading_progress, sampling_progress
+from .video import audio_of, driving_of
+from .weights import ALL, CODEC, Model, device_of, ready, with_room
+
+KEY = "dreamactor_composite"  # in a LATENT: what it was drawn for
+
+
+@dataclass(frozen=True, eq=False)
+class CompositeValue:
+    """What DREAMACTOR_COMPOSITE carries, and what it is built from."""
+
+    composite: Composite
+    reference: Tensor  # (1, h, w, 3)
+    driving: Tensor  # (t, h, w, 3)
+    geometry: Geometry
+    base: str  # name of the model it was made for
+
+
+@dataclass(frozen=True, eq=False)
+class ContextValue:
+    """What DREAMACTOR_CONTEXT carries."""
+
+    encoded: Encoded
+    base: str
+
+
+def fit_media(
+    model: Model,
+    reference: Tensor,
+    driving: object,
+    fps: float,
+    size: int,
+    start: float,
+    length: float,
+) -> tuple[Tensor, Tensor, float, dict | None]:
+    """Reference (1, h, w, 3), driving (t, h, w, 3), their rate, AUDIO or None."""
+    source = driving_of(driving, fps, "driving frames")
+    inputs = open_inputs(reference.cpu(), source.clip, start=start, duration=length or None)
+    picture, frames = fit_inputs(reading_progress(inputs), size or None, model.geometry)
+    return picture, frames, model.geometry.fps, audio_of(source, start, inputs.clip.duration)
+
+
+def draw_skeleton(keypoints: list[dict], width: int, height: int, fit: str) -> Tensor:
+    """OpenPose frames -> pictures (t, height, width, 3)."""
+    pose = parse_keypoints(keypoints)
+    return to_frames(draw_pose(fit_box(pose) if fit == "box" else pose, height, width))
+
+
+def compose(model: Model, reference: Tensor, driving: Tensor) -> CompositeValue:
+    """Raises InputError when the two do not fit together, or not into one pass of the model."""
+    reference, driving = _images("reference", reference), _images("driving frames", driving)
+    if len(reference) != 1 or len(driving) < 2:
+        raise InputError(
+            "reference and driving frames",
+            got=f"{len(reference)} and {len(driving)}",
+            need="1 picture and at least 2 frames, for one frame holds no motion",
+            fix="Pick one picture of the batch as reference, and drive with a video.",
+        )
+    geometry = model.geometry
+    lead_in = lead_in_frames(geometry.fps, model.lead_in_seconds, geometry.temporal_stride)
+    composite = build_composite(
+        reference, driving, lead_in=lead_in, temporal_stride=geometry.temporal_stride
+    )
+    return _in_one_pass(CompositeValue(composite, reference, driving, geometry, model.name))
+
+
+def mask_motion(
+    value: CompositeValue,
+    lead_in: float,
+    prefix: Tensor | None,
+    prefix_driving: Tensor | None,
+    scene: Tensor | None,
+    keep: Tensor | None,
+) -> CompositeValue:
+    """The same reference and driving frames with another lead-in, prefix or scene.
+
+    keep: MASK (t, h, w) or (1, h, w), 1 = stays. Raises InputError as build_composite does.
+    """
+    if keep is not None:
+        length = len(value.driving) if len(keep) == 1 else len(keep)
+        keep = _images("keep", keep.clamp(0, 1)[..., None].expand(*keep.shape, 3))
+        keep = keep[..., :1].expand(length, -1, -1, -1)
+    geometry = value.geometry
+    composite = build_composite(
+        value.reference,
+        value.driving,
+        lead_in=lead_in_frames(geometry.fps, lead_in, geometry.temporal_stride),
+        prefix=_images("prefix", prefix),
+        prefix_driving=_images("prefix_driving", prefix_driving),
+        scene=_images("scene", scene),
+        keep=keep,
+        temporal_stride=geometry.temporal_stride,
+    )
+    return _in_one_pass(replace(value, composite=composite))
+
+
+def encode(model: Model, value: CompositeValue) -> ContextValue:
+    """Raises InputError for a composite that was made for another model."""
+    _check_base("composite", value.base, model)
+
+    def work() -> Encoded:
+        backbone = ready(model, CODEC, _pixels(value.composite))
+        return encode_composite(backbone, value.composite)
+
+    composite, context = with_room(work)
+    return ContextValue(Encoded(composite, _moved(context, intermediate_device())), model.name)
+
+
+def sample(model: Model, value: ContextValue, prompt: str, settings: SampleSettings) -> dict:
+    """LATENT (1, c, t', h', 2w') that remembers its composite.
+
+    Raises InputError for a context of another model, and when the result is not finite.
+    """
+    _check_base("context", value.base, model)
+    composite, context = value.encoded
+
+    def work() -> Tensor:
+        backbone = ready(model, ALL, _pixels(composite))
+        encoded = Encoded(composite, _moved(context, device_of(model)))
+        return sample_latents(backbone, encoded, prompt, settings, sampling_progress(backbone))
+
+    latents = with_room(work).to(intermediate_device())
+    if not latents.isfinite().all():
+        raise InputError(
+            "sampled latents",
+            got="NaN or infinity",
+            need="finite numbers",
+            fix="Choose precision bf16 or fp32 in Load Model, and guidance nearer to 1.",
+        )
+    return {"samples": latents, KEY: composite}
+
+
+def decode(model: Model, latent: dict, whole: bool, keep_lead_in: bool) -> Tensor:
+    """Frames (t, h, w, 3), 2w if whole. Raises InputError for a LATENT of another kind or model."""
+    composite = latent.get(KEY)
+    latents = latent["samples"]
+    if composite is None:
+        raise InputError(
+            "latent",
+            got=f"one of shape {tuple(latents.shape)} that knows no composite",
+            need="the LATENT of DreamActor Sampler",
+            fix="Wire DreamActor Sampler straight into DreamActor Decode.",
+        )
+    geometry, (frames, height, width, _) = model.geometry, composite.frames.shape
+    sides = (height // geometry.spatial_stride, width // geometry.spatial_stride)
+    need = (1, geometry.latent_channels, geometry.latent_frames(frames), *sides)
+    if tuple(latents.shape) != need:
+        raise InputError(
+            "latent",
+            got=f"shape {tuple(latents.shape)}",
+            need=f"{need}, for this model and this composite",
+            fix="Give Decode the model that sampled, and the LATENT as it left the Sampler.",
+        )
+
+    def work() -> Tensor:
+        backbone = ready(model, CODEC, _pixels(composite))
+        there = latents.to(device_of(model))
+        return decode_target(backbone, there, composite, keep_lead_in).cpu()
+
+    drawn = with_room(work)
+    return beside_driving(drawn, composite, keep_lead_in) if whole else drawn
+
+
+def _images(what: str, frames: Tensor | None) -> Tensor | None:
+    """The same frames on the CPU. Raises InputError for an empty or broken batch."""
+    if frames is not None:
+        check_frames(what, frames)
+        frames = frames.cpu()
+    return frames
+
+
+def _in_one_pass(value: CompositeValue) -> CompositeValue:
+    composite, geometry = value.composite, value.geometry
+    room = geometry.num_frames - composite.lead
+    if len(composite.frames) > geometry.num_frames:
+        raise InputError(
+            "driving frames",
+            got=f"{composite.length} behind a lead of {composite.lead}",
+            need=f"at most {max(0, room)} in one pass of this model",
+            fix=f"Set length in Fit Media to {max(0, room) / geometry.fps:g} s, shorten lead_in, "
+            "or use DreamActor Animate, which goes on piece by piece.",
+        )
+    geometry.check_panel(*value.reference.shape[1:3])
+    return value
+
+
+def _check_base(what: str, base: str, model: Model) -> None:
+    if base != model.name:
+        raise InputError(
+            what,
+            got=f"one made for the model {base!r}",
+            need=f"one made for {model.name!r}, the model that is wired in here",
+            fix="Wire the same Load Model into every node of the chain.",
+        )
+
+
+def _moved(context: Context, device: object) -> Context:
+    return Context(*(part.to(device) for part in context))
+
+
+def _pixels(composite: Composite) -> int:
+    return composite.frames[..., 0].numel()

@@ -1,0 +1,76 @@
+"""ComfyUI's VIDEO, IMAGE and AUDIO as the core's clips, and files of the temp folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+import folder_paths
+import torch
+from comfy_api.latest import InputImpl
+from torch import Tensor
+
+from ...dreamactor_core.media import Footage, Sound, read_sound, write_sound
+
+SUBFOLDER = "dreamactor"
+
+
+class TempFile(NamedTuple):
+    path: Path
+    view: dict[str, str]  # as ComfyUI's /view takes it
+
+
+class Driving(NamedTuple):
+    clip: Path | Footage
+    audio: dict | None = None  # AUDIO of a clip in memory; a file has its own
+
+
+def temp_file(suffix: str) -> TempFile:
+    """A new name in ComfyUI's temp folder, which is emptied when ComfyUI starts."""
+    folder = Path(folder_paths.get_temp_directory()) / SUBFOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{uuid4().hex}{suffix}"
+    return TempFile(folder / name, {"filename": name, "subfolder": SUBFOLDER, "type": "temp"})
+
+
+def driving_of(value: InputImpl.VideoFromFile | Tensor, fps: float, name: str) -> Driving:
+    """A VIDEO, or IMAGE frames at fps. A whole file is only named: its frames are streamed."""
+    if isinstance(value, Tensor):
+        return Driving(Footage(value.cpu(), fps, name=name))
+    if isinstance(value, InputImpl.VideoFromFile):
+        source = value.get_stream_source()
+        if isinstance(source, str) and _is_whole(value, source):
+            return Driving(Path(source))
+    parts = value.get_components()
+    return Driving(Footage(parts.images.cpu(), float(parts.frame_rate), name=name), parts.audio)
+
+
+def audible(driving: Driving) -> Path | Footage:
+    """The clip, with its AUDIO beside it as a file."""
+    if driving.audio is None:
+        return driving.clip
+    file = temp_file(".wav")
+    samples = driving.audio["waveform"][0].float().cpu().numpy()
+    write_sound(file.path, Sound(samples, int(driving.audio["sample_rate"])))
+    return replace(driving.clip, sound=file.path)
+
+
+def audio_of(driving: Driving, start: float, duration: float) -> dict | None:
+    """AUDIO of the part that is used, None where nothing is heard."""
+    if isinstance(driving.clip, Path):
+        sound = read_sound(driving.clip, start, duration)
+        if sound is None:
+            return None
+        return {"waveform": torch.from_numpy(sound.samples)[None], "sample_rate": sound.rate}
+    if driving.audio is None:
+        return None
+    rate = driving.audio["sample_rate"]
+    part = slice(round(start * rate), round((start + duration) * rate))
+    return {"waveform": driving.audio["waveform"][..., part], "sample_rate": rate}
+
+
+def _is_whole(video: InputImpl.VideoFromFile, path: str) -> bool:
+    # The window itself is told by newer hosts only.
+    return video.get_duration() == InputImpl.VideoFromFile(path).get_duration()

@@ -1,0 +1,213 @@
+"""What DREAMACTOR_MODEL carries, and the weights behind it.
+
+The value is a frozen description: weights that are opened once, and the LoRAs that are wanted on
+them. Branches of a graph with other LoRAs share the weights, and none ever sees the other's: a LoRA
+lives in the network, so ready() brings it to the description before each use. The node that was
+cached with a description is never changed.
+
+ComfyUI's ModelPatcher moves the weights, so they share the device's memory with all other models.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import comfy.model_management as manager
+import torch
+from comfy.model_patcher import ModelPatcher
+from peft.tuners.lora import LoraLayer
+from torch import nn
+
+from ...dreamactor_core.backbones import Backbone, Geometry
+from ...dreamactor_core.backbones.loading import load_backbone, shipped_lora
+from ...dreamactor_core.errors import InputError
+from ...dreamactor_core.lora import (
+    LoraInfo,
+    load_lora,
+    lora_strengths,
+    read_lora_info,
+    remove_lora,
+    set_lora_strengths,
+)
+from .files import LoraChoice, stamp
+
+logger = logging.getLogger(__name__)
+
+CODEC = ("vae",)
+ALL = ("transformer", "transformer_2", "text_encoder", "vae")  # where a backbone has them
+Answer = TypeVar("Answer")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+SMALL = 2**30  # bytes of files
+ACTIVATIONS = 400  # bytes a pixel of the composite: what the small model needs beside its weights
+
+
+@dataclass(frozen=True)
+class Lora:
+    path: Path
+    strength: float
+    stamp: str  # of the file as it was when the node ran
+    info: LoraInfo
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Shared by every description made from one Load Model."""
+
+    folder: Path
+    backbone: Backbone
+    patchers: dict[str, ModelPatcher]  # by names of ALL
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    weights: Weights
+    loras: tuple[Lora, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.weights.backbone.name
+
+    @property
+    def geometry(self) -> Geometry:
+        return self.weights.backbone.geometry
+
+    @property
+    def lead_in_seconds(self) -> float:
+        return self.loras[0].info.lead_in_seconds if self.loras else 1.0
+
+
+class DreamActorPart(nn.Module):
+    """A ModelPatcher writes `device` on its model, which diffusers' classes do not allow."""
+
+    def __init__(self, part: nn.Module):
+        super().__init__()
+        self.part = part
+
+
+def open_model(folder: Path, precision: str, placement: str) -> Model:
+    """Read the files. Raises InputError when they are missing or broken, or there is no GPU."""
+    device = torch.device("cpu") if placement == "cpu" else manager.get_torch_device()
+    if placement == "gpu" and device.type == "cpu":
+        raise InputError(
+            "placement",
+            got="gpu, but ComfyUI runs without one",
+            need="auto or cpu on this machine",
+            fix="Choose auto.",
+        )
+    dtype = _auto_dtype(folder, device) if precision == "auto" else DTYPES[precision]
+    with torch.inference_mode(False):  # ComfyUI's own mode would make tensors that LoRAs cannot use
+        backbone = load_backbone(folder, dtype=dtype)
+    away = device if placement == "gpu" else manager.unet_offload_device()
+    parts = {name: getattr(backbone, name, None) for name in ALL}
+    patchers = {
+        name: ModelPatcher(DreamActorPart(part), load_device=device, offload_device=away)
+        for name, part in parts.items()
+        if isinstance(part, nn.Module)
+    }
+    return Model(Weights(folder, backbone, patchers))
+
+
+def with_lora(model: Model, choice: LoraChoice, strength: float) -> tuple[Model, str]:
+    """Another description with one LoRA more, and what it patches in words.
+
+    Raises InputError when the file does not fit the model, or the LoRAs already on it.
+    """
+    path = choice.file or shipped_lora(model.weights.folder, choice.variant)
+    info = read_lora_info(path)
+    for before in model.loras[:1]:
+        for what in ("variant", "lead_in_seconds"):
+            got, need = getattr(info, what), getattr(before.info, what)
+            if got != need:
+                raise InputError(
+                    f"{what} of {path.name}",
+                    got=repr(got),
+                    need=f"{need!r}, as {before.path.name} that is on the model already",
+                    fix="Chain LoRAs of one variant only.",
+                )
+    wanted = replace(model, loras=(*model.loras, Lora(path, strength, stamp(path), info)))
+    _bring_to(wanted)
+    name = _names(wanted)[-1]
+    layers = (layer for one in model.weights.patchers.values() for layer in one.model.modules())
+    count = sum(isinstance(layer, LoraLayer) and name in layer.scaling for layer in layers)
+    words = f"{count} layers patched, {info.variant}, rank {info.rank}, strength {strength:g}"
+    return wanted, f"{path.stem}: {words}"
+
+
+def ready(model: Model, parts: tuple[str, ...], pixels: int) -> Backbone:
+    """The backbone, with exactly the model's LoRAs, its parts where they are to run.
+
+    parts: ALL or CODEC. pixels: of all frames that are worked on at once, for room beside the
+    weights.
+    """
+    patchers = [patcher for name, patcher in model.weights.patchers.items() if name in parts]
+    # Layers of plain torch cannot be streamed from the CPU: all of them, or none.
+    manager.load_models_gpu(patchers, memory_required=ACTIVATIONS * pixels, force_full_load=True)
+    if parts is ALL:
+        _bring_to(model)
+    return model.weights.backbone
+
+
+def device_of(model: Model) -> torch.device:
+    """Where it runs, when it is ready."""
+    return model.weights.patchers["vae"].load_device
+
+
+def with_room(work: Callable[[], Answer]) -> Answer:
+    """Do the work; when memory runs out, take all models off the device and try once more.
+
+    work makes its parts ready itself. Raises InputError when there is no room even then.
+    """
+    try:
+        return work()
+    except manager.OOM_EXCEPTION:
+        logger.warning("Out of memory: trying again with nothing else on the device.")
+    # Behind the except block, whose traceback holds the tensors.
+    manager.unload_all_models()
+    manager.soft_empty_cache()
+    try:
+        return work()
+    except manager.OOM_EXCEPTION as error:
+        raise InputError(
+            "memory of the device",
+            got="too little for this size, even with nothing else on it",
+            need="more room, or smaller frames",
+            fix="Make the size smaller, or choose fp16, bf16 or placement cpu in Load Model.",
+        ) from error
+    finally:
+        manager.soft_empty_cache()
+
+
+def _auto_dtype(folder: Path, device: torch.device) -> torch.dtype:
+    """All 32 bits where they cost little: the result is then that of the command line."""
+    size = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+    if size < SMALL or device.type == "cpu":
+        return torch.float32
+    return manager.unet_dtype(device, supported_dtypes=[torch.bfloat16, torch.float16])
+
+
+@torch.inference_mode(False)
+def _bring_to(model: Model) -> None:
+    """Put exactly the described LoRAs on the network, in their order."""
+    backbone = model.weights.backbone
+    wanted = dict(zip(_names(model), model.loras, strict=True))
+    loaded = lora_strengths(backbone)
+    if loaded.keys() != wanted.keys():
+        for name in loaded:
+            remove_lora(backbone, name)
+        for name, lora in wanted.items():
+            load_lora(backbone, lora.path, lora.strength, name)
+    elif wanted:
+        set_lora_strengths(backbone, {name: lora.strength for name, lora in wanted.items()})
+
+
+def _names(model: Model) -> list[str]:
+    """What the LoRAs are called on the network: by place, file and the file's state."""
+    return [
+        f"{place}_{zlib.crc32(f'{lora.path}{lora.stamp}'.encode()):08x}"
+        for place, lora in enumerate(model.loras)
+    ]

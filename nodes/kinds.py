@@ -1,0 +1,90 @@
+"""The pack's own socket types, and inputs that several nodes share. Ids are for ever."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+MENU = "DreamActor-M2"
+
+Model = io.Custom("DREAMACTOR_MODEL")  # host.weights.Model
+Composite = io.Custom("DREAMACTOR_COMPOSITE")  # host.stages.CompositeValue
+Context = io.Custom("DREAMACTOR_CONTEXT")  # host.stages.ContextValue
+Keypoints = io.Custom("POSE_KEYPOINT")  # OpenPose frames: a list of dictionaries
+
+SAMPLERS = ["euler", "unipc", "heun"]  # those of dreamactor_core.sampling, which is heavy
+MAX_SEED = 2**64 - 1
+MAX_SECONDS = 100_000.0
+
+
+def model_input() -> io.Input:
+    return Model.Input("model", tooltip="The model, from DreamActor Load Model or Load LoRA.")
+
+
+def driving_input() -> io.Input:
+    return io.MultiType.Input(
+        "driving",
+        types=[io.Video, io.Image],
+        tooltip="The motion: a VIDEO (any size, rate and length), or frames as an IMAGE batch at "
+        "the rate of fps.",
+    )
+
+
+def fps_input(default: float = 8.0) -> io.Input:
+    return io.Float.Input(
+        "fps",
+        default=default,
+        min=0.1,
+        max=240.0,
+        step=0.01,
+        tooltip="Rate of IMAGE frames, in frames per second. A VIDEO brings its own: then this is "
+        "not read.",
+    )
+
+
+def seed_input(tooltip: str) -> io.Input:
+    return io.Int.Input(
+        "seed", default=0, min=0, max=MAX_SEED, control_after_generate=True, tooltip=tooltip
+    )
+
+
+def prompt_input() -> io.Input:
+    return io.String.Input(
+        "prompt",
+        default="",
+        multiline=True,
+        tooltip="What the character looks like and does, in one sentence of plain text; may stay "
+        "empty. The embedded model reads the first 95 bytes.",
+    )
+
+
+def sampling_inputs() -> list[io.Input]:
+    """steps, cfg, driving_cfg, as the embedded model likes them."""
+    return [
+        io.Int.Input(
+            "steps",
+            default=4,
+            min=1,
+            max=200,
+            tooltip="Steps from noise to video, a number. The embedded model needs 4; large "
+            "models 30 to 50.",
+        ),
+        io.Float.Input(
+            "cfg",
+            default=1.0,
+            min=-20.0,
+            max=20.0,
+            step=0.1,
+            tooltip="Text guidance, a factor: 1 is off (and twice as fast), 3 to 7 follows the "
+            "prompt more closely.",
+        ),
+        io.Float.Input(
+            "driving_cfg",
+            default=1.0,
+            min=-20.0,
+            max=20.0,
+            step=0.1,
+            advanced=True,
+            tooltip="Motion guidance, a factor: 1 is off, above 1 the driving video is followed "
+            "more closely than without it. Costs one more pass of the network a step.",
+        ),
+    ]

@@ -1,0 +1,114 @@
+"""Load a model, put LoRAs on it."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .host import files
+from .kinds import MENU, Model, model_input
+
+CATEGORY = f"{MENU}/load"
+
+
+class DreamActorLoadModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="DreamActorLoadModel",
+            display_name="DreamActor Load Model",
+            category=CATEGORY,
+            description="Opens a model. The embedded one comes with the pack and runs on any "
+            "machine; others are folders with a model.json below models/dreamactor.",
+            search_aliases=["dreamactor", "character animation model", "checkpoint", "backbone"],
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    options=files.model_names(),
+                    tooltip="Name of the model: the embedded one, or a folder (with a model.json) "
+                    "below models/dreamactor.",
+                ),
+                io.Combo.Input(
+                    "precision",
+                    options=["auto", "fp32", "bf16", "fp16"],
+                    default="auto",
+                    advanced=True,
+                    tooltip="Bits of a weight: fp32 has 32, bf16 and fp16 have 16 and take half "
+                    "the memory. auto: fp32 for small models and on a CPU, else ComfyUI's choice.",
+                ),
+                io.Combo.Input(
+                    "placement",
+                    options=["auto", "gpu", "cpu"],
+                    default="auto",
+                    advanced=True,
+                    tooltip="Where it runs. auto: ComfyUI's device, and out of the way when "
+                    "another model needs the memory; gpu: stays on the GPU between runs; cpu: "
+                    "never on the GPU.",
+                ),
+            ],
+            outputs=[Model.Output("model", display_name="model")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, model):
+        return files.refusal(files.model_path, model)
+
+    @classmethod
+    def fingerprint_inputs(cls, model, precision, placement):
+        return files.stamp(files.model_path(model))
+
+    @classmethod
+    def execute(cls, model, precision, placement) -> io.NodeOutput:
+        from .host.weights import open_model
+
+        return io.NodeOutput(open_model(files.model_path(model), precision, placement))
+
+
+class DreamActorLoadLora(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="DreamActorLoadLora",
+            display_name="DreamActor Load LoRA",
+            category=CATEGORY,
+            description="Puts a LoRA on the model: it makes the model a DreamActor. end-to-end "
+            "looks at the driving video itself, pose-based at a drawn skeleton. Several may be "
+            "chained; the model that comes in stays as it is.",
+            search_aliases=["dreamactor", "lora", "pose-based", "end-to-end", "variant"],
+            inputs=[
+                model_input(),
+                io.Combo.Input(
+                    "lora",
+                    options=files.lora_names(),
+                    tooltip="Name of the LoRA: a variant that lies beside the model, or a file of "
+                    "models/loras or models/dreamactor that was made for this model.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=-4.0,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="Strength, a factor: 1 as trained, 0 off.",
+                ),
+            ],
+            outputs=[
+                Model.Output("model", display_name="model"),
+                io.String.Output(
+                    "report", display_name="report", tooltip="Layers patched, in words."
+                ),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, lora):
+        return files.refusal(files.lora_choice, lora)
+
+    @classmethod
+    def fingerprint_inputs(cls, model=None, lora=None, strength=None):
+        return files.stamp(files.lora_choice(lora).file)
+
+    @classmethod
+    def execute(cls, model, lora, strength) -> io.NodeOutput:
+        from .host.weights import with_lora
+
+        return io.NodeOutput(*with_lora(model, files.lora_choice(lora), strength))

@@ -1,0 +1,145 @@
+"""Make reference and driving video fit: one size, one rate; or the pose drawn as a picture."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .host import files
+from .kinds import MAX_SECONDS, MENU, Keypoints, driving_input, fps_input, model_input
+
+CATEGORY = f"{MENU}/prepare"
+
+
+class DreamActorFitMedia(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="DreamActorFitMedia",
+            display_name="DreamActor Fit Media",
+            category=CATEGORY,
+            description="Brings the reference and the driving video to one size and to the "
+            "model's rate. Nothing is cropped or stretched: bars fill what is left.",
+            search_aliases=["dreamactor", "letterbox", "resample video", "frame rate", "resize"],
+            inputs=[
+                model_input(),
+                io.Image.Input("reference", tooltip="One picture of the character, of any size."),
+                driving_input(),
+                fps_input(),
+                io.Int.Input(
+                    "size",
+                    default=0,
+                    min=0,
+                    max=4096,
+                    step=16,
+                    tooltip="Side in pixels of a square as large as the panel, which takes the "
+                    "reference's aspect; a multiple of 16. 0: the model's own panel.",
+                ),
+                io.Float.Input(
+                    "start",
+                    default=0.0,
+                    min=0.0,
+                    max=MAX_SECONDS,
+                    step=0.01,
+                    tooltip="Where the driving video is entered, in seconds.",
+                ),
+                io.Float.Input(
+                    "length",
+                    default=0.0,
+                    min=0.0,
+                    max=MAX_SECONDS,
+                    step=0.01,
+                    tooltip="How much of it is used, in seconds. 0: to its end.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output("reference", display_name="reference"),
+                io.Image.Output("driving", display_name="driving"),
+                io.Float.Output(
+                    "fps", display_name="fps", tooltip="The model's rate, in frames per second."
+                ),
+                io.Audio.Output(
+                    "audio", display_name="audio", tooltip="The driving VIDEO's sound, if any."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model, reference, driving, fps, size, start, length) -> io.NodeOutput:
+        from .host.stages import fit_media
+
+        return io.NodeOutput(*fit_media(model, reference, driving, fps, size, start, length))
+
+
+class DreamActorDrawPose(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="DreamActorDrawPose",
+            display_name="DreamActor Draw Pose",
+            category=CATEGORY,
+            description="Draws keypoints as the coloured skeleton that the pose-based variant "
+            "reads; one picture for each frame.",
+            search_aliases=["dreamactor", "skeleton", "openpose", "dwpose", "keypoints"],
+            inputs=[
+                Keypoints.Input("keypoints", tooltip="OpenPose keypoints, one entry a frame."),
+                io.Int.Input(
+                    "width", default=128, min=16, max=8192, tooltip="Width of a picture in pixels."
+                ),
+                io.Int.Input(
+                    "height", default=128, min=16, max=8192, tooltip="Height of it in pixels."
+                ),
+                io.Combo.Input(
+                    "fit",
+                    options=["box", "none"],
+                    default="box",
+                    tooltip="How the pose lies in the picture. box: one box around all people in "
+                    "all frames is stretched onto it, as in training; none: every place stays.",
+                ),
+            ],
+            outputs=[io.Image.Output("skeleton", display_name="skeleton")],
+        )
+
+    @classmethod
+    def execute(cls, keypoints, width, height, fit) -> io.NodeOutput:
+        from .host.stages import draw_skeleton
+
+        return io.NodeOutput(draw_skeleton(keypoints, width, height, fit))
+
+
+class DreamActorLoadPose(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="DreamActorLoadPose",
+            display_name="DreamActor Load Pose",
+            category=CATEGORY,
+            description="Reads OpenPose JSON, one entry for each frame of a video, from "
+            "ComfyUI's input folder.",
+            search_aliases=["dreamactor", "openpose json", "keypoint file", "import pose"],
+            inputs=[
+                io.Combo.Input(
+                    "file",
+                    options=files.pose_names(),
+                    tooltip="Name of a JSON file in ComfyUI's input folder.",
+                ),
+            ],
+            outputs=[
+                Keypoints.Output("keypoints", display_name="keypoints"),
+                io.Int.Output("count", display_name="count", tooltip="Number of frames."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, file):
+        return files.refusal(files.pose_path, file)
+
+    @classmethod
+    def fingerprint_inputs(cls, file):
+        return files.stamp(files.pose_path(file))
+
+    @classmethod
+    def execute(cls, file) -> io.NodeOutput:
+        from ..dreamactor_core.pose.keypoints import read_keypoints
+
+        keypoints = read_keypoints(files.pose_path(file))
+        return io.NodeOutput(keypoints, len(keypoints))

@@ -1,0 +1,161 @@
+"""A good guest: Cancel, progress, memory, and no work twice."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import torch
+
+SETTINGS = {"cfg": 1.0, "driving_cfg": 1.0}
+
+
+@pytest.fixture(scope="module")
+def context(run, actor, example):
+    _, composite = run(
+        "Composite", model=actor, reference=example.reference, driving=example.driving
+    ).args
+    return run("Encode", model=actor, composite=composite).args[0]
+
+
+@pytest.fixture
+def sample(run, actor, context):
+    def sample(steps: int = 3, sampler: str = "euler"):
+        words = {"prompt": "", "negative": "", "seed": 0, "shift": 1.0, "sampler": sampler}
+        given = {"model": actor, "context": context, "steps": steps}
+        return run("Sampler", **given, **words, **SETTINGS).args[0]["samples"]
+
+    return sample
+
+
+@pytest.fixture
+def calls(actor):
+    """Every call of the network."""
+    seen = []
+    network = actor.weights.backbone.transformer
+    handle = network.register_forward_pre_hook(lambda *_: seen.append(1))
+    yield seen
+    handle.remove()
+
+
+@pytest.fixture
+def updates(folders):
+    """What the browser is told: (value, total, preview) of each update of the bar."""
+    import comfy.utils
+
+    told = []
+
+    def hook(value, total, preview, prompt_id=None, node_id=None):
+        told.append((value, total, preview))
+
+    comfy.utils.set_progress_bar_global_hook(hook)
+    return told
+
+
+def test_cancel_stops_within_one_step_and_the_next_prompt_works(sample, calls, actor):
+    import comfy.model_management as management
+
+    network = actor.weights.backbone.transformer
+    stop = network.register_forward_hook(lambda *_: management.interrupt_current_processing())
+    with pytest.raises(management.InterruptProcessingException):
+        sample(steps=50)
+    assert len(calls) == 1
+    stop.remove()
+    assert sample(steps=2).isfinite().all()
+
+
+def test_cancel_stops_the_one_node_graph_and_leaves_no_file(run, actor, example, folders):
+    import comfy.model_management as management
+
+    before = sorted(folders.temp.rglob("*.*"))
+    network = actor.weights.backbone.transformer
+    stop = network.register_forward_hook(lambda *_: management.interrupt_current_processing())
+    words = {"prompt": "", "seed": 0, "steps": 20, "fps": 8.0}
+    given = {"model": actor, "reference": example.reference, "driving": example.driving}
+    with pytest.raises(management.InterruptProcessingException):
+        run("Animate", **given, **words, **SETTINGS)
+    stop.remove()
+    assert sorted(folders.temp.rglob("*.*")) == before  # hidden ones, too
+
+
+def test_cancel_stops_the_reading_of_a_long_clip(run, actor, example):
+    import comfy.model_management as management
+
+    management.interrupt_current_processing()
+    numbers = {"fps": 8.0, "size": 0, "start": 0.0, "length": 0.0}
+    with pytest.raises(management.InterruptProcessingException):
+        run(
+            "FitMedia",
+            model=actor,
+            reference=example.reference,
+            driving=example.driving,
+            **numbers,
+        )
+
+
+@pytest.mark.parametrize(("sampler", "total"), [("euler", 3), ("heun", 5)])
+def test_every_step_moves_the_bar_and_shows_the_video_so_far(sample, updates, sampler, total):
+    sample(sampler=sampler)
+    assert [update[:2] for update in updates] == [(k + 1, total) for k in range(total)]
+    for _, _, (form, picture, side) in updates:
+        assert (form, side) == ("JPEG", 512)
+        assert (picture.height, picture.width) == (128, 3 * 128)
+    first, last = (update[2][1] for update in (updates[0], updates[-1]))
+    assert first.tobytes() != last.tobytes()
+
+
+def test_one_bar_runs_over_all_pieces_of_a_long_video(run, actor, example, updates):
+    long = example.driving.repeat(6, 1, 1, 1)  # 30 frames: two passes
+    words = {"prompt": "", "seed": 0, "steps": 2, "fps": 8.0}
+    run("Animate", model=actor, reference=example.reference, driving=long, **words, **SETTINGS)
+    assert [update[:2] for update in updates] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_a_full_device_is_emptied_and_tried_once_more(sample, actor, monkeypatch):
+    import comfy.model_management as management
+
+    want, done = sample(), []
+    monkeypatch.setattr(management, "unload_all_models", lambda: done.append("unload"))
+    monkeypatch.setattr(management, "soft_empty_cache", lambda: done.append("empty"))
+    times = [2]  # of failing
+
+    def fail(*_):
+        times[0] -= 1
+        if times[0] >= 0:
+            raise management.OOM_EXCEPTION("no room")
+
+    handle = actor.weights.backbone.transformer.register_forward_pre_hook(fail)
+    with pytest.raises(ValueError, match=r"^memory of the device: got too little for this size"):
+        sample()
+    times[0], done[:] = 1, []
+    assert torch.equal(sample(), want) and done[:2] == ["unload", "empty"]
+    handle.remove()
+
+
+def test_only_a_changed_file_makes_a_node_run_again_by_itself(node_classes):
+    """Everything else follows from values and wires: a new seed runs the sampler, not Encode."""
+    marked = {
+        name.removeprefix("DreamActor")
+        for name, cls in node_classes.items()
+        if "fingerprint_inputs" in vars(cls)
+    }
+    assert marked == {"LoadModel", "LoadLora", "LoadPose"}
+
+
+def test_a_changed_pose_file_is_noticed(node_classes, folders):
+    cls, path = node_classes["DreamActorLoadPose"], folders.input / "noticed.json"
+    path.write_text("[]")
+    before = cls.fingerprint_inputs(file="noticed.json")
+    path.write_text("[1, 2]")
+    assert cls.fingerprint_inputs(file="noticed.json") != before
+    path.unlink()
+
+
+def test_a_model_that_no_graph_holds_is_freed(run):
+    opened = run("LoadModel", model="mini (embedded)", precision="fp32", placement="cpu").args[0]
+    branch = run("LoadLora", model=opened, lora="pose-based (shipped)", strength=1.0).args[0]
+    network = weakref.ref(opened.weights.backbone.transformer)
+    del opened, branch
+    gc.collect()
+    assert network() is None

@@ -1,0 +1,358 @@
+"""The nodes of the opened-up graph, each on the real embedded model, with exact values."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+PANEL = (128, 128)
+SETTINGS = {"steps": 1, "cfg": 1.0, "driving_cfg": 1.0, "shift": 1.0, "sampler": "euler"}
+
+
+def grey(*levels: float, height: int = 128, width: int = 128) -> torch.Tensor:
+    """IMAGE with one flat frame for each level."""
+    return torch.tensor(levels).view(-1, 1, 1, 1).expand(-1, height, width, 3).clone()
+
+
+@pytest.fixture(scope="module")
+def chain(run, example):
+    """Composite -> Encode -> Sampler on a model: what they give."""
+
+    def chain(model, prompt: str = "", negative: str = "", seed: int = 3, **changes):
+        _, composite = run(
+            "Composite", model=model, reference=example.reference, driving=example.driving
+        ).args
+        (context,) = run("Encode", model=model, composite=composite).args
+        words = {"prompt": prompt or example.caption, "negative": negative, "seed": seed}
+        (latent,) = run("Sampler", model=model, context=context, **words, **SETTINGS | changes).args
+        return latent
+
+    return chain
+
+
+@pytest.fixture(scope="module")
+def decode(run):
+    def decode(model, latent, crop: str = "result", keep_lead_in: bool = False) -> torch.Tensor:
+        return run("Decode", model=model, latent=latent, crop=crop, keep_lead_in=keep_lead_in).args[
+            0
+        ]
+
+    return decode
+
+
+@pytest.fixture(scope="module")
+def alone(core, example):
+    """The core without ComfyUI: the frames of one pass on a freshly opened model."""
+
+    def alone(variant: str | None, settings=None, strength: float = 1.0, **options):
+        shipped = core("backbones.loading").shipped_lora
+        loras = [(shipped("mini", variant), strength)] if variant else []
+        backbone, _ = core("jobs").load_model("mini", variant or "", loras)
+        settings = settings or core("sampling").SampleSettings(num_inference_steps=1, seed=3)
+        return core("animate").animate_pass(
+            backbone, example.reference, example.driving, example.caption, settings, **options
+        )
+
+    return alone
+
+
+# ---------------------------------------------------------------- material
+
+
+def test_the_example_is_drawn_from_its_seed(run, core):
+    one, again, other = (run("Example", kind="random", seed=seed) for seed in (1, 1, 2))
+    reference, driving, keypoints, fps, caption = one.args
+    assert (reference.shape, driving.shape) == ((1, 128, 128, 3), (16, 128, 128, 3))
+    assert (len(keypoints), fps) == (16, 8.0) and isinstance(fps, float)
+    assert torch.equal(driving, again.args[1]) and not torch.equal(driving, other.args[1])
+    truth = core("puppets.scene").triplet(1, "test", 25, 128)
+    assert torch.equal((reference[0] * 255).byte(), torch.from_numpy(truth.truth.frames[0]))
+    assert torch.equal((driving * 255).byte(), torch.from_numpy(truth.driver.frames[9:]))
+    assert caption == truth.truth.caption
+
+
+@pytest.mark.parametrize("kind", ["bird", "robot", "quadruped", "blob"])
+def test_the_example_draws_the_kind_that_was_asked_for(run, kind):
+    assert kind in run("Example", kind=kind, seed=5).args[4]
+
+
+def test_draw_pose_draws_what_the_pose_based_variant_was_trained_on(run, core, example):
+    drawn = run("DrawPose", keypoints=example.keypoints, width=96, height=64, fit="box").args[0]
+    pose = core("pose.keypoints").parse_keypoints(example.keypoints)
+    draw = core("pose.draw")
+    want = torch.from_numpy(draw.draw_pose(draw.fit_box(pose), 64, 96)).float() / 255
+    assert torch.equal(drawn, want) and drawn.shape == (5, 64, 96, 3)
+    plain = run("DrawPose", keypoints=example.keypoints, width=96, height=64, fit="none").args[0]
+    assert torch.equal(plain, torch.from_numpy(draw.draw_pose(pose, 64, 96)).float() / 255)
+    assert not torch.equal(plain, drawn)
+
+
+@pytest.mark.parametrize("wrap", [lambda frames: frames, lambda frames: {"frames": frames}])
+def test_load_pose_gives_the_frames_of_the_file(run, folders, example, wrap):
+    (folders.input / "dance.json").write_text(json.dumps(wrap(example.keypoints)))
+    assert run("LoadPose", file="dance.json").args == (example.keypoints, 5)
+
+
+def test_fit_media_letterboxes_and_retimes(run, actor):
+    tall = grey(0.6, height=64, width=32)
+    driving = grey(*(k / 20 for k in range(20)), height=36, width=64)
+    reference, frames, fps, audio = run(
+        "FitMedia",
+        model=actor,
+        reference=tall,
+        driving=driving,
+        fps=20.0,
+        size=0,
+        start=0.25,
+        length=0.5,
+    ).args
+    assert reference.shape == (1, *PANEL, 3) and frames.shape == (4, *PANEL, 3)
+    assert (fps, audio) == (8.0, None)
+    assert reference[0, :, 32:96].sub(0.6).abs().max() < 1e-6 and reference[0, :, :32].max() == 0
+    shown = [int((0.25 + k / 8) * 20 + 1e-6) / 20 for k in range(4)]  # on screen at k / 8 s
+    assert frames[:, 64, 64, 0].tolist() == pytest.approx(shown, abs=1e-6)
+    assert frames[:, :28].max() == 0  # bars of 128 - 72 rows
+
+
+def test_fit_media_takes_the_aspect_of_the_reference(run, actor):
+    outputs = run(
+        "FitMedia",
+        model=actor,
+        reference=grey(0.5, height=60, width=120),
+        driving=grey(0.1, 0.2, height=20, width=20),
+        fps=8.0,
+        size=64,
+        start=0.0,
+        length=0.0,
+    ).args
+    assert outputs[0].shape == (1, 48, 96, 3) and outputs[1].shape == (2, 48, 96, 3)
+
+
+@pytest.mark.parametrize(
+    ("motion", "appearance", "fused", "prompt"),
+    [
+        ("is waving", "a red bird", "", "a red bird is waving"),
+        ("is waving", "", " ", "is waving"),
+        ("  ", "a red bird\n", "", "a red bird"),
+        ("is waving", "a bird", " the bird waves its wings ", "the bird waves its wings"),
+        ("", "", "", ""),
+    ],
+)
+def test_caption_joins_unless_fused_is_written(run, motion, appearance, fused, prompt):
+    assert run("Caption", motion=motion, appearance=appearance, fused=fused).args == (prompt,)
+
+
+# ---------------------------------------------------------------- composite and mask
+
+
+def test_composite_places_reference_and_driving_behind_a_second(run, actor):
+    frames, _ = run("Composite", model=actor, reference=grey(0.7), driving=grey(0.1, 0.2, 0.3)).args
+    assert frames.shape == (13, 128, 256, 3)
+    left, right = frames[:, 0, 0, 0].tolist(), frames[:, 0, 255, 0].tolist()
+    assert left == pytest.approx([0.7] + [0] * 12)
+    assert right == pytest.approx([0] * 9 + [0.1, 0.2, 0.3, 0.3])
+
+
+def test_motion_mask_says_what_is_known(run, actor, folders):
+    _, composite = run("Composite", model=actor, reference=grey(0.7), driving=grey(0.1, 0.2)).args
+    output = run("MotionMask", composite=composite, lead_in=0.5)
+    _, mask, image = output.args
+    assert mask.shape == (9, 128, 256) and image.shape == (9, 128, 256, 3)
+    assert mask[0].min() == 1 and mask[1:, :, :128].max() == 0 and mask[:, :, 128:].min() == 1
+    assert image[:, 0, 255, 0].tolist() == pytest.approx([0] * 5 + [0.1, 0.2, 0.2, 0.2])
+    (shown,) = output.ui["dreamactor_mask"]
+    assert (shown["lead"], shown["length"]) == (5, 2)
+    for part in ("composite", "mask"):
+        view = shown[part]
+        assert view["type"] == "temp"
+        assert (folders.temp / view["subfolder"] / view["filename"]).stat().st_size > 0
+
+
+def test_one_keep_mask_serves_all_frames_and_kept_pixels_come_back(run, actor, example, decode):
+    _, composite = run(
+        "Composite", model=actor, reference=example.reference, driving=example.driving
+    ).args
+    scene = torch.rand(5, 128, 128, 3, generator=torch.Generator().manual_seed(0))
+    keep = torch.zeros(1, 128, 128)
+    keep[:, :, :48] = 1
+    kept, mask, _ = run("MotionMask", composite=composite, lead_in=1.0, scene=scene, keep=keep).args
+    assert torch.equal(mask[9:14, :, :128], keep.expand(5, -1, -1))
+    (context,) = run("Encode", model=actor, composite=kept).args
+    (latent,) = run(
+        "Sampler", model=actor, context=context, prompt="", negative="", seed=0, **SETTINGS
+    ).args
+    frames = decode(actor, latent)
+    assert torch.equal(frames[:, :, :48], scene[:, :, :48])
+    assert not torch.equal(frames[:, :, 48:], scene[:, :, 48:])
+
+
+def test_a_prefix_takes_the_place_of_the_lead_in(run, actor):
+    _, composite = run("Composite", model=actor, reference=grey(0.7), driving=grey(0.1, 0.2)).args
+    before, drove = grey(0.4, 0.5, 0.6, 0.8), grey(0.01, 0.02, 0.03, 0.04)
+    _, mask, image = run(
+        "MotionMask", composite=composite, lead_in=1.0, prefix=before, prefix_driving=drove
+    ).args
+    left, right = image[:, 0, 0, 0].tolist(), image[:, 0, 255, 0].tolist()
+    assert left == pytest.approx([0.7, 0.4, 0.5, 0.6, 0.8, 0, 0, 0, 0])
+    assert right == pytest.approx([0, 0.01, 0.02, 0.03, 0.04, 0.1, 0.2, 0.2, 0.2])
+    assert mask[:, 0, 0].tolist() == [1] * 5 + [0] * 4
+
+
+# ---------------------------------------------------------------- the chain
+
+
+def test_the_chain_of_nodes_is_one_pass_of_the_core(actor, chain, decode, alone, core):
+    latent = chain(actor)
+    assert latent["samples"].shape == (1, 128, 5, 8, 16)
+    assert torch.equal(decode(actor, latent), alone("end-to-end"))
+    assert torch.equal(
+        decode(actor, latent, keep_lead_in=True), alone("end-to-end", keep_lead_in=True)
+    )
+
+
+def test_every_setting_reaches_the_core(actor, chain, decode, alone, core):
+    changes = {"steps": 2, "cfg": 2.0, "driving_cfg": 1.5, "shift": 2.0, "sampler": "unipc"}
+    latent = chain(actor, negative="a horse", seed=8, **changes)
+    settings = core("sampling").SampleSettings(2, 2.0, 1.5, 2.0, "unipc", 8, "a horse")
+    assert torch.equal(decode(actor, latent), alone("end-to-end", settings))
+
+
+def test_the_whole_composite_is_the_result_beside_its_driver(actor, chain, decode, example):
+    latent = chain(actor)
+    frames = decode(actor, latent, "whole composite")
+    assert torch.equal(frames[:, :, :128], decode(actor, latent))
+    assert torch.equal(frames[:, :, 128:], example.driving)
+    lead = decode(actor, latent, "whole composite", keep_lead_in=True)
+    assert lead.shape == (14, 128, 256, 3) and lead[:9, :, 128:].max() == 0
+
+
+# ---------------------------------------------------------------- LoRA
+
+
+def test_load_lora_says_how_many_layers_it_patched(run, model):
+    _, report = run("LoadLora", model=model, lora="pose-based (shipped)", strength=0.5).args
+    assert report == "pose-based: 12 layers patched, pose-based, rank 64, strength 0.5"
+
+
+def test_branches_with_other_loras_do_not_see_each_other(run, model, actor, chain, core):
+    pose = run("LoadLora", model=model, lora="pose-based (shipped)", strength=1.0).args[0]
+    half = run("LoadLora", model=model, lora="end-to-end (shipped)", strength=0.5).args[0]
+    made = {}
+    for name in ("actor", "pose", "bare", "half", "actor", "bare", "half", "pose"):
+        branch = {"actor": actor, "pose": pose, "bare": model, "half": half}[name]
+        samples = chain(branch)["samples"]
+        assert torch.equal(made.setdefault(name, samples), samples), name
+    kinds = list(made.values())
+    assert all(not torch.equal(a, b) for i, a in enumerate(kinds) for b in kinds[:i])
+    assert model.loras == () and len(actor.loras) == 1
+    assert actor.weights is pose.weights is model.weights  # the weights are there once
+
+
+@pytest.mark.parametrize("variant", [None, "pose-based"])
+def test_a_branch_is_what_the_core_alone_makes(run, model, chain, decode, alone, variant):
+    branch = model
+    if variant:
+        lora = f"{variant} (shipped)"
+        branch = run("LoadLora", model=model, lora=lora, strength=0.7).args[0]
+    assert torch.equal(decode(branch, chain(branch)), alone(variant, strength=0.7))
+
+
+def test_a_lora_may_be_stacked_on_itself(run, actor, model, chain):
+    twice = run("LoadLora", model=actor, lora="end-to-end (shipped)", strength=0.5).args[0]
+    strong = run("LoadLora", model=model, lora="end-to-end (shipped)", strength=1.5).args[0]
+    stacked, single = chain(twice)["samples"], chain(strong)["samples"]
+    assert torch.allclose(stacked, single, atol=1e-3) and len(twice.loras) == 2
+
+
+def test_a_lora_from_a_folder_is_found_and_read_again_when_it_changes(
+    run, node_classes, folders, core, model, chain
+):
+    source = core("backbones.loading").WEIGHTS / "mini" / "lora" / "end-to-end.safetensors"
+    fingerprint = node_classes["DreamActorLoadLora"].fingerprint_inputs
+    for folder, name in (("loras", "my.lora.safetensors"), ("dreamactor", "sub/it.safetensors")):
+        path = getattr(folders, folder) / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(source.read_bytes())
+        choice = name if folder == "loras" else f"models/dreamactor/{name}"
+        stamps, made = [], []
+        for other in (source, source.with_name("pose-based.safetensors")):
+            path.write_bytes(other.read_bytes())
+            stamps.append(fingerprint(model=None, lora=choice, strength=1.0))
+            branch = run("LoadLora", model=model, lora=choice, strength=1.0).args[0]
+            made.append(chain(branch)["samples"])
+        assert stamps[0] != stamps[1] and not torch.equal(*made)
+        path.unlink()
+
+
+# ---------------------------------------------------------------- models of one's own
+
+
+def test_a_model_of_a_folder_is_found_and_noticed_when_it_changes(
+    run, node_classes, folders, core, tmp_path
+):
+    cls, loading = node_classes["DreamActorLoadModel"], core("backbones.loading")
+    mine = folders.dreamactor / "group" / "mine"
+    mine.mkdir(parents=True)
+    for path in (loading.WEIGHTS / "mini").rglob("*.*"):
+        if path.is_file():
+            target = mine / path.relative_to(loading.WEIGHTS / "mini")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(path)
+    options = cls.GET_SCHEMA().inputs[0].options
+    assert options == ["mini (embedded)", "group/mine"]
+    lora = node_classes["DreamActorLoadLora"].GET_SCHEMA().inputs[1].options
+    assert lora[2:] == [
+        f"models/dreamactor/group/mine/lora/{name}.safetensors"
+        for name in ("end-to-end", "pose-based")
+    ]
+    choice = {"model": "group/mine", "precision": "bf16", "placement": "cpu"}
+    before = cls.fingerprint_inputs(**choice)
+    assert before == cls.fingerprint_inputs(**choice)
+    opened = run("LoadModel", **choice).args[0]
+    assert opened.weights.backbone.transformer.dtype == torch.bfloat16
+    assert (opened.name, opened.geometry.panel) == ("mini", PANEL)
+    (mine / "lora" / "new.safetensors").write_bytes(b"x")
+    assert cls.fingerprint_inputs(**choice) != before
+    for path in sorted(mine.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    mine.rmdir()
+
+
+def test_models_and_loras_of_extra_model_paths_are_found(node_classes, folders, tmp_path):
+    """extra_model_paths.yaml adds folders to the names of folder_paths, linked ones included."""
+    import folder_paths
+
+    (tmp_path / "far" / "model").mkdir(parents=True)
+    (tmp_path / "far" / "model" / "model.json").write_text("{}")
+    (tmp_path / "far" / "extra.safetensors").write_text("")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "link").symlink_to(tmp_path / "far", target_is_directory=True)
+    unet = folders.diffusion_models / "big"
+    unet.mkdir()
+    (unet / "model.json").write_text("{}")
+    folder_paths.add_model_folder_path("dreamactor", str(tmp_path / "root"))
+    models = node_classes["DreamActorLoadModel"].GET_SCHEMA().inputs[0].options
+    loras = node_classes["DreamActorLoadLora"].GET_SCHEMA().inputs[1].options
+    folder_paths.folder_names_and_paths["dreamactor"][0].remove(str(tmp_path / "root"))
+    (unet / "model.json").unlink()
+    assert models == ["mini (embedded)", "link/model", "big"]
+    assert loras[2:] == ["models/dreamactor/link/extra.safetensors"]
+
+
+def test_the_precision_is_that_of_the_weights(run):
+    for precision, dtype in (("fp32", torch.float32), ("fp16", torch.float16)):
+        model = run("LoadModel", model="mini (embedded)", precision=precision, placement="auto")
+        backbone = model.args[0].weights.backbone
+        assert backbone.transformer.dtype == backbone.vae.dtype == dtype
+
+
+def test_numbers_of_an_image_are_not_rounded_on_the_way(run, core):
+    """Composite and Decode pass float pixels: nothing is written to 8 bits in between."""
+    fine = torch.from_numpy(np.linspace(0, 1, 128 * 128 * 3, dtype=np.float32))
+    fine = fine.view(1, 128, 128, 3)
+    model = run("LoadModel", model="mini (embedded)", precision="fp32", placement="cpu").args[0]
+    frames, _ = run("Composite", model=model, reference=fine, driving=fine.repeat(2, 1, 1, 1)).args
+    assert torch.equal(frames[0, :, :128], fine[0]) and torch.equal(frames[9, :, 128:], fine[0])
