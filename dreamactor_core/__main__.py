@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from .caption import command as caption_command
 from .errors import InputError
+from .pose import command as pose_command
 
 STOPPED = threading.Event()  # Ctrl-C came: on_step looks, should Python have lost the exception
 
@@ -22,6 +24,8 @@ ABOUT = "Make the character of a picture perform the motion of a video (after Dr
 EXAMPLES = """examples:
   python -m dreamactor_core demo
   python -m dreamactor_core animate --reference knight.png --driving dance.mp4 --output out.mp4
+  python -m dreamactor_core pose --video dance.mp4 --output dance.json --download
+  python -m dreamactor_core caption --reference knight.png --driving dance.mp4
   python -m dreamactor_core animate --help
 
 A wrong input ends with one sentence that says how to mend it and exit code 2; Ctrl-C with 130.
@@ -127,6 +131,35 @@ def _animate(args: argparse.Namespace) -> None:
         _write_json(args.json, asdict(report), args.overwrite)
     frames, length = report.frames, report.duration
     print(f"{args.output}: {frames} frames, {length:.2f} s, made in {report.seconds:.1f} s")
+
+
+def _pose(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    with _quiet(), tqdm(unit="frame", disable=None, dynamic_ncols=True) as bar:
+
+        def on_frames(done: int, total: int) -> None:
+            if STOPPED.is_set():
+                raise KeyboardInterrupt
+            bar.total = total
+            bar.update(done - bar.n)
+
+        result = pose_command.run(args, on_frames)
+    for note in result.notes:
+        print(note, file=sys.stderr)
+    print(result.summary)
+
+
+def _caption(args: argparse.Namespace) -> None:
+    def note(line: str) -> None:
+        if STOPPED.is_set():
+            raise KeyboardInterrupt
+        print(line, file=sys.stderr, flush=True)
+
+    with _quiet():
+        report = caption_command.run(args, print, note)
+    if args.json and report:
+        _write_json(args.json, report, args.overwrite)
 
 
 def _demo(args: argparse.Namespace) -> None:
@@ -243,6 +276,10 @@ def _parser() -> Parser:
     _add_animate(commands)
     _add_demo(commands)
     _add_bench(commands)
+    pose = _command(commands, "pose", _pose, "keypoints of a video", pose_command.ABOUT)
+    pose_command.add_options(pose)
+    caption = _command(commands, "caption", _caption, "who does what", caption_command.ABOUT)
+    caption_command.add_options(caption)
     commands.add_parser("train", help="train a model or a LoRA; see train --help")
     commands.add_parser(
         "bootstrap", help="make cross-identity training pairs; see bootstrap --help"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import colorsys
 import math
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -94,6 +95,25 @@ def draw_pose(pose: Pose, height: int, width: int, threshold: float = MIN_CONFID
         for joints, visible in zip(people, people_shown, strict=True):
             _draw_person(frame, joints, visible, line)
     return frames
+
+
+def overlay_pose(pose: Pose, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The skeletons over the darkened frames they came from, one by one: to look at, not to train.
+
+    frames: (h, w, 3) uint8, one for each of the pose. Each person's number stands at the neck, so
+    that it can be seen whether it stays with them.
+    """
+    for t, frame in enumerate(frames):
+        height, width = frame.shape[:2]
+        one = pose.map(lambda points, t=t: points[t : t + 1])
+        drawn = draw_pose(one, height, width)[0]
+        shown = np.where(drawn.any(axis=-1, keepdims=True), drawn, frame // 2)
+        for number, (x, y, confidence) in enumerate(pose.body[t, :, 1].tolist()):
+            if confidence >= MIN_CONFIDENCE:
+                place = round(x * width), round(y * height)
+                size = min(height, width) / 400
+                cv2.putText(shown, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, size, (255,) * 3)
+        yield shown
 
 
 def _draw_person(frame: np.ndarray, joints: list, visible: list[bool], line: float) -> None:

@@ -74,7 +74,7 @@ def scale_bones(pose: Pose, factors: BoneFactors) -> Pose:
     none above it keeps its place. Scaling a bone as a vector is the same in shares of the canvas
     as in pixels, so the aspect of the canvas does not enter.
     """
-    xy, found = _with_pelvis(pose.body)
+    xy, found = with_pelvis(pose.body)
     anchor, shift = xy.copy(), np.zeros_like(xy)  # the nearest joint found, and how far it moves
     for parent, joint, group in BONES:
         grown = (getattr(factors, group) - 1) * (xy[..., joint, :] - anchor[..., parent, :])
@@ -105,7 +105,7 @@ def scale_bones(pose: Pose, factors: BoneFactors) -> Pose:
     )
 
 
-def _with_pelvis(body: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def with_pelvis(body: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Body (t, p, 18, 3) -> positions (t, p, 19, 2) and whether each was found (t, p, 19).
 
     With one hip alone the pelvis is that hip, so the torso's factor still moves the leg.

@@ -47,6 +47,7 @@ class Phase:
     pure_noise: float  # share of samples at sigma = 1, where the context alone must do
     # Odds of a sample; of "single", which is half as wide, of a whole batch.
     tasks: dict[str, float] = field(default_factory=lambda: {"driving": 1.0})
+    conditions: Conditions = field(default_factory=Conditions)
 
     def __post_init__(self):
         if not self.tasks or set(self.tasks) - set(TASKS):
@@ -74,16 +75,11 @@ class Batch(NamedTuple):
     sigma: Tensor  # (b,)
 
 
-def draw_batch(
-    backbone: Backbone, cache: Cache, phase: Phase, conditions: Conditions, rng: np.random.Generator
-) -> Batch:
+def draw_batch(backbone: Backbone, cache: Cache, phase: Phase, rng: np.random.Generator) -> Batch:
     tasks = _draw_tasks(phase, rng)
     lead = lead_in_frames(backbone.geometry.fps, 1.0, backbone.geometry.temporal_stride)
     lead_groups = lead // backbone.geometry.temporal_stride
-    samples = [
-        _draw(backbone, cache, phase, conditions, task, lead_groups, rng)
-        for task in tasks
-    ]
+    samples = [_draw(backbone, cache, phase, task, lead_groups, rng) for task in tasks]
     targets, contexts, weights, prompts = zip(*samples, strict=True)
     target = torch.cat(targets)
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
@@ -114,8 +110,9 @@ def draw_sigma(count: int, pure_noise: float, generator: torch.Generator) -> Ten
     return torch.where(torch.rand(count, generator=generator) < pure_noise, torch.ones(()), shifted)
 
 
-def _draw(backbone, cache: Cache, phase: Phase, conditions: Conditions, task: str, lead: int, rng):
+def _draw(backbone, cache: Cache, phase: Phase, task: str, lead: int, rng):
     """One sample: target, context, weight, prompt."""
+    conditions = phase.conditions
     row, groups = int(rng.integers(len(cache))), phase.latent_frames - 1
     whole = cache.rows["target"].shape[1] - 1
     start = 1 + int(rng.integers(0, whole - groups + 1))

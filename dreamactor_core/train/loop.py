@@ -40,7 +40,6 @@ class TrainConfig:
     """One stage. `lora` None trains the whole network and the text encoder (the foundation)."""
 
     phases: tuple[Phase, ...]
-    conditions: Conditions = field(default_factory=Conditions)
     lora: LoraSpec | None = None
     variant: str = ""  # of the LoRA: "pose-based" or "end-to-end"
     optimizer: str = "adamw"  # or "muon": the matrices of the blocks by Muon, the rest by AdamW
@@ -82,8 +81,9 @@ def read_config(path: Path) -> TrainConfig:
     """A JSON file -> TrainConfig; unknown keys are refused by name."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        for phase in data["phases"]:
+            phase["conditions"] = Conditions(**phase.get("conditions", {}))
         data["phases"] = tuple(Phase(**phase) for phase in data["phases"])
-        data["conditions"] = Conditions(**data.get("conditions", {}))
         if data.get("lora"):
             data["lora"] = LoraSpec(**data["lora"])
         return TrainConfig(**data)
@@ -168,7 +168,7 @@ def train(
         for part in range(config.gradient_accumulation_steps):
             with accelerator.accumulate(trainee):
                 rng = np.random.default_rng((config.seed, step, part, accelerator.process_index))
-                batch = draw_batch(backbone, cache, phase, config.conditions, rng)
+                batch = draw_batch(backbone, cache, phase, rng)
                 loss = trainee(_to(batch, accelerator.device))
                 losses.append(loss.item())
                 if not math.isfinite(losses[-1]):

@@ -20,9 +20,9 @@ HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths",
 HEAVY = {"torch", "diffusers", "transformers", "peft", "cv2", "av", "numpy"}
 LAYERS = [  # a module imports from rows above its own
     {"errors", "config"},
-    {"composite", "media", "sampling"},
+    {"composite", "hub", "media", "sampling"},
     {"backbones", "lora", "pose", "caption", "puppets"},
-    {"animate"},
+    {"animate", "inputs"},
     {"jobs"},
     {"train", "bootstrap", "bench", "demo"},
     {"__main__"},

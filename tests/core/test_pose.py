@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dreamactor_core.errors import InputError
-from dreamactor_core.pose.draw import draw_pose, fit_box
+from dreamactor_core.pose.draw import draw_pose, fit_box, overlay_pose
 from dreamactor_core.pose.keypoints import (
     Pose,
     check_length,
@@ -17,6 +17,7 @@ from dreamactor_core.pose.keypoints import (
     retime_pose,
     save_keypoints,
 )
+from dreamactor_core.pose.retarget import match_proportions, place_in_panel
 from dreamactor_core.pose.vary import BoneFactors, random_bone_factors, scale_bones, vary_pose
 
 STICK = [  # OpenPose's 18 joints, arms stretched out, feet straight below the hips
@@ -145,7 +146,7 @@ def test_one_frame_and_a_frames_entry_are_accepted():
     [
         ([], "an empty list"),
         ("text", "got str"),
-        ([{"animals": []}], "frame 0"),
+        ([{"dancers": []}], "frame 0"),
         ([frame([person()]), frame([person(17)])], "frame 1, person 0: got 51 values"),
         ([frame([person(hand_left_keypoints_2d=[1, 2])])], "hand_left_keypoints_2d"),
         ([frame([{"pose_keypoints_2d": ["a"] * 54}])], "54 or 75 numbers"),
@@ -365,3 +366,122 @@ def test_vary_scales_a_share_of_the_clips_and_boxes_all():
 
 def test_a_dumped_file_is_plain_json():
     assert json.loads(json.dumps(dump_keypoints(stick(), 64, 64)))[0]["canvas_width"] == 64
+
+
+# Other people's files
+
+
+@pytest.mark.parametrize(
+    "data, name",
+    [
+        ({"images": [], "annotations": [], "categories": []}, "COCO annotations"),
+        ([{"image_id": "1.jpg", "keypoints": [1, 2, 3], "score": 1}], "COCO or AlphaPose"),
+        ({"meta_info": {}, "instance_info": []}, "MMPose"),
+        ([{"frame_id": 0, "instances": []}], "MMPose"),
+        ([{"landmarks": [{"x": 0, "y": 0}]}], "MediaPipe"),
+        ([{"version": "ap10k", "animals": [], "canvas_width": 9, "canvas_height": 9}], "AP-10K"),
+        ({"nodes": [], "links": []}, "a ComfyUI workflow"),
+        ({"version": 1.3, "people": []}, "OpenPose's own file of one frame"),
+    ],
+)
+def test_another_format_is_called_by_its_name(data, name, tmp_path):
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError) as caught:
+        load_keypoints(path)
+    assert name in str(caught.value) and "POSE_KEYPOINT" in str(caught.value)
+
+
+def test_a_clip_without_anyone_comes_back_empty(tmp_path):
+    empty = Pose(*(np.zeros((3, 0, *rest, 3)) for rest in ((18,), (2, 21), (70,), (6,))), 1.5)
+    save_keypoints(tmp_path / "nobody.json", empty, 150, 100)
+    again = load_keypoints(tmp_path / "nobody.json")
+    assert again.body.shape == (3, 0, 18, 3) and again.aspect == 1.5
+    assert not draw_pose(fit_box(again), 20, 30).any()
+
+
+# Retargeting
+
+
+def lengths(pose: Pose, *bones) -> list[float]:
+    xy = pose.body[0, 0, :, :2] * [pose.aspect, 1]
+    return [float(np.linalg.norm(xy[a] - xy[b])) for a, b in bones]
+
+
+def test_bones_take_the_references_proportions():
+    reference = scale_bones(stick(), BoneFactors(thighs=0.6, shins=0.6, upper_arms=1.5))
+    reference = reference.map(lambda p: np.concatenate([p[..., :2] / 2, p[..., 2:]], axis=-1))
+    driver = stick(2, aspect=1.0)
+    changed = match_proportions(driver, reference)
+    for bone in [(8, 9), (9, 10), (2, 3), (1, 0), (3, 4)]:
+        torso = lengths(changed, (1, 8))[0]
+        wanted = lengths(reference, bone)[0] / lengths(reference, (1, 8))[0]
+        assert np.isclose(lengths(changed, bone)[0] / torso, wanted), bone
+    assert np.allclose(changed.body[:, :, 1], driver.body[:, :, 1])  # the neck is the root
+
+
+def test_the_shape_of_the_canvases_does_not_enter():
+    wide = stick().map(lambda p: p * [0.5, 1, 1])  # the same figure on a canvas twice as wide
+    wide = Pose(wide.body, wide.hands, wide.face, wide.feet, 2.0)
+    driver = stick(2)
+    assert np.allclose(match_proportions(driver, wide).points(), driver.points())
+
+
+def test_an_outstretched_arm_counts_not_one_that_points_at_the_camera():
+    driver = stick(10)
+    driver.body[:7, 0, 4] = driver.body[:7, 0, 3]  # the right forearm is foreshortened at times
+    changed = match_proportions(driver, stick())
+    assert np.allclose(changed.points(), driver.points())
+
+
+def test_what_the_driver_does_not_show_stays_undrawn():
+    half = stick(2)
+    for missing in (9, 10, 12, 13):
+        half = without(half, missing)
+    changed = match_proportions(half, scale_bones(stick(), BoneFactors(thighs=0.5)))
+    assert not changed.body[:, :, [9, 10, 12, 13]].any()
+    assert np.allclose(changed.body[:, :, [2, 3, 4]], half.body[:, :, [2, 3, 4]])
+
+
+def test_a_reference_without_anyone_or_without_a_torso_changes_nothing():
+    nobody = Pose(*(np.zeros((1, 0, *rest, 3)) for rest in ((18,), (2, 21), (70,), (6,))), 1.0)
+    head_only = stick()
+    head_only.body[:, :, 1:14] = 0
+    for reference in (nobody, head_only):
+        assert np.allclose(match_proportions(stick(2), reference).points(), stick(2).points())
+
+
+def test_each_person_takes_after_its_own():
+    child = scale_bones(stick(), BoneFactors(thighs=0.5, shins=0.5))
+    two = [
+        np.concatenate([a, b], axis=1) for a, b in zip(*map(parts, (child, stick())), strict=True)
+    ]
+    changed = match_proportions(stick(1, ((0, 0), (0.1, 0))), Pose(*two, 1.0))
+    legs = [changed.body[0, p, 9, 1] - changed.body[0, p, 8, 1] for p in (0, 1)]
+    assert np.allclose(legs, [0.1, 0.2])
+
+
+def parts(pose: Pose) -> tuple:
+    return pose.body, pose.hands, pose.face, pose.feet
+
+
+def test_the_drivers_place_is_kept_with_bars():
+    pose = stick(aspect=2.0)
+    placed = place_in_panel(pose, 1.0)  # a wide canvas in a square: half its height
+    assert placed.aspect == 1.0
+    assert np.allclose(placed.body[..., 0], pose.body[..., 0])
+    assert np.allclose(placed.body[..., 1], 0.25 + pose.body[..., 1] / 2)
+    tall = place_in_panel(stick(aspect=0.5), 1.0)
+    assert np.allclose(tall.body[..., 0], 0.25 + pose.body[..., 0] / 2)
+    assert not place_in_panel(without(pose, 4), 1.0).body[:, :, 4].any()
+
+
+def test_overlay_shows_skeleton_and_number_over_the_darkened_frame():
+    frames = [np.full((100, 100, 3), 200, np.uint8)] * 2
+    shown = list(overlay_pose(stick(2, ((0, 0), (0.15, 0))), frames))
+    assert len(shown) == 2 and shown[0].shape == (100, 100, 3)
+    drawn = draw_pose(stick(2, ((0, 0), (0.15, 0))), 100, 100)[0]
+    lines = drawn.any(axis=-1)
+    number = (shown[0] > 140).all(axis=-1) & ~lines
+    assert (shown[0][~lines & ~number] == 100).mean() > 0.95 and number.any()
+    assert (frames[0] == 200).all()

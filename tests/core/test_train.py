@@ -81,7 +81,8 @@ def cache(folder):
 
 
 def one(backbone, cache, phase, conditions=ALWAYS, seed=0):
-    return draw_batch(backbone, cache, phase, conditions, np.random.default_rng(seed))
+    phase = replace(phase, conditions=conditions)
+    return draw_batch(backbone, cache, phase, np.random.default_rng(seed))
 
 
 def digest(module: torch.nn.Module) -> str:
@@ -313,7 +314,20 @@ def test_there_is_a_configuration_for_each_stage():
     [
         ({"learning_rat": 1}, "learning_rat"),
         ({"phases": [{"steps": 1, "latent_frame": 2}]}, "latent_frame"),
-        ({"conditions": {"dropout": 1}}, "dropout"),
+        (
+            {
+                "phases": [
+                    {
+                        "steps": 1,
+                        "latent_frames": 2,
+                        "batch_size": 1,
+                        "pure_noise": 1,
+                        "conditions": {"dropout": 1},
+                    }
+                ]
+            },
+            "dropout",
+        ),
         ({"lora": {"rank": 0, "alpha": 1}}, "rank"),
     ],
 )
@@ -371,8 +385,8 @@ def test_it_learns(tmp_path, cache):
     cache = Cache({key: rows[:1] for key, rows in cache.rows.items()}, ["a clip"], cache.black)
     losses = []
     config = replace(
-        CONFIG, phases=(Phase(120, 2, 2, 1.0),), learning_rate=1e-2, final_learning_rate=1e-3,
-        conditions=ALWAYS, ema_decay=0.9,
+        CONFIG, phases=(Phase(120, 2, 2, 1.0, conditions=ALWAYS),), learning_rate=1e-2,
+        final_learning_rate=1e-3, ema_decay=0.9,
     )  # fmt: skip
     run(tmp_path, cache, config, on_step=lambda step, loss: losses.append(loss))
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])

@@ -1,0 +1,1 @@
+"""Target-oriented text: a caption in which the reference performs the driver's motion."""

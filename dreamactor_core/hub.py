@@ -1,0 +1,84 @@
+"""Models that are not ours: a folder, or the hub's cache; the network only when asked."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+from .errors import InputError
+
+NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+NEEDED = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]  # never *.bin: they run code
+
+
+class Weights(NamedTuple):
+    """What is fetched when nothing else is named, for those who must do it by hand."""
+
+    what: str
+    repository: str
+    size: str
+    licence: str
+    option: str  # of the command line, that names a folder
+
+
+def fetch(source: str | Path | None, weights: Weights, download: bool) -> Path:
+    """The folder of a model: `source` itself, or the copy of `source` in the hub's cache.
+
+    source: a folder, or a name on the hub; None: weights.repository. What was fetched earlier is
+        found without the network, which is used only when download is True.
+    Raises InputError that says what is missing, how large it is, under which licence, and where to
+    put it.
+    """
+    name = str(source or weights.repository)
+    if Path(name).is_dir():
+        if not (Path(name) / "config.json").is_file():
+            raise InputError(
+                name,
+                got="a folder without config.json",
+                need=f"the folder of a {weights.what}, in the form of transformers",
+                fix=f"Copy all files of https://huggingface.co/{weights.repository} there.",
+            )
+        return Path(name)
+    if not NAME.fullmatch(name):
+        need = f"a folder with a {weights.what}, or its name on the hub"
+        raise InputError(name, got="no such folder", need=need, fix="Check the spelling.")
+    try:
+        # Not from_pretrained(local_files_only=True): that asks the network for adapters even so.
+        return Path(snapshot_download(name, allow_patterns=NEEDED, local_files_only=not download))
+    except RepositoryNotFoundError as error:
+        fix = f"Check the spelling, or leave it away for {weights.repository}."
+        raise InputError(name, got="no such name on the hub", need=weights.what, fix=fix) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        known = name == weights.repository
+        about = f"{weights.size}, licence {weights.licence}" if known else "see its page on the hub"
+        first = "Check the connection" if download else "Pass --download to fetch them"
+        raise InputError(
+            name,
+            got="a hub that cannot be reached" if download else "no copy on this machine",
+            need=f"the files of this {weights.what} ({about})",
+            fix=f"{first}, or put all files of https://huggingface.co/{name} into a folder and "
+            f"name it with {weights.option}.",
+        ) from error
+
+
+def pick_device(name: str) -> torch.device:
+    """A device of torch by name; "auto" is a GPU if there is one. Raises InputError for others."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        got, need = f"{name!r} ({reason(error)})", "a device of this machine"
+        raise InputError("device", got=got, need=need, fix="Use auto or cpu.") from error
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error that another library raised, short enough for a sentence."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0] if len(lines[0]) <= 120 else lines[0][:117] + "..."

@@ -1,0 +1,41 @@
+"""From the joints an estimator finds to those of Pose: 136 of them, in the order of Pose.points.
+
+    COCO 17 (people)     nose, eyes, ears, then shoulders down to ankles; left before right
+    whole-body 133       COCO 17, six of the feet, 68 of the face, 21 of each hand
+    AP-10K 17 (animals)  eyes, nose, neck, root of the tail, then four legs of three joints
+
+OpenPose has a neck where COCO has none: it is put between the shoulders, as sure as the less sure
+of them. An animal is drawn as a person on all fours: forelegs as arms, hind legs as legs, paws as
+wrists and ankles; it has no ears in AP-10K, and the root of its tail has no place in the drawing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+JOINTS = 136
+NECK, RIGHT_SHOULDER, LEFT_SHOULDER = 1, 2, 5
+
+COCO = {0: 0, 2: 6, 3: 8, 4: 10, 5: 5, 6: 7, 7: 9, 8: 12, 9: 14, 10: 16, 11: 11, 12: 13, 13: 15}
+COCO |= {14: 2, 15: 1, 16: 4, 17: 3}  # ours: theirs; the neck (1) is made
+HANDS, FACE, FEET = 18, 60, 130
+WHOLE_BODY = COCO | {FEET + k: 17 + k for k in range(6)}
+WHOLE_BODY |= {FACE + k: 23 + k for k in range(68)}  # the pupils, 68 and 69, are left empty
+WHOLE_BODY |= {HANDS + k: 91 + k for k in range(42)}
+AP10K = {0: 2, 1: 3, 2: 8, 3: 9, 4: 10, 5: 5, 6: 6, 7: 7, 8: 14, 9: 15, 10: 16, 11: 11, 12: 12}
+AP10K |= {13: 13, 14: 1, 15: 0}
+
+MAPPINGS = {"coco": COCO, "wholebody": WHOLE_BODY, "ap10k": AP10K}
+COUNTS = {"coco": 17, "wholebody": 133, "ap10k": 17}
+
+
+def to_points(joints: np.ndarray, skeleton: str) -> np.ndarray:
+    """(n, k, 3) in an estimator's order -> (n, 136, 3); joints nobody looked for stay 0."""
+    mapping = MAPPINGS[skeleton]
+    points = np.zeros((len(joints), JOINTS, 3), dtype=joints.dtype)
+    points[:, list(mapping)] = joints[:, list(mapping.values())]
+    if NECK not in mapping:
+        shoulders = points[:, [RIGHT_SHOULDER, LEFT_SHOULDER]]
+        points[:, NECK, :2] = shoulders[..., :2].mean(axis=1)
+        points[:, NECK, 2] = shoulders[..., 2].min(axis=1)
+    return points * (points[..., 2:] > 0)
