@@ -104,6 +104,10 @@ io = SimpleNamespace(
     Latent=kind("LATENT"),
     Video=kind("VIDEO"),
     Audio=kind("AUDIO"),
+    Model=kind("MODEL"),
+    Vae=kind("VAE"),
+    Conditioning=kind("CONDITIONING"),
+    ClipVisionOutput=kind("CLIP_VISION_OUTPUT"),
     Boolean=kind("BOOLEAN", **WIDGET),
     Int=kind("INT", **WIDGET, **NUMBER, control_after_generate=None),
     Float=kind("FLOAT", **WIDGET, **NUMBER),
@@ -178,6 +182,68 @@ class ModelPatcher:
     def __init__(self, model: torch.nn.Module, load_device, offload_device):
         model.device = offload_device  # the real one writes on its model, too
         self.model, self.load_device, self.offload_device = model, load_device, offload_device
+        self.model_options, self.patches, self.object_patches = {}, {}, {}
+        self.attachments, self.wrappers = {}, {}
+
+    def clone(self) -> ModelPatcher:
+        made = ModelPatcher(self.model, self.load_device, self.offload_device)
+        made.model_options = dict(self.model_options)
+        made.patches = {key: list(patches) for key, patches in self.patches.items()}
+        made.object_patches, made.attachments = dict(self.object_patches), dict(self.attachments)
+        made.wrappers = {kind: dict(keys) for kind, keys in self.wrappers.items()}
+        return made
+
+    def add_object_patch(self, name: str, patch) -> None:
+        self.object_patches[name] = patch
+
+    def get_model_object(self, name: str):
+        return self.object_patches[name]
+
+    def add_wrapper_with_key(self, wrapper_type: str, key: str, wrapper) -> None:
+        self.wrappers.setdefault(wrapper_type, {}).setdefault(key, []).append(wrapper)
+
+    def get_wrappers(self, wrapper_type: str, key: str) -> list:
+        return self.wrappers.get(wrapper_type, {}).get(key, [])
+
+    def remove_wrappers_with_key(self, wrapper_type: str, key: str) -> None:
+        self.wrappers.get(wrapper_type, {}).pop(key, None)
+
+    def set_attachments(self, key: str, attachment) -> None:
+        self.attachments[key] = attachment
+
+    def get_attachment(self, key: str):
+        return self.attachments.get(key)
+
+
+class VAE:
+    """The real one's names; a test puts its own behind them."""
+
+
+class ExecutionBlocker:
+    def __init__(self, message: str):
+        self.message = message
+
+
+def conditioning_set_values(conditioning: list, values: dict) -> list:
+    return [[words, dict(options, **values)] for words, options in conditioning]
+
+
+def load_lora_for_models(
+    model: ModelPatcher,
+    clip: None,
+    lora: dict,
+    strength_model: float,
+    strength_clip: float,
+    lora_metadata: dict | None = None,
+) -> tuple[ModelPatcher, None]:
+    """Native names alone, and each weight's pair of tensors as its patch."""
+    made, weights = model.clone(), model.model.state_dict()
+    for key, down in lora.items():
+        layer = key.removesuffix(".lora_A.weight")
+        if layer != key and f"{layer}.weight" in weights:
+            patch = (strength_model, down, lora[f"{layer}.lora_B.weight"])
+            made.patches.setdefault(f"{layer}.weight", []).append(patch)
+    return made, None
 
 
 class ProgressBar:
@@ -236,6 +302,7 @@ management = module(
     interrupt_current_processing=interrupt_current_processing,
     throw_exception_if_processing_interrupted=throw_exception_if_processing_interrupted,
     load_models_gpu=load_models_gpu,
+    free_memory=lambda memory_required, device: None,
     unet_dtype=unet_dtype,
     unload_all_models=lambda: None,
     soft_empty_cache=lambda: None,
@@ -244,7 +311,7 @@ management = module(
 
 def _folder_paths() -> ModuleType:
     made = module("folder_paths", folder_names_and_paths={}, models_dir="", filename_list_cache={})
-    places = {"temp": "", "input": ""}
+    places = {"temp": "", "input": "", "user": ""}
 
     def add_model_folder_path(name: str, path: str) -> None:
         paths, _ = made.folder_names_and_paths.setdefault(name, ([], set()))
@@ -274,6 +341,9 @@ def _folder_paths() -> ModuleType:
         get_full_path=get_full_path,
         get_temp_directory=lambda: places["temp"],
         get_input_directory=lambda: places["input"],
+        get_user_directory=lambda: places["user"],
+        get_system_user_directory=lambda name: str(Path(places["user"]) / f"__{name}"),
+        set_user_directory=lambda path: places.update(user=path),
         set_temp_directory=lambda path: places.update(temp=path),
         set_input_directory=lambda path: places.update(input=path),
     )
@@ -283,6 +353,7 @@ def _folder_paths() -> ModuleType:
 def install() -> None:
     """Make these the modules that `import comfy_api.latest` and the others find."""
     assert "comfy_api" not in sys.modules, "a real ComfyUI is loaded already"
+    sd = module("comfy.sd", VAE=VAE, load_lora_for_models=load_lora_for_models)
     latest = module(
         "comfy_api.latest",
         io=io,
@@ -293,7 +364,12 @@ def install() -> None:
         Types=SimpleNamespace(VideoComponents=VideoComponents),
     )
     for made in (
-        module("comfy", model_management=management, utils=comfy_utils),
+        module("comfy", model_management=management, utils=comfy_utils, sd=sd),
+        sd,
+        module("comfy.patcher_extension", WrappersMP=SimpleNamespace(OUTER_SAMPLE="outer_sample")),
+        module("comfy_execution"),
+        module("comfy_execution.graph_utils", ExecutionBlocker=ExecutionBlocker),
+        module("node_helpers", conditioning_set_values=conditioning_set_values),
         module("comfy.model_patcher", ModelPatcher=ModelPatcher),
         management,
         comfy_utils,

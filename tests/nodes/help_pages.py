@@ -20,7 +20,12 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS, LOCALES = ROOT / "js" / "docs", ROOT / "locales"
 BETWEEN = re.compile(r"(?<=<!-- parameters: ).*?(?=<!-- end of parameters -->)", re.DOTALL)
 COMMAND = "written by python -m tests.nodes.help_pages"
-FROM_DISK = {"DreamActorLoadModel.model", "DreamActorLoadLora.lora", "DreamActorLoadPose.file"}
+FROM_DISK = {
+    "DreamActorLoadModel.model",
+    "DreamActorLoadLora.lora",
+    "DreamActorLoadPose.file",
+    "DreamActorNativeLora.lora",
+}
 
 
 class Words(NamedTuple):

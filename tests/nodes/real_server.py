@@ -28,7 +28,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("custom_nodes", "input", "output", "temp", "models", "user")
 PACK = "ComfyUI-DreamActor-M2"
-STARTED_IN, DONE_IN = 300, 600  # seconds; a first start on a busy machine is slow
+STARTED_IN, DONE_IN = 900, 900  # seconds; a first start on a busy machine is slow
 # One thread each, for the order of sums changes with their number, and with it the last bit.
 ALIKE = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 OVER = {"execution_success", "execution_error", "execution_interrupted"}

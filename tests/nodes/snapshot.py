@@ -13,7 +13,7 @@ from .conftest import load_host, load_nodes, load_pack, make_folders
 
 SNAPSHOT = Path(__file__).parent / "schemas.json"
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
-FROM_DISK = {"DreamActorLoadPose.file"}  # their choices are files
+FROM_DISK = {"DreamActorLoadPose.file", "DreamActorNativeLora.lora"}  # their choices are files
 
 
 def describe(node_classes: dict[str, type]) -> dict:

@@ -11,6 +11,7 @@ from .help_pages import ROOT, WORDS, texts, translation
 
 HOST_TYPES = {
     "IMAGE", "MASK", "LATENT", "VIDEO", "AUDIO", "INT", "FLOAT", "STRING", "BOOLEAN", "COMBO",
+    "MODEL", "VAE", "CONDITIONING", "CLIP_VISION_OUTPUT",
 }  # fmt: skip
 SPOKEN = re.compile(r'(?:say\(|Error\(|invitation:)\s*"([^"]+)"')
 PHRASE = re.compile(r'^  (?:"([^"]+)"|(\w+)):', re.MULTILINE)

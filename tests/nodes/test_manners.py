@@ -140,7 +140,7 @@ def test_only_a_changed_file_makes_a_node_run_again_by_itself(node_classes):
         for name, cls in node_classes.items()
         if "fingerprint_inputs" in vars(cls)
     }
-    assert marked == {"LoadModel", "LoadLora", "LoadPose"}
+    assert marked == {"LoadModel", "LoadLora", "LoadPose", "NativeLora"}
 
 
 def test_a_changed_pose_file_is_noticed(node_classes, folders):

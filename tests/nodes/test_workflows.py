@@ -16,9 +16,11 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 TWINS = ROOT / "tests" / "nodes" / "api"
-NAMES = ["DreamActor-M2 end-to-end", "DreamActor-M2 pose-based", "Start here (3 nodes)"]
-ACTIVE, MUTED = 0, 2
+NATIVE = ["HunyuanVideo-1.5 native", "Wan2.1 Fun-InP 1.3B (8 GB)", "Wan2.2 native"]
+EMBEDDED = ["DreamActor-M2 end-to-end", "DreamActor-M2 pose-based", "Start here (3 nodes)"]
+ACTIVE, MUTED, BYPASSED = 0, 2, 4
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+TITLE = 30  # pixels: a node's title bar stands above its place
 SEED = ["fixed", "increment", "decrement", "randomize"]
 
 
@@ -31,6 +33,14 @@ class Core(NamedTuple):
     queued: list[str]  # those of them that the browser sends
 
 
+SAMPLED = {
+    "model": "MODEL",
+    "positive": "CONDITIONING",
+    "negative": "CONDITIONING",
+    "latent_image": "LATENT",
+}
+SOLVER = ["steps", "cfg", "sampler_name", "scheduler"]
+PART = ["start_at_step", "end_at_step", "return_with_leftover_noise"]
 CORE = {
     "LoadImage": Core({}, ["IMAGE", "MASK"], ["image", "upload"], ["image"]),
     "LoadVideo": Core({}, ["VIDEO"], ["file", "upload"], ["file"]),
@@ -46,6 +56,31 @@ CORE = {
         ["filename_prefix", "format", "format.codec", "codec"],
         ["filename_prefix", "format", "format.codec", "codec"],
     ),
+    "UNETLoader": Core({}, ["MODEL"], *[["unet_name", "weight_dtype"]] * 2),
+    "CLIPLoader": Core({}, ["CLIP"], *[["clip_name", "type", "device"]] * 2),
+    "DualCLIPLoader": Core({}, ["CLIP"], *[["clip_name1", "clip_name2", "type", "device"]] * 2),
+    "VAELoader": Core({}, ["VAE"], *[["vae_name"]] * 2),
+    "CLIPVisionLoader": Core({}, ["CLIP_VISION"], *[["clip_name"]] * 2),
+    "CLIPVisionEncode": Core(
+        {"clip_vision": "CLIP_VISION", "image": "IMAGE"},
+        ["CLIP_VISION_OUTPUT"],
+        *[["crop"]] * 2,
+    ),
+    "CLIPTextEncode": Core({"clip": "CLIP", "text": "STRING"}, ["CONDITIONING"], *[["text"]] * 2),
+    "ModelSamplingSD3": Core({"model": "MODEL"}, ["MODEL"], *[["shift"]] * 2),
+    "KSampler": Core(
+        SAMPLED,
+        ["LATENT"],
+        ["seed", "control_after_generate", *SOLVER, "denoise"],
+        ["seed", *SOLVER, "denoise"],
+    ),
+    "KSamplerAdvanced": Core(
+        SAMPLED,
+        ["LATENT"],
+        ["add_noise", "noise_seed", "control_after_generate", *SOLVER, *PART],
+        ["add_noise", "noise_seed", *SOLVER, *PART],
+    ),
+    "VAEDecode": Core({"samples": "LATENT", "vae": "VAE"}, ["IMAGE"], [], []),
     "PreviewAny": Core({"source": "*"}, ["STRING"], [], []),
     "MarkdownNote": Core({}, [], ["text"], []),
 }
@@ -67,7 +102,9 @@ def kinds(node_classes) -> dict[str, Core]:
     kinds = dict(CORE)
     for name, cls in node_classes.items():
         schema = cls.GET_SCHEMA()
-        widgets = [one.id for one in schema.inputs if one.get_io_type() in WIDGETS]
+        # The browser draws what is optional last, so an appended widget must be optional.
+        inputs = sorted(schema.inputs, key=lambda one: one.optional)
+        widgets = [one.id for one in inputs if one.get_io_type() in WIDGETS]
         kinds[name] = Core(
             {one.id: one.get_io_type() for one in schema.inputs},
             [one.get_io_type() for one in schema.outputs],
@@ -88,8 +125,8 @@ def _values(node: dict, kind: Core) -> dict:
     return dict(zip(kind.widgets, node.get("widgets_values", []), strict=False))
 
 
-def test_the_three_workflows_are_there_in_the_one_folder_that_is_served():
-    assert [path.stem for path in WORKFLOWS] == NAMES
+def test_the_workflows_are_there_in_the_one_folder_that_is_served():
+    assert [path.stem for path in WORKFLOWS] == sorted(EMBEDDED + NATIVE)
     for other in ("example_workflows", "example", "examples", "workflow"):
         assert not (ROOT / other).exists(), "of two such folders the host serves only the first"
 
@@ -117,14 +154,15 @@ def test_every_wire_is_known_at_both_ends_and_its_types_agree(graph, kinds):
         assert wanted == "*" or given in wanted.split(","), (nodes[target]["type"], into["name"])
 
 
-def test_sockets_are_named_as_in_the_schemas(graph, node_classes):
+def test_sockets_are_those_of_the_schemas_or_have_been_appended_since(graph, node_classes):
     for node in graph["nodes"]:
         if cls := node_classes.get(node["type"]):
             schema = cls.GET_SCHEMA()
-            assert {one["name"] for one in node["inputs"]} == {one.id for one in schema.inputs}
-            assert [one["name"] for one in node["outputs"]] == [
-                one.display_name for one in schema.outputs
-            ]
+            saved = {one["name"] for one in node["inputs"]}
+            assert saved <= {one.id for one in schema.inputs}
+            assert all(one.id in saved or one.optional for one in schema.inputs), node["type"]
+            names = [one["name"] for one in node["outputs"]]
+            assert names == [one.display_name for one in schema.outputs][: len(names)]
 
 
 def test_what_must_be_wired_is_wired(graph, node_classes):
@@ -140,10 +178,12 @@ def test_there_is_one_legal_value_for_each_widget(graph, kinds, node_classes):
     for node in graph["nodes"]:
         kind = kinds[node["type"]]
         if node["type"] in node_classes:
-            assert len(node.get("widgets_values", [])) == len(kind.widgets), node["type"]
+            values = _values(node, kind)
+            assert len(node.get("widgets_values", [])) == len(values), node["type"]
             for one in node_classes[node["type"]].GET_SCHEMA().inputs:
-                if one.id in kind.widgets and node["mode"] == ACTIVE:
-                    _check_legal(one, _values(node, kind)[one.id])
+                if one.id in values and node["mode"] == ACTIVE:
+                    _check_legal(one, values[one.id])
+                assert one.id in values or one.id not in kind.widgets or one.optional, one.id
 
 
 def _check_legal(one, value: object) -> None:
@@ -168,16 +208,17 @@ def test_pressing_run_twice_asks_for_the_same(graph, kinds):
 
 def test_the_twin_is_the_same_graph_as_it_is_queued(path, graph, kinds):
     twin = json.loads((TWINS / path.name).read_text(encoding="utf-8"))
-    links = {link[0]: [str(link[1]), link[2]] for link in graph["links"]}
     queued = {}
     for node in graph["nodes"]:
         kind = kinds[node["type"]]
         if node["mode"] != ACTIVE or node["type"] == "MarkdownNote":
             continue
         values = _values(node, kind)
-        inputs = {name: values[name] for name in kind.queued}
+        inputs = {name: values[name] for name in kind.queued if name in values}
         inputs |= {
-            one["name"]: links[one["link"]] for one in node["inputs"] if one["link"] is not None
+            one["name"]: _source(graph, one["link"])
+            for one in node["inputs"]
+            if one["link"] is not None
         }
         queued[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
     for node in twin.values():
@@ -185,17 +226,60 @@ def test_the_twin_is_the_same_graph_as_it_is_queued(path, graph, kinds):
     assert twin == queued
 
 
+def _source(graph: dict, number: int) -> list:
+    """Where a wire really begins: a bypassed node hands its input of the same type on."""
+    _, origin, slot, *_, kind = next(link for link in graph["links"] if link[0] == number)
+    (node,) = (node for node in graph["nodes"] if node["id"] == origin)
+    if node["mode"] != BYPASSED:
+        return [str(origin), slot]
+    given = [one["link"] for one in node["inputs"] if one["type"] == kind]
+    return _source(graph, given[0])
+
+
 def test_every_twin_has_its_workflow():
     assert sorted(path.name for path in TWINS.glob("*.json")) == [path.name for path in WORKFLOWS]
 
 
-def test_notes_say_what_it_does_and_how_to_use_ones_own_files(graph):
+def _notes(graph: dict) -> str:
     notes = [node["widgets_values"][0] for node in graph["nodes"] if node["type"] == "MarkdownNote"]
-    text = "\n".join(notes)
-    for word in ("Run", "Ctrl + M", "Load Image", "seed", "128 x 128"):
-        assert word in text, word
+    return "\n".join(notes)
+
+
+def test_notes_say_what_it_does_and_how_to_use_ones_own_files(path, graph):
+    size = "128 x 128" if path.stem in EMBEDDED else "GB"
+    for word in ("Run", "Ctrl + M", "Load Image", "seed", size):
+        assert word in _notes(graph), word
     muted = {node["type"] for node in graph["nodes"] if node["mode"] == MUTED}
     assert "LoadImage" in muted and muted & {"LoadVideo", "DreamActorLoadPose"}
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_a_native_graph_says_which_files_it_needs_and_under_which_licence(name):
+    """properties.models is what ComfyUI's dialog of missing models reads."""
+    graph = json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
+    folders = {
+        "UNETLoader": "diffusion_models",
+        "CLIPLoader": "text_encoders",
+        "DualCLIPLoader": "text_encoders",
+        "VAELoader": "vae",
+        "CLIPVisionLoader": "clip_vision",
+    }
+    for node in graph["nodes"]:
+        if folder := folders.get(node["type"]):
+            offered = node["properties"]["models"]
+            files = [v for v in node["widgets_values"] if str(v).endswith(".safetensors")]
+            assert [model["name"] for model in offered] == files
+            for model in offered:
+                assert model["directory"] == folder
+                assert model["url"].startswith("https://huggingface.co/Comfy-Org/")
+                assert model["url"].endswith(f"/{model['name']}")
+                assert model["name"].removesuffix(".safetensors") in _notes(graph)
+    licences = ["European Union", "United Kingdom", "South Korea", "derivative"]
+    wanted = licences if name.startswith("Hunyuan") else ["Apache-2.0"]
+    for word in (*wanted, "not yet trained a DreamActor LoRA", "Without one"):
+        assert word in _notes(graph), word
+    loras = [node for node in graph["nodes"] if node["type"] == "DreamActorNativeLora"]
+    assert loras and all(node["mode"] == BYPASSED for node in loras)
 
 
 def test_the_names_of_sockets_are_left_to_the_readers_language(path):
@@ -203,16 +287,16 @@ def test_the_names_of_sockets_are_left_to_the_readers_language(path):
 
 
 def test_nothing_lies_on_top_of_anything_and_everything_is_in_one_group(graph):
-    nodes = [_box(node["pos"], node["size"]) for node in graph["nodes"]]
-    groups = [_box(group["bounding"][:2], group["bounding"][2:]) for group in graph["groups"]]
+    nodes = [_box(*node["pos"], *node["size"], TITLE) for node in graph["nodes"]]
+    groups = [_box(*group["bounding"], 0) for group in graph["groups"]]
     for boxes in (nodes, groups):
         assert not [pair for pair in combinations(boxes, 2) if _overlap(*pair)]
     for node in nodes:
         assert sum(_inside(node, group) for group in groups) == 1
 
 
-def _box(pos: list[float], size: list[float]) -> tuple[float, float, float, float]:
-    return pos[0], pos[1], pos[0] + size[0], pos[1] + size[1]
+def _box(left: float, top: float, width: float, height: float, title: float) -> tuple:
+    return left, top - title, left + width, top + height
 
 
 def _overlap(a: tuple, b: tuple) -> bool:
