@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .backbones import Backbone, Context
+from .backbones import Backbone, Context, paint_blank
 from .composite import (
     Composite,
     build_composite,
@@ -238,7 +238,8 @@ def _check_fits(backbone: Backbone, composite: Composite) -> None:
 
 
 def _context(backbone: Backbone, composite: Composite) -> Context:
-    return backbone.context(backbone.encode_video(composite.frames), composite.known)
+    frames = paint_blank(composite.frames, composite.known, backbone.blank)
+    return backbone.context(backbone.encode_video(frames), composite.known)
 
 
 def _black_driving(composite: Composite) -> Composite:

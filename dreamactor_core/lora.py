@@ -1,8 +1,9 @@
 """LoRA on the feed-forward layers of a frozen backbone (paper sections 3.3 and 5.1).
 
 Only the visual stream is adapted; the text branch is left alone, as in the paper. Files are
-safetensors with diffusers' key names ("transformer.<layer>.lora_A.weight") and metadata that says
-how they must be used; a file that does not fit the backbone is refused before it touches it.
+safetensors with diffusers' or ComfyUI's key names (lora_keys.py) and metadata that says how they
+must be used; a file that does not fit the backbone is refused before it touches it. A backbone of
+two experts takes one LoRA for each.
 """
 
 from __future__ import annotations
@@ -14,24 +15,23 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
+from diffusers.hooks.group_offloading import _maybe_remove_and_reapply_group_offloading
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .backbones import Backbone
+from .backbones.keys import no_such_layer
 from .errors import InputError
+from .lora_keys import Adapter, peft_alpha, read_adapters, read_lora_file, write_adapters
 
 METHOD = "dreamactor-m2"
 SIDE = "reference-left"  # where build_composite puts the reference
 VARIANTS = ("pose-based", "end-to-end")
 BLANKS = ("zero", "grey")
 
-FEED_FORWARD = r"transformer_blocks\.\d+\.ff\.net\.(0\.proj|2)"
-ATTENTION = r"transformer_blocks\.\d+\.attn\.to_(q|k|v|out\.0)"
-PATCH_EMBEDDING = r"x_embedder\.proj"
-PREFIX = "transformer."  # of keys in files
+EXPERTS = ("high", "low")  # noise that an expert of a two-expert backbone works at
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class LoraInfo:
     alpha: float
     side: str = SIDE
     method: str = METHOD
+    expert: str = ""  # "high" or "low" for a backbone of two experts; then alone it is written
 
 
 @dataclass(frozen=True)
@@ -74,20 +75,23 @@ class LoadedLora:
     info: LoraInfo
 
 
-def add_lora(backbone: Backbone, spec: LoraSpec, name: str) -> int:
+def add_lora(backbone: Backbone, spec: LoraSpec, name: str, expert: str = "") -> int:
     """Add a LoRA that changes nothing yet, freeze the rest, and make it the active one.
 
-    Returns the number of layers patched; raises InputError when there is none.
+    expert: "high" or "low", for a backbone of two. Returns the number of layers patched; raises
+    InputError when there is none.
     """
-    patterns = [FEED_FORWARD]
-    patterns += [ATTENTION] if spec.attention else []
-    patterns += [PATCH_EMBEDDING] if spec.patch_embedding else []
+    network, targets = _network(backbone, expert), backbone.lora_targets
+    patterns = [targets.feed_forward]
+    patterns += [targets.attention] if spec.attention else []
+    patterns += [targets.patch_embedding] if spec.patch_embedding else []
     layers = [
         layer
-        for layer, _ in backbone.transformer.named_modules()
+        for layer, _ in network.named_modules()
         if any(re.fullmatch(pattern, layer) for pattern in patterns)
     ]
-    _inject(backbone, layers, spec.rank, spec.alpha, name)
+    _check_some(backbone, layers)
+    _inject(network, LoraConfig(r=spec.rank, lora_alpha=spec.alpha), layers, name)
     return len(layers)
 
 
@@ -97,15 +101,24 @@ def save_lora(
     path: str | Path,
     info: LoraInfo,
     dtype: torch.dtype = torch.float16,
+    style: str = "diffusers",
 ) -> None:
-    """Write one LoRA as safetensors with its metadata."""
+    """Write one LoRA as safetensors with its metadata, in the style "diffusers" or "comfyui"."""
     assert info.base == backbone.name and info.blank == backbone.blank, info
-    state = get_peft_model_state_dict(backbone.transformer, adapter_name=name)
+    state = get_peft_model_state_dict(_network(backbone, info.expert), adapter_name=name)
     ranks = {value.shape[0] for key, value in state.items() if ".lora_A." in key}
     assert ranks == {info.rank}, (ranks, info)
-    tensors = {PREFIX + key: value.detach().to("cpu", dtype) for key, value in state.items()}
-    metadata = {key: str(value) for key, value in asdict(info).items()}
-    save_file({key: value.contiguous() for key, value in tensors.items()}, path, metadata=metadata)
+    state = {key: value.detach().to("cpu", dtype) for key, value in state.items()}
+    adapters = read_adapters(state, backbone.key_names, info.alpha)
+    metadata = {key: str(value) for key, value in asdict(info).items() if value != ""}
+    save_file(write_adapters(adapters, backbone.key_names, style), path, metadata=metadata)
+
+
+def convert_lora(backbone: Backbone, source: str | Path, target: str | Path, style: str) -> None:
+    """Write a LoRA file of this method in another style; weights and metadata stay as they are."""
+    info, metadata, tensors = _read(source)
+    adapters = read_adapters(tensors, backbone.key_names, info.alpha)
+    save_file(write_adapters(adapters, backbone.key_names, style), target, metadata=metadata)
 
 
 def read_lora_info(path: str | Path) -> LoraInfo:
@@ -120,34 +133,42 @@ def load_lora(
 
     Raises InputError, before anything is changed, when the file does not fit the backbone.
     """
-    info, tensors = _read(path)
+    info, _, tensors = _read(path)
     _check_fits(backbone, info)
-    layers = _check_shapes(backbone.transformer, info, tensors)
-    # A dot would split peft's parameter names.
-    name = name or Path(path).stem.replace(".", "_")
-    if name in lora_strengths(backbone):
-        raise InputError(
-            "LoRA name",
-            got=repr(name),
-            need="a name that is not loaded yet",
-            fix="Give the second one another name.",
-        )
-    strengths = lora_strengths(backbone)
-    _inject(backbone, layers, info.rank, info.alpha, name)
-    set_peft_model_state_dict(backbone.transformer, tensors, adapter_name=name)
-    set_lora_strengths(backbone, strengths | {name: strength})
-    return LoadedLora(name, len(layers), info)
+    network = _network(backbone, info.expert)
+    adapters = read_adapters(tensors, backbone.key_names, info.alpha)
+    _check_shapes(network, adapters, info.rank)
+    name = _free_name(backbone, path, name)
+    _add_adapters(backbone, network, adapters, name, strength)
+    return LoadedLora(name, len(adapters), info)
+
+
+def load_plain_lora(
+    backbone: Backbone,
+    path: str | Path,
+    strength: float = 1.0,
+    name: str | None = None,
+    expert: str = "",
+) -> int:
+    """Stack a LoRA without our metadata on the backbone: a few-step one, a style.
+
+    expert: "high" or "low", for a backbone of two. Any of the styles of lora_keys.py. Returns the
+    number of layers patched; raises InputError, before anything is changed, when it does not fit.
+    """
+    network = _network(backbone, expert)
+    metadata, tensors = read_lora_file(path)
+    adapters = read_adapters(tensors, backbone.key_names, peft_alpha(path, metadata))
+    _check_some(backbone, list(adapters))
+    _check_shapes(network, adapters)
+    _add_adapters(backbone, network, adapters, _free_name(backbone, path, name), strength)
+    return len(adapters)
 
 
 def lora_strengths(backbone: Backbone) -> dict[str, float]:
     """Name -> strength of every LoRA on the backbone."""
     strengths = {}
-    for module in backbone.transformer.modules():
-        if isinstance(module, LoraLayer):
-            for name, scaling in module.scaling.items():
-                active = name in module.active_adapters
-                strength = scaling * module.r[name] / module.lora_alpha[name]
-                strengths[name] = strength if active else 0.0
+    for network in _networks(backbone):
+        strengths |= _strengths_of(network)
     return strengths
 
 
@@ -163,26 +184,74 @@ def set_lora_strengths(backbone: Backbone, strengths: dict[str, float]) -> None:
             raise InputError(
                 f"strength of {name}", got=strength, need="a finite number", fix="Use 1."
             )
-    loaded |= strengths
-    backbone.transformer.set_adapters(list(loaded), list(loaded.values()))
+    for network in _networks(backbone):
+        wanted = {name: (loaded | strengths)[name] for name in _strengths_of(network)}
+        if wanted:
+            network.set_adapters(list(wanted), list(wanted.values()))
 
 
 def remove_lora(backbone: Backbone, name: str) -> None:
     """Take one LoRA off. Without any left the backbone is bit for bit what it was."""
-    strengths = lora_strengths(backbone)
-    if name not in strengths:
+    for network in _networks(backbone):
+        strengths = _strengths_of(network)
+        if strengths.pop(name, None) is None:
+            continue
+        if strengths:
+            network.delete_adapters(name)
+            network.set_adapters(list(strengths), list(strengths.values()))
+        else:
+            network.unload_lora()
+        _maybe_remove_and_reapply_group_offloading(network)
+        return
+    raise InputError(
+        "LoRA name",
+        got=repr(name),
+        need=f"one of {sorted(lora_strengths(backbone))}",
+        fix="Nothing to do.",
+    )
+
+
+def _networks(backbone: Backbone) -> list[nn.Module]:
+    return [part for part in (backbone.transformer, backbone.transformer_2) if part is not None]
+
+
+def _network(backbone: Backbone, expert: str) -> nn.Module:
+    accepted = ("",) if backbone.transformer_2 is None else EXPERTS
+    if expert not in accepted:
         raise InputError(
-            "LoRA name", got=repr(name), need=f"one of {sorted(strengths)}", fix="Nothing to do."
+            "expert of the LoRA",
+            got=repr(expert),
+            need=" or ".join(map(repr, accepted)),
+            fix=f"{backbone.name} has {len(_networks(backbone))} of them.",
         )
-    del strengths[name]
-    if strengths:
-        backbone.transformer.delete_adapters(name)
-        set_lora_strengths(backbone, strengths)
-    else:
-        backbone.transformer.unload_lora()
+    return backbone.transformer_2 if expert == "low" else backbone.transformer
 
 
-def _inject(backbone: Backbone, layers: list[str], rank: int, alpha: float, name: str) -> None:
+def _strengths_of(network: nn.Module) -> dict[str, float]:
+    strengths = {}
+    for module in network.modules():
+        if isinstance(module, LoraLayer):
+            for name, scaling in module.scaling.items():
+                active = name in module.active_adapters
+                strength = scaling * module.r[name] / module.lora_alpha[name]
+                strengths[name] = strength if active else 0.0
+    return strengths
+
+
+def _free_name(backbone: Backbone, path: str | Path, name: str | None) -> str:
+    # A dot would split peft's parameter names.
+    name = name or Path(path).stem.replace(".", "_")
+    if name in lora_strengths(backbone):
+        raise InputError(
+            "LoRA name",
+            got=repr(name),
+            need="a name that is not loaded yet",
+            fix="Give the second one another name.",
+        )
+    return name
+
+
+def _check_some(backbone: Backbone, layers: list[str]) -> None:
     if not layers:
         raise InputError(
             "LoRA",
@@ -190,26 +259,55 @@ def _inject(backbone: Backbone, layers: list[str], rank: int, alpha: float, name
             need="at least 1",
             fix="Choose a LoRA made for this backbone.",
         )
-    targets = "|".join(map(re.escape, layers))
-    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=f"({targets})")
+
+
+def _add_adapters(
+    backbone: Backbone, network: nn.Module, adapters: dict[str, Adapter], name: str, strength: float
+) -> None:
+    """Put weights from a file on the network. Ranks and alphas may differ from layer to layer."""
+    _check_some(backbone, list(adapters))
+    strengths = lora_strengths(backbone)
+    state = {}
+    for layer, (down, up, alpha, bias) in adapters.items():
+        state[f"{layer}.lora_A.weight"], state[f"{layer}.lora_B.weight"] = down, up
+        if bias is not None:
+            state[f"{layer}.lora_B.bias"] = bias * (len(down) / alpha)
+    first = next(iter(adapters.values()))
+    config = LoraConfig(
+        r=len(first.down),
+        lora_alpha=first.alpha,
+        rank_pattern={
+            re.escape(layer): len(adapter.down)
+            for layer, adapter in adapters.items()
+            if len(adapter.down) != len(first.down)
+        },
+        alpha_pattern={
+            re.escape(layer): adapter.alpha
+            for layer, adapter in adapters.items()
+            if adapter.alpha != first.alpha
+        },
+        lora_bias=any(adapter.bias is not None for adapter in adapters.values()),
+    )
+    _inject(network, config, sorted(adapters), name)
+    set_peft_model_state_dict(network, state, adapter_name=name)
+    _maybe_remove_and_reapply_group_offloading(network)
+    set_lora_strengths(backbone, strengths | {name: strength})
+
+
+def _inject(network: nn.Module, config: LoraConfig, layers: list[str], name: str) -> None:
+    config.target_modules = f"({'|'.join(map(re.escape, layers))})"
     with warnings.catch_warnings():  # peft wonders at a second LoRA; here that is the purpose
         warnings.filterwarnings("ignore", message="Already found a `peft_config`")
-        backbone.transformer.add_adapter(config, adapter_name=name)
+        network.add_adapter(config, adapter_name=name)
+    for key, parameter in network.named_parameters():
+        # peft gives an adapter the precision of its layer: fp8, which only stores, cannot train.
+        if f".{name}." in key and parameter.dtype.itemsize == 1 and parameter.is_floating_point():
+            parameter.data = parameter.data.to(network.dtype)
 
 
-def _read(path: str | Path) -> tuple[LoraInfo, dict[str, Tensor]]:
-    """Metadata and tensors, keys without the prefix."""
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key.removeprefix(PREFIX): file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"LoRA file {path}",
-            got=str(error),
-            need="a whole safetensors file",
-            fix="Check the path, or copy the file again.",
-        ) from error
+def _read(path: str | Path) -> tuple[LoraInfo, dict[str, str], dict[str, Tensor]]:
+    """A LoRA of this method: what it says of itself, its metadata as they are, its tensors."""
+    metadata, tensors = read_lora_file(path)
     if metadata.get("method") != METHOD:
         raise InputError(
             f"LoRA file {path}",
@@ -217,12 +315,11 @@ def _read(path: str | Path) -> tuple[LoraInfo, dict[str, Tensor]]:
             need=repr(METHOD),
             fix="Choose a LoRA made for this method.",
         )
+    said = {"expert": ""} | metadata
     try:
         info = LoraInfo(
             **{
-                field.name: {"float": float, "int": int, "str": str}[field.type](
-                    metadata[field.name]
-                )
+                field.name: {"float": float, "int": int, "str": str}[field.type](said[field.name])
                 for field in fields(LoraInfo)
             }
         )
@@ -233,7 +330,7 @@ def _read(path: str | Path) -> tuple[LoraInfo, dict[str, Tensor]]:
             need=", ".join(field.name for field in fields(LoraInfo)),
             fix="Save the LoRA again with save_lora.",
         ) from error
-    return info, tensors
+    return info, metadata, tensors
 
 
 def _check_fits(backbone: Backbone, info: LoraInfo) -> None:
@@ -253,26 +350,35 @@ def _check_fits(backbone: Backbone, info: LoraInfo) -> None:
             )
 
 
-def _check_shapes(transformer: nn.Module, info: LoraInfo, tensors: dict[str, Tensor]) -> list[str]:
-    """The layers a file patches, sorted; InputError when one of its tensors does not fit."""
-    modules = dict(transformer.named_modules())
-    layers = sorted({re.sub(r"\.lora_[AB]\.weight$", "", key) for key in tensors})
-    for layer in layers:
+def _check_shapes(
+    network: nn.Module, adapters: dict[str, Adapter], rank: int | None = None
+) -> None:
+    """InputError when an adapter does not fit its layer, or has another rank than the file says."""
+    modules = dict(network.named_modules())
+    for layer in sorted(adapters):
         module = modules.get(layer)
         base = module.get_base_layer() if isinstance(module, LoraLayer) else module
         if not isinstance(base, nn.Linear | nn.Conv3d):
-            raise InputError(
-                "LoRA layer", got=layer, need="a layer of the backbone", fix="Is it another base?"
-            )
-        out, *rest = base.weight.shape
-        want = {"A": [info.rank, *rest], "B": [out, info.rank, *[1] * (len(rest) - 1)]}
-        for part, shape in want.items():
-            tensor = tensors.get(f"{layer}.lora_{part}.weight")
-            if tensor is None or list(tensor.shape) != shape:
+            raise no_such_layer(layer)
+        down, up, _, bias = adapters[layer]
+        r = len(down) if rank is None else rank
+        out, *rest = _weight_shape(base)
+        for part, tensor, shape in (
+            ("lora_A", down, [r, *rest]),
+            ("lora_B", up, [out, r, *[1] * (len(rest) - 1)]),
+            ("bias", bias, [out]),
+        ):
+            if tensor is not None and list(tensor.shape) != shape:
                 raise InputError(
-                    f"LoRA tensor {layer}.lora_{part}",
-                    got="nothing" if tensor is None else list(tensor.shape),
-                    need=f"{shape} (rank {info.rank})",
+                    f"LoRA tensor {layer}.{part}",
+                    got=list(tensor.shape),
+                    need=f"{shape} (rank {r})",
                     fix="The file is damaged, or belongs to a model of another size.",
                 )
-    return layers
+
+
+def _weight_shape(layer: nn.Linear | nn.Conv3d) -> list[int]:
+    """Of the layer, not of the packed numbers that a quantised one holds."""
+    if isinstance(layer, nn.Linear):
+        return [layer.out_features, layer.in_features]
+    return list(layer.weight.shape)

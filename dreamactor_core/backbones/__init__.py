@@ -11,9 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from ..errors import InputError
+
+GREY = 0.5  # the pixel value that a backbone with blank "grey" takes for "to be drawn"
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,22 @@ class Context(NamedTuple):
     known: Tensor  # (b, m, t', h', w'), packed and of the polarity the backbone wants
 
 
+class LoraTargets(NamedTuple):
+    """Regular expressions that match the layers of the visual stream whole, in diffusers' names."""
+
+    feed_forward: str
+    attention: str
+    patch_embedding: str
+
+
 class Backbone(Protocol):
     name: str  # base model id, written into LoRA files: "mini", "hunyuanvideo-1.5", ...
     geometry: Geometry
     blank: str  # "zero" or "grey": what an unknown left panel holds
     transformer: nn.Module  # the network that LoRA adapts
+    transformer_2: nn.Module | None  # the low-noise expert of a backbone that has two
+    lora_targets: LoraTargets
+    step_distilled: bool  # velocity then also takes sigmas=, all levels the sampler will visit
 
     def encode_video(self, frames: Tensor) -> Tensor:
         """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w')."""
@@ -87,8 +102,23 @@ class Backbone(Protocol):
     def context(self, latents: Tensor, known: Tensor) -> Context:
         """Composite latents (1, c, t', h', 2w') and mask (t, h, 2w, 1), 1 = known -> network input.
 
-        The mask may have one value per latent cell instead of per pixel (h = h', w = w').
+        The latents are those of frames that paint_blank has prepared. The mask may have one value
+        per latent cell instead of per pixel (h = h', w = w').
         """
 
     def velocity(self, latents: Tensor, sigma: Tensor, context: Context, text: Text) -> Tensor:
         """d(latents)/d(sigma) at noise level sigma, (b,) in [0, 1]; 1 is pure noise."""
+
+
+def paint_blank(frames: Tensor, known: Tensor, blank: str) -> Tensor:
+    """The pixels to encode: mid-grey where a "grey" backbone must draw, else frames as they are.
+
+    frames (t, h, w, 3), known (t, h, w, 1). A pixel that is known in part counts as unknown. "zero"
+    backbones blank their latents instead, in context().
+    """
+    return torch.where(known == 1, frames, GREY) if blank == "grey" else frames
+
+
+def to_picture(reference: Tensor) -> Image.Image:
+    """(1, h, w, 3) in [0, 1] -> the 8-bit picture that image encoders are given."""
+    return Image.fromarray(reference[0].mul(255).round().byte().cpu().numpy())

@@ -1,14 +1,21 @@
-"""Open and save a backbone as a folder.
+"""Open a backbone from files, and save a small one.
+
+A folder of the small model's kind:
 
 model.json            name, prediction type, blank, geometry, description, what it learned from
 transformer/ vae/     as diffusers' save_pretrained writes them
 text_encoder/         as transformers' save_pretrained writes it
 lora/                 <variant>.safetensors, the LoRAs trained for it, as save_lora writes them
+
+A full-size backbone is a diffusers pipeline folder (model_index.json), or a single weights file
+with such a folder beside it for the autoencoder and the encoders.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -16,17 +23,25 @@ from pathlib import Path
 import diffusers
 import torch
 from diffusers import HunyuanVideo15Transformer3DModel
+from diffusers.models.model_loading_utils import load_state_dict
 from torch import nn
 from transformers import T5EncoderModel
 
 from ..errors import InputError
-from . import Geometry
+from . import Backbone, Geometry, hunyuan15, wan
 from .byte_text import ByteTextEncoder
+from .checkpoint import Checkpoint, encoder_width, read_header, recognise
+from .gaps import HAS_SINGLE_FILE
 from .hunyuan15 import HunyuanVideo15Backbone
+from .keys import strip_prefix
 from .mini_vae import MiniVAE
+from .placement import Estimate, Placement, check_memory, estimate, place, quantization_of
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 INFO = "model.json"
+INDEX = "model_index.json"  # of a diffusers pipeline
+FAMILIES = (hunyuan15.FAMILY, wan.FAMILY)
+ENCODERS = ("text_encoder", "text_encoder_2", "image_encoder")  # of a pipeline
 
 
 def available_backbones() -> list[str]:
@@ -35,12 +50,18 @@ def available_backbones() -> list[str]:
 
 
 def load_backbone(
-    name_or_folder: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32
-) -> HunyuanVideo15Backbone:
-    """A model of the package by name ("mini"), or any folder with a model.json.
+    name_or_folder: str | Path,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    placement: Placement | None = None,
+) -> Backbone:
+    """A model of the package by name ("mini"), a folder with a model.json, or a diffusers pipeline.
 
-    Raises InputError when there is no such model, or its files are missing or broken.
+    placement is for pipelines; without it they are held whole on device in dtype. Raises InputError
+    when there is no such model, its files are missing or broken, or it will not fit.
     """
+    if (Path(name_or_folder) / INDEX).is_file():
+        return load_pipeline(Path(name_or_folder), placement or Placement(device, dtype))
     folder = _folder_of(name_or_folder)
     try:
         backbone = _read(folder, dtype)
@@ -54,6 +75,82 @@ def load_backbone(
     for module in _modules(backbone):
         module.to(device).eval()
     return backbone
+
+
+def load_pipeline(
+    folder: str | Path,
+    placement: Placement,
+    transformer: str | Path | None = None,
+    transformer_2: str | Path | None = None,
+) -> Backbone:
+    """A full-size backbone from a diffusers pipeline folder.
+
+    transformer, transformer_2: weights files (safetensors in diffusers', the original or ComfyUI's
+    layout, or GGUF) in the place of the folder's own; the second is the low-noise expert of two.
+    The folder then needs the autoencoder, encoders and tokenizers alone. Everything that headers
+    and configs tell is checked, and the memory, before any weight is read.
+    """
+    checkpoints = _recognise_parts(Path(folder), transformer, transformer_2)
+    first = checkpoints["transformer"]
+    _check_experts(checkpoints)
+    _check_encoders(Path(folder), first)
+    weights = sum(path.stat().st_size for path in Path(folder).glob("*_encoder*/*.safetensors"))
+    estimated = estimate(first, placement, experts=len(checkpoints), encoder_bytes=weights)
+    check_memory(estimated, placement)
+    networks = {part: _load_network(one, placement) for part, one in checkpoints.items()}
+    try:
+        pipeline = getattr(diffusers, first.family.pipeline).from_pretrained(
+            folder,
+            torch_dtype={"default": placement.dtype, "vae": placement.vae_dtype},
+            local_files_only=True,
+            **networks,
+        )
+    except Exception as error:  # diffusers and transformers raise a dozen kinds for a broken file
+        raise InputError(
+            f"model folder {folder}",
+            got=f"{type(error).__name__}: {error}",
+            need=f"vae, encoders and tokenizers of {first.family.title}",
+            fix="Copy or download the folder again.",
+        ) from error
+    backbone = first.family.build(first.found, pipeline)
+    encoders = [getattr(pipeline, name, None) for name in ENCODERS]
+    place(backbone, placement, [encoder for encoder in encoders if encoder is not None])
+    return backbone
+
+
+def preflight(
+    transformer: str | Path,
+    placement: Placement,
+    panel: tuple[int, int],
+    num_frames: int | None = None,
+    experts: int = 1,
+) -> Estimate:
+    """What a pass over panels (height, width) would take, from the header of a weights file.
+
+    Raises InputError for a file that is no backbone, and when the pass will not fit.
+    """
+    checkpoint = recognise(read_header(transformer), FAMILIES)
+    estimated = estimate(checkpoint, placement, panel, num_frames, experts)
+    check_memory(estimated, placement)
+    return estimated
+
+
+def find_file(name: str, folders: Iterable[str | Path]) -> Path:
+    """A file by name in the model folders of a host, sub-folders included.
+
+    Raises InputError, naming what there is, when no folder has it.
+    """
+    present = []
+    for folder in map(Path, folders):
+        if (folder / name).is_file():
+            return folder / name
+        present += [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.*"))]
+    raise InputError(
+        "model file",
+        got=repr(name),
+        need=f"one of {present[:20]}" if present else "a file; the folders are empty",
+        fix="Check the name, or put the file there.",
+    )
 
 
 def save_backbone(
@@ -100,6 +197,96 @@ def shipped_lora(name_or_folder: str | Path, variant: str) -> Path:
     return path
 
 
+def _recognise_parts(
+    folder: Path, transformer: str | Path | None, transformer_2: str | Path | None
+) -> dict[str, Checkpoint]:
+    """The networks to load, by the pipeline's names: files that were named, or the folder's own."""
+    if not (folder / INDEX).is_file():
+        raise InputError(
+            f"model folder {folder}",
+            got=f"no {INDEX}",
+            need="a diffusers pipeline folder, for autoencoder, encoders and tokenizers",
+            fix="Download the diffusers edition of the model; its transformer/ may be left out.",
+        )
+    if transformer is None:
+        transformer = folder / "transformer"
+        own = folder / "transformer_2"
+        transformer_2 = transformer_2 or (own if own.is_dir() else None)
+    parts = {"transformer": transformer, "transformer_2": transformer_2}
+    return {part: recognise(read_header(path), FAMILIES) for part, path in parts.items() if path}
+
+
+def _load_network(checkpoint: Checkpoint, placement: Placement) -> nn.Module:
+    """The weights, by diffusers' own loaders."""
+    path, network = checkpoint.header.path, checkpoint.family.network
+    if not (path.is_dir() or HAS_SINGLE_FILE):
+        raise InputError(
+            f"model file {path}",
+            got=f"diffusers {diffusers.__version__}",
+            need="a release whose single-file loader is known",
+            fix="Install diffusers 0.42, or use the diffusers folder of the model.",
+        )
+    quantization = quantization_of(placement, gguf=path.suffix == ".gguf")
+    try:
+        if path.is_dir():
+            model = network.from_pretrained(
+                path,
+                torch_dtype=placement.dtype,
+                quantization_config=quantization,
+                local_files_only=True,
+            )
+        else:
+            tensors = {strip_prefix(key): value for key, value in load_state_dict(path).items()}
+            with tempfile.TemporaryDirectory() as config:
+                text = json.dumps(checkpoint.found.config)
+                (Path(config) / "config.json").write_text(text, encoding="utf-8")
+                model = network.from_single_file(
+                    tensors,
+                    config=config,
+                    torch_dtype=placement.dtype,
+                    quantization_config=quantization,
+                )
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise InputError(
+            f"model file {path}",
+            got=f"{type(error).__name__}: {error}",
+            need="the weights that its header promises",
+            fix="Download the file again.",
+        ) from error
+    return model.eval().requires_grad_(False)
+
+
+def _check_experts(checkpoints: dict[str, Checkpoint]) -> None:
+    first = checkpoints["transformer"].found
+    second = checkpoints.get("transformer_2")
+    if first.two_experts and second is None:
+        raise InputError(
+            first.name,
+            got="one expert",
+            need="two: the high-noise and the low-noise file",
+            fix="Name the low-noise file as transformer_2.",
+        )
+    if second is not None and second.found != first:
+        raise InputError(
+            "second expert",
+            got=second.found.name,
+            need=f"the low-noise expert of {first.name}",
+            fix="Choose the two files of one model.",
+        )
+
+
+def _check_encoders(folder: Path, checkpoint: Checkpoint) -> None:
+    for part, need in checkpoint.family.widths(checkpoint.found.config).items():
+        width = encoder_width(folder / part)
+        if width != need:
+            raise InputError(
+                f"{part} in {folder}",
+                got="none" if width is None else f"width {width}",
+                need=f"width {need}, which {checkpoint.found.name} reads",
+                fix="Take the encoder that belongs to this model.",
+            )
+
+
 def _folder_of(name_or_folder: str | Path) -> Path:
     for folder in (WEIGHTS / name_or_folder, Path(name_or_folder)):
         if (folder / INFO).is_file():
@@ -107,7 +294,7 @@ def _folder_of(name_or_folder: str | Path) -> Path:
     raise InputError(
         "backbone",
         got=repr(str(name_or_folder)),
-        need=f"one of {available_backbones()} or a folder with a {INFO}",
+        need=f"one of {available_backbones()} or a folder with a {INFO} or {INDEX}",
         fix="Check the name or the path.",
     )
 

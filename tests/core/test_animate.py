@@ -114,6 +114,18 @@ def test_lead_in_seconds_set_the_number_of_empty_frames(oracle, reference):
     assert close(frames[5:, :, SIDE:], clip(4))
 
 
+def test_what_must_be_drawn_is_grey_before_encoding_where_the_backbone_wants_it(reference):
+    oracle = Oracle()
+    oracle.blank = "grey"
+    seen = []
+    encode = oracle.encode_video
+    oracle.encode_video = lambda frames: seen.append(frames) or encode(frames)
+    animate_pass(oracle, reference, clip(4), "", SETTINGS)
+    frames = seen[0]
+    assert (frames[1:, :, :SIDE] == 0.5).all() and close(frames[:1, :, :SIDE], reference)
+    assert close(frames[-4:, :, SIDE:], clip(4)) and (frames[:9, :, SIDE:] == 0).all()
+
+
 def test_prompt_reaches_the_network(oracle, reference):
     driving = clip(4)
     video = animate_pass(oracle, reference, driving, "wave", SETTINGS)

@@ -10,6 +10,7 @@ import torch
 from dreamactor_core.backbones import Context, Text
 from dreamactor_core.bench import metrics
 from dreamactor_core.bench.puppets import bench_puppets, make_case
+from dreamactor_core.errors import InputError
 from dreamactor_core.lora import LoraSpec, add_lora, lora_strengths
 from dreamactor_core.puppets.scene import LEAD_IN, triplet
 from dreamactor_core.sampling import SampleSettings
@@ -156,7 +157,7 @@ def result():
 
 def test_the_table_is_what_the_report_promises(result):
     table = json.loads(json.dumps(result[0].table()))
-    assert (table["cases"], table["seed"]) == (2, 7)
+    assert (table["cases"], table["seed"], table["text"]) == (2, 7, "true")
     rows = {"end-to-end", "pose-based", "foundation", "still-reference", "driver", "vae-floor"}
     assert table["variants"].keys() == rows
     assert all(row.keys() == FIGURES for row in table["variants"].values())
@@ -206,3 +207,26 @@ def test_an_oracle_scores_no_error():
     assert table["driver"]["relative_error"] > 0.3
     assert table["still-reference"]["relative_error"] == 1.0
     assert "end-to-end" not in table
+
+
+@pytest.mark.parametrize("text", ["true", "none", "other"])
+def test_the_network_reads_the_text_that_was_asked_for(text):
+    """Of another case: never the own words, though two cases may be told in the same ones."""
+    cases = [make_case(7000 + k, 32, 25) for k in range(8)]
+    own = [case.prompt for case in cases[:2]]
+    other = [next(c.prompt for c in cases[k + 1 :] if c.prompt != own[k]) for k in range(2)]
+    oracle, read = Oracle(), []
+    still = [oracle.encode_video(case.reference.expand(25, -1, -1, -1)) for case in cases[:2]]
+    oracle.encode_text = lambda prompts, reference: (
+        read.append(prompts[0]) or Oracle.encode_text(oracle, prompts, reference)
+    )
+    oracle.answers = dict.fromkeys([*own, *other, ""], still[0])
+    settings = SampleSettings(num_inference_steps=1)
+    table = bench_puppets(oracle, 2, 7, settings, {}, text=text).table()
+    assert read == {"true": own, "none": ["", ""], "other": other}[text]
+    assert table["text"] == text
+
+
+def test_the_bench_refuses_another_text():
+    with pytest.raises(InputError, match="text: got 'some', need 'true' or 'none' or 'other'"):
+        bench_puppets(Oracle(), 1, 7, SampleSettings(), {}, text="some")

@@ -246,7 +246,7 @@ BAD = {
     "sampler": (("--sampler", "magic"), "invalid choice: 'magic'"),
     "variant": (("--variant", "both"), "invalid choice: 'both'"),
     "unknown option": (("--frames", 5), "unrecognized arguments: --frames 5"),
-    "no pose": (("--variant", "pose-based"), "Pass one with --pose"),
+    "no pose": (("--variant", "pose-based"), "pass them with --pose"),
     "pose for nothing": (("--pose", "pose.json"), "Leave them away"),
     "missing pose": ((*POSE, "none.json"), "none.json (No such file"),
     "short pose": ((*POSE, "short.json"), "got 7 frames, need 8"),

@@ -1,25 +1,18 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
-from diffusers import (
-    ClassifierFreeGuidance,
-    FlowMatchEulerDiscreteScheduler,
-    HunyuanVideo15ImageToVideoPipeline,
-)
 from PIL import Image
-from transformers import (
-    ByT5Tokenizer,
-    SiglipImageProcessor,
-    SiglipVisionConfig,
-    SiglipVisionModel,
-)
+from transformers import ByT5Tokenizer
 
 from dreamactor_core.backbones import Context, Text
 from dreamactor_core.backbones.byte_text import LENGTH_STEP, MAX_BYTES, byte_ids
+from dreamactor_core.backbones.hunyuan15 import HunyuanVideo15TextEncoder
 from dreamactor_core.errors import InputError
 from dreamactor_core.sampling import flow_sigmas, sample
 
-from .tiny import tiny_backbone
+from .tiny import tiny_backbone, tiny_hunyuan_pipeline
 
 FRAMES, SIDE, STEPS, SHIFT = 9, 32, 3, 5.0
 
@@ -27,33 +20,13 @@ FRAMES, SIDE, STEPS, SHIFT = 9, 32, 3, 5.0
 class Setting:
     """One image, one prompt and one noise, for the stock pipeline and for us."""
 
-    def __init__(self):
-        self.backbone = tiny_backbone(target_size=SIDE)
-        torch.manual_seed(3)
-        config = SiglipVisionConfig(
-            hidden_size=8,
-            intermediate_size=16,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            image_size=16,
-            patch_size=8,
-        )
+    def __init__(self, use_meanflow: bool = False):
+        self.backbone = tiny_backbone(target_size=SIDE, use_meanflow=use_meanflow)
         self.image = Image.fromarray(
             np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
         )
-        self.pipeline = HunyuanVideo15ImageToVideoPipeline(
-            text_encoder=None,
-            tokenizer=None,
-            transformer=self.backbone.transformer,
-            vae=self.backbone.vae,
-            scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
-            text_encoder_2=None,
-            tokenizer_2=None,
-            guider=ClassifierFreeGuidance(guidance_scale=1.0, enabled=False),
-            image_encoder=SiglipVisionModel(config).eval(),
-            feature_extractor=SiglipImageProcessor(size={"height": 16, "width": 16}),
-        )
-        self.pipeline.set_progress_bar_config(disable=True)
+        self.pipeline = tiny_hunyuan_pipeline(self.backbone, SHIFT)
+        torch.manual_seed(3)
         self.noise = torch.randn(1, 8, 3, SIDE // 16, SIDE // 16)
         with torch.no_grad():
             image_embeds = self.pipeline.encode_image(self.image, 1, "cpu", torch.float32)
@@ -111,6 +84,56 @@ def stock(setting):
 
 def test_first_frame_mask_gives_the_stock_pipeline_to_the_last_bit(setting, stock):
     assert torch.equal(setting.ours(setting.context()), stock)
+
+
+@torch.no_grad()
+def test_a_step_distilled_network_is_told_where_each_step_ends():
+    setting = Setting(use_meanflow=True)
+    sigmas = flow_sigmas(STEPS, SHIFT)
+    velocity = partial(setting.backbone.velocity, context=setting.context(), text=setting.text)
+    ours = sample(partial(velocity, sigmas=sigmas), setting.noise, sigmas, "euler")
+    assert setting.backbone.step_distilled
+    assert torch.equal(ours, setting.stock())
+    # Without the schedule it answers with the velocity at sigma, which differs from the mean one.
+    assert not torch.allclose(sample(velocity, setting.noise, sigmas, "euler"), ours, atol=1e-4)
+
+
+@torch.no_grad()
+def test_dropping_the_padding_changes_nothing_but_rounding(setting):
+    want = setting.ours(setting.context())
+    dropped = Setting()
+    dropped.backbone.drop_padding()
+    masks = []
+    block = dropped.backbone.transformer.transformer_blocks[0]
+    block.register_forward_pre_hook(lambda _, inputs: masks.append(inputs[3]))
+    got = dropped.ours(dropped.context())
+    assert torch.allclose(got, want, atol=1e-5)
+    assert all(mask.all() for mask in masks) and masks[0].shape == (1, 4 + 2 + 3)
+    with pytest.raises(AssertionError, match="one prompt at a time"):
+        two = Text(*(part.repeat_interleave(2, dim=0) for part in dropped.text))
+        dropped.backbone.velocity(dropped.noise, torch.ones(()), dropped.context(), two)
+
+
+@torch.no_grad()
+def test_prompt_and_reference_are_encoded_as_in_the_stock_pipeline(setting):
+    prompt = 'a bird waves, a sign says "go"'
+    stock = setting.pipeline(
+        image=setting.image,
+        prompt=prompt,
+        num_frames=FRAMES,
+        num_inference_steps=STEPS,
+        latents=setting.noise,
+        output_type="latent",
+        return_dict=False,
+    )[0]
+    encoder = HunyuanVideo15TextEncoder(setting.pipeline)
+    text = encoder([prompt], setting.first_frame())
+    assert text.prompt_embeds.shape == (1, 1000, 24) and text.image_embeds.shape == (1, 4, 8)
+    assert text.prompt_embeds_mask_2.sum() > 10  # the quoted word reaches ByT5
+    velocity = partial(setting.backbone.velocity, context=setting.context(), text=text)
+    ours = sample(velocity, setting.noise, flow_sigmas(STEPS, SHIFT), "euler")
+    assert torch.equal(ours, stock)
+    assert encoder(["a", "b"], None).image_embeds.shape == (2, 0, 8)
 
 
 @torch.no_grad()

@@ -21,13 +21,15 @@ HEAVY = {"torch", "diffusers", "transformers", "peft", "cv2", "av", "numpy"}
 LAYERS = [  # a module imports from rows above its own
     {"errors", "config"},
     {"composite", "hub", "media", "sampling"},
-    {"backbones", "lora", "pose", "caption", "puppets"},
+    {"backbones", "pose", "caption", "puppets"},
+    {"lora_keys"},
+    {"lora"},
     {"animate", "inputs"},
     {"jobs"},
     {"train", "bootstrap", "bench", "demo"},
     {"__main__"},
 ]
-SIDEWAYS = {("lora", "backbones"), ("puppets", "pose")}  # the exceptions
+SIDEWAYS = {("puppets", "pose")}  # the exception
 
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))
 

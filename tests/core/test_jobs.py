@@ -263,7 +263,7 @@ def test_keypoints_of_another_length_are_refused_before_anything_is_drawn(job, t
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"variant": "pose-based"}, r"Pass one with --pose \(finding the pose in a video comes"),
+        ({"variant": "pose-based"}, r"Make them with `python -m dreamactor_core pose` and"),
         ({"keypoints": Path("pose.json")}, "or use --variant pose-based"),
         ({"variant": "poses"}, "need 'pose-based' or 'end-to-end'"),
         ({"rate": "fast"}, "need 'driver' or 'native'"),

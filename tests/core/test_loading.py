@@ -1,14 +1,30 @@
 import json
+import re
+import shutil
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from dreamactor_core.backbones import Context
-from dreamactor_core.backbones.loading import load_backbone, save_backbone
+from dreamactor_core.backbones import Context, hunyuan15, wan
+from dreamactor_core.backbones.loading import load_backbone, load_pipeline, preflight, save_backbone
 from dreamactor_core.backbones.mini_vae import MiniVAE
+from dreamactor_core.backbones.placement import Placement
 from dreamactor_core.errors import InputError
+from dreamactor_core.lora import LoraSpec, add_lora
 
-from .tiny import GEOMETRY, tiny_backbone, tiny_vae
+from .test_checkpoints import published
+from .tiny import (
+    GEOMETRY,
+    tiny_backbone,
+    tiny_hunyuan_pipeline,
+    tiny_vae,
+    tiny_wan,
+    tiny_wan_pipeline,
+)
+
+EXACT = Placement(dtype=torch.float32)
+KINDS = ("hunyuan", "i2v", "a14b", "ti2v")
 
 
 def tiny_mini_vae():
@@ -111,3 +127,198 @@ def test_a_broken_folder_is_refused(folder, file, damage):
     damage(folder / file)
     with pytest.raises(InputError, match=r"model folder .* Copy or download the folder again"):
         load_backbone(folder)
+
+
+@pytest.fixture(scope="module")
+def pipelines(tmp_path_factory):
+    """Kind -> (backbone, the diffusers folder of the stock pipeline around it)."""
+    pytest.importorskip("ftfy", reason="diffusers cleans Wan's prompts with ftfy")
+    made = {}
+    for kind in KINDS:
+        folder = tmp_path_factory.mktemp(kind) / "pipeline"
+        if kind == "hunyuan":
+            ours = tiny_backbone(head=128)
+            pipeline = tiny_hunyuan_pipeline(ours)
+            ours.text_encoder = hunyuan15.HunyuanVideo15TextEncoder(pipeline)
+        else:
+            ours = tiny_wan(kind, head=128)
+            ours.boundary_ratio = 0.8
+            pipeline = tiny_wan_pipeline(ours)
+            ours.text_encoder = wan.WanTextEncoder(pipeline)
+        pipeline.save_pretrained(folder)
+        made[kind] = ours, folder
+    return made
+
+
+@torch.no_grad()
+def answers(backbone) -> list[torch.Tensor]:
+    """What a backbone says about the same inputs: both experts, text and picture included."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (1, backbone.geometry.latent_channels, 2, 2, 4)
+    latents = torch.randn(shape, generator=generator)
+    context = backbone.context(torch.randn(shape, generator=generator), torch.zeros(5, 2, 4, 1))
+    text = backbone.encode_text(["waves"], torch.rand(1, 32, 32, 3, generator=generator))
+    return [
+        backbone.velocity(latents, torch.tensor(sigma), context, text)
+        for sigma in (0.95, 0.85, 0.5)
+    ]
+
+
+def same(left, right) -> bool:
+    """The same weights to the last bit; answers may round elsewhere, by where weights lie."""
+    pairs = zip(
+        (left.transformer, left.transformer_2),
+        (right.transformer, right.transformer_2),
+        strict=True,
+    )
+    for mine, theirs in pairs:
+        assert (mine is None) == (theirs is None)
+        weights = {} if mine is None else mine.state_dict()
+        assert all(torch.equal(weights[key], theirs.state_dict()[key]) for key in weights)
+    return all(
+        torch.allclose(a, b, atol=1e-5) for a, b in zip(answers(left), answers(right), strict=True)
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_diffusers_folder_is_loaded_as_it_was_saved(pipelines, kind):
+    ours, folder = pipelines[kind]
+    loaded = load_backbone(folder)
+    assert same(loaded, ours)
+    assert loaded.blank == ours.blank and type(loaded) is type(ours)
+    assert loaded.geometry.latent_channels == ours.geometry.latent_channels
+    assert loaded.geometry.fps == (16 if kind in ("i2v", "a14b") else 24)
+    if kind == "a14b":
+        assert loaded.boundary_ratio == 0.8  # the folder's word, not the default
+    assert not any(parameter.requires_grad for parameter in loaded.transformer.parameters())
+
+
+def native_state(layout: str, model) -> dict[str, torch.Tensor]:
+    """The weights of a two-block diffusers model under the keys of a published list."""
+    family = hunyuan15.FAMILY if layout.startswith("hunyuan") else wan.FAMILY
+    keys = [
+        key
+        for key in published(layout)
+        for block in [re.search(r"(?<=blocks\.)\d+", key)]
+        if not block or int(block[0]) < (1 if "refiner" in key else 2)
+    ]
+    # Each key travels through the converter as a tensor that says which key it was.
+    marked = family.convert({key: torch.full((6,), float(n)) for n, key in enumerate(keys)})
+    state, native = model.state_dict(), {}
+    for name, mark in marked.items():
+        native.setdefault(keys[int(mark[0])], []).append(state[name])
+    tensors = {key: torch.cat(parts) for key, parts in native.items()}
+    for key in tensors:
+        if key.startswith("final_layer.adaLN"):  # there it is shift before scale
+            tensors[key] = torch.cat(tensors[key].chunk(2)[::-1])
+    return tensors
+
+
+@pytest.mark.parametrize(
+    ("kind", "layout"),
+    [
+        ("hunyuan", "hunyuanvideo-1.5-original"),
+        ("hunyuan", "hunyuanvideo-1.5-comfyui"),
+        ("i2v", "wan2.1-i2v-14b"),
+        ("a14b", "wan2.2-i2v-a14b"),
+        ("ti2v", "wan2.2-ti2v-5b"),
+    ],
+)
+def test_a_single_file_in_the_original_or_comfyui_layout_gives_the_same_model(
+    pipelines, kind, layout, tmp_path
+):
+    ours, folder = pipelines[kind]
+    files = []
+    for part in filter(None, (ours.transformer, ours.transformer_2)):
+        files.append(tmp_path / f"{len(files)}.safetensors")
+        tensors = native_state(layout, part)
+        save_file({f"model.diffusion_model.{key}": t for key, t in tensors.items()}, files[-1])
+    companions = tmp_path / "companions"
+    shutil.copytree(folder, companions, ignore=shutil.ignore_patterns("transformer*"))
+    assert same(load_pipeline(companions, EXACT, *files), ours)
+
+
+@pytest.mark.parametrize(
+    ("kind", "layout"), [("hunyuan", "hunyuanvideo-1.5-comfyui"), ("i2v", "wan2.1-i2v-14b")]
+)
+def test_a_gguf_file_gives_nearly_the_same_model_and_takes_a_lora(
+    pipelines, kind, layout, tmp_path
+):
+    gguf = pytest.importorskip("gguf", reason="GGUF files need the package gguf")
+    ours, folder = pipelines[kind]
+    writer = gguf.GGUFWriter(tmp_path / "model.gguf", "video")
+    kinds = set()
+    for key, tensor in native_state(layout, ours.transformer).items():
+        exact = tensor.ndim != 2 or tensor.shape[1] % 32 or "embed" in key
+        form = gguf.GGMLQuantizationType.F32 if exact else gguf.GGMLQuantizationType.Q8_0
+        kinds.add(form)
+        writer.add_tensor(key, gguf.quants.quantize(tensor.numpy(), form), raw_dtype=form)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    assert len(kinds) == 2
+    loaded = load_pipeline(folder, EXACT, tmp_path / "model.gguf")
+    for mine, want in zip(answers(loaded), answers(ours), strict=True):
+        assert not torch.equal(mine, want)
+        assert (mine - want).norm() < 0.02 * want.norm()
+    before = answers(loaded)[0]
+    add_lora(loaded, LoraSpec(4, 4.0), "x")
+    assert torch.equal(answers(loaded)[0], before)
+    with pytest.raises(InputError, match="GGUF file: got storage 'int8', need ''"):
+        load_pipeline(
+            folder, Placement(dtype=torch.float32, storage="int8"), tmp_path / "model.gguf"
+        )
+
+
+def test_one_expert_alone_or_two_of_different_models_are_refused(pipelines):
+    a14b, i2v = pipelines["a14b"][1], pipelines["i2v"][1]
+    high, low = a14b / "transformer", a14b / "transformer_2"
+    with pytest.raises(InputError, match="got one expert, need two"):
+        load_pipeline(a14b, EXACT, high)
+    with pytest.raises(InputError, match=r"second expert: got wan-i2v-128, need the low-noise"):
+        load_pipeline(a14b, EXACT, high, i2v / "transformer")
+    assert load_pipeline(a14b, EXACT, high, low).transformer_2 is not None
+
+
+def test_encoders_of_another_model_and_missing_ones_are_refused(pipelines, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(pipelines["hunyuan"][1], folder)
+    path = folder / "text_encoder" / "config.json"
+    path.write_text(path.read_text().replace('"hidden_size": 24', '"hidden_size": 32'))
+    with pytest.raises(
+        InputError, match=r"text_encoder in .*: got width 32, need width 24, which h"
+    ):
+        load_backbone(folder)
+    shutil.rmtree(folder / "text_encoder")
+    with pytest.raises(InputError, match=r"text_encoder in .*: got none, need width 24"):
+        load_backbone(folder)
+    with pytest.raises(InputError, match=r"got no model_index\.json, need a diffusers pipeline"):
+        load_pipeline(tmp_path, EXACT)
+
+
+@pytest.mark.parametrize("file", ["vae/config.json", "tokenizer/tokenizer.json"])
+def test_a_broken_pipeline_folder_is_refused(pipelines, tmp_path, file):
+    folder = tmp_path / "model"
+    shutil.copytree(pipelines["i2v"][1], folder)
+    (folder / file).write_text("{")
+    with pytest.raises(InputError, match="Copy or download the folder again"):
+        load_backbone(folder)
+
+
+def test_too_little_memory_is_said_before_anything_is_read(pipelines, monkeypatch):
+    folder = pipelines["i2v"][1]
+    monkeypatch.setattr(
+        "dreamactor_core.backbones.placement.psutil.virtual_memory",
+        lambda: type("Memory", (), {"available": 1000}),
+    )
+    monkeypatch.setattr("dreamactor_core.backbones.loading._load_network", None)  # must not be met
+    with pytest.raises(InputError, match=r"RAM: got 0\.0 GiB free, need .* for the weights"):
+        load_backbone(folder)
+    with pytest.raises(InputError, match=r"RAM: got .* for \d+ tokens"):
+        preflight(folder / "transformer", EXACT, (32, 32), 5)
+
+
+def test_a_preflight_reads_tokens_from_the_header_alone(pipelines):
+    estimated = preflight(pipelines["i2v"][1] / "transformer", EXACT, (32, 64), 9)
+    assert estimated.tokens == 3 * 2 * 8 and estimated.ram > estimated.weights > 0

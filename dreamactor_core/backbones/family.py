@@ -1,0 +1,47 @@
+"""What loading asks of the file of a backbone: one Family each.
+
+A further backbone is one more file with an adapter and a Family, and its entry in loading.FAMILIES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from torch import Tensor, nn
+
+from . import Backbone, Geometry
+
+if TYPE_CHECKING:  # pipelines bring half of transformers along: imported when one is opened
+    from diffusers import DiffusionPipeline
+
+Tensors = dict[str, Tensor]  # on the meta device while nothing but shapes is known
+
+
+class Found(NamedTuple):
+    """A checkpoint, by its shapes."""
+
+    name: str  # Backbone.name
+    geometry: Geometry
+    config: dict[str, Any]  # of the diffusers class
+    two_experts: bool = False  # the file is one expert of two
+
+
+class Family(NamedTuple):
+    title: str  # for people
+    network: type[nn.Module]  # diffusers' transformer
+    pipeline: str  # the class of diffusers' stock pipeline, whose encoders are used
+    owns: Callable[[Tensors], bool]  # keys without prefix -> is it of this family?
+    convert: Callable[[Tensors], Tensors]  # any of its layouts -> diffusers' keys
+    describe: Callable[[Tensors], Found]  # converted; raises InputError for what cannot animate
+    widths: Callable[[dict[str, Any]], dict[str, int]]  # config -> hidden size of each encoder
+    build: Callable[[Found, DiffusionPipeline], Backbone]
+    vae_frames: int  # frames that the autoencoder works on at once; 0 is all of them
+    vae_values: int  # numbers it then holds for each pixel of each of those frames, roughly
+    masks_attention: bool  # diffusers makes a mask of tokens x tokens for it
+
+
+def count_blocks(tensors: Tensors, prefix: str) -> int:
+    """How many blocks a list of blocks has."""
+    numbers = {key.removeprefix(prefix).split(".")[0] for key in tensors if key.startswith(prefix)}
+    return len(numbers)

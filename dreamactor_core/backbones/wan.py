@@ -1,0 +1,360 @@
+"""Wan 2.1 and 2.2 image-to-video (paper section 3.2 on an open backbone).
+
+Two interfaces, told apart by the channels of the checkpoint.
+
+I2V 14B, Fun-InP 1.3B and 14B, and the two experts of A14B read, along channels,
+
+    [ noisy latents 16 | mask 4 | condition latents 16 ]        mask 1 = known, 0 = to be drawn
+
+where the mask holds one value for each of the four frames of a latent (frame 0 four times) and
+unknown pixels were mid-grey before encoding. TI2V-5B has no mask: known cells of its input hold the
+clean latents, and their tokens stand at timestep 0. Of two experts, one works at sigma >=
+boundary_ratio and the other below it.
+
+Frames are float32 in [0, 1], (t, h, w, 3); latents are (b, c, t', h', w'), about unit variance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers import WanTransformer3DModel
+from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
+from diffusers.utils import is_ftfy_available
+from diffusers.utils.torch_utils import get_module_execution_device
+from torch import Tensor, nn
+
+from ..composite import known_latents
+from ..errors import InputError
+from . import Context, Geometry, LoraTargets, Text, to_picture
+from .family import Family, Found, Tensors, count_blocks
+from .keys import KeyNames, Rule
+from .network import forget_steps, guidance_branch
+
+if TYPE_CHECKING:
+    from diffusers import WanImageToVideoPipeline
+
+TRAIN_TIMESTEPS = 1000  # the network's clock runs from 0 (data) to 1000 (noise)
+LEAST_SIGMA = 0.02  # training alone meets less; a clean cell's velocity is divided by sigma
+HEAD = 128  # width of an attention head
+TEXT_LENGTH = 512  # tokens; diffusers' Wan attention counts on it
+BOUNDARY_RATIO = 0.9  # of A14B image-to-video, for files that do not say (Wan 2.2's own config)
+
+I2V_GEOMETRY = Geometry(
+    latent_channels=16,
+    spatial_stride=8,
+    size_multiple=16,
+    temporal_stride=4,
+    fps=16.0,
+    num_frames=81,
+    panel=(832, 480),
+)
+TI2V_GEOMETRY = replace(
+    I2V_GEOMETRY,
+    latent_channels=48,
+    spatial_stride=16,
+    size_multiple=32,
+    fps=24.0,
+    num_frames=121,
+    panel=(704, 640),
+)
+
+EncodeText = Callable[[list[str], Tensor | None], Text]  # (prompts, reference (1, h, w, 3) or None)
+
+KEY_NAMES = KeyNames(
+    (
+        Rule("patch_embedding", "patch_embedding"),
+        Rule("condition_embedder.time_embedder.linear_1", "time_embedding.0"),
+        Rule("condition_embedder.time_embedder.linear_2", "time_embedding.2"),
+        Rule("condition_embedder.time_proj", "time_projection.1"),
+        Rule("condition_embedder.text_embedder.linear_1", "text_embedding.0"),
+        Rule("condition_embedder.text_embedder.linear_2", "text_embedding.2"),
+        Rule("condition_embedder.image_embedder.ff.net.0.proj", "img_emb.proj.1"),
+        Rule("condition_embedder.image_embedder.ff.net.2", "img_emb.proj.3"),
+        *(
+            Rule(f"blocks.{{}}.{ours}.{layer}", f"blocks.{{}}.{native}.{name}")
+            for ours, native in (("attn1", "self_attn"), ("attn2", "cross_attn"))
+            for layer, name in (("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "o"))
+        ),
+        Rule("blocks.{}.attn2.add_k_proj", "blocks.{}.cross_attn.k_img"),
+        Rule("blocks.{}.attn2.add_v_proj", "blocks.{}.cross_attn.v_img"),
+        Rule("blocks.{}.ffn.net.0.proj", "blocks.{}.ffn.0"),
+        Rule("blocks.{}.ffn.net.2", "blocks.{}.ffn.2"),
+        Rule("proj_out", "head.head"),
+    )
+)
+
+
+class WanBackbone:
+    """The protocol of backbones/__init__.py on diffusers' WanTransformer3DModel."""
+
+    blank = "grey"
+    step_distilled = False
+    key_names = KEY_NAMES
+    lora_targets = LoraTargets(
+        feed_forward=r"blocks\.\d+\.ffn\.net\.(0\.proj|2)",
+        attention=r"blocks\.\d+\.attn1\.to_(q|k|v|out\.0)",
+        patch_embedding=r"patch_embedding",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        geometry: Geometry,
+        transformer: WanTransformer3DModel,
+        vae: nn.Module,
+        text_encoder: EncodeText,
+        transformer_2: WanTransformer3DModel | None = None,
+        boundary_ratio: float = BOUNDARY_RATIO,
+    ):
+        """vae: AutoencoderKLWan. transformer_2: the low-noise expert of A14B."""
+        config, channels = transformer.config, geometry.latent_channels
+        assert config.out_channels == channels
+        assert config.in_channels in (channels, 2 * channels + geometry.temporal_stride)
+        self.name = name
+        self.geometry = geometry
+        self.transformer = transformer
+        self.transformer_2 = transformer_2
+        self.boundary_ratio = boundary_ratio
+        self.vae = vae
+        self.text_encoder = text_encoder
+        self.by_token = config.in_channels == channels  # TI2V
+
+    def encode_video(self, frames: Tensor) -> Tensor:
+        """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w'), float32, without sampling."""
+        self.geometry.latent_frames(frames.shape[0])
+        device = get_module_execution_device(self.vae)
+        pixels = (2 * frames - 1).movedim(-1, 0)[None].to(device, self.vae.dtype)
+        latents = self.vae.encode(pixels).latent_dist.mode().float()
+        mean, inverse_std = self._statistics(latents)
+        return (latents - mean) * inverse_std
+
+    def decode_video(self, latents: Tensor) -> Tensor:
+        """Latents (1, c, t', h', w') -> (t, h, w, 3) in [0, 1], float32."""
+        latents = latents.to(get_module_execution_device(self.vae), self.vae.dtype)
+        mean, inverse_std = self._statistics(latents)
+        pixels = self.vae.decode(latents / inverse_std + mean).sample
+        return (pixels[0].float().movedim(0, -1) / 2 + 0.5).clamp(0, 1)
+
+    def encode_text(self, prompts: list[str], reference: Tensor | None) -> Text:
+        """Prompts -> Text; reference (1, h, w, 3) for checkpoints with an image stream."""
+        return self.text_encoder(prompts, reference)
+
+    def context(self, latents: Tensor, known: Tensor) -> Context:
+        """Composite latents (b, c, t', h', 2w') and mask (t, h, 2w, 1), 1 = known -> network input.
+
+        The latents are those of frames that paint_blank has prepared. For TI2V a token is known
+        only if each of its cells is.
+        """
+        forget_steps(self.transformer)
+        forget_steps(self.transformer_2)
+        stride, size = self.geometry.temporal_stride, latents.shape[-2:]
+        if not self.by_token:
+            return Context(latents, pack_mask(known, stride, *size).to(latents))
+        _, tall, wide = self.transformer.config.patch_size
+        mask = known_latents(known, stride, size[0] // tall, size[1] // wide)
+        mask = mask.repeat_interleave(tall, dim=3).repeat_interleave(wide, dim=4)
+        return Context(latents, mask.to(latents))
+
+    def velocity(self, latents: Tensor, sigma: Tensor, context: Context, text: Text) -> Tensor:
+        """d(latents)/d(sigma) at noise level sigma, (b,) or scalar, in [0, 1]; 1 is pure noise.
+
+        Differentiable. A context or text of batch 1 serves the whole batch of latents, which must
+        lie on one side of the boundary between two experts.
+        """
+        batch = latents.shape[0]
+        sigma = sigma.to(latents.device).expand(batch)
+        timestep = sigma * TRAIN_TIMESTEPS
+        network = self._expert(timestep)
+        given, known = (part.expand(batch, *part.shape[1:]) for part in context)
+        if self.by_token:
+            noisy, unknown = known * given + (1 - known) * latents, 1 - known
+            _, tall, wide = network.config.patch_size
+            timestep = unknown[:, 0, :, ::tall, ::wide].flatten(1) * timestep[:, None]
+        else:
+            noisy = torch.cat([latents, known, given], dim=1)
+        words = (text.prompt_embeds, text.image_embeds)
+        prompt, image = (
+            part.to(latents.device, network.dtype).expand(batch, *part.shape[1:]) for part in words
+        )
+        with guidance_branch(network, context, text):
+            predicted = network(
+                hidden_states=noisy.to(network.dtype),
+                timestep=timestep,
+                encoder_hidden_states=prompt,
+                encoder_hidden_states_image=None if network.config.image_dim is None else image,
+                return_dict=False,
+            )[0].to(latents.dtype)
+        if not self.by_token:
+            return predicted
+        # What is given is not predicted: its velocity is the one that leads to it.
+        level = sigma.clamp(min=LEAST_SIGMA).to(latents.dtype).view(-1, 1, 1, 1, 1)
+        return torch.where(known == 1, (latents - given) / level, predicted)
+
+    def _expert(self, timestep: Tensor) -> WanTransformer3DModel:
+        if self.transformer_2 is None:
+            return self.transformer
+        high = timestep >= self.boundary_ratio * TRAIN_TIMESTEPS
+        assert high.all() or not high.any(), "a batch on both sides of the boundary"
+        return self.transformer if high.all() else self.transformer_2
+
+    def _statistics(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        config = self.vae.config
+        mean, std = (
+            torch.tensor(values).view(1, -1, 1, 1, 1)
+            for values in (config.latents_mean, config.latents_std)
+        )
+        return mean.to(latents), (1.0 / std).to(latents)
+
+
+def pack_mask(known: Tensor, temporal_stride: int, height: int, width: int) -> Tensor:
+    """Mask (t, h, w, 1), 1 = known -> (1, temporal_stride, t', height, width), a frame a channel.
+
+    A cell of a frame is known only if every pixel of it is; frame 0 fills its group alone.
+    """
+    frames = known_latents(known, 1, height, width)[0, 0]  # (t, height, width)
+    frames = torch.cat([frames[:1].expand(temporal_stride, -1, -1), frames[1:]])
+    return frames.unflatten(0, (-1, temporal_stride)).transpose(0, 1)[None]
+
+
+class WanTextEncoder:
+    """UMT5 over the prompt and CLIP over the reference: the stock pipeline's own."""
+
+    def __init__(self, pipeline: WanImageToVideoPipeline):
+        """Raises InputError when a package that the stock pipeline needs is missing."""
+        if not is_ftfy_available():
+            raise InputError(
+                "text encoder of Wan",
+                got="no package ftfy",
+                need="ftfy, with which diffusers cleans prompts",
+                fix="pip install ftfy.",
+            )
+        self.pipeline = pipeline
+
+    @torch.no_grad()
+    def __call__(self, prompts: list[str], reference: Tensor | None) -> Text:
+        """The image stream is zero without a reference, and empty without an image encoder."""
+        pipeline, batch = self.pipeline, len(prompts)
+        device = get_module_execution_device(pipeline.text_encoder)
+        embeds, _ = pipeline.encode_prompt(
+            prompts,
+            do_classifier_free_guidance=False,
+            max_sequence_length=TEXT_LENGTH,
+            device=device,
+        )
+        image = embeds.new_zeros(batch, 0, 0)
+        if pipeline.image_encoder is not None:
+            config = pipeline.image_encoder.config
+            if reference is not None:
+                image = pipeline.encode_image(to_picture(reference), device)
+            else:
+                tokens = (config.image_size // config.patch_size) ** 2 + 1
+                image = embeds.new_zeros(1, tokens, config.hidden_size)
+        return Text(
+            prompt_embeds=embeds,
+            prompt_embeds_mask=embeds.new_ones(batch, TEXT_LENGTH),
+            prompt_embeds_2=embeds.new_zeros(batch, 0, 0),
+            prompt_embeds_mask_2=embeds.new_zeros(batch, 0),
+            image_embeds=image.expand(batch, -1, -1),
+        )
+
+
+OTHERS = {  # layers that only relatives of Wan have, which take other inputs
+    "vace_patch_embedding": "VACE",
+    "vace_blocks": "VACE",
+    "face_adapter": "Wan-Animate",
+    "motion_encoder": "Wan-Animate",
+    "patch_embedding_pose": "SCAIL",
+    "patch_embedding_mask": "SCAIL-2",
+    "control_adapter": "Fun-Camera",
+    "ref_conv": "Fun-Control",
+    "casual_audio_encoder": "S2V",
+    "audio_proj": "HuMo",
+}
+SIZES = {1536: "1.3b", 3072: "5b", 5120: "14b"}  # by width
+
+
+def _owns(tensors: Tensors) -> bool:
+    return "patch_embedding.weight" in tensors and bool(
+        tensors.keys() & {"head.modulation", "scale_shift_table"}
+    )
+
+
+def _convert(tensors: Tensors) -> Tensors:
+    return (
+        convert_wan_transformer_to_diffusers(tensors) if "head.modulation" in tensors else tensors
+    )
+
+
+def _describe(tensors: Tensors) -> Found:
+    """Heads are 128 wide, as in every published checkpoint; shapes do not tell."""
+    width, channels = tensors["patch_embedding.weight"].shape[:2]
+    latents = tensors["proj_out.weight"].shape[0] // 4
+    image = tensors.get("condition_embedder.image_embedder.norm1.weight")
+    relative = next(
+        (name for key in tensors for part, name in OTHERS.items() if key.startswith(part)), None
+    )
+    by_token = channels == latents and latents != 16
+    if relative or not (by_token or channels == 2 * latents + I2V_GEOMETRY.temporal_stride):
+        kind = relative or ("text-to-video" if channels == latents else f"{channels}-channel")
+        raise InputError(
+            "Wan checkpoint",
+            got=f"a {kind} model ({channels} channels in, {latents} out)",
+            need="an image-to-video model: 36 channels in and 16 out, or TI2V-5B with 48 and 48",
+            fix="Choose Wan2.1 I2V, Fun-InP, Wan2.2 I2V-A14B or Wan2.2 TI2V-5B.",
+        )
+    size = SIZES.get(width, str(width))
+    experts = not by_token and image is None
+    kind = "ti2v" if by_token else "i2v"
+    config = {
+        "num_attention_heads": width // HEAD,
+        "attention_head_dim": HEAD,
+        "in_channels": channels,
+        "out_channels": latents,
+        "text_dim": tensors["condition_embedder.text_embedder.linear_1.weight"].shape[1],
+        "freq_dim": tensors["condition_embedder.time_embedder.linear_1.weight"].shape[1],
+        "ffn_dim": tensors["blocks.0.ffn.net.0.proj.weight"].shape[0],
+        "num_layers": count_blocks(tensors, "blocks."),
+        "image_dim": None if image is None else image.shape[0],
+        "added_kv_proj_dim": None if image is None else width,
+    }
+    geometry = replace(TI2V_GEOMETRY if latents == 48 else I2V_GEOMETRY, latent_channels=latents)
+    name = f"wan-{kind}-a{size}" if experts else f"wan-{kind}-{size}"
+    return Found(name, geometry, config, two_experts=experts)
+
+
+def _widths(config: dict[str, Any]) -> dict[str, int]:
+    widths = {"text_encoder": config["text_dim"]}
+    return (
+        widths if config["image_dim"] is None else widths | {"image_encoder": config["image_dim"]}
+    )
+
+
+def _build(found: Found, pipeline: WanImageToVideoPipeline) -> WanBackbone:
+    return WanBackbone(
+        found.name,
+        found.geometry,
+        pipeline.transformer,
+        pipeline.vae,
+        WanTextEncoder(pipeline),
+        pipeline.transformer_2,
+        pipeline.config.boundary_ratio or BOUNDARY_RATIO,
+    )
+
+
+FAMILY = Family(
+    title="Wan image-to-video",
+    network=WanTransformer3DModel,
+    pipeline="WanImageToVideoPipeline",
+    owns=_owns,
+    convert=_convert,
+    describe=_describe,
+    widths=_widths,
+    build=_build,
+    vae_frames=4,
+    vae_values=800,
+    masks_attention=False,
+)

@@ -1,0 +1,241 @@
+"""LoRA files in the names of other programs, both ways, without changing what they do.
+
+    read    diffusers  transformer.blocks.0.ffn.net.2.lora_A.weight
+            peft       base_model.model.<diffusers or native name>.lora_A.weight
+            ComfyUI    diffusion_model.blocks.0.ffn.2.lora_A.weight, or lora_down, with .alpha
+            kohya      lora_unet_blocks_0_ffn_2.lora_down.weight and .alpha (also musubi)
+    write   diffusers, or ComfyUI's names
+
+ComfyUI keeps q, k and v of HunyuanVideo-1.5 in one layer: three adapters of rank r become one of
+rank 3r, the downs stacked, the ups on the diagonal, with alpha / rank as before.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from .backbones import hunyuan15, wan
+from .backbones.keys import KeyNames, no_such_layer, strip_prefix, take_part
+from .errors import InputError
+
+logger = logging.getLogger(__name__)
+
+FAMILIES = {"hunyuanvideo-1.5": hunyuan15.KEY_NAMES, "wan": wan.KEY_NAMES}
+STYLES = ("diffusers", "comfyui")
+PREFIXES = {"diffusers": "transformer.", "comfyui": "diffusion_model."}
+DOWN = ("lora_A", "lora_down", "lora.down", "lora_linear_layer.down")
+UP = ("lora_B", "lora_up", "lora.up", "lora_linear_layer.up")
+SUFFIX = re.compile(
+    rf"(?P<layer>.+?)\.(?:(?P<down>{'|'.join(map(re.escape, DOWN))})"
+    rf"|(?P<up>{'|'.join(map(re.escape, UP))}))(?:\.(?!weight|bias)\w+)?\.(?P<leaf>weight|bias)"
+    r"|(?P<other>.+?)\.(?P<kind>alpha|diff|diff_b)"
+)
+
+
+class Adapter(NamedTuple):
+    """What a LoRA does to one layer: weight + alpha / r * up @ down, and bias + bias."""
+
+    down: Tensor  # (r, in) or (r, in, kt, kh, kw)
+    up: Tensor  # (out, r) or (out, r, 1, 1, 1)
+    alpha: float
+    bias: Tensor | None = None  # (out,)
+
+    def delta(self) -> Tensor:
+        """The change of the weight, at strength 1."""
+        change = self.up.float().flatten(1) @ self.down.float().flatten(1)
+        return self.alpha / len(self.down) * change.view(len(self.up), *self.down.shape[1:])
+
+
+def read_lora_file(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a safetensors file."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"LoRA file {path}",
+            got=str(error),
+            need="a whole safetensors file",
+            fix="Check the path, or copy the file again.",
+        ) from error
+
+
+def peft_alpha(path: str | Path, metadata: dict[str, str]) -> float | None:
+    """Alpha as diffusers (in metadata) or peft (in a file beside) stores it; None if nowhere."""
+    beside = Path(path).with_name("adapter_config.json")
+    if text := metadata.get("lora_adapter_metadata"):
+        said = {key.rpartition(".")[2]: value for key, value in json.loads(text).items()}
+    elif beside.is_file():
+        said = json.loads(beside.read_text(encoding="utf-8"))
+    else:
+        return None
+    rank, alpha = said.get("r"), said.get("lora_alpha")
+    if rank and alpha and said.get("use_rslora"):
+        return alpha * math.sqrt(rank)
+    return alpha
+
+
+def read_adapters(
+    tensors: dict[str, Tensor], names: KeyNames, alpha: float | None = None
+) -> dict[str, Adapter]:
+    """The tensors of a LoRA file, in any of the styles above -> diffusers layer -> Adapter.
+
+    alpha: of files that do not store it layer by layer; None means the rank of each layer.
+    Raises InputError for a layer that the family does not have, and for other kinds of adapters.
+    """
+    groups: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        found = SUFFIX.fullmatch(key)
+        if found is None:
+            raise InputError(
+                "LoRA tensor",
+                got=key,
+                need="a LoRA (lora_A and lora_B, or lora_down and lora_up)",
+                fix="LoHa, LoKr and DoRA files are not read; convert them to LoRA.",
+            )
+        layer = found["layer"] or found["other"]
+        kind = found["kind"] or ("down" if found["down"] else "up")
+        kind = "bias" if found["leaf"] == "bias" else kind
+        groups.setdefault(strip_prefix(layer), {})[kind] = tensor
+    adapters: dict[str, Adapter] = {}
+    for layer, group in groups.items():
+        if "down" not in group and "up" not in group and not names.find(layer):
+            if any(tensor.any() for tensor in group.values()):
+                logger.warning("A change of %s is left out: only layers are adapted", layer)
+            continue
+        adapters |= _read_layer(layer, group, names, alpha)
+    return adapters
+
+
+def write_adapters(adapters: dict[str, Adapter], names: KeyNames, style: str) -> dict[str, Tensor]:
+    """Adapters by diffusers layer -> the tensors of a file, float as they are.
+
+    ComfyUI's style stores alpha with each layer. Raises InputError for an unknown style.
+    """
+    if style not in STYLES:
+        raise InputError(
+            "LoRA style", got=repr(style), need=" or ".join(STYLES), fix="Use diffusers."
+        )
+    prefix, tensors = PREFIXES[style], {}
+    if style == "comfyui":
+        adapters = _native(adapters, names)
+    for layer, (down, up, alpha, bias) in adapters.items():
+        tensors[f"{prefix}{layer}.lora_A.weight"] = down.contiguous()
+        tensors[f"{prefix}{layer}.lora_B.weight"] = up.contiguous()
+        if style == "comfyui":
+            tensors[f"{prefix}{layer}.alpha"] = torch.tensor(float(alpha))
+        if bias is not None and style == "comfyui":
+            tensors[f"{prefix}{layer}.diff_b"] = bias.contiguous()
+        elif bias is not None:  # peft scales it like the rest
+            tensors[f"{prefix}{layer}.lora_B.bias"] = bias * (len(down) / alpha)
+    return tensors
+
+
+def family_of(tensors: dict[str, Tensor]) -> str:
+    """ "hunyuanvideo-1.5" or "wan", by the names of the layers. Raises InputError for neither."""
+    layers = [
+        strip_prefix(found["layer"])
+        for found in map(SUFFIX.fullmatch, tensors)
+        if found is not None and found["layer"]
+    ]
+    for family, names in FAMILIES.items():
+        if layers and all(names.find(layer) for layer in layers):
+            return family
+    raise InputError(
+        "LoRA",
+        got=f"layers like {layers[0]}" if layers else "no LoRA layers",
+        need=f"layers of {' or '.join(FAMILIES)}",
+        fix="Choose a LoRA made for one of these models.",
+    )
+
+
+def _read_layer(
+    layer: str, group: dict[str, Tensor], names: KeyNames, alpha: float | None
+) -> dict[str, Adapter]:
+    aliases = names.find(layer)
+    if not aliases:
+        raise no_such_layer(layer)
+    if "diff" in group:  # the whole change of a weight
+        group["down"], group["up"] = group["diff"], torch.eye(len(group["diff"]))
+        group["alpha"] = torch.tensor(float(len(group["diff"])))
+    for part, name in (("down", "A"), ("up", "B")):
+        if part not in group:
+            raise InputError(
+                f"LoRA tensor {aliases[0].layer}.lora_{name}",
+                got="nothing",
+                need="lora_A and lora_B of every layer",
+                fix="The file is damaged, or belongs to a model of another size.",
+            )
+    down, up = group["down"], group["up"]
+    scale = group["alpha"].item() / len(down) if "alpha" in group else None
+    if scale is None:
+        scale = 1.0 if alpha is None else alpha / len(down)
+    bias = group.get("diff_b", group["bias"] * scale if "bias" in group else None)
+    adapters = {}
+    blocks = _thirds(down, up) if len(aliases) == 3 else None
+    for alias in aliases:
+        part = (down, take_part(up, alias)) if blocks is None else blocks[alias.part]
+        if blocks is not None and not (part[0].any() or part[1].any()):
+            continue  # written beside the others of a fused layer; was never adapted
+        offset = None if bias is None else take_part(bias, alias)
+        adapters[alias.layer] = Adapter(*part, scale * len(part[0]), offset)
+    return adapters
+
+
+def _thirds(down: Tensor, up: Tensor) -> list[tuple[Tensor, Tensor]] | None:
+    """Undo _fuse: (down, up) of q, k and v, or None when the ups are not on the diagonal."""
+    rank = len(down) // 3
+    if len(down) % 3 or rank == 0:
+        return None
+    parts = [rows.split(rank, dim=1) for rows in up.chunk(3)]
+    if any(parts[i][j].any() for i in range(3) for j in range(3) if i != j):
+        return None
+    return [(down[i * rank : (i + 1) * rank], parts[i][i]) for i in range(3)]
+
+
+def _native(adapters: dict[str, Adapter], names: KeyNames) -> dict[str, Adapter]:
+    """Adapters by ComfyUI's layer."""
+    native: dict[str, Adapter] = {}
+    fused: dict[str, dict[int, Adapter]] = {}
+    for layer, adapter in adapters.items():
+        alias = names.native(layer)
+        if alias.part >= 0:
+            fused.setdefault(alias.layer, {})[alias.part] = adapter
+            continue
+        up, bias = adapter.up, adapter.bias
+        if alias.swapped:
+            up = take_part(up, alias)
+            bias = None if bias is None else take_part(bias, alias)
+        native[alias.layer] = adapter._replace(up=up, bias=bias)
+    return native | {layer: _fuse(parts) for layer, parts in fused.items()}
+
+
+def _fuse(parts: dict[int, Adapter]) -> Adapter:
+    """Adapters of q, k and v (0, 1, 2; those that there are) -> the one of the joint layer."""
+    some = next(iter(parts.values()))
+    nothing = some._replace(
+        down=torch.zeros_like(some.down), up=torch.zeros_like(some.up), bias=None
+    )
+    three = [parts.get(index, nothing) for index in range(3)]
+    scale = some.alpha / len(some.down)
+    ups = [part.up * (part.alpha / len(part.down) / scale) for part in three]
+    rank = sum(len(part.down) for part in three)
+    bias = None
+    if any(part.bias is not None for part in three):
+        empty = some.up.new_zeros(len(some.up))
+        bias = torch.cat([empty if part.bias is None else part.bias for part in three])
+    return Adapter(
+        down=torch.cat([part.down for part in three]),
+        up=torch.block_diag(*ups),
+        alpha=scale * rank,
+        bias=bias,
+    )

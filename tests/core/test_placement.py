@@ -1,0 +1,203 @@
+"""Every placement on every family: what it costs in exactness, with and without a LoRA."""
+
+import warnings
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from dreamactor_core.backbones.checkpoint import Header, recognise
+from dreamactor_core.backbones.loading import FAMILIES
+from dreamactor_core.backbones.placement import Placement, check_memory, estimate, place
+from dreamactor_core.errors import InputError
+from dreamactor_core.lora import LoraSpec, add_lora, remove_lora
+from dreamactor_core.sampling import flow_sigmas, sample
+
+from .test_checkpoints import published
+from .tiny import tiny_backbone, tiny_wan
+
+PLAIN = Placement(dtype=torch.float32)
+STEPS = 5
+FAMILY = pytest.mark.parametrize("make", [tiny_backbone, tiny_wan], ids=["hunyuan", "wan"])
+
+
+def add_random_lora(backbone) -> None:
+    add_lora(backbone, LoraSpec(4, 4.0), "x")
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in backbone.transformer.parameters():
+            if parameter.requires_grad:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) / 4)
+
+
+@torch.no_grad()
+def clip(backbone, seed: int = 0) -> torch.Tensor:
+    """Five steps along two guidance branches, as sampling takes them."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (1, backbone.geometry.latent_channels, 2, 4, 8)
+    context = backbone.context(torch.randn(shape, generator=generator), torch.zeros(5, 4, 8, 1))
+    branches = [
+        partial(backbone.velocity, context=context, text=backbone.encode_text([prompt], None))
+        for prompt in ("walks", "")
+    ]
+
+    def velocity(latents, sigma):
+        return 2 * branches[0](latents, sigma) - branches[1](latents, sigma)
+
+    noise = torch.randn(shape, generator=generator)
+    return sample(velocity, noise, flow_sigmas(STEPS, 5.0), "euler")
+
+
+def placed(make, placement, lora=False):
+    backbone = make()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        place(backbone, placement, [])
+    if lora:
+        add_random_lora(backbone)
+    return backbone
+
+
+@cache
+def plain_clip(make, lora: bool) -> torch.Tensor:
+    return clip(placed(make, PLAIN, lora))
+
+
+@FAMILY
+@pytest.mark.parametrize("lora", [False, True], ids=["bare", "lora"])
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"offload": "block"}, 0),
+        ({"offload": "leaf"}, 0),
+        ({"offload": "block", "blocks_per_group": 2}, 0),
+        ({"attention": "_native_math"}, 1e-5),
+        ({"drop_padding": True}, 1e-5),
+        ({"storage": "fp8"}, 0.02),
+        ({"storage": "fp8", "offload": "block"}, 0.02),
+        ({"cache": "first-block", "cache_threshold": 0.6}, 0.2),
+        ({"cache": "first-block", "cache_threshold": 0.6, "offload": "block"}, 0.2),
+        ({"cache": "mag", "mag_ratios": (1.0,) * STEPS}, 0.1),
+        ({"cache": "taylorseer"}, 0.1),
+    ],
+    ids=lambda value: "+".join(map(str, value.values())) if isinstance(value, dict) else "",
+)
+def test_a_placement_changes_no_more_than_it_may(make, lora, change, error):
+    want = plain_clip(make, lora)
+    got = clip(placed(make, replace(PLAIN, **change), lora))
+    if error == 0:
+        assert torch.equal(got, want)
+    else:
+        assert (got - want).norm() <= error * want.norm()
+        assert error < 1e-4 or not torch.equal(got, want)
+
+
+@FAMILY
+def test_a_step_cache_skips_blocks_and_forgets_the_last_clip(make):
+    backbone, calls = make(), []
+    blocks = (
+        getattr(backbone.transformer, "transformer_blocks", None) or backbone.transformer.blocks
+    )
+    blocks[1].register_forward_hook(lambda *_: calls.append(1))
+    full = clip(backbone)
+    assert len(calls) == 2 * STEPS
+    place(backbone, replace(PLAIN, cache="first-block", cache_threshold=0.6), [])
+    counted = []
+    layer = blocks[1].ff if hasattr(blocks[1], "ff") else blocks[1].ffn
+    layer.register_forward_hook(lambda *_: counted.append(1))
+    first = clip(backbone)
+    assert 2 <= len(counted) < 2 * STEPS
+    clip(backbone, seed=5)
+    assert torch.equal(clip(backbone), first)  # nothing of the clip between is left
+    assert not torch.equal(first, full)
+
+
+@FAMILY
+def test_a_lora_comes_and_goes_on_an_offloaded_fp8_network(make):
+    backbone = placed(make, replace(PLAIN, storage="fp8", offload="block"))
+    before = clip(backbone)
+    add_random_lora(backbone)
+    adapters = [
+        parameter.dtype
+        for name, parameter in backbone.transformer.named_parameters()
+        if "lora_" in name
+    ]
+    assert set(adapters) == {torch.float32}  # never the type that only stores
+    assert not torch.allclose(clip(backbone), before, atol=1e-3)
+    remove_lora(backbone, "x")
+    assert torch.equal(clip(backbone), before)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"storage": "int4"}, "storage: got 'int4', need one of"),
+        ({"attention": "magic"}, "attention: got 'magic', need one of"),
+        ({"cache": "tea"}, "cache: got 'tea'"),
+        ({"storage": "nf4"}, "storage nf4: got cpu, need device cuda"),
+        ({"compile": True, "offload": "leaf"}, "compile: got offload 'leaf', need no offload"),
+        ({"compile": True, "cache": "first-block"}, "compile: got cache 'first-block'"),
+        ({"cache": "mag"}, "cache mag: got no mag_ratios"),
+        ({"blocks_per_group": 0}, "blocks_per_group: got 0"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_when_it_is_written_down(change, message):
+    with pytest.raises(InputError, match=message):
+        replace(PLAIN, **change)
+
+
+def test_an_attention_backend_that_the_machine_lacks_is_refused():
+    with pytest.raises(InputError, match=r"attention: got 'sage': .* Use 'native'"):
+        place(tiny_wan(), replace(PLAIN, attention="sage"), [])
+
+
+def checkpoint(name: str):
+    return recognise(Header(Path(name), published(name)), FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("name", "panel", "frames", "tokens"),
+    [
+        ("hunyuanvideo-1.5-comfyui", (832, 480), 81, 65_520),
+        ("wan2.1-i2v-14b", (832, 480), None, 65_520),
+        ("wan2.2-ti2v-5b", (704, 640), 121, 27_280),
+    ],
+)
+def test_tokens_of_a_pair_are_those_of_the_paper(name, panel, frames, tokens):
+    assert estimate(checkpoint(name), PLAIN, panel, frames).tokens == tokens
+
+
+def test_the_estimate_says_where_the_weights_lie_and_what_saves_memory():
+    bf16 = Placement(device="cuda")
+    wan = checkpoint("wan2.1-i2v-14b")
+    pair = (832, 480)
+    whole = estimate(wan, bf16, pair)
+    assert whole.weights == 2 * wan.header.num_parameters() and whole.ram == 0
+    assert whole.vram > whole.weights
+    assert whole.petaflops == pytest.approx(5.7, abs=0.2)
+    fp8 = estimate(wan, replace(bf16, storage="fp8"), pair)
+    assert fp8.weights == whole.weights / 2
+    offloaded = estimate(wan, replace(bf16, offload="block", vae_tiling=True), pair)
+    assert offloaded.vram < 0.3 * whole.vram and offloaded.ram == whole.weights
+    assert estimate(wan, bf16, pair, experts=2).weights == 2 * whole.weights
+    assert estimate(wan, Placement(), pair).vram == 0
+    hunyuan = checkpoint("hunyuanvideo-1.5-comfyui")
+    tiled = replace(bf16, vae_tiling=True)
+    masked, dropped = (
+        estimate(hunyuan, replace(tiled, drop_padding=drop), pair, 81) for drop in (False, True)
+    )
+    assert masked.vram - dropped.vram > 4 * 2**30
+    assert "65520 tokens" in str(whole) and "PFLOP a call" in str(whole)
+
+
+def test_too_little_memory_names_what_to_change(monkeypatch):
+    monkeypatch.setattr(
+        "dreamactor_core.backbones.placement.psutil.virtual_memory",
+        lambda: type("Memory", (), {"available": 2**30}),
+    )
+    with pytest.raises(
+        InputError, match=r"RAM: got 1\.0 GiB free, .* Try storage='fp8' or 'int8', a"
+    ):
+        check_memory(estimate(checkpoint("wan2.2-ti2v-5b"), Placement()), Placement())
