@@ -59,7 +59,8 @@ BENCH = """Score the model where the truth is known: `puppets` are unseen charac
 Every case has a driver, a reference and the same motion performed by the reference's character.
 relative_error is the mean absolute error to that truth, divided by the error of the reference
 standing still (1 is no better than a picture, 0 is perfect); vae-floor is the best the model's
-autoencoder allows. The contact sheet shows the first cases.
+autoencoder allows. The contact sheet shows the first cases. Does the text help? Compare --text
+true with none (no caption) and other (the caption of another case).
 """
 
 
@@ -198,7 +199,8 @@ def _bench(args: argparse.Namespace) -> None:
                 raise KeyboardInterrupt
             bar.update()
 
-        result = bench_puppets(backbone, args.cases, args.seed, _settings(args), loras, on_case)
+        settings = _settings(args)
+        result = bench_puppets(backbone, args.cases, args.seed, settings, loras, on_case, args.text)
     _write_json(args.json, result.table(), args.overwrite)
     write_image(sheet, result.sheet(), args.overwrite)
     for name, figures in result.table()["variants"].items():
@@ -344,6 +346,12 @@ def _add_bench(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("what", choices=("puppets",), help="which benchmark")
     parser.add_argument("--cases", type=int, default=32, metavar="N", help="how many (32)")
     parser.add_argument("--seed", type=int, default=7, metavar="S", help="which ones (7)")
+    parser.add_argument(
+        "--text",
+        choices=("true", "none", "other"),
+        default="true",
+        help="what the model reads: each case's caption, nothing, or another case's (true)",
+    )
     parser.add_argument("--json", type=Path, required=True, metavar="OUT.json", help="the scores")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="contact sheet (OUT.png)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")

@@ -81,8 +81,8 @@ class Job:
                 "keypoints",
                 got="none",
                 need="a file of keypoints for the pose-based variant",
-                fix="Pass one with --pose (finding the pose in a video comes later), or use the "
-                "end-to-end variant, which needs none.",
+                fix="Make them with `python -m dreamactor_core pose` and pass them with --pose, or "
+                "use the end-to-end variant, which needs none.",
             )
         if self.variant == "end-to-end" and self.keypoints is not None:
             raise InputError(

@@ -11,8 +11,15 @@ from comfy_api.latest import ComfyExtension, io
 
 from .animate import DreamActorAnimate, DreamActorExample
 from .context import DreamActorCaption, DreamActorComposite, DreamActorEncode, DreamActorMotionMask
+from .detect import DreamActorDetectPose
 from .host.files import register_folders
 from .load import DreamActorLoadLora, DreamActorLoadModel
+from .native import (
+    DreamActorNativeConditioning,
+    DreamActorNativeCrop,
+    DreamActorNativeFit,
+    DreamActorNativeLora,
+)
 from .player import DreamActorPlayer
 from .prepare import DreamActorDrawPose, DreamActorFitMedia, DreamActorLoadPose
 from .sample import DreamActorDecode, DreamActorSampler
@@ -32,6 +39,11 @@ NODES = [  # in the order of the method
     DreamActorDecode,
     DreamActorAnimate,
     DreamActorPlayer,
+    DreamActorNativeLora,  # the same on ComfyUI's own models and samplers
+    DreamActorNativeFit,
+    DreamActorNativeConditioning,
+    DreamActorNativeCrop,
+    DreamActorDetectPose,
 ]
 
 

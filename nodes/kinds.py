@@ -20,19 +20,21 @@ def model_input() -> io.Input:
     return Model.Input("model", tooltip="The model, from DreamActor Load Model or Load LoRA.")
 
 
-def driving_input() -> io.Input:
+def driving_input(optional: bool = False) -> io.Input:
     return io.MultiType.Input(
         "driving",
         types=[io.Video, io.Image],
+        optional=optional,
         tooltip="The motion: a VIDEO (any size, rate and length), or frames as an IMAGE batch at "
         "the rate of fps.",
     )
 
 
-def fps_input(default: float = 8.0) -> io.Input:
+def fps_input(default: float = 8.0, optional: bool = False) -> io.Input:
     return io.Float.Input(
         "fps",
         default=default,
+        optional=optional,
         min=0.1,
         max=240.0,
         step=0.01,

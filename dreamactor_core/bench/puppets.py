@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 
 import cv2
 import numpy as np
@@ -17,12 +18,14 @@ from torch import Tensor
 
 from ..animate import animate_pass
 from ..backbones import Backbone
+from ..errors import InputError
 from ..lora import set_lora_strengths
 from ..puppets.scene import LEAD_IN, Triplet, to_frames, triplet
 from ..sampling import SampleSettings
 from . import metrics
 
 ROWS = ("end-to-end", "pose-based", "foundation", "still-reference", "driver", "vae-floor")
+TEXTS = ("true", "none", "other")
 SHEET_CASES, SHEET_TIMES = 10, (1, 6, 11, 15)  # what the contact sheet shows
 
 
@@ -43,11 +46,12 @@ class Case:
 class Result:
     cases: int
     seed: int
+    text: str  # one of TEXTS
     scores: dict[str, dict[str, list[float]]]
     shown: list[dict[str, np.ndarray]] = field(default_factory=list)
 
     def table(self) -> dict:
-        """{"variants": {row: {figure: mean}}, "cases": N, "seed": S}.
+        """{"variants": {row: {figure: mean}}, "cases": N, "seed": S, "text": one of TEXTS}.
 
         relative_error is a ratio of sums over all cases, so that a case with little motion does
         not weigh more than it moves.
@@ -59,7 +63,12 @@ class Result:
                 name: float(np.mean(values)) for name, values in figures.items() if name != "error"
             }
             variants[row] = {"relative_error": float(np.sum(figures["error"]) / still), **means}
-        return {"variants": variants, "cases": self.cases, "seed": self.seed}
+        return {
+            "variants": variants,
+            "cases": self.cases,
+            "seed": self.seed,
+            "text": self.text,
+        }
 
     def sheet(self) -> np.ndarray:
         """uint8 picture: one case a row; reference, then driver, end-to-end, pose-based, truth."""
@@ -95,22 +104,31 @@ def bench_puppets(
     settings: SampleSettings,
     loras: dict[str, str],
     on_case: Callable[[int], None] | None = None,
+    text: str = "true",
 ) -> Result:
     """Score every row on `cases` unseen triplets.
 
     loras: {row: name of a loaded LoRA} for "end-to-end" and "pose-based"; the row "foundation"
     is the network with every LoRA at 0, driven by RGB. Case k is triplet(seed * 1000 + k).
+    text: what the network reads: the "true" caption, "none", or that of an "other" case.
     """
+    if text not in TEXTS:
+        need = " or ".join(map(repr, TEXTS))
+        raise InputError("text", got=repr(text), need=need, fix="Check the spelling.")
     names = ("error", "psnr", "ssim", "silhouette_iou", "identity_error", "seconds")
     scores = {
         row: {name: [] for name in names}
         for row in ROWS
         if row not in ("end-to-end", "pose-based") or row in loras
     }
-    result = Result(cases, seed, scores)
+    result = Result(cases, seed, text, scores)
     geometry = backbone.geometry
     for index in range(cases):
-        case = make_case(seed * 1000 + index, geometry.panel[0], geometry.num_frames)
+        which = seed * 1000 + index, geometry.panel[0], geometry.num_frames
+        case = make_case(*which)
+        if text != "true":
+            prompt = _other_prompt(case, *which) if text == "other" else ""
+            case = replace(case, prompt=prompt)
         made = {}
         for row in scores:
             began = time.perf_counter()
@@ -127,6 +145,12 @@ def bench_puppets(
         if on_case:
             on_case(index)
     return result
+
+
+def _other_prompt(case: Case, seed: int, size: int, num_frames: int) -> str:
+    """The caption of the next case that is told in other words."""
+    prompts = (make_case(other, size, num_frames).prompt for other in count(seed + 1))
+    return next(prompt for prompt in prompts if prompt != case.prompt)
 
 
 def _make(

@@ -1,9 +1,11 @@
-"""Which models, LoRAs and pose files there are. A name from a workflow is untrusted: it counts
-only if it is in the list, so no path can lead out of the registered folders.
+"""Which models, LoRAs, networks for poses and captions, and pose files there are. A name from a
+workflow is untrusted: it counts only if it is in the list, so no path can lead out of the
+registered folders.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,10 @@ EMBEDDED = "mini (embedded)"
 SHIPPED = {"end-to-end (shipped)": "end-to-end", "pose-based (shipped)": "pose-based"}
 WEIGHTS = Path(__file__).parents[2] / "dreamactor_core" / "weights"
 INFO = "model.json"  # what makes a folder a model
+DETECTOR = "PekingU/rtdetr_r50vd_coco_o365"  # on the hub, as in the core's pose.models, which is
+POSE_MODEL = "usyd-community/vitpose-plus-base"  # heavy
+MLLM = "Qwen/Qwen3-VL-4B-Instruct"  # as in caption.local
+NONE = "none"
 FOLDER = "dreamactor"
 
 
@@ -61,6 +67,52 @@ def pose_path(name: str) -> Path:
     return _listed("pose file", name, _poses(), "a .json file in ComfyUI's input folder")
 
 
+def detector_names() -> list[str]:
+    return [DETECTOR, *_networks("detector")]
+
+
+def detector_source(name: str) -> Path | str:
+    """A folder, or a name on the hub. Raises InputError for a name that is not in the list."""
+    return _network("detector", name, DETECTOR, "detector", "an object detector")
+
+
+def pose_model_names() -> list[str]:
+    return [POSE_MODEL, *_networks("pose")]
+
+
+def pose_model_source(name: str) -> Path | str:
+    """A folder, or a name on the hub. Raises InputError for a name that is not in the list."""
+    return _network("pose model", name, POSE_MODEL, "pose", "a ViTPose")
+
+
+def animal_model_names() -> list[str]:
+    return [NONE, *_networks("pose")]
+
+
+def animal_model_source(name: str) -> Path | None:
+    """A folder, or None. Raises InputError for a name that is not in the list."""
+    return None if name == NONE else _network("pose model", name, NONE, "pose", "a ViTPose")
+
+
+def pose_head_names() -> list[str]:
+    return [NONE, *_pose_heads()]
+
+
+def pose_head_source(name: str) -> Path | None:
+    """A file, or None. Raises InputError for a name that is not in the list."""
+    need = "a .pth file below models/dreamactor"
+    return None if name == NONE else _listed("pose heads", name, _pose_heads(), need)
+
+
+def captioner_names() -> list[str]:
+    return [MLLM, *_networks("captioner")]
+
+
+def captioner_source(name: str) -> Path | str:
+    """A folder, or a name on the hub. Raises InputError for a name that is not in the list."""
+    return _network("captioner", name, MLLM, "captioner", "a model that answers about pictures")
+
+
 def refusal(find: Callable[[str], object], name: str | None) -> bool | str:
     """What validate_inputs returns: True, or why a name is refused. None: it comes by a link."""
     try:
@@ -100,6 +152,45 @@ def _loras() -> dict[str, Path]:
             if not (path.parent / "config.json").exists():  # that is a part of a model
                 name = f"models/{FOLDER}/{path.relative_to(root).as_posix()}"
                 found.setdefault(name, path)
+    return found
+
+
+def _network(what: str, name: str, usual: str, kind: str, named: str) -> Path | str:
+    if name == usual:
+        return usual
+    need = f"a folder below models/dreamactor with {named} in the form of transformers"
+    return _listed(what, name, _networks(kind), need)
+
+
+def _networks(kind: str) -> dict[str, Path]:
+    """Folders in the form of transformers, by their path below models/dreamactor."""
+    found: dict[str, Path] = {}
+    for root in _roots(FOLDER):
+        for config in _below(root, "config.json"):
+            if config.name == "config.json" and _kind_of(config) == kind:
+                found.setdefault(config.parent.relative_to(root).as_posix(), config.parent)
+    return found
+
+
+def _kind_of(config: Path) -> str | None:
+    """What a network is, by what its config.json says."""
+    try:
+        told = json.loads(config.read_text(encoding="utf-8"))
+        name = (told.get("architectures") or [""])[0]
+        if told.get("model_type") == "vitpose":
+            return "pose"
+        if name.endswith("ForObjectDetection"):
+            return "detector"
+        return "captioner" if "vision_config" in told else None
+    except (OSError, ValueError, AttributeError, TypeError, LookupError):
+        return None
+
+
+def _pose_heads() -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for root in _roots(FOLDER):
+        for path in _below(root, ".pth"):
+            found.setdefault(path.relative_to(root).as_posix(), path)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy.utils import ProgressBar
@@ -29,6 +29,13 @@ def sampling_progress(backbone: Backbone, passes: int = 1) -> Callable[[Step], N
         bar.update_absolute(done, passes * step.total, ("JPEG", picture, PREVIEW_SIDE))
 
     return on_step
+
+
+def watched(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The same frames, which stop on Cancel."""
+    for frame in frames:
+        throw_exception_if_processing_interrupted()
+        yield frame
 
 
 def reading_progress(inputs: Inputs) -> Inputs:

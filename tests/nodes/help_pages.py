@@ -25,6 +25,11 @@ FROM_DISK = {
     "DreamActorLoadLora.lora",
     "DreamActorLoadPose.file",
     "DreamActorNativeLora.lora",
+    "DreamActorDetectPose.detector",
+    "DreamActorDetectPose.pose_model",
+    "DreamActorDetectPose.pose_heads",
+    "DreamActorDetectPose.animal_model",
+    "DreamActorCaption.local_model",
 }
 
 
@@ -136,7 +141,8 @@ def _default(one, words: Words) -> str:
         default = one.options[0]
     if default is None:
         return ""
-    return words.default.format(words.empty if default == "" else str(default).lower())
+    shown = str(default).lower() if isinstance(default, bool) else default
+    return words.default.format(words.empty if default == "" else shown)
 
 
 def _range(node: str, one, words: Words) -> str:

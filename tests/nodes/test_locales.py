@@ -38,7 +38,7 @@ def test_each_text_of_each_node_is_translated_and_no_other(node_classes, languag
 
 @pytest.mark.parametrize("language", WORDS)
 def test_no_text_is_empty_or_holds_what_the_host_would_take_for_a_command(language):
-    for file in ("nodeDefs.json", "main.json"):
+    for file in ("nodeDefs.json", "main.json", "settings.json"):
         text = json.dumps(texts(language, file), ensure_ascii=False)
         assert '""' not in text
         assert not re.findall(r'[@|]|\{[^"\s}]', text)  # vue-i18n: links, plurals, placeholders
@@ -53,6 +53,13 @@ def test_categories_and_types_are_translated_and_no_others(node_classes, languag
     assert main.keys() == {"nodeCategories", "dataTypes"}
     assert main["nodeCategories"].keys() == {p for s in schemas for p in s.category.split("/")}
     assert main["dataTypes"].keys() == types
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_each_setting_is_translated_and_no_other(language):
+    code = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("js/*.js"))
+    wanted = {one.replace(".", "_") for one in re.findall(r'\bid: "([^"]+)"', code)}
+    assert texts(language, "settings.json").keys() == wanted
 
 
 def test_each_phrase_of_the_widgets_is_translated_and_no_other():

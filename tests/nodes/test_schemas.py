@@ -15,7 +15,8 @@ from .snapshot import SNAPSHOT, breaks, describe
 
 ORDER = (
     "Example LoadModel LoadLora FitMedia DrawPose LoadPose Composite MotionMask Caption Encode "
-    "Sampler Decode Animate Player NativeLora NativeFit NativeConditioning NativeCrop"
+    "Sampler Decode Animate Player NativeLora NativeFit NativeConditioning NativeCrop "
+    "DetectPose"
 )
 HEAVY = {"diffusers", "transformers", "peft", "cv2"}
 
@@ -147,7 +148,7 @@ def test_loading_the_pack_loads_nothing_heavy():
         "before = set(sys.modules)\n"
         "with TemporaryDirectory() as folder:\n"
         "    make_folders(Path(folder))\n"
-        "    assert len(load_nodes(load_pack())) == 18\n"
+        "    assert len(load_nodes(load_pack())) == 19\n"
         "print(json.dumps(sorted(set(sys.modules) - before)))\n"
     )
     ran = subprocess.run(

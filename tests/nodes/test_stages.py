@@ -142,7 +142,7 @@ def test_fit_media_takes_the_aspect_of_the_reference(run, actor):
     ],
 )
 def test_caption_joins_unless_fused_is_written(run, motion, appearance, fused, prompt):
-    assert run("Caption", motion=motion, appearance=appearance, fused=fused).args == (prompt,)
+    assert run("Caption", motion=motion, appearance=appearance, fused=fused).args[0] == prompt
 
 
 # ---------------------------------------------------------------- composite and mask

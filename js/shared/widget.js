@@ -1,0 +1,114 @@
+/** The way of a result into a node: the widget, its memory, its end. */
+import { app } from "../../../scripts/app.js";
+import { element } from "./elements.js";
+import { sheet } from "./style.js";
+import { say } from "./words.js";
+
+const REMEMBERED = "dreamactor.results";
+
+/** The last result of a node, so that a reload of the page or an undo does not empty it. */
+function remember(node, key, payload) {
+  const { graph } = node;
+  const place = [graph?.rootGraph?.id, graph?.id, node.id, key].join("/");
+  const all = JSON.parse(sessionStorage.getItem(REMEMBERED) ?? "{}");
+  if (payload) {
+    delete all[place];
+    const kept = Object.entries({ ...all, [place]: payload }).slice(-50);
+    sessionStorage.setItem(REMEMBERED, JSON.stringify(Object.fromEntries(kept)));
+  }
+  return payload ?? all[place];
+}
+
+/**
+ * Gives a node a widget that shows what its `execute` returns as ui[key][0].
+ *
+ * build(stage, payload, fresh) fills the stage and returns {clock, ready, aspect}: `ready` resolves
+ * when the pictures are there or rejects with a sentence, `aspect()` is their width / height.
+ * `fresh` is true after a run, false when an older result comes back. Clocks end with the node.
+ */
+export function showResults(node, key, { invitation, minHeight, build }) {
+  const host = element("div", { className: "dreamactor", "data-dreamactor": key });
+  host.style.minHeight = "56px";
+  const root = host.attachShadow({ mode: "open" });
+  root.adoptedStyleSheets = [sheet()];
+  let view = null;
+  let grown = false;
+
+  const message = (text) => root.replaceChildren(element("p", { role: "status" }, say(text)));
+  const show = (payload, fresh) => {
+    view?.clock.dispose();
+    const stage = element("div", { className: "stage", tabIndex: 0, role: "group" });
+    view = build(stage, payload, fresh);
+    host.style.minHeight = `${minHeight}px`;
+    root.replaceChildren(stage);
+    const mine = view;
+    mine.ready.then(
+      () => {
+        if (mine !== view || !fresh || grown) return;
+        grown = true;
+        grow(node, host, mine.aspect());
+      },
+      (error) => {
+        if (mine !== view) return;
+        mine.clock.dispose();
+        message(error.message);
+      },
+    );
+  };
+
+  const widget = node.addDOMWidget(key, "dreamactor", host, {
+    serialize: false,
+    hideOnZoom: false,
+    getMinHeight: () => (view ? minHeight : 56),
+  });
+  widget.serialize = false;
+  message(invitation);
+
+  chain(node, "onExecuted", (output) => {
+    const payload = output?.[key]?.[0];
+    if (payload) show(remember(node, key, payload), true);
+  });
+  chain(node, "onConfigure", () => {
+    const payload = remember(node, key);
+    if (payload) show(payload, false);
+  });
+  // Out of sight (scrolled away, collapsed, in another subgraph) nothing plays on.
+  let waiting = false;
+  const sight = new IntersectionObserver((entries) => {
+    if (entries.at(-1).isIntersecting) {
+      if (waiting) view?.clock.play();
+      waiting = false;
+    } else if (view?.clock.playing) {
+      view.clock.pause();
+      waiting = true;
+    }
+  });
+  sight.observe(host);
+  chain(node, "onRemoved", () => {
+    sight.disconnect();
+    view?.clock.dispose();
+    view = null;
+  });
+  // In the classic canvas the widget lies over it and would swallow the wheel that zooms.
+  host.addEventListener("wheel", (event) => {
+    if (globalThis.LiteGraph?.vueNodesMode) return;
+    event.preventDefault();
+    app.canvas.processMouseWheel(event);
+  });
+}
+
+function chain(object, name, after) {
+  const before = object[name];
+  object[name] = function (...given) {
+    const answer = before?.apply(this, given);
+    after(...given);
+    return answer;
+  };
+}
+
+/** Make the node as tall as its pictures ask for at its width, within reason. */
+function grow(node, host, aspect) {
+  const wanted = Math.min(host.clientWidth / aspect + 48, 460);
+  const missing = wanted - host.clientHeight;
+  if (missing > 0) node.setSize([node.size[0], node.size[1] + missing]);
+}

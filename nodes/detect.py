@@ -1,0 +1,149 @@
+"""The pose of whoever is in a clip, found: what Draw Pose and the pose-based variant start from."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .host import files
+from .kinds import MENU, Keypoints, fps_input
+
+
+class DreamActorDetectPose(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="DreamActorDetectPose",
+            display_name="DreamActor Detect Pose",
+            category=f"{MENU}/prepare",
+            description="Finds the people and animals of a clip, follows each of them and gives "
+            "their keypoints. Shows the skeletons over the clip, with the number of each subject.",
+            search_aliases=["dreamactor", "openpose", "vitpose", "dwpose", "estimate keypoints"],
+            inputs=[
+                io.MultiType.Input(
+                    "video",
+                    types=[io.Video, io.Image],
+                    tooltip="Who moves: a VIDEO (any size, rate and length), or frames as an IMAGE "
+                    "batch at the rate of fps.",
+                ),
+                fps_input(),
+                io.Combo.Input(
+                    "detector",
+                    options=files.detector_names(),
+                    tooltip="Name of the network that finds people and animals (172 MB): the usual "
+                    "one, or a folder below models/dreamactor with an object detector.",
+                ),
+                io.Combo.Input(
+                    "pose_model",
+                    options=files.pose_model_names(),
+                    tooltip="Name of the network that finds the joints (502 MB): the usual one, or "
+                    "a folder below models/dreamactor with a ViTPose.",
+                ),
+                io.Combo.Input(
+                    "pose_heads",
+                    options=files.pose_head_names(),
+                    tooltip="Name of the original ViTPose++ file (.pth) below models/dreamactor, "
+                    "of the size of pose_model: hands, face, feet and animals. none: bodies only.",
+                ),
+                io.Combo.Input(
+                    "animal_model",
+                    options=files.animal_model_names(),
+                    advanced=True,
+                    tooltip="Name of another ViTPose below models/dreamactor that was trained on "
+                    "animals (AP-10K). none: animals need pose_heads.",
+                ),
+                io.Combo.Input(
+                    "subjects",
+                    options=["all", "people", "animals"],
+                    default="all",
+                    tooltip="Whom to follow, a name.",
+                ),
+                io.Float.Input(
+                    "threshold",
+                    default=0.5,
+                    min=0.01,
+                    max=0.99,
+                    step=0.01,
+                    tooltip="How sure the detector must be, 0 to 1. Lower finds more, wrong ones "
+                    "too.",
+                ),
+                io.Int.Input(
+                    "max_subjects",
+                    default=4,
+                    min=1,
+                    max=32,
+                    tooltip="Number of subjects that are kept: those that fill most of the clip.",
+                ),
+                io.Boolean.Input(
+                    "smoothing",
+                    default=True,
+                    tooltip="Hold still what rests, and fill gaps of up to a quarter of a second; "
+                    "off or on. Off: what the network said.",
+                ),
+                io.Boolean.Input(
+                    "download",
+                    default=False,
+                    tooltip="Fetch the usual networks from huggingface.co if they are not on this "
+                    "machine, once; off or on. Off: nothing is ever fetched.",
+                ),
+                io.Image.Input(
+                    "reference",
+                    optional=True,
+                    tooltip="A picture of the character: the skeletons take its bone lengths, if "
+                    "a person is found in it.",
+                ),
+            ],
+            outputs=[
+                Keypoints.Output(
+                    "keypoints", display_name="keypoints", tooltip="One entry for each frame."
+                ),
+                io.Image.Output(
+                    "preview",
+                    display_name="preview",
+                    tooltip="To look at: the skeletons over up to 64 frames of the clip, spread "
+                    "evenly, at most 512 pixels wide and high.",
+                ),
+                io.String.Output(
+                    "note", display_name="note", tooltip="Who was found, and what was left out."
+                ),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, detector=None, pose_model=None, pose_heads=None, animal_model=None):
+        answers = [
+            files.refusal(files.detector_source, detector),
+            files.refusal(files.pose_model_source, pose_model),
+            files.refusal(files.pose_head_source, pose_heads),
+            files.refusal(files.animal_model_source, animal_model),
+        ]
+        return next((answer for answer in answers if answer is not True), True)
+
+    @classmethod
+    def execute(
+        cls,
+        video,
+        fps,
+        detector,
+        pose_model,
+        pose_heads,
+        animal_model,
+        subjects,
+        threshold,
+        max_subjects,
+        smoothing,
+        download,
+        reference=None,
+    ) -> io.NodeOutput:
+        from ..dreamactor_core.pose.detect import DetectSettings
+        from .host.detect import Networks, detect
+
+        networks = Networks(
+            files.detector_source(detector),
+            files.pose_model_source(pose_model),
+            files.pose_head_source(pose_heads),
+            files.animal_model_source(animal_model),
+            download,
+        )
+        settings = DetectSettings(subjects, threshold, max_subjects, smoothing=smoothing)
+        keypoints, preview, note, ui = detect(video, fps, networks, settings, reference)
+        return io.NodeOutput(keypoints, preview, note, ui=ui)

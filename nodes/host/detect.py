@@ -1,0 +1,141 @@
+"""Detect Pose: the core's detector on ComfyUI's device, with its bar, Cancel and a look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import comfy.model_management as manager
+import numpy as np
+from comfy.utils import ProgressBar
+from torch import Tensor
+
+from ...dreamactor_core.errors import InputError
+from ...dreamactor_core.media import (
+    Footage,
+    VideoInfo,
+    check_frames,
+    fit,
+    probe,
+    read_frames,
+    write_video,
+)
+from ...dreamactor_core.pose.detect import Detection, DetectSettings, detect_pose
+from ...dreamactor_core.pose.draw import overlay_pose
+from ...dreamactor_core.pose.keypoints import Pose, dump_keypoints
+from ...dreamactor_core.pose.models import PoseModels, load_pose_models
+from ...dreamactor_core.pose.retarget import match_proportions
+from ...dreamactor_core.puppets.scene import to_frames
+from .progress import watched
+from .video import driving_of, temp_file
+from .words import node_words, told_in_node_words
+
+ROOM = 3 * 2**30  # bytes: both networks in half precision, and what they hold at work
+SIDE = 512  # pixels of the preview
+SHOWN = 64  # frames of the preview, so that a long clip does not fill the memory
+
+
+class Networks(NamedTuple):
+    """Folders, or names on the hub."""
+
+    detector: Path | str
+    pose_model: Path | str
+    pose_heads: Path | None
+    animal_model: Path | None
+    download: bool
+
+
+@told_in_node_words()
+def detect(
+    video: object,
+    fps: float,
+    networks: Networks,
+    settings: DetectSettings,
+    reference: Tensor | None,
+) -> tuple[list[dict], Tensor, str, dict]:
+    """OpenPose frames, preview (n, h, w, 3), what to know of it, and the clip that the node shows.
+
+    Raises InputError for what cannot be read, networks that are not on this machine, and a device
+    that is too full.
+    """
+    clip = driving_of(video, fps, "frames").clip
+    info = probe(clip)
+    if reference is not None:
+        check_frames("reference", reference)
+    bar = ProgressBar(2 * info.num_frames)  # finding, then drawing
+    try:
+        pose, notes = _found(clip, info, networks, settings, reference, bar)
+    except manager.OOM_EXCEPTION as error:
+        raise InputError(
+            "memory of the device",
+            got="too little for the detector and the pose model",
+            need=f"about {ROOM >> 30} GB",
+            fix="Close what else uses the GPU, or choose a smaller pose_model.",
+        ) from error
+    finally:
+        manager.soft_empty_cache()
+    preview, ui = _drawn(clip, info, pose, bar)
+    count = pose.body.shape[1]
+    summary = f"{info.num_frames} frames, {count} {'subject' if count == 1 else 'subjects'}."
+    note = node_words("\n".join([summary, *notes]))
+    return dump_keypoints(pose, info.width, info.height), preview, note, ui
+
+
+def _found(
+    clip: Path | Footage,
+    info: VideoInfo,
+    networks: Networks,
+    settings: DetectSettings,
+    reference: Tensor | None,
+    bar: ProgressBar,
+) -> Detection:
+    models = _open(networks)
+    images = (frame.image for frame in watched(read_frames(clip)))
+    pose, notes = detect_pose(images, info.times, models, settings, bar.update_absolute)
+    if reference is not None:
+        look, about = detect_pose([reference[0].cpu().numpy()], [0.0], models, settings)
+        pose = match_proportions(pose, look)
+        notes = [*notes, *(f"reference: {note}" for note in about)]
+    return Detection(pose, notes)
+
+
+def _open(networks: Networks) -> PoseModels:
+    """On ComfyUI's device; they leave it with the node, for the video model needs the room."""
+    device = manager.get_torch_device()
+    manager.free_memory(ROOM, device)
+    return load_pose_models(
+        networks.detector,
+        networks.pose_model,
+        networks.pose_heads,
+        networks.animal_model,
+        download=networks.download,
+        device=str(device),
+    )
+
+
+def _drawn(
+    clip: Path | Footage, info: VideoInfo, pose: Pose, bar: ProgressBar
+) -> tuple[Tensor, dict]:
+    """A few frames to pass on; all of them, one by one, into the clip that the node shows."""
+    chosen = np.linspace(0, info.num_frames - 1, min(info.num_frames, SHOWN)).round().astype(int)
+    kept: list[np.ndarray] = []
+
+    def drawn() -> Iterator[np.ndarray]:
+        for number, picture in enumerate(overlay_pose(pose, _small(clip, info))):
+            if number in chosen:
+                kept.append(picture)
+            yield picture
+            bar.update(1)
+
+    file = temp_file(".mp4")
+    write_video(file.path, drawn(), info.times, duration=info.duration)
+    return to_frames(np.stack(kept)), {"images": [file.view], "animated": (True,)}
+
+
+def _small(clip: Path | Footage, info: VideoInfo) -> Iterator[np.ndarray]:
+    """Frames (h, w, 3) uint8, no side longer than SIDE."""
+    scale = min(1, SIDE / max(info.width, info.height))
+    height, width = (max(1, round(side * scale)) for side in (info.height, info.width))
+    for frame in watched(read_frames(clip)):
+        yield (fit(frame.image, height, width) * 255).round().byte().numpy()

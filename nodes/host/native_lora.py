@@ -1,0 +1,97 @@
+"""LoRAs on ComfyUI's own models, in whatever names they were saved; refused if they do not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import comfy.sd
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor, nn
+
+from ...dreamactor_core.backbones.keys import no_such_layer
+from ...dreamactor_core.errors import InputError
+from ...dreamactor_core.lora import METHOD, SIDE, LoraInfo, read_lora_info
+from ...dreamactor_core.lora_keys import peft_alpha, read_adapters, read_lora_file, write_adapters
+from .native import Native, native_of
+
+KEY = "dreamactor_lora"  # on a MODEL: the LoraInfo of the last one
+DOWN, UP = ".lora_A.weight", ".lora_B.weight"
+
+
+def with_native_lora(model: ModelPatcher, path: Path, strength: float) -> tuple[ModelPatcher, str]:
+    """A clone with the LoRA, whatever names the file uses, and in words what it patches.
+
+    Raises InputError when the file does not fit the model, or the LoRAs already on it.
+    """
+    native = native_of(model)
+    metadata, tensors = read_lora_file(path)
+    info = read_lora_info(path) if metadata.get("method") == METHOD else None
+    if info is not None:
+        _check_info(path, info, native, model.get_attachment(KEY))
+    alpha = info.alpha if info else peft_alpha(path, metadata)
+    adapters = read_adapters(tensors, native.key_names, alpha)
+    tensors = write_adapters(adapters, native.key_names, "comfyui")
+    _check_layers(model.model.diffusion_model, tensors)
+    patched, _ = comfy.sd.load_lora_for_models(model, None, tensors, strength, 0, metadata)
+    count = sum(
+        key.endswith(".weight") and len(patches) > len(model.patches.get(key, []))
+        for key, patches in patched.patches.items()
+    )
+    if count == 0:
+        raise InputError(
+            f"LoRA {path.name}",
+            got=f"{len(tensors)} tensors, none of which ComfyUI put on the model",
+            need=f"layers of {native.name}",
+            fix="Choose a LoRA made for this model.",
+        )
+    kind = "no DreamActor LoRA"
+    if info is not None:
+        patched.set_attachments(KEY, info)
+        expert = f" for the {info.expert}-noise expert" if info.expert else ""
+        kind = f"{info.variant}{expert}, rank {info.rank}"
+    return patched, f"{path.stem}: {count} layers patched, {kind}, strength {strength:g}"
+
+
+def _check_info(path: Path, info: LoraInfo, native: Native, before: LoraInfo | None) -> None:
+    facts = [
+        ("side of the reference", info.side, SIDE, "this method"),
+        ("base model", info.base, native.name, "the model"),
+        ("blank", info.blank, native.blank, "the model"),
+        ("frame rate", info.fps, native.geometry.fps, "the model"),
+    ]
+    if before is not None:
+        facts += [
+            ("variant", info.variant, before.variant, "the LoRA that is on the model already"),
+            ("lead-in", info.lead_in_seconds, before.lead_in_seconds, "the LoRA before"),
+        ]
+    for what, got, need, whose in facts:
+        if got != need:
+            raise InputError(
+                f"{what} of {path.name}",
+                got=repr(got),
+                need=f"{need!r}, that of {whose}",
+                fix="Choose a LoRA made for this model and of one variant.",
+            )
+
+
+def _check_layers(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """ComfyUI leaves out what does not fit, with no more than a line in its log."""
+    modules = dict(network.named_modules())
+    for key in tensors:
+        if not key.endswith(DOWN):
+            continue
+        name = key.removeprefix("diffusion_model.").removesuffix(DOWN)
+        layer = modules.get(name)
+        if layer is None:
+            raise no_such_layer(name)
+        # Of the layer, not of the packed numbers that a quantised one holds.
+        linear = isinstance(layer, nn.Linear)
+        need = (layer.out_features, layer.in_features) if linear else (*layer.weight.shape[:2],)
+        got = (tensors[key.replace(DOWN, UP)].shape[0], tensors[key].shape[1])
+        if got != need:
+            raise InputError(
+                f"LoRA layer {name}",
+                got=f"{got[1]} numbers in and {got[0]} out",
+                need=f"{need[1]} in and {need[0]} out",
+                fix="Choose a LoRA made for a model of this size.",
+            )

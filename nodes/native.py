@@ -1,0 +1,260 @@
+"""The method on ComfyUI's own models, loaders and samplers: MODEL, VAE, CONDITIONING, LATENT."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from comfy_api.latest import io
+
+from ..dreamactor_core.errors import InputError
+from .host import files
+from .kinds import MENU
+from .prepare import DreamActorFitMedia
+
+CATEGORY = f"{MENU}/native"
+
+
+def _model_input(tooltip: str) -> io.Input:
+    return io.Model.Input("model", tooltip=tooltip)
+
+
+def _lora_names() -> list[str]:
+    return [name for name in files.lora_names() if name not in files.SHIPPED]
+
+
+def _lora_path(name: str) -> Path:
+    """Raises InputError for a name that is not in the list."""
+    choice = files.lora_choice(name)
+    if choice.file is None:
+        raise InputError(
+            "LoRA",
+            got=repr(name),
+            need="one for the model that is loaded",
+            fix="Those that are shipped are of the embedded model: use DreamActor Load LoRA.",
+        )
+    return choice.file
+
+
+class DreamActorNativeLora(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="DreamActorNativeLora",
+            display_name="DreamActor Native LoRA",
+            category=CATEGORY,
+            description="Puts a LoRA on a MODEL of ComfyUI, in whatever names it was saved "
+            "(diffusers, peft, kohya, musubi, ComfyUI), and says how many layers it patched. "
+            "Refuses one that does not fit, of which ComfyUI would leave parts out in silence.",
+            search_aliases=["dreamactor", "lora", "load lora", "wan lora", "hunyuan lora"],
+            inputs=[
+                _model_input(
+                    "HunyuanVideo-1.5 or Wan, from Load Diffusion Model or a GGUF loader."
+                ),
+                io.Combo.Input(
+                    "lora",
+                    options=_lora_names(),
+                    tooltip="Name of a .safetensors file of models/loras or models/dreamactor: a "
+                    "DreamActor LoRA made for this model, or any other of it (few steps, a style).",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=-4.0,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="Strength, a factor: 1 as trained, 0 off.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output("model", display_name="model"),
+                io.String.Output(
+                    "report", display_name="report", tooltip="Layers patched, in words."
+                ),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, lora):
+        return files.refusal(_lora_path, lora)
+
+    @classmethod
+    def fingerprint_inputs(cls, model=None, lora=None, strength=None):
+        return files.stamp(_lora_path(lora))
+
+    @classmethod
+    def execute(cls, model, lora, strength) -> io.NodeOutput:
+        from .host.native_lora import with_native_lora
+
+        return io.NodeOutput(*with_native_lora(model, _lora_path(lora), strength))
+
+
+class DreamActorNativeFit(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        """Fit Media's, but for the model."""
+        schema = DreamActorFitMedia.define_schema()
+        schema.node_id, schema.category = "DreamActorNativeFit", CATEGORY
+        schema.display_name = "DreamActor Native Fit"
+        schema.description = (
+            "Brings the reference and the driving video to one size and to the rate of a MODEL "
+            "of ComfyUI. Nothing is cropped or stretched: bars fill what is left."
+        )
+        schema.inputs[0] = _model_input(
+            "HunyuanVideo-1.5 or Wan: its rate and its own panel are taken."
+        )
+        return schema
+
+    @classmethod
+    def execute(cls, model, reference, driving, fps, size, start, length) -> io.NodeOutput:
+        from .host.native import native_of
+        from .host.stages import fit_media
+
+        native = native_of(model)
+        return io.NodeOutput(*fit_media(native, reference, driving, fps, size, start, length))
+
+
+class DreamActorNativeConditioning(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="DreamActorNativeConditioning",
+            display_name="DreamActor Conditioning",
+            category=CATEGORY,
+            description="Places the reference beside the driving frames and gives them to a MODEL "
+            "of ComfyUI as its own conditioning: HunyuanVideo-1.5, Wan I2V, Fun-InP, Wan2.2 A14B "
+            "or TI2V-5B. Any sampler of ComfyUI goes on from there.",
+            search_aliases=["dreamactor", "image to video", "wan", "hunyuan", "in-context"],
+            inputs=[
+                _model_input("HunyuanVideo-1.5 or Wan; with context windows for long videos."),
+                io.Vae.Input("vae", tooltip="The VAE of the model."),
+                io.Conditioning.Input("positive", tooltip="The prompt: who does what."),
+                io.Conditioning.Input("negative", tooltip="What the guidance leads away from."),
+                io.Image.Input(
+                    "reference", tooltip="One picture, the size of the driving frames in pixels."
+                ),
+                io.Image.Input(
+                    "driving",
+                    tooltip="Frames at the model's rate and size (from DreamActor Native Fit), or "
+                    "a skeleton for the pose-based variant; no more than one pass of the model "
+                    "holds, unless it has context windows.",
+                ),
+                io.Float.Input(
+                    "lead_in",
+                    default=1.0,
+                    min=0.0,
+                    max=60.0,
+                    step=0.25,
+                    tooltip="Time to move from the reference into the motion, in seconds; 1 as "
+                    "trained. Not read when a prefix is given.",
+                ),
+                io.ClipVisionOutput.Input(
+                    "clip_vision_output",
+                    optional=True,
+                    tooltip="The fitted reference as CLIP Vision Encode sees it: for "
+                    "HunyuanVideo-1.5 and Wan 2.1. Wan 2.2 does not read it.",
+                ),
+                io.Image.Input(
+                    "prefix",
+                    optional=True,
+                    tooltip="The last result frames of an earlier piece, a multiple of 4 of them "
+                    "(8 is good): the motion goes on from there.",
+                ),
+                io.Image.Input(
+                    "prefix_driving",
+                    optional=True,
+                    tooltip="The driving frames of the prefix, as many frames as it has.",
+                ),
+                io.Image.Input(
+                    "scene",
+                    optional=True,
+                    tooltip="Footage to keep, one frame for each driving frame and of their size "
+                    "in pixels. Needs keep.",
+                ),
+                io.Mask.Input(
+                    "keep",
+                    optional=True,
+                    tooltip="Where the scene stays, 0 to 1: 1 (white) keeps, 0 (black) is drawn. "
+                    "One mask for each driving frame, or one for all.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output("model", display_name="model"),
+                io.Conditioning.Output("positive", display_name="positive"),
+                io.Conditioning.Output("negative", display_name="negative"),
+                io.Latent.Output("latent", display_name="latent"),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        vae,
+        positive,
+        negative,
+        reference,
+        driving,
+        lead_in,
+        clip_vision_output=None,
+        prefix=None,
+        prefix_driving=None,
+        scene=None,
+        keep=None,
+    ) -> io.NodeOutput:
+        from .host.native import compose_native, condition
+
+        composite = compose_native(
+            model, reference, driving, lead_in, prefix, prefix_driving, scene, keep
+        )
+        return io.NodeOutput(
+            *condition(model, vae, positive, negative, composite, clip_vision_output)
+        )
+
+
+class DreamActorNativeCrop(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="DreamActorNativeCrop",
+            display_name="DreamActor Native Crop",
+            category=CATEGORY,
+            description="Cuts the result out of what the sampler gives: the left half of the "
+            "latent, which then takes half the time to decode; and of decoded frames the left half "
+            "without lead-in and padding, one for each driving frame.",
+            search_aliases=["dreamactor", "crop latent", "crop frames", "trim"],
+            inputs=[
+                io.Latent.Input(
+                    "latent",
+                    tooltip="What a sampler made of the latent of DreamActor Conditioning, or "
+                    "what another Native Crop left of it.",
+                ),
+                io.Boolean.Input(
+                    "keep_lead_in",
+                    default=False,
+                    tooltip="Keep the frames in which the character moves from the reference into "
+                    "the motion; off or on.",
+                ),
+                io.Image.Input(
+                    "images",
+                    optional=True,
+                    tooltip="All frames of that latent, from VAE Decode, in both panels or the "
+                    "left one.",
+                ),
+            ],
+            outputs=[
+                io.Latent.Output("latent", display_name="latent"),
+                io.Image.Output(
+                    "images", display_name="images", tooltip="Only when images are wired in."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, latent, keep_lead_in, images=None) -> io.NodeOutput:
+        from comfy_execution.graph_utils import ExecutionBlocker
+
+        from .host.native import crop_native
+
+        latent, frames = crop_native(latent, images, keep_lead_in)
+        missing = "DreamActor Native Crop has no images to crop: wire VAE Decode into it."
+        return io.NodeOutput(latent, ExecutionBlocker(missing) if frames is None else frames)
