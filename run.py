@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 OLDEST = (3, 10)
 TRAIN_PACKAGES = ["accelerate"]  # the extras of pyproject.toml
-TEST_PACKAGES = [*TRAIN_PACKAGES, "pytest", "ruff"]
+TEST_PACKAGES = [*TRAIN_PACKAGES, "ftfy", "gguf", "pytest", "ruff"]
 # glibc hands large blocks back to the system after each use, and PyTorch asks for them again at
 # once; keeping them makes the model about three times faster on a CPU. Read before Python starts.
 MALLOC = {

@@ -95,7 +95,10 @@ def sample_latents(
     """Complete the composite: latents (1, c, t', h', 2w'), the answer in their left half."""
     composite, context = encoded
     reference = crop_target(composite.frames[:1])
+    sigmas = flow_sigmas(settings.num_inference_steps, settings.shift)
     velocity = partial(backbone.velocity, context=context)
+    if backbone.step_distilled:  # its network is told where each step ends
+        velocity = partial(velocity, sigmas=sigmas)
     text = backbone.encode_text([prompt], reference)
     no_text = no_driving = None
     if settings.guidance_scale != 1:
@@ -103,7 +106,7 @@ def sample_latents(
         no_text = partial(velocity, text=negative)
     if settings.driving_guidance_scale != 1:
         undriven = _context(backbone, _black_driving(composite))
-        no_driving = partial(backbone.velocity, context=undriven, text=text)
+        no_driving = partial(velocity, context=undriven, text=text)
     guided = with_guidance(
         partial(velocity, text=text),
         no_text,
@@ -114,7 +117,6 @@ def sample_latents(
     # Drawn on the CPU, so that a seed means the same noise on every device.
     generator = torch.Generator().manual_seed(settings.seed)
     noise = torch.randn(context.latents.shape, generator=generator).to(context.latents.device)
-    sigmas = flow_sigmas(settings.num_inference_steps, settings.shift)
     return sample(guided, noise, sigmas, settings.sampler, on_step)
 
 

@@ -141,5 +141,5 @@ def test_an_environment_of_another_python_is_recognised(run, tmp_path):
 
 def test_the_tools_are_the_declared_extras(run):
     text = (ROOT / "pyproject.toml").read_text()
-    assert 'train = ["accelerate"]' in text and 'test = ["pytest", "ruff"]' in text
-    assert run.TEST_PACKAGES == ["accelerate", "pytest", "ruff"]
+    assert 'train = ["accelerate"]' in text and 'test = ["ftfy", "gguf", "pytest", "ruff"]' in text
+    assert run.TEST_PACKAGES == ["accelerate", "ftfy", "gguf", "pytest", "ruff"]

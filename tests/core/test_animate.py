@@ -23,7 +23,7 @@ class Oracle:
     left stays. On the right it is nonsense, to be cropped.
     """
 
-    name, blank, offset = "oracle", "zero", 1 / 64
+    name, blank, offset, step_distilled = "oracle", "zero", 1 / 64, False
     geometry = Geometry(
         latent_channels=3 * STRIDE * STRIDE * GROUP,
         spatial_stride=STRIDE,
@@ -130,6 +130,21 @@ def test_prompt_reaches_the_network(oracle, reference):
     driving = clip(4)
     video = animate_pass(oracle, reference, driving, "wave", SETTINGS)
     assert close(video, (reference + driving) / 2 + 4 * Oracle.offset)
+
+
+def test_a_step_distilled_network_hears_of_the_steps(reference):
+    heard = []
+
+    class Distilled(Oracle):
+        step_distilled = True
+
+        def velocity(self, latents, sigma, context, text, sigmas):
+            heard.append(sigmas.tolist())
+            return super().velocity(latents, sigma, context, text)
+
+    settings = replace(SETTINGS, num_inference_steps=2, driving_guidance_scale=2.0)
+    animate_pass(Distilled(), reference, clip(4), "", settings)
+    assert heard == [[1.0, 0.5, 0.0]] * 4
 
 
 def test_text_guidance_leaves_the_empty_prompt(oracle, reference):

@@ -24,6 +24,7 @@ class Oracle:
     """Lossless codec (the frame that opens each group), and a velocity that knows the answer."""
 
     name, blank, geometry, transformer = "oracle", "zero", GEOMETRY, torch.nn.Module()
+    step_distilled = False
     answers: dict[str, torch.Tensor]
 
     def __init__(self):
