@@ -19,7 +19,9 @@ COMFYUI = os.environ.get("COMFYUI_DIR")
 
 
 def pytest_terminal_summary(terminalreporter):
-    name = "the strict fake of tests/nodes/fake_host.py"
+    name = "the strict fake of tests/nodes/fake_host.py; those that need a real one were skipped"
+    if COMFYUI:
+        name = f"a server of the ComfyUI in {COMFYUI}"
     if COMFYUI and "comfyui_version" in sys.modules:
         name = f"the real ComfyUI {sys.modules['comfyui_version'].__version__} of {COMFYUI}"
     terminalreporter.write_line(f"node tests ran on {name}")

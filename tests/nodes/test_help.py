@@ -9,6 +9,19 @@ from .help_pages import DOCS, WORDS, page, texts
 MISTAKE = {"en": "## A typical mistake", "zh": "## 常见错误"}
 
 
+@pytest.fixture(autouse=True)
+def no_files_of_other_tests(node_classes, tmp_path, monkeypatch):
+    """Lists of files are empty on a page, whatever other tests have left in the host's folders."""
+    import folder_paths
+
+    before = folder_paths.get_input_directory()
+    for name in ("loras", "dreamactor", "diffusion_models"):
+        monkeypatch.setitem(folder_paths.folder_names_and_paths, name, ([str(tmp_path)], set()))
+    folder_paths.set_input_directory(str(tmp_path))
+    yield
+    folder_paths.set_input_directory(before)
+
+
 def test_there_is_a_page_for_each_node_and_no_other(node_classes):
     pages = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.*")}
     assert pages == {f"{name}/{lang}.md" for name in node_classes for lang in WORDS}

@@ -230,6 +230,7 @@ async function keys(page) {
 /** Pictures of the wipe at the far left, the far right, and dragged to a quarter. */
 async function wipe(page, k) {
   const host = page.locator(PLAYER).first();
+  await showPlayer(page);
   const before = await place(page);
   await host.locator(".track input").fill(String(k));
   await host.locator('button[aria-label^="Wipe"]').click();
@@ -248,16 +249,15 @@ async function wipe(page, k) {
     seen[name] = (await frame.screenshot()).toString("base64");
   }
   const after = await place(page);
-  await page.mouse.move(5, 500);
-  await closeUp(page, host);
+  await shootPlayer(page, host);
   return { ...seen, moved: JSON.stringify(before) !== JSON.stringify(after) };
 }
 
 const place = (page) =>
   page.evaluate(() => [[...app.canvas.ds.offset], app.graph.nodes.map((node) => [...node.pos])]);
 
-/** A picture of the player's node alone, large. */
-async function closeUp(page, host) {
+/** Moves the view to the player's node alone, large. */
+async function showPlayer(page) {
   await page.evaluate(() => {
     const named = (node) => node.widgets?.some(({ name }) => name === "dreamactor_player");
     const node = app.graph.nodes.find(named);
@@ -268,6 +268,12 @@ async function closeUp(page, host) {
     app.canvas.setDirty(true, true);
   });
   await page.waitForTimeout(1500);
+}
+
+async function shootPlayer(page, host) {
+  await page.evaluate(() => app.canvas.deselectAll());
+  await page.mouse.move(5, 500);
+  await page.waitForTimeout(500);
   const box = await host.boundingBox();
   const clip = { x: box.x - 40, y: 100, width: box.width + 80, height: 0 };
   clip.height = Math.min(box.y + box.height + 60, 1000) - clip.y;
