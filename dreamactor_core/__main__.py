@@ -384,7 +384,9 @@ def _add_model(parser: Parser) -> None:
 
 def _add_sampling(parser: Parser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("sampling")
-    group.add_argument("--steps", type=int, default=8, help="from noise to video, 1 or more (8)")
+    group.add_argument(
+        "--steps", type=int, default=1, help="from noise to video; large models want 20 to 50 (1)"
+    )
     group.add_argument("--guidance", type=float, default=1.0, help="text guidance; 1 is off (1)")
     group.add_argument(
         "--negative-prompt", default="", help="what text guidance leads away from (nothing)"
