@@ -5,7 +5,16 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .host import files
-from .kinds import MENU, Composite, Context, driving_input, fps_input, model_input
+from .kinds import (
+    MENU,
+    Composite,
+    Context,
+    driving_input,
+    fps_input,
+    known_inputs,
+    lead_in_input,
+    model_input,
+)
 
 CATEGORY = f"{MENU}/context"
 TYPED, LOCAL, ENDPOINT = "typed by hand", "local model", "endpoint"  # captioners
@@ -61,38 +70,8 @@ class DreamActorMotionMask(io.ComfyNode):
             search_aliases=["dreamactor", "known mask", "inpaint", "replace character", "extend"],
             inputs=[
                 Composite.Input("composite", tooltip="From DreamActor Composite."),
-                io.Float.Input(
-                    "lead_in",
-                    default=1.0,
-                    min=0.0,
-                    max=60.0,
-                    step=0.25,
-                    tooltip="Time to move from the reference into the motion, in seconds; 1 as "
-                    "trained. Not read when a prefix is given.",
-                ),
-                io.Image.Input(
-                    "prefix",
-                    optional=True,
-                    tooltip="The last result frames of an earlier piece, a multiple of 4 of them "
-                    "(8 is good): the motion goes on from there.",
-                ),
-                io.Image.Input(
-                    "prefix_driving",
-                    optional=True,
-                    tooltip="The driving frames of the prefix, as many frames as it has.",
-                ),
-                io.Image.Input(
-                    "scene",
-                    optional=True,
-                    tooltip="Footage to keep, one frame for each driving frame and of their size "
-                    "in pixels. Needs keep.",
-                ),
-                io.Mask.Input(
-                    "keep",
-                    optional=True,
-                    tooltip="Where the scene stays, 0 to 1: 1 (white) keeps, 0 (black) is drawn. "
-                    "One mask for each driving frame, or one for all.",
-                ),
+                lead_in_input(),
+                *known_inputs(),
             ],
             outputs=[
                 Composite.Output("composite", display_name="composite"),

@@ -43,6 +43,47 @@ def fps_input(default: float = 8.0, optional: bool = False) -> io.Input:
     )
 
 
+def lead_in_input() -> io.Input:
+    return io.Float.Input(
+        "lead_in",
+        default=1.0,
+        min=0.0,
+        max=60.0,
+        step=0.25,
+        tooltip="Time to move from the reference into the motion, in seconds; 1 as "
+        "trained. Not read when a prefix is given.",
+    )
+
+
+def known_inputs() -> list[io.Input]:
+    """prefix, prefix_driving, scene, keep: what is known beside the reference and the driver."""
+    return [
+        io.Image.Input(
+            "prefix",
+            optional=True,
+            tooltip="The last result frames of an earlier piece, a multiple of 4 of them "
+            "(8 is good): the motion goes on from there.",
+        ),
+        io.Image.Input(
+            "prefix_driving",
+            optional=True,
+            tooltip="The driving frames of the prefix, as many frames as it has.",
+        ),
+        io.Image.Input(
+            "scene",
+            optional=True,
+            tooltip="Footage to keep, one frame for each driving frame and of their size "
+            "in pixels. Needs keep.",
+        ),
+        io.Mask.Input(
+            "keep",
+            optional=True,
+            tooltip="Where the scene stays, 0 to 1: 1 (white) keeps, 0 (black) is drawn. "
+            "One mask for each driving frame, or one for all.",
+        ),
+    ]
+
+
 def seed_input(tooltip: str) -> io.Input:
     return io.Int.Input(
         "seed", default=0, min=0, max=MAX_SEED, control_after_generate=True, tooltip=tooltip

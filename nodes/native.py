@@ -8,7 +8,11 @@ from comfy_api.latest import io
 
 from ..dreamactor_core.errors import InputError
 from .host import files
-from .kinds import MENU
+from .kinds import (
+    MENU,
+    known_inputs,
+    lead_in_input,
+)
 from .prepare import DreamActorFitMedia
 
 CATEGORY = f"{MENU}/native"
@@ -138,44 +142,14 @@ class DreamActorNativeConditioning(io.ComfyNode):
                     "a skeleton for the pose-based variant; no more than one pass of the model "
                     "holds, unless it has context windows.",
                 ),
-                io.Float.Input(
-                    "lead_in",
-                    default=1.0,
-                    min=0.0,
-                    max=60.0,
-                    step=0.25,
-                    tooltip="Time to move from the reference into the motion, in seconds; 1 as "
-                    "trained. Not read when a prefix is given.",
-                ),
+                lead_in_input(),
                 io.ClipVisionOutput.Input(
                     "clip_vision_output",
                     optional=True,
                     tooltip="The fitted reference as CLIP Vision Encode sees it: for "
                     "HunyuanVideo-1.5 and Wan 2.1. Wan 2.2 does not read it.",
                 ),
-                io.Image.Input(
-                    "prefix",
-                    optional=True,
-                    tooltip="The last result frames of an earlier piece, a multiple of 4 of them "
-                    "(8 is good): the motion goes on from there.",
-                ),
-                io.Image.Input(
-                    "prefix_driving",
-                    optional=True,
-                    tooltip="The driving frames of the prefix, as many frames as it has.",
-                ),
-                io.Image.Input(
-                    "scene",
-                    optional=True,
-                    tooltip="Footage to keep, one frame for each driving frame and of their size "
-                    "in pixels. Needs keep.",
-                ),
-                io.Mask.Input(
-                    "keep",
-                    optional=True,
-                    tooltip="Where the scene stays, 0 to 1: 1 (white) keeps, 0 (black) is drawn. "
-                    "One mask for each driving frame, or one for all.",
-                ),
+                *known_inputs(),
             ],
             outputs=[
                 io.Model.Output("model", display_name="model"),
