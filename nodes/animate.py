@@ -64,6 +64,9 @@ class DreamActorExample(io.ComfyNode):
 
 
 class DreamActorAnimate(io.ComfyNode):
+    # From 0.19 on the host shows what the node shows when its result comes from the cache, too.
+    HAS_INTERMEDIATE_OUTPUT = True
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -58,6 +58,9 @@ class DreamActorComposite(io.ComfyNode):
 
 
 class DreamActorMotionMask(io.ComfyNode):
+    # From 0.19 on the host shows what the node shows when its result comes from the cache, too.
+    HAS_INTERMEDIATE_OUTPUT = True
+
     @classmethod
     def define_schema(cls):
         return io.Schema(
