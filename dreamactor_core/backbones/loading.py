@@ -170,6 +170,7 @@ def save_backbone(
     ):
         # nn.Module's own cast: diffusers' warns of layers it would rather keep in float32
         nn.Module.to(deepcopy(module), dtype=dtype).save_pretrained(folder / name)
+        _forget_origin(folder / name / "config.json")
     info = {
         "name": backbone.name,
         "prediction_type": backbone.prediction_type,
@@ -179,6 +180,13 @@ def save_backbone(
         "geometry": asdict(backbone.geometry),
     }
     (folder / INFO).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+
+
+def _forget_origin(config: Path) -> None:
+    """diffusers notes the folder that a model came from, which is nobody else's business."""
+    kept = json.loads(config.read_text(encoding="utf-8"))
+    if kept.pop("_name_or_path", None) is not None:
+        config.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 
 def shipped_lora(name_or_folder: str | Path, variant: str) -> Path:

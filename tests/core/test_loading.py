@@ -40,6 +40,13 @@ def folder(tmp_path):
     return tmp_path / "model"
 
 
+def test_a_saved_backbone_does_not_tell_where_it_was_opened(tmp_path):
+    save_backbone(tiny_backbone("sample"), tmp_path / "first")
+    save_backbone(load_backbone(tmp_path / "first"), tmp_path / "second")
+    told = [path.read_text() for path in (tmp_path / "second").rglob("*.json")]
+    assert len(told) >= 4 and not any(str(tmp_path) in text for text in told)
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("vae", [tiny_vae, tiny_mini_vae])
 def test_a_saved_backbone_is_the_same_when_loaded(vae, tmp_path):
