@@ -25,6 +25,7 @@ from .composite import (
     crop_target,
     crop_target_latents,
     cut_lead,
+    finish_frames,
     lead_in_frames,
 )
 from .errors import InputError
@@ -129,10 +130,7 @@ def decode_target(
     Scene pixels that had to stay are put back untouched; keep_lead_in leaves the lead in front.
     """
     frames = backbone.decode_video(crop_target_latents(latents))
-    drawn = cut_lead(frames, composite)
-    given, kept = (cut_lead(crop_target(part).to(frames), composite) for part in composite[:2])
-    drawn.copy_(torch.where(kept == 1, given, drawn))
-    return cut_lead(frames, composite, keep_lead_in)
+    return finish_frames(frames, composite, keep_lead_in)
 
 
 def beside_driving(frames: Tensor, composite: Composite, keep_lead_in: bool = False) -> Tensor:

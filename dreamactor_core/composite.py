@@ -154,6 +154,15 @@ def cut_lead(frames: Tensor, composite: Composite, keep_lead_in: bool = False) -
     return frames[0 if keep_lead_in else composite.lead : composite.lead + composite.length]
 
 
+def finish_frames(frames: Tensor, composite: Composite, keep_lead_in: bool = False) -> Tensor:
+    """Decoded left panels (t, h, w, 3) -> one frame for each new driving frame, and the lead if
+    wanted. Scene pixels that had to stay are put back untouched.
+    """
+    given, kept = (cut_lead(crop_target(part).to(frames), composite) for part in composite[:2])
+    drawn = torch.where(kept == 1, given, cut_lead(frames, composite))
+    return torch.cat([frames[: composite.lead], drawn]) if keep_lead_in else drawn
+
+
 def known_latents(known: Tensor, temporal_stride: int, height: int, width: int) -> Tensor:
     """Mask (t, h, w, 1) -> latent mask (1, 1, t', height, width) of the same meaning, 1 = known.
 

@@ -15,7 +15,7 @@ from .backbones.loading import shipped_lora
 from .errors import InputError
 from .jobs import Job, animate_file, load_model
 from .lora import VARIANTS
-from .media import fit, read_frames, write_image, write_video
+from .media import fit, read_frames, to_uint8, write_image, write_video
 from .pose.draw import draw_pose, fit_box
 from .pose.keypoints import save_keypoints
 from .puppets.scene import FPS, LEAD_IN, triplet
@@ -98,7 +98,7 @@ def contact_sheet(rows: dict[str, np.ndarray | list[np.ndarray]]) -> np.ndarray:
         cv2.putText(strip, label, place, font, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
         times = np.unique(np.linspace(0, len(frames) - 1, COLUMNS).round().astype(int))
         for column, k in enumerate(times):
-            cell = (fit(frames[k], CELL, CELL).numpy() * 255 + 0.5).astype(np.uint8)
+            cell = to_uint8(fit(frames[k], CELL, CELL))
             left = LABEL + column * (CELL + 6)
             strip[3 : 3 + CELL, left : left + CELL] = cell
         strips.append(strip)

@@ -134,7 +134,7 @@ def load_lora(
     Raises InputError, before anything is changed, when the file does not fit the backbone.
     """
     info, _, tensors = _read(path)
-    _check_fits(backbone, info)
+    check_fits(info, backbone.name, backbone.blank, backbone.geometry.fps)
     network = _network(backbone, info.expert)
     adapters = read_adapters(tensors, backbone.key_names, info.alpha)
     _check_shapes(network, adapters, info.rank)
@@ -162,6 +162,40 @@ def load_plain_lora(
     _check_shapes(network, adapters)
     _add_adapters(backbone, network, adapters, _free_name(backbone, path, name), strength)
     return len(adapters)
+
+
+def check_fits(info: LoraInfo, name: str, blank: str, fps: float, file: str = "the LoRA") -> None:
+    """Raise InputError for a LoRA of another layout than the model's: its name, blank and rate."""
+    ours, models = "", ", that of the model"
+    for what, got, accepted, whose in (
+        ("variant", info.variant, VARIANTS, ours),
+        ("side of the reference", info.side, (SIDE,), ours),
+        ("base model", info.base, (name,), models),
+        ("blank", info.blank, (blank,), models),
+        ("frame rate", info.fps, (fps,), models),
+    ):
+        if got not in accepted:
+            raise InputError(
+                f"{what} of {file}",
+                got=repr(got),
+                need=" or ".join(map(repr, accepted)) + whose,
+                fix="Choose a LoRA made for this backbone and layout.",
+            )
+
+
+def check_together(info: LoraInfo, before: LoraInfo, file: str) -> None:
+    """Raise InputError when a LoRA cannot stand beside one that is on the model already."""
+    for what, got, need in (
+        ("variant", info.variant, before.variant),
+        ("lead-in", info.lead_in_seconds, before.lead_in_seconds),
+    ):
+        if got != need:
+            raise InputError(
+                f"{what} of {file}",
+                got=repr(got),
+                need=f"{need!r}, that of the LoRA on the model already",
+                fix="Chain LoRAs of one variant only.",
+            )
 
 
 def lora_strengths(backbone: Backbone) -> dict[str, float]:
@@ -331,23 +365,6 @@ def _read(path: str | Path) -> tuple[LoraInfo, dict[str, str], dict[str, Tensor]
             fix="Save the LoRA again with save_lora.",
         ) from error
     return info, metadata, tensors
-
-
-def _check_fits(backbone: Backbone, info: LoraInfo) -> None:
-    for what, got, accepted in (
-        ("variant of the LoRA", info.variant, VARIANTS),
-        ("side of the reference in the LoRA", info.side, (SIDE,)),
-        ("base model of the LoRA", info.base, (backbone.name,)),
-        ("blank of the LoRA", info.blank, (backbone.blank,)),
-        ("frame rate of the LoRA", info.fps, (backbone.geometry.fps,)),
-    ):
-        if got not in accepted:
-            raise InputError(
-                what,
-                got=repr(got),
-                need=" or ".join(map(repr, accepted)),
-                fix="Choose a LoRA made for this backbone and layout.",
-            )
 
 
 def _check_shapes(

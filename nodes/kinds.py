@@ -43,6 +43,17 @@ def fps_input(default: float = 8.0, optional: bool = False) -> io.Input:
     )
 
 
+def strength_input() -> io.Input:
+    return io.Float.Input(
+        "strength",
+        default=1.0,
+        min=-4.0,
+        max=4.0,
+        step=0.05,
+        tooltip="Strength, a factor: 1 as trained, 0 off.",
+    )
+
+
 def lead_in_input() -> io.Input:
     return io.Float.Input(
         "lead_in",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .host import files
-from .kinds import MENU, Model, model_input
+from .kinds import MENU, Model, model_input, strength_input
 
 CATEGORY = f"{MENU}/load"
 
@@ -82,14 +82,7 @@ class DreamActorLoadLora(io.ComfyNode):
                     tooltip="Name of the LoRA: a variant that lies beside the model, or a file of "
                     "models/loras or models/dreamactor that was made for this model.",
                 ),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=-4.0,
-                    max=4.0,
-                    step=0.05,
-                    tooltip="Strength, a factor: 1 as trained, 0 off.",
-                ),
+                strength_input(),
             ],
             outputs=[
                 Model.Output("model", display_name="model"),

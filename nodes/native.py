@@ -12,6 +12,7 @@ from .kinds import (
     MENU,
     known_inputs,
     lead_in_input,
+    strength_input,
 )
 from .prepare import DreamActorFitMedia
 
@@ -60,14 +61,7 @@ class DreamActorNativeLora(io.ComfyNode):
                     tooltip="Name of a .safetensors file of models/loras or models/dreamactor: a "
                     "DreamActor LoRA made for this model, or any other of it (few steps, a style).",
                 ),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=-4.0,
-                    max=4.0,
-                    step=0.05,
-                    tooltip="Strength, a factor: 1 as trained, 0 off.",
-                ),
+                strength_input(),
             ],
             outputs=[
                 io.Model.Output("model", display_name="model"),

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..media import probe, read_frames, read_image
+from ..media import probe, read_frames, read_image, to_uint8
 from .captioner import BY_HAND, Captioner
 from .check import (
     faults_of_appearance,
@@ -76,7 +76,7 @@ def describe_files(
         return sample_by_motion(lambda: read_frames(driving, start, duration), budget)
 
     def picture() -> np.ndarray:
-        image = (read_image(reference)[0].numpy() * 255 + 0.5).astype(np.uint8)
+        image = to_uint8(read_image(reference))
         return shrink(image, picture_scale(*image.shape[:2], budget))
 
     return describe(captioner, picture, motion, typed=typed, prompts=prompts)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from ..media import check_writable, read_frames, read_image, replacing
+from ..media import check_writable, read_frames, read_image, replacing, to_uint8
 from .captioner import Captioner, UnavailableError
 from .describe import BUDGET, describe
 from .prompts import Prompts, load_prompts
@@ -94,10 +94,7 @@ def _caption(
     own = next((path for path in pictures if path.is_file()), None)
 
     def reference() -> np.ndarray:
-        if own is None:
-            image = next(iter(read_frames(clip))).image
-        else:
-            image = (read_image(own)[0].numpy() * 255 + 0.5).astype(np.uint8)
+        image = to_uint8(read_image(own)) if own else next(iter(read_frames(clip))).image
         return shrink(image, picture_scale(*image.shape[:2], budget))
 
     caption = describe(

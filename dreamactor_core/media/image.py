@@ -64,3 +64,12 @@ def _to_rgb(image: Image.Image, background: float) -> np.ndarray:
         return pixels
     rgba = np.asarray(image.convert("RGBA")).astype(np.float32) / 255
     return background + (rgba[..., :3] - background) * rgba[..., 3:]
+
+
+def to_uint8(frame: np.ndarray | Tensor) -> np.ndarray:
+    """(h, w, 3) or (1, h, w, 3), uint8 or float in [0, 1] -> (h, w, 3) uint8."""
+    pixels = frame.detach().cpu().numpy() if isinstance(frame, Tensor) else frame
+    pixels = pixels[0] if pixels.ndim == 4 and len(pixels) == 1 else pixels
+    if pixels.dtype != np.uint8:
+        pixels = (pixels.astype(np.float32).clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.ascontiguousarray(pixels)

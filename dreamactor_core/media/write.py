@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError
+from .image import to_uint8
 from .read import open_media, scan
 from .replace import check_readable, replacing
 
@@ -37,7 +38,7 @@ class _Picture(NamedTuple):
 def write_image(path: str | PathLike, frame: np.ndarray | Tensor, overwrite: bool = False) -> None:
     """Save a frame, (h, w, 3) or (1, h, w, 3), uint8 or float in [0, 1], as PNG."""
     with replacing(path, overwrite) as part:
-        Image.fromarray(_to_uint8(frame)).save(part, format="PNG")
+        Image.fromarray(to_uint8(frame)).save(part, format="PNG")
 
 
 def write_video(
@@ -125,7 +126,7 @@ def _timed(frames: Iterable[np.ndarray | Tensor], edges: Iterable[int]) -> Itera
     wanted = len(edges) - 1 if isinstance(edges, list) else None
     frames, size, done = iter(frames), None, 0
     for (begin, end), frame in zip(pairwise(edges), frames, strict=False):
-        image = _to_uint8(frame)
+        image = to_uint8(frame)
         size = size or image.shape
         if image.shape != size:
             raise InputError(
@@ -234,12 +235,3 @@ def _until_damaged(packets: Iterator[av.Packet], path: str | PathLike) -> Iterat
             yield from packets
         except av.FFmpegError as error:
             logger.warning("%s: the sound is damaged and ends early (%s)", path, error)
-
-
-def _to_uint8(frame: np.ndarray | Tensor) -> np.ndarray:
-    """(h, w, 3) or (1, h, w, 3), uint8 or float in [0, 1] -> (h, w, 3) uint8."""
-    pixels = frame.detach().cpu().numpy() if isinstance(frame, Tensor) else frame
-    pixels = pixels[0] if pixels.ndim == 4 and len(pixels) == 1 else pixels
-    if pixels.dtype != np.uint8:
-        pixels = (pixels.astype(np.float32).clip(0, 1) * 255 + 0.5).astype(np.uint8)
-    return np.ascontiguousarray(pixels)

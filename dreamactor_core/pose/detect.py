@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError
+from ..media import to_uint8
 from .crops import crop, joints_of, padded_box
 from .keypoints import Pose, pose_of_points
 from .models import Estimator, PoseModels
@@ -246,14 +247,8 @@ def _notes(
 
 def _batches(frames: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
     frames = iter(frames)
-    while batch := [_to_uint8(np.asarray(frame)) for frame in islice(frames, size)]:
+    while batch := [to_uint8(np.asarray(frame)) for frame in islice(frames, size)]:
         yield batch
-
-
-def _to_uint8(image: np.ndarray) -> np.ndarray:
-    if image.dtype == np.uint8:
-        return image
-    return (image.clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _area(box: np.ndarray) -> float:

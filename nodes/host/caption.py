@@ -33,7 +33,7 @@ from ...dreamactor_core.caption.sample import (
     shrink,
 )
 from ...dreamactor_core.errors import InputError
-from ...dreamactor_core.media import Frame, check_frames, read_frames
+from ...dreamactor_core.media import Frame, check_frames, read_frames, to_uint8
 from .progress import watched
 from .video import driving_of
 from .words import node_words, told_in_node_words
@@ -194,7 +194,7 @@ def _picture(reference: Tensor | None) -> np.ndarray:
     if reference is None:
         raise _missing("reference", "a picture of the character", "appearance")
     check_frames("reference", reference)
-    image = _to_uint8(reference[0].cpu().numpy())
+    image = to_uint8(reference[0])
     return shrink(image, picture_scale(*image.shape[:2], BUDGET))
 
 
@@ -205,7 +205,7 @@ def _motion(driving: object, fps: float) -> MotionSample:
 
     def frames() -> Iterator[Frame]:
         for frame in watched(read_frames(clip)):
-            yield frame._replace(image=_to_uint8(frame.image))
+            yield frame._replace(image=to_uint8(frame.image))
 
     return sample_by_motion(frames, BUDGET)
 
@@ -213,7 +213,3 @@ def _motion(driving: object, fps: float) -> MotionSample:
 def _missing(name: str, what: str, text: str) -> InputError:
     need = f"{what}, to ask the captioner about, or the {text} typed by hand"
     return InputError(name, got="nothing", need=need, fix=f"Wire it in, or write the {text}.")
-
-
-def _to_uint8(image: np.ndarray) -> np.ndarray:
-    return image if image.dtype == np.uint8 else (image.clip(0, 1) * 255 + 0.5).astype(np.uint8)

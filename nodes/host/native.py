@@ -28,7 +28,7 @@ from ...dreamactor_core.composite import (
     Composite,
     crop_target,
     crop_target_latents,
-    cut_lead,
+    finish_frames,
     known_latents,
 )
 from ...dreamactor_core.errors import InputError
@@ -167,11 +167,8 @@ def crop_native(
             need=f"{length} of {(height, width)}, or {(height, width // 2)} if cropped before",
             fix="Decode this very LATENT, and wire all of its frames in.",
         )
-    frames = (crop_target(images) if images.shape[2] == width else images).clone()
-    drawn = cut_lead(frames, composite)
-    given, kept = (cut_lead(crop_target(part).to(frames), composite) for part in composite[:2])
-    drawn.copy_(torch.where(kept == 1, given, drawn))
-    return latent, cut_lead(frames, composite, keep_lead_in)
+    frames = crop_target(images) if images.shape[2] == width else images
+    return latent, finish_frames(frames, composite, keep_lead_in)
 
 
 def _known_cells(native: Native, composite: Composite, height: int, width: int) -> Tensor:

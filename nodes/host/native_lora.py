@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from ...dreamactor_core.backbones.keys import no_such_layer
 from ...dreamactor_core.errors import InputError
-from ...dreamactor_core.lora import METHOD, SIDE, LoraInfo, read_lora_info
+from ...dreamactor_core.lora import METHOD, check_fits, check_together, read_lora_info
 from ...dreamactor_core.lora_keys import peft_alpha, read_adapters, read_lora_file, write_adapters
-from .native import Native, native_of
+from .native import native_of
 
 KEY = "dreamactor_lora"  # on a MODEL: the LoraInfo of the last one
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
@@ -27,7 +27,9 @@ def with_native_lora(model: ModelPatcher, path: Path, strength: float) -> tuple[
     metadata, tensors = read_lora_file(path)
     info = read_lora_info(path) if metadata.get("method") == METHOD else None
     if info is not None:
-        _check_info(path, info, native, model.get_attachment(KEY))
+        check_fits(info, native.name, native.blank, native.geometry.fps, path.name)
+        if (before := model.get_attachment(KEY)) is not None:
+            check_together(info, before, path.name)
     alpha = info.alpha if info else peft_alpha(path, metadata)
     adapters = read_adapters(tensors, native.key_names, alpha)
     tensors = write_adapters(adapters, native.key_names, "comfyui")
@@ -50,28 +52,6 @@ def with_native_lora(model: ModelPatcher, path: Path, strength: float) -> tuple[
         expert = f" for the {info.expert}-noise expert" if info.expert else ""
         kind = f"{info.variant}{expert}, rank {info.rank}"
     return patched, f"{path.stem}: {count} layers patched, {kind}, strength {strength:g}"
-
-
-def _check_info(path: Path, info: LoraInfo, native: Native, before: LoraInfo | None) -> None:
-    facts = [
-        ("side of the reference", info.side, SIDE, "this method"),
-        ("base model", info.base, native.name, "the model"),
-        ("blank", info.blank, native.blank, "the model"),
-        ("frame rate", info.fps, native.geometry.fps, "the model"),
-    ]
-    if before is not None:
-        facts += [
-            ("variant", info.variant, before.variant, "the LoRA that is on the model already"),
-            ("lead-in", info.lead_in_seconds, before.lead_in_seconds, "the LoRA before"),
-        ]
-    for what, got, need, whose in facts:
-        if got != need:
-            raise InputError(
-                f"{what} of {path.name}",
-                got=repr(got),
-                need=f"{need!r}, that of {whose}",
-                fix="Choose a LoRA made for this model and of one variant.",
-            )
 
 
 def _check_layers(network: nn.Module, tensors: dict[str, Tensor]) -> None:

@@ -28,6 +28,7 @@ from ...dreamactor_core.backbones.loading import load_backbone, shipped_lora
 from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.lora import (
     LoraInfo,
+    check_together,
     load_lora,
     lora_strengths,
     read_lora_info,
@@ -120,15 +121,7 @@ def with_lora(model: Model, choice: LoraChoice, strength: float) -> tuple[Model,
     path = choice.file or shipped_lora(model.weights.folder, choice.variant)
     info = read_lora_info(path)
     for before in model.loras[:1]:
-        for what in ("variant", "lead_in_seconds"):
-            got, need = getattr(info, what), getattr(before.info, what)
-            if got != need:
-                raise InputError(
-                    f"{what} of {path.name}",
-                    got=repr(got),
-                    need=f"{need!r}, as {before.path.name} that is on the model already",
-                    fix="Chain LoRAs of one variant only.",
-                )
+        check_together(info, before.info, path.name)
     wanted = replace(model, loras=(*model.loras, Lora(path, strength, stamp(path), info)))
     _bring_to(wanted)
     name = _names(wanted)[-1]
