@@ -138,20 +138,33 @@ def flow_loss(
     noise: Tensor,
     sigma: Tensor,
     weight: Tensor,
+    *,
     sigma_weight: Tensor | None = None,
+    distance: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Mean squared error of the velocity where the model must draw.
+    """Error of the velocity where the model must draw: its mean square, or a distance.
 
     target, noise: (b, c, t', h', w'); sigma: (b,); weight broadcasts to target: 1 on the unknown
-    cells of the left panel, 0 elsewhere. sigma_weight: (b,), what each sample's error counts.
+    cells of the left panel, 0 elsewhere. sigma_weight: (b,), what each sample's square counts.
+    distance: errors of the clean latents of the unknown cells (n, c) -> (n,), then their mean.
     """
-    noisy = target.lerp(noise, sigma.view(-1, 1, 1, 1, 1))
-    error = (velocity(noisy, sigma) - (noise - target)).square()
+    level = _per_sample(sigma)
+    noisy = target.lerp(noise, level)
+    error = velocity(noisy, sigma) - (noise - target)
+    if distance is not None:
+        unknown = weight[:, :1].expand_as(error[:, :1]).squeeze(1) > 0
+        cells = (error * level).movedim(1, -1)[unknown]  # clean latents are noisy - sigma * velocity
+        return distance(cells).sum() / max(1, len(cells))
+    error = error.square()
     if sigma_weight is not None:
-        error = error * sigma_weight.view(-1, 1, 1, 1, 1)
+        error = error * _per_sample(sigma_weight)
     weight = weight.expand_as(error)
     # A batch whose every cell is known has no loss, and no gradient either.
     return (error * weight).sum() / weight.sum().clamp(min=1)
+
+
+def _per_sample(values: Tensor) -> Tensor:
+    return values.view(-1, 1, 1, 1, 1)
 
 
 def _scheduler(

@@ -23,7 +23,10 @@ from ..composite import lead_in_frames
 from ..errors import InputError
 from .cache import Cache
 
-TASKS = ("target", "driving", "skeleton", "pose", "single")  # the right panel; single has none
+# What the right panel shows; "single" has none. "driving>pose" asks for the target's skeleton in
+# place of its picture: pose estimation by the same diptych, from a skeleton as the reference.
+PANELS = ("target", "driving", "skeleton", "pose")
+TASKS = ("single", *PANELS, *(f"{right}>pose" for right in ("target", "driving", "skeleton")))
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,8 @@ def _draw(backbone, cache: Cache, phase: Phase, task: str, lead: int, rng):
     whole = cache.rows["target"].shape[1] - 1
     start = 1 + int(rng.integers(0, whole - groups + 1))
     window = [0, *range(start, start + groups)]
-    left = cache.rows["target"][row, window].float().transpose(0, 1)[None]
+    right_row, _, left_row = task.partition(">")
+    left = cache.rows[left_row or "target"][row, window].float().transpose(0, 1)[None]
     known = torch.zeros(phase.latent_frames, *left.shape[-2:])
     if rng.random() >= conditions.reference_dropout:
         known[0] = 1
@@ -130,7 +134,7 @@ def _draw(backbone, cache: Cache, phase: Phase, task: str, lead: int, rng):
     prompt = "" if rng.random() < conditions.text_dropout else cache.captions[row]
     weight = 1 - known
     if task != "single":
-        right = cache.rows[task][row, window].float().transpose(0, 1)[None]
+        right = cache.rows[right_row][row, window].float().transpose(0, 1)[None]
         right[:, :, 0] = cache.black[:, :, 0]
         blank = groups if rng.random() < conditions.driving_dropout else 0
         if not prefix and groups == whole:

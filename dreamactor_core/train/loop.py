@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -34,6 +35,8 @@ from .curve import Curve
 
 logger = logging.getLogger(__name__)
 
+VISUAL_MATRIX = re.compile(r"\btransformer_blocks\.\d+\.(attn\.to_(q|k|v|out)|ff)\.")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -43,6 +46,7 @@ class TrainConfig:
     lora: LoraSpec | None = None
     variant: str = ""  # of the LoRA: "pose-based" or "end-to-end"
     optimizer: str = "adamw"  # or "muon": the matrices of the blocks by Muon, the rest by AdamW
+    loss: str = "latents"  # mean square, or "pixels": absolute, of what the code stands for
     learning_rate: float = 5e-4
     final_learning_rate: float = 5e-5  # cosine from the one to the other
     warm_up: int = 100
@@ -56,13 +60,10 @@ class TrainConfig:
     validate_every: int = 500
 
     def __post_init__(self):
-        if self.optimizer not in ("adamw", "muon"):
-            raise InputError(
-                "optimizer",
-                got=repr(self.optimizer),
-                need="adamw or muon",
-                fix="Correct the configuration.",
-            )
+        for name, allowed in (("optimizer", ("adamw", "muon")), ("loss", ("latents", "pixels"))):
+            if (got := getattr(self, name)) not in allowed:
+                need = " or ".join(allowed)
+                raise InputError(name, got=repr(got), need=need, fix="Correct the configuration.")
 
     @property
     def steps(self) -> int:
@@ -99,7 +100,7 @@ def read_config(path: Path) -> TrainConfig:
 class Trainee(nn.Module):
     """Network and text encoder in one module, so that accelerate wraps one forward pass."""
 
-    def __init__(self, backbone: HunyuanVideo15Backbone):
+    def __init__(self, backbone: HunyuanVideo15Backbone, loss: str = "latents"):
         super().__init__()
         self.transformer = backbone.transformer
         self.text_encoder = backbone.text_encoder
@@ -107,16 +108,27 @@ class Trainee(nn.Module):
         vae = backbone.vae
         weight = vae.channel_weight() if isinstance(vae, MiniVAE) else torch.ones(1)
         self.register_buffer("channel_weight", weight.view(1, -1, 1, 1, 1), persistent=False)
+        if loss == "pixels" and not isinstance(vae, MiniVAE):
+            raise InputError(
+                "loss",
+                got=f"'pixels' for {backbone.name}",
+                need="the small model, whose code is linear",
+                fix="Set loss to latents.",
+            )
+        self.distance = vae.pixel_distance if loss == "pixels" else None
 
     def forward(self, batch: Batch) -> Tensor:
         backbone = self._backbone[0]
         text = backbone.encode_text(batch.prompts, None)
         velocity = partial(backbone.velocity, context=batch.context, text=text)
+        flow = velocity, batch.target, batch.noise, batch.sigma
+        if self.distance:
+            return flow_loss(*flow, batch.weight, distance=self.distance)
         weight = batch.weight * self.channel_weight
         # Where clean latents are predicted, their error is divided by sigma: unweighted, a sample
         # at sigma 0.05 would count as much as four hundred at 1 and throw the run off its course.
         sigma_weight = None if backbone.prediction_type == "flow" else batch.sigma.square()
-        return flow_loss(velocity, batch.target, batch.noise, batch.sigma, weight, sigma_weight)
+        return flow_loss(*flow, weight, sigma_weight=sigma_weight)
 
 
 def train(
@@ -151,7 +163,7 @@ def train(
     if config.compile:
         torch._dynamo.config.cache_size_limit = 64  # one entry for each length of clip and prompt
         backbone.transformer.compile_repeated_blocks(fullgraph=True, dynamic=False)
-    trainee = Trainee(backbone).train()
+    trainee = Trainee(backbone, config.loss).train()
     learning = [p for p in trainee.parameters() if p.requires_grad]
     optimizers = _optimizers(trainee, config)
     ema = EMAModel(learning, decay=config.ema_decay, use_ema_warmup=True, inv_gamma=10, power=0.9)
@@ -180,6 +192,8 @@ def train(
                         f"checkpoint in {folder}.",
                     )
                 accelerator.backward(loss)
+                if phase.pure_noise == 1:
+                    _ignore_noise(backbone)
                 if accelerator.sync_gradients:
                     accelerator.clip_grad_norm_(learning, 1.0)
                 for optimizer in optimizers:
@@ -211,16 +225,28 @@ def train(
     return done
 
 
-def _optimizers(trainee: Trainee, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """AdamW for everything, or Muon for the matrices of the blocks and AdamW for the rest.
+def _ignore_noise(backbone: HunyuanVideo15Backbone) -> None:
+    """Where every sample is pure noise it tells nothing: its weights stay as they are.
 
-    Muon needs about 0.7 of the steps here, at 1.2 times the cost of one.
+    They begin at 0 (see mini.py); what they pick up here would be noise on every token.
+    """
+    grad = backbone.transformer.x_embedder.proj.weight.grad
+    if grad is not None:
+        grad[:, : backbone.geometry.latent_channels] = 0
+
+
+def _optimizers(trainee: Trainee, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """AdamW for everything, or Muon for the visual stream's matrices and AdamW for the rest.
+
+    Muon needs about 0.7 of the steps here, at 1.1 times the cost of one. Modulation stays with
+    AdamW: at one noise level its gradient has rank 1, and Muon would blow up the noise around it;
+    so does the text stream, which steps without a prompt teach nothing.
     """
     learning = {name: p for name, p in trainee.named_parameters() if p.requires_grad}
     matrices = [
         name
         for name, p in learning.items()
-        if config.optimizer == "muon" and "transformer_blocks" in name and p.ndim == 2
+        if config.optimizer == "muon" and p.ndim == 2 and VISUAL_MATRIX.search(name)
     ]
     by_muon = [learning.pop(name) for name in matrices]
     rates = {"lr": config.learning_rate, "weight_decay": config.weight_decay}

@@ -115,6 +115,19 @@ def test_a_new_decoder_starts_as_the_linear_one():
 
 
 @torch.no_grad()
+def test_the_pixel_distance_is_the_mean_absolute_error_of_the_linear_decode():
+    vae = tiny()
+    a, b = torch.randn(2, 3, vae.config.latent_channels, 1, 1)
+    with torch.no_grad():
+        apart = (vae.uncode(a) - vae.uncode(b)).abs().flatten(1)
+    far = vae.pixel_distance((a - b).flatten(1))
+    assert far.shape == (3,)
+    # Never above, and below by at most the tolerance that rounds it off.
+    assert (far <= apart.mean(dim=1)).all() and (far > apart.mean(dim=1) - 0.03).all()
+    same = torch.zeros(1, vae.config.latent_channels)
+    assert vae.pixel_distance(same).abs() < 1e-6
+
+
 def test_save_and_load(tmp_path):
     vae, frames = tiny(scaling_factor=0.5), video(5)
     vae.save_pretrained(tmp_path)

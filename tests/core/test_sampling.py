@@ -157,6 +157,26 @@ def test_loss_counts_only_weighted_cells():
     assert loss == 4.5  # (9 + 0) / 2 channels
 
 
+def test_a_distance_sees_the_clean_errors_of_unknown_cells():
+    target = torch.zeros(2, 2, 1, 1, 4)
+    weight = torch.zeros(2, 1, 1, 1, 4)
+    weight[..., 0] = 1
+    wrong = torch.zeros_like(target)
+    wrong[:, 0, ..., 0], wrong[..., 1:] = 3.0, 100.0
+    seen = []
+
+    def distance(cells):
+        seen.append(cells)
+        return cells.abs().sum(-1)
+
+    sigma = torch.tensor([1.0, 0.5])
+    loss = flow_loss(lambda x, s: wrong, target, target, sigma, weight, distance=distance)
+    assert seen[0].tolist() == [[3, 0], [1.5, 0]]  # sigma times the velocity's error
+    assert loss == 2.25
+    known = torch.zeros_like(weight)
+    assert flow_loss(lambda x, s: wrong, target, target, sigma, known, distance=distance) == 0
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [

@@ -481,7 +481,7 @@ def test_validation_sees_averaged_weights_and_training_goes_on_with_its_own(tmp_
     assert digest(blind.transformer) == digest(backbone.transformer)
 
 
-def test_muon_takes_the_matrices_of_the_blocks_and_adamw_the_rest():
+def test_muon_takes_the_matrices_of_the_visual_stream_and_adamw_the_rest():
     trainee = Trainee(tiny_mini())
     adamw, muon = _optimizers(trainee, replace(CONFIG, optimizer="muon"))
     names = {id(p): name for name, p in trainee.named_parameters() if p.requires_grad}
@@ -492,7 +492,25 @@ def test_muon_takes_the_matrices_of_the_blocks_and_adamw_the_rest():
     assert not names  # each once
     assert "transformer.transformer_blocks.1.ff.net.2.weight" in mine
     assert all(".transformer_blocks." in name and name.endswith(".weight") for name in mine)
+    assert "transformer.transformer_blocks.0.attn.to_out.0.weight" in mine
     assert {"transformer.proj_out.weight", "transformer.transformer_blocks.1.ff.net.2.bias"} <= rest
+    assert not [name for name in mine if "norm" in name or "context" in name or "add_" in name]
+
+
+def test_noise_is_not_learned_from_where_all_is_noise(tmp_path, cache):
+    """Not by the first phase, whose every sample is at sigma = 1, but by the second."""
+    pure = run(tmp_path / "pure", cache, replace(CONFIG, phases=CONFIG.phases[:1]))
+    both = run(tmp_path / "both", cache)
+    channels = pure.geometry.latent_channels
+    seen = [b.transformer.x_embedder.proj.weight[:, :channels].abs().max() for b in (pure, both)]
+    assert seen[0] == 0 < seen[1]
+
+
+def test_a_loss_in_pixels_needs_a_linear_code():
+    backbone = tiny_mini()
+    backbone.vae = torch.nn.Identity()
+    with pytest.raises(InputError, match="loss: got 'pixels' for mini, need the small model"):
+        Trainee(backbone, "pixels")
 
 
 @pytest.mark.parametrize("change", ["size", "variant", "lora", "optimizer"])
