@@ -20,6 +20,8 @@ from .pose import command as pose_command
 
 STOPPED = threading.Event()  # Ctrl-C came: on_step looks, should Python have lost the exception
 
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # torch's names
+
 ABOUT = "Make the character of a picture perform the motion of a video (after DreamActor-M2)."
 EXAMPLES = """examples:
   python -m dreamactor_core demo
@@ -59,8 +61,22 @@ BENCH = """Score the model where the truth is known: `puppets` are unseen charac
 Every case has a driver, a reference and the same motion performed by the reference's character.
 relative_error is the mean absolute error to that truth, divided by the error of the reference
 standing still (1 is no better than a picture, 0 is perfect); vae-floor is the best the model's
-autoencoder allows. The contact sheet shows the first cases. Does the text help? Compare --text
-true with none (no caption) and other (the caption of another case).
+autoencoder allows. leak tells whose colours the character has: 0 the reference's, 1 the driver's,
+judged where both bodies are; blur raises it too, so compare it with pose-based, which never sees
+the driver's look. The contact sheet shows the first cases. Does the text help? Compare --text true
+with none (no caption) and other (the caption of another case).
+
+The figures come again for each group that has cases: multi-subject (more than one puppet, 6 % of
+what is drawn at random), cross-species (the driver is of another kind than the reference, as a
+bird and a robot) and glb-bodies (those of --bodies). For more of the first, --group multi-subject
+draws on until it has --cases of them; the same seed always finds the same ones. Several seeds give
+error bars: mean and standard deviation over the seeds.
+"""
+BENCH_EXAMPLES = """examples:
+  error bars from three seeds
+    bench puppets --seed 7 --seed 8 --seed 9 --json bench.json
+  sixteen scenes of two puppets
+    bench puppets --group multi-subject --cases 16 --json pairs.json
 """
 
 
@@ -96,11 +112,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _animate(args: argparse.Namespace) -> None:
-    from .animate import count_passes
     from .backbones.loading import shipped_lora
-    from .jobs import Job, animate_file, load_model, read_inputs
+    from .backbones.wan_animate import kind_of
+    from .jobs import (
+        Job,
+        animate_file,
+        check_job,
+        load_model,
+        passes_of,
+        preflight,
+        read_inputs,
+    )
     from .media import check_writable
-    from .media.fit import retimed_length
 
     job = Job(
         reference=args.reference,
@@ -120,14 +143,23 @@ def _animate(args: argparse.Namespace) -> None:
     )
     if args.json:
         check_writable(args.json, args.overwrite)
+    placement = _placement(args)
+    check_job(job, args.model)
     inputs = read_inputs(job)  # mistakes are told before the model is loaded
-    loras = args.lora or [(shipped_lora(args.model, args.variant), 1.0)]
+    loras = args.lora or []
+    if not (loras or kind_of(args.model)):
+        loras = [(shipped_lora(args.model, args.variant), 1.0)]
+    weights = args.weights or ()
+    if len(weights) > 2:
+        fix = "Give one for each expert."
+        raise InputError("--weights", got=f"{len(weights)} files", need="1 or 2", fix=fix)
+    if estimated := preflight(args.model, placement, inputs, args.size, weights):
+        print(f"{args.model}: {estimated}", file=sys.stderr)
     with _quiet():
-        backbone, lead_in_seconds = load_model(args.model, args.variant, loras)
-    num_frames = retimed_length(inputs.clip.duration, backbone.geometry.fps)
-    with _progress(count_passes(backbone, num_frames, lead_in_seconds)) as on_step:
+        model, lead_in_seconds = load_model(args.model, args.variant, loras, placement, weights)
+    with _progress(passes_of(model, inputs, lead_in_seconds)) as on_step:
         job = replace(job, lead_in_seconds=lead_in_seconds)
-        report = animate_file(backbone, job, on_step=on_step)
+        report = animate_file(model, job, on_step=on_step)
     if args.json:
         _write_json(args.json, asdict(report), args.overwrite)
     frames, length = report.frames, report.duration
@@ -177,22 +209,30 @@ def _bench(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from .backbones.loading import load_backbone, shipped_lora
+    from .bench.cases import draw_bodies
     from .bench.puppets import bench_puppets
+    from .bench.report import join
     from .lora import VARIANTS, load_lora
     from .media import check_writable, write_image
 
     sheet = args.sheet or args.json.with_suffix(".png")
-    for name, got, least in (("--cases", args.cases, 1), ("--seed", args.seed, 0)):
+    seeds = list(dict.fromkeys(args.seed or [7]))
+    for name, got, least in (("--cases", args.cases, 1), ("--seed", min(seeds), 0)):
         if got < least:
             raise InputError(name, got=got, need=f"at least {least}", fix="Use 32 cases, seed 7.")
     for path in (args.json, sheet):
         check_writable(path, args.overwrite)
+    if args.bodies and not args.bodies.is_dir():
+        fix = "Name the folder that holds them."
+        raise InputError("--bodies", got=args.bodies, need="a folder of GLB files", fix=fix)
+    bodies = draw_bodies(args.bodies) if args.bodies else None
     files = args.lora or [(shipped_lora(args.model, variant), 1.0) for variant in VARIANTS]
     with _quiet():
         backbone = load_backbone(args.model)
     loaded = [load_lora(backbone, path) for path, _ in files]
     loras = {lora.info.variant: lora.name for lora in loaded}
-    with tqdm(total=args.cases, unit="case", disable=None) as bar:
+    total = args.cases * len(seeds) * (2 if bodies else 1)
+    with tqdm(total=total, unit="case", disable=None) as bar:
 
         def on_case(index: int) -> None:
             if STOPPED.is_set():
@@ -200,11 +240,38 @@ def _bench(args: argparse.Namespace) -> None:
             bar.update()
 
         settings = _settings(args)
-        result = bench_puppets(backbone, args.cases, args.seed, settings, loras, on_case, args.text)
+        options = on_case, args.text, args.group, bodies
+        result = join(
+            [bench_puppets(backbone, args.cases, s, settings, loras, *options) for s in seeds]
+        )
     _write_json(args.json, result.table(), args.overwrite)
     write_image(sheet, result.sheet(), args.overwrite)
-    for name, figures in result.table()["variants"].items():
-        print(f"{name:16}", *(f"{key} {value:.3f} " for key, value in figures.items()))
+    print(*result.lines(), sep="\n")
+
+
+def _placement(args: argparse.Namespace):
+    """Small models stay on the CPU in fp32; full-size ones go to the GPU, if there is one, in bf16.
+
+    HunyuanVideo-1.5 always runs without its padding (docs/placement.md).
+    """
+    import torch
+
+    from .backbones.loading import is_pipeline
+    from .backbones.placement import Placement
+
+    large, gpu = is_pipeline(args.model), torch.cuda.is_available()
+    device = args.device or ("cuda" if large and gpu else "cpu")
+    if device.startswith("cuda") and not gpu:
+        fix = "Use --device cpu."
+        raise InputError("--device", got=f"{device}, but no GPU", need="one", fix=fix)
+    return Placement(
+        device,
+        getattr(torch, DTYPES[args.dtype or ("bf16" if large else "fp32")]),
+        storage=args.storage,
+        offload=args.offload,
+        vae_tiling=args.vae_tiling,
+        drop_padding=True,
+    )
 
 
 def _settings(args: argparse.Namespace, seed: int = 0):
@@ -327,7 +394,7 @@ def _add_animate(commands: argparse._SubParsersAction) -> None:
     what.add_argument(
         "--side-by-side", action="store_true", help="picture, VIDEO and result in one video"
     )
-    _add_model(parser)
+    _add_placement(_add_model(parser))
     how = _add_sampling(parser)
     how.add_argument("--seed", type=int, default=0, help="same seed, same file, byte for byte (0)")
 
@@ -343,9 +410,25 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
 
 def _add_bench(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "bench", _bench, "measure it where the truth is known", BENCH)
+    parser.epilog = BENCH_EXAMPLES
     parser.add_argument("what", choices=("puppets",), help="which benchmark")
-    parser.add_argument("--cases", type=int, default=32, metavar="N", help="how many (32)")
-    parser.add_argument("--seed", type=int, default=7, metavar="S", help="which ones (7)")
+    parser.add_argument("--cases", type=int, default=32, metavar="N", help="how many a seed (32)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        action="append",
+        metavar="S",
+        help="which ones; may be given several times, for error bars (7)",
+    )
+    parser.add_argument(
+        "--group", choices=("multi-subject", "cross-species"), help="cases of this group only (any)"
+    )
+    parser.add_argument(
+        "--bodies",
+        type=Path,
+        metavar="FOLDER",
+        help="score as many cases more, of the rigged bodies (GLB files) in FOLDER",
+    )
     parser.add_argument(
         "--text",
         choices=("true", "none", "other"),
@@ -370,7 +453,7 @@ def _command(commands, name: str, run: Callable, line: str, paragraph: str) -> P
     return parser
 
 
-def _add_model(parser: Parser) -> None:
+def _add_model(parser: Parser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("model")
     group.add_argument("--model", default="mini", help="model name, or folder with a model (mini)")
     group.add_argument(
@@ -379,6 +462,39 @@ def _add_model(parser: Parser) -> None:
         action="append",
         metavar="FILE[:STRENGTH]",
         help="a LoRA and its strength; may be given several times (the one beside the model, at 1)",
+    )
+    return group
+
+
+def _add_placement(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (GPU for large models)")
+    group.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        help="what the networks compute in (bf16; fp32 for the small model)",
+    )
+    group.add_argument(
+        "--weights",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="safetensors or GGUF in the place of the transformer of a full-size model; give the "
+        "high-noise and the low-noise file of two experts",
+    )
+    group.add_argument(
+        "--storage",
+        choices=("fp8", "int8", "nf4"),
+        default="",
+        help="hold the weights of a full-size model smaller; some accuracy is lost",
+    )
+    group.add_argument(
+        "--offload",
+        choices=("block", "leaf"),
+        default="",
+        help="let the weights of a full-size model wait in RAM; leaf is smallest and slowest",
+    )
+    group.add_argument(
+        "--vae-tiling", action="store_true", help="decode in tiles: less memory, soft seams"
     )
 
 

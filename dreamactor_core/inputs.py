@@ -30,9 +30,12 @@ from .media import (
     read_image,
     retime,
     retimed_length,
+    to_uint8,
 )
-from .pose.draw import draw_pose, fit_box
+from .pose.draw import DREAMACTOR, Style, draw_pose, fit_box
 from .pose.keypoints import Pose, check_length, load_keypoints, retime_pose
+from .pose.retarget import place_in_panel
+from .pose.wan_animate import WAN_ANIMATE, crop_face, face_boxes
 
 MIN_SIDE, MAX_SIDE, MAX_ASPECT = 8, 16_384, 16  # of a reference: outside, no character is seen
 
@@ -112,16 +115,39 @@ def panel_of(height: int, width: int, size: int | None, geometry: Geometry) -> P
 
 def driving_frames(inputs: Inputs, panel: Panel, fps: float) -> Iterator[Tensor]:
     """What the right panel shows, (h, w, 3) in [0, 1], at the model's rate."""
-    clip = inputs.clip
     if inputs.pose is None:
-        for image in retime(inputs.frames(), fps, clip.duration):
+        for image in retime(inputs.frames(), fps, inputs.clip.duration):
             yield fit(image, panel.height, panel.width)
-        return
-    num_frames = retimed_length(clip.duration, fps)
-    pose = retime_pose(fit_box(inputs.pose), np.array(clip.times), fps, num_frames)
-    for k in range(num_frames):
+    else:
+        yield from _drawn(_retimed(fit_box(inputs.pose), inputs.clip, fps), panel, DREAMACTOR)
+
+
+def skeleton_frames(inputs: Inputs, panel: Panel, fps: float) -> Iterator[Tensor]:
+    """The skeleton as Wan-Animate knows it, (h, w, 3) in [0, 1], where the driver's camera saw it.
+
+    The driver's canvas is letterboxed into the panel.
+    """
+    pose = place_in_panel(inputs.pose, panel.width / panel.height)
+    return _drawn(_retimed(pose, inputs.clip, fps), panel, WAN_ANIMATE)
+
+
+def face_frames(inputs: Inputs, size: int, fps: float) -> Iterator[np.ndarray]:
+    """The driver's face, (size, size, 3) uint8. Raises InputError as face_boxes does."""
+    boxes = face_boxes(_retimed(inputs.pose, inputs.clip, fps))
+    images = retime(inputs.frames(), fps, inputs.clip.duration)
+    for image, box in zip(images, boxes, strict=True):
+        yield crop_face(to_uint8(image), box, size)
+
+
+def _retimed(pose: Pose, clip: VideoInfo, fps: float) -> Pose:
+    return retime_pose(pose, np.array(clip.times), fps, retimed_length(clip.duration, fps))
+
+
+def _drawn(pose: Pose, panel: Panel, style: Style) -> Iterator[Tensor]:
+    for k in range(len(pose.body)):
         one = pose.map(lambda points, k=k: points[k : k + 1])
-        yield fit(draw_pose(one, panel.height, panel.width)[0], panel.height, panel.width)
+        drawn = draw_pose(one, panel.height, panel.width, style=style)[0]
+        yield fit(drawn, panel.height, panel.width)
 
 
 def _picture(reference: Path | Tensor) -> Tensor:

@@ -23,14 +23,24 @@ import av
 import diffusers
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from .animate import animate
-from .backbones import Backbone
-from .backbones.loading import load_backbone
+from .animate import animate, count_passes
+from .backbones import Backbone, loading, wan_animate
+from .backbones.placement import Estimate, Placement
+from .backbones.wan_animate import WanAnimate, kind_of
 from .composite import lead_in_frames
 from .errors import InputError
-from .inputs import Inputs, driving_frames, open_inputs, panel_of
+from .inputs import (
+    Inputs,
+    Panel,
+    driving_frames,
+    face_frames,
+    open_inputs,
+    panel_of,
+    skeleton_frames,
+)
 from .lora import VARIANTS, load_lora, lora_strengths, read_lora_info
 from .media import (
     Box,
@@ -145,13 +155,74 @@ def read_inputs(job: Job) -> Inputs:
     return open_inputs(job.reference, job.driving, job.keypoints, job.start, job.duration)
 
 
-def load_model(
-    model: str | Path, variant: str, loras: Sequence[tuple[Path, float]]
-) -> tuple[Backbone, float]:
-    """A backbone with its LoRAs, (file, strength) each, and the lead-in seconds they ask for.
+def check_job(job: Job, model: Backbone | WanAnimate | str | Path) -> None:
+    """Raise InputError for what Wan-Animate, or the folder of one, cannot do."""
+    kind = kind_of(model) if isinstance(model, str | Path) else getattr(model, "kind", None)
+    if kind is None:  # a backbone can do all of it
+        return
+    if job.variant != kind.variant:
+        got, need = "keypoints", "none: it looks at the driving video itself"
+        fix = "Leave the keypoints and --variant pose-based away."
+        if kind.variant == "pose-based":
+            got, need = "no keypoints", "the driver's: it reads a drawn skeleton and the face"
+            fix = "Wire keypoints into the node, or pass --variant pose-based --pose FILE, which "
+            fix += "`python -m dreamactor_core pose` makes."
+        raise InputError(f"model {kind.name}", got=got, need=need, fix=fix)
+    settings = job.settings
+    for what, got, need in (
+        ("lead-in", "one to keep" if job.keep_lead_in else "none", "none"),
+        ("motion guidance", settings.driving_guidance_scale, 1.0),
+        ("shift", settings.shift, 1.0),
+        ("sampler", settings.sampler, "euler"),
+        ("text guidance", settings.guidance_scale, max(1.0, settings.guidance_scale)),
+    ):
+        if got != need:
+            raise InputError(
+                f"{what} of {kind.name}",
+                got=got,
+                need=f"{need}, the default",
+                fix="It knows text guidance above 1 alone, and samples by its own schedule.",
+            )
 
-    Raises InputError, if it can before the model is loaded, for files that do not fit.
+
+def preflight(
+    model: str | Path,
+    placement: Placement,
+    inputs: Inputs,
+    size: int | None,
+    weights: Sequence[Path] = (),
+) -> Estimate | None:
+    """What a full-size model would take, before it is loaded; None for a small one.
+
+    Raises InputError when it will not fit, and for files that are no model.
     """
+    shape = inputs.reference.shape[1:3]
+    if kind := kind_of(model):
+        size = kind.geometry.panel[0] if size is None else size
+        panel = panel_of(*shape, size, kind.geometry)
+        num_frames = retimed_length(inputs.clip.duration, kind.geometry.fps)
+        return wan_animate.preflight(model, kind, placement, panel[:2], num_frames)
+    if not loading.is_pipeline(model):
+        return None
+    return loading.preflight(
+        model, placement, lambda geometry: panel_of(*shape, size, geometry)[:2], weights
+    )
+
+
+def load_model(
+    model: str | Path,
+    variant: str,
+    loras: Sequence[tuple[Path, float]],
+    placement: Placement | None = None,
+    weights: Sequence[Path] = (),
+) -> tuple[Backbone | WanAnimate, float]:
+    """A model with its LoRAs, (file, strength) each, and the lead-in seconds they ask for.
+
+    placement None: on the CPU in float32. weights are those of loading.load_model. Raises
+    InputError, if it can before the model is loaded, for files that do not fit.
+    """
+    if loras and (kind := kind_of(model)):
+        raise wan_animate.no_lora(kind.name)
     infos = [read_lora_info(path) for path, _ in loras]
     for (path, _), info in zip(loras, infos, strict=True):
         for what, got, need in (
@@ -161,14 +232,23 @@ def load_model(
             if got != need:
                 fix = "Choose a LoRA of this variant, or the variant of this LoRA."
                 raise InputError(f"{what} of {path}", got=repr(got), need=repr(need), fix=fix)
-    backbone = load_backbone(model)
+    placement = placement or Placement(dtype=torch.float32)
+    backbone = loading.load_model(model, placement, weights)
     for path, strength in loras:
         load_lora(backbone, path, strength)
     return backbone, infos[0].lead_in_seconds if infos else 1.0
 
 
+def passes_of(model: Backbone | WanAnimate, inputs: Inputs, lead_in_seconds: float) -> int:
+    """How many passes, or segments, the part of the driving video takes."""
+    num_frames = retimed_length(inputs.clip.duration, model.geometry.fps)
+    if isinstance(model, WanAnimate):
+        return model.count_passes(num_frames)
+    return count_passes(model, num_frames, lead_in_seconds)
+
+
 def animate_file(
-    backbone: Backbone,
+    model: Backbone | WanAnimate,
     job: Job,
     *,
     on_step: Callable[[Step], None] | None = None,
@@ -176,33 +256,34 @@ def animate_file(
 ) -> Report:
     """Do a job. on_step and on_frames are those of animate(); what they raise leaves no file.
 
-    Raises InputError as read_inputs does, and when the size does not fit the backbone.
+    Wan-Animate gives all frames at once, so on_frames is not heard of there.
+
+    Raises InputError as read_inputs and check_job do, and when the size does not fit the model.
     """
     began = time.perf_counter()
-    inputs, fps = read_inputs(job), backbone.geometry.fps
-    panel = panel_of(*inputs.reference.shape[1:3], job.size, backbone.geometry)
+    check_job(job, model)
+    inputs, fps = read_inputs(job), model.geometry.fps
+    piped = isinstance(model, WanAnimate)
+    size = model.geometry.panel[0] if piped and job.size is None else job.size
+    panel = panel_of(*inputs.reference.shape[1:3], size, model.geometry)
     reference = fit(inputs.reference[0], panel.height, panel.width)
-    passes = []
-
-    def count(frames_done: int) -> None:
-        passes.append(frames_done)
-        if on_frames is not None:
-            on_frames(frames_done)
-
-    chunks = animate(
-        backbone,
-        reference[None],
-        driving_frames(inputs, panel, fps),
-        job.prompt,
-        job.settings,
-        lead_in_seconds=job.lead_in_seconds,
-        keep_lead_in=job.keep_lead_in,
-        on_step=on_step,
-        on_frames=count,
-    )
+    if piped:
+        chunks = _by_pipeline(model, job, inputs, reference[None], panel, on_step)
+    else:
+        chunks = animate(
+            model,
+            reference[None],
+            driving_frames(inputs, panel, fps),
+            job.prompt,
+            job.settings,
+            lead_in_seconds=job.lead_in_seconds,
+            keep_lead_in=job.keep_lead_in,
+            on_step=on_step,
+            on_frames=on_frames,
+        )
     lead = 0
     if job.keep_lead_in:
-        lead = lead_in_frames(fps, job.lead_in_seconds, backbone.geometry.temporal_stride)
+        lead = lead_in_frames(fps, job.lead_in_seconds, model.geometry.temporal_stride)
     timeline = timeline_of(inputs.clip, fps, lead, job.rate)
     drawn = (_crop(frame, panel.box) for chunk in chunks for frame in chunk)
     pictures = _held(drawn, timeline.indices)
@@ -224,13 +305,13 @@ def animate_file(
         driving=str(job.driving),
         variant=job.variant,
         prompt=job.prompt,
-        model=backbone.name,
-        loras=lora_strengths(backbone),
+        model=model.name,
+        loras=lora_strengths(model),
         settings=job.settings,
         panel=(panel.height, panel.width),
         frames=len(timeline.times),
         duration=timeline.duration,
-        passes=len(passes),
+        passes=passes_of(model, inputs, job.lead_in_seconds),
         seconds=round(time.perf_counter() - began, 3),
         versions={
             "python": platform.python_version(),
@@ -250,6 +331,24 @@ def timeline_of(clip: VideoInfo, fps: float, lead: int, rate: str) -> Timeline:
     held = lead + hold_indices(clip.times, fps, num_frames)
     times = [*(k / fps for k in range(lead)), *(lead / fps + t for t in clip.times)]
     return Timeline(times, [*range(lead), *held.tolist()], lead / fps + clip.duration)
+
+
+def _by_pipeline(
+    model: WanAnimate,
+    job: Job,
+    inputs: Inputs,
+    reference: Tensor,
+    panel: Panel,
+    on_step: Callable[[Step], None] | None,
+) -> Iterator[Tensor]:
+    """All frames (t, h, w, 3) at once; nothing is done before they are asked for."""
+    fps, faces = model.geometry.fps, None
+    if inputs.pose is None:
+        driving = driving_frames(inputs, panel, fps)
+    else:
+        driving = skeleton_frames(inputs, panel, fps)
+        faces = map(Image.fromarray, face_frames(inputs, model.face_size, fps))
+    yield model(reference, driving, faces, job.prompt, job.settings, on_step)
 
 
 def _drivers(inputs: Inputs, lead: int, fps: float | None) -> Iterator[np.ndarray]:

@@ -18,14 +18,15 @@ class DreamActorLoadModel(io.ComfyNode):
             display_name="DreamActor Load Model",
             category=CATEGORY,
             description="Opens a model. The embedded one comes with the pack and runs on any "
-            "machine; others are folders with a model.json below models/dreamactor.",
+            "machine; others are folders below models/dreamactor: small models with a model.json, "
+            "full-size backbones and Wan-Animate as diffusers writes them.",
             search_aliases=["dreamactor", "character animation model", "checkpoint", "backbone"],
             inputs=[
                 io.Combo.Input(
                     "model",
                     options=files.model_names(),
-                    tooltip="Name of the model: the embedded one, or a folder (with a model.json) "
-                    "below models/dreamactor.",
+                    tooltip="Name of the model: the embedded one, or a folder (with a model.json "
+                    "or model_index.json) below models/dreamactor.",
                 ),
                 io.Combo.Input(
                     "precision",
@@ -44,6 +45,25 @@ class DreamActorLoadModel(io.ComfyNode):
                     "another model needs the memory; gpu: stays on the GPU between runs; cpu: "
                     "never on the GPU.",
                 ),
+                io.Combo.Input(
+                    "storage",
+                    options=["none", "fp8", "int8"],
+                    default="none",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Bits of a stored weight of a full-size model: 8 with fp8 or int8 "
+                    "(int8 needs the package torchao), at some loss; none: those of precision.",
+                ),
+                io.Combo.Input(
+                    "offload",
+                    options=["none", "block", "leaf"],
+                    default="none",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Where the weights of a full-size model wait. block, leaf: in RAM, and "
+                    "go to the GPU block by block or layer by layer (least memory, slowest); none: "
+                    "as placement says.",
+                ),
             ],
             outputs=[Model.Output("model", display_name="model")],
         )
@@ -53,14 +73,15 @@ class DreamActorLoadModel(io.ComfyNode):
         return files.refusal(files.model_path, model)
 
     @classmethod
-    def fingerprint_inputs(cls, model, precision, placement):
+    def fingerprint_inputs(cls, model, precision, placement, storage=None, offload=None):
         return files.stamp(files.model_path(model))
 
     @classmethod
-    def execute(cls, model, precision, placement) -> io.NodeOutput:
+    def execute(cls, model, precision, placement, storage=None, offload=None) -> io.NodeOutput:
         from .host.weights import open_model
 
-        return io.NodeOutput(open_model(files.model_path(model), precision, placement))
+        folder = files.model_path(model)
+        return io.NodeOutput(open_model(folder, precision, placement, storage, offload))
 
 
 class DreamActorLoadLora(io.ComfyNode):

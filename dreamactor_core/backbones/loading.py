@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import diffusers
@@ -36,6 +36,8 @@ from .hunyuan15 import HunyuanVideo15Backbone
 from .keys import strip_prefix
 from .mini_vae import MiniVAE
 from .placement import Estimate, Placement, check_memory, estimate, place, quantization_of
+from .wan_animate import WanAnimate, kind_of
+from .wan_animate import load as load_wan_animate
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 INFO = "model.json"
@@ -47,6 +49,36 @@ ENCODERS = ("text_encoder", "text_encoder_2", "image_encoder")  # of a pipeline
 def available_backbones() -> list[str]:
     """Names of the models in the package."""
     return sorted(path.parent.name for path in WEIGHTS.glob(f"*/{INFO}"))
+
+
+def is_pipeline(name_or_folder: str | Path) -> bool:
+    """Whether it is a folder as diffusers writes them, and not of the small model's kind."""
+    folder = Path(name_or_folder)
+    return (folder / INDEX).is_file() or kind_of(folder) is not None
+
+
+def load_model(
+    name_or_folder: str | Path, placement: Placement, weights: Sequence[Path] = ()
+) -> Backbone | WanAnimate:
+    """Anything that animates: what load_backbone takes, or Wan-Animate of either generation.
+
+    weights: the files that load_pipeline takes for the transformers. Raises InputError as the
+    loaders do, and for a placement that does not apply to the model.
+    """
+    whole = replace(placement, storage="", offload="", vae_tiling=False)
+    kind, small = kind_of(name_or_folder), not is_pipeline(name_or_folder)
+    if (weights and (kind or small)) or (small and placement != whole):
+        raise InputError(
+            f"model {name_or_folder}",
+            got="weights, storage, offload or vae_tiling",
+            need="device and dtype alone: it is small" if small else "its own weights",
+            fix="Leave them away, or choose a full-size backbone in diffusers' layout.",
+        )
+    if kind:
+        return load_wan_animate(name_or_folder, kind, placement)
+    if small:
+        return load_backbone(name_or_folder, placement.device, placement.dtype)
+    return load_pipeline(name_or_folder, placement, *weights)
 
 
 def load_backbone(
@@ -94,8 +126,8 @@ def load_pipeline(
     first = checkpoints["transformer"]
     _check_experts(checkpoints)
     _check_encoders(Path(folder), first)
-    weights = sum(path.stat().st_size for path in Path(folder).glob("*_encoder*/*.safetensors"))
-    estimated = estimate(first, placement, experts=len(checkpoints), encoder_bytes=weights)
+    encoders = _encoder_bytes(Path(folder))
+    estimated = estimate(first, placement, experts=len(checkpoints), encoder_bytes=encoders)
     check_memory(estimated, placement)
     networks = {part: _load_network(one, placement) for part, one in checkpoints.items()}
     try:
@@ -119,18 +151,27 @@ def load_pipeline(
 
 
 def preflight(
-    transformer: str | Path,
+    folder: str | Path,
     placement: Placement,
-    panel: tuple[int, int],
+    panel_of: Callable[[Geometry], tuple[int, int]],
+    weights: Sequence[str | Path] = (),
     num_frames: int | None = None,
-    experts: int = 1,
 ) -> Estimate:
-    """What a pass over panels (height, width) would take, from the header of a weights file.
+    """What a pass of load_pipeline's backbone would take, from headers and configs alone.
 
-    Raises InputError for a file that is no backbone, and when the pass will not fit.
+    panel_of: the model's geometry -> (height, width) of a panel. Raises InputError for what is no
+    backbone, and when the pass will not fit.
     """
-    checkpoint = recognise(read_header(transformer), FAMILIES)
-    estimated = estimate(checkpoint, placement, panel, num_frames, experts)
+    checkpoints = _recognise_parts(Path(folder), *weights)
+    first = checkpoints["transformer"]
+    estimated = estimate(
+        first,
+        placement,
+        panel_of(first.found.geometry),
+        num_frames,
+        len(checkpoints),
+        _encoder_bytes(Path(folder)),
+    )
     check_memory(estimated, placement)
     return estimated
 
@@ -194,7 +235,8 @@ def shipped_lora(name_or_folder: str | Path, variant: str) -> Path:
 
     Raises InputError when there is no such model, or no such file beside it.
     """
-    path = _folder_of(name_or_folder) / "lora" / f"{variant}.safetensors"
+    folder = Path(name_or_folder) if is_pipeline(name_or_folder) else _folder_of(name_or_folder)
+    path = folder / "lora" / f"{variant}.safetensors"
     if not path.is_file():
         raise InputError(
             f"{variant} LoRA of {name_or_folder}",
@@ -206,7 +248,7 @@ def shipped_lora(name_or_folder: str | Path, variant: str) -> Path:
 
 
 def _recognise_parts(
-    folder: Path, transformer: str | Path | None, transformer_2: str | Path | None
+    folder: Path, transformer: str | Path | None = None, transformer_2: str | Path | None = None
 ) -> dict[str, Checkpoint]:
     """The networks to load, by the pipeline's names: files that were named, or the folder's own."""
     if not (folder / INDEX).is_file():
@@ -222,6 +264,10 @@ def _recognise_parts(
         transformer_2 = transformer_2 or (own if own.is_dir() else None)
     parts = {"transformer": transformer, "transformer_2": transformer_2}
     return {part: recognise(read_header(path), FAMILIES) for part, path in parts.items() if path}
+
+
+def _encoder_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*_encoder*/*.safetensors"))
 
 
 def _load_network(checkpoint: Checkpoint, placement: Placement) -> nn.Module:

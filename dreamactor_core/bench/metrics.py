@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
 FOREGROUND = 0.1  # a pixel this far from the empty scene, in any channel, belongs to the character
+LEVELS = 16  # of each channel, when colours are told apart
+
+
+class Share(NamedTuple):
+    """A ratio whose mean over cases is one of sums: a case counts by the size of its whole."""
+
+    part: float
+    whole: float
 
 
 def absolute_error(frames: np.ndarray, truth: np.ndarray) -> float:
@@ -51,6 +61,40 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 def identity_error(frames: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
     """Mean colour distance (Euclidean, RGB, 0..sqrt 3) on the true foreground (t, h, w) bool."""
     return float(np.linalg.norm(frames - truth, axis=-1)[mask].mean())
+
+
+def relative_error(frames: np.ndarray, truth: np.ndarray, still: np.ndarray) -> Share:
+    """Absolute error over that of a still picture (1, h, w, 3). 0: perfect; 1: no better than it.
+
+    As a share, so that a case with little motion does not weigh more than it moves.
+    """
+    return Share(absolute_error(frames, truth), absolute_error(still, truth))
+
+
+def leak(made: np.ndarray, reference: np.ndarray, driver: np.ndarray) -> Share:
+    """How much the colours made (n, 3) are the driver's (m, 3) rather than the reference's (k, 3).
+
+    Squared distances to the nearest colour of each, summed: reference / (reference + driver).
+    0: all are colours of the reference; 1: all are the driver's and none the reference's; 0.5: as
+    far from one as from the other. Colours that both have say nothing, so as a share: two
+    characters in the same clothes do not weigh.
+    """
+    to_reference, to_driver = (_squared_distance(made, colours) for colours in (reference, driver))
+    return Share(to_reference, to_reference + to_driver)
+
+
+def _squared_distance(made: np.ndarray, colours: np.ndarray) -> float:
+    """Sum over made (n, 3) of the squared distance to the nearest of colours (m, 3)."""
+    (made, counts), (colours, _) = _levels(made), _levels(colours)
+    squares = np.square(made[:, None] - colours).sum(axis=-1).min(axis=1)
+    return float(squares @ counts) / (LEVELS - 1) ** 2
+
+
+def _levels(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 3) in [0, 1] -> the colours there are (u, 3), 0..LEVELS - 1, and how often each."""
+    steps = (colours * (LEVELS - 1)).round().astype(int).clip(0, LEVELS - 1)
+    codes, counts = np.unique(steps @ [LEVELS**2, LEVELS, 1], return_counts=True)
+    return np.stack(np.unravel_index(codes, (LEVELS,) * 3), axis=-1), counts
 
 
 def _luma(frames: np.ndarray) -> np.ndarray:

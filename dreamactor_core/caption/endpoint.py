@@ -44,7 +44,10 @@ class EndpointCaptioner:
     timeout: float = 120.0  # seconds for the whole answer
 
     def __post_init__(self):
-        parts = urlsplit(self.url)
+        try:
+            parts = urlsplit(self.url)
+        except ValueError:  # a bracket without its other half
+            parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             need, fix = "an address such as http://localhost:11434/v1", "Check the spelling."
             raise InputError("endpoint", got=repr(self.url), need=need, fix=fix)

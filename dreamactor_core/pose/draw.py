@@ -73,11 +73,35 @@ LIMBS = [
     *_hand(HANDS, 300),  # left hand: magenta to red
     *_hand(HANDS + 21, 0),  # right hand: red to yellow
 ]
-LINES = [(limb.start, limb.end, limb.color(0.75), limb.weight) for limb in LIMBS]
-DOTS = [(limb.end, limb.color(1.0)) for limb in LIMBS if limb.end < HANDS] + [(1, (255, 255, 255))]
 
 
-def draw_pose(pose: Pose, height: int, width: int, threshold: float = MIN_CONFIDENCE) -> np.ndarray:
+class Style(NamedTuple):
+    """A drawing that a network was trained on. Numbers of joints are those of Pose.points."""
+
+    lines: list[tuple[int, int, tuple[int, int, int], float]]  # joints, RGB, share of the width
+    dots: list[tuple[int, tuple[int, int, int], float]]  # joint, RGB, radius as a share of it
+    width: float  # of a line, as a share of the picture's shorter side
+
+
+WHITE = (255, 255, 255)
+DREAMACTOR = Style(
+    lines=[(limb.start, limb.end, limb.color(0.75), limb.weight) for limb in LIMBS],
+    dots=[
+        *((limb.end, limb.color(1.0), 0.7) for limb in LIMBS if limb.end < HANDS),
+        (1, WHITE, 0.7),
+        *((joint, WHITE, 0.2) for joint in range(FACE, FEET)),
+    ],
+    width=LINE_WIDTH,
+)
+
+
+def draw_pose(
+    pose: Pose,
+    height: int,
+    width: int,
+    threshold: float = MIN_CONFIDENCE,
+    style: Style = DREAMACTOR,
+) -> np.ndarray:
     """Pose of t frames -> RGB pictures (t, height, width, 3) uint8.
 
     The canvas of the pose is stretched onto the picture. Joints less certain than threshold are
@@ -90,10 +114,9 @@ def draw_pose(pose: Pose, height: int, width: int, threshold: float = MIN_CONFID
     xy = points[..., :2].clip(-8, 8) * [width, height] - 0.5
     fixed = np.rint(xy * (1 << SUBPIXEL_BITS)).astype(int).tolist()
     shown = (points[..., 2] >= max(threshold, np.finfo(float).tiny)).tolist()
-    line = LINE_WIDTH * min(height, width)
     for frame, people, people_shown in zip(frames, fixed, shown, strict=True):
         for joints, visible in zip(people, people_shown, strict=True):
-            _draw_person(frame, joints, visible, line)
+            _draw_person(frame, joints, visible, style)
     return frames
 
 
@@ -116,17 +139,15 @@ def overlay_pose(pose: Pose, frames: Iterable[np.ndarray]) -> Iterator[np.ndarra
         yield shown
 
 
-def _draw_person(frame: np.ndarray, joints: list, visible: list[bool], line: float) -> None:
+def _draw_person(frame: np.ndarray, joints: list, visible: list[bool], style: Style) -> None:
     """Draw in place. joints: 136 (x, y) in fixed point; visible: 136 flags."""
-    for start, end, color, weight in LINES:
+    line = style.width * min(frame.shape[:2])
+    for start, end, color, weight in style.lines:
         if visible[start] and visible[end]:
             _limb(frame, joints[start], joints[end], line * weight, color)
-    for joint, color in DOTS:
+    for joint, color, radius in style.dots:
         if visible[joint]:
-            _dot(frame, joints[joint], 0.7 * line, color)
-    for joint in range(FACE, FEET):
-        if visible[joint]:
-            _dot(frame, joints[joint], 0.2 * line, (255, 255, 255))
+            _dot(frame, joints[joint], radius * line, color)
 
 
 # cv2 draws its antialiased edge outside the shape: about 1.5 pixels to a width, 0.5 to a radius.

@@ -18,7 +18,7 @@ from ...dreamactor_core.errors import InputError
 EMBEDDED = "mini (embedded)"
 SHIPPED = {"end-to-end (shipped)": "end-to-end", "pose-based (shipped)": "pose-based"}
 WEIGHTS = Path(__file__).parents[2] / "dreamactor_core" / "weights"
-INFO = "model.json"  # what makes a folder a model
+INDEXES = ("model.json", "model_index.json")  # a name that ends so makes a folder a model
 DETECTOR = "PekingU/rtdetr_r50vd_coco_o365"  # on the hub, as in the core's pose.models, which is
 POSE_MODEL = "usyd-community/vitpose-plus-base"  # heavy
 MLLM = "Qwen/Qwen3-VL-4B-Instruct"  # as in caption.local
@@ -43,7 +43,8 @@ def model_names() -> list[str]:
 def model_path(name: str) -> Path:
     """The folder of a model. Raises InputError for a name that is not in the list."""
     models = {EMBEDDED: WEIGHTS / "mini"} | _models()
-    return _listed("model", name, models, "a folder with a model.json below models/dreamactor")
+    need = "a folder with a model.json or model_index.json below models/dreamactor"
+    return _listed("model", name, models, need)
 
 
 def lora_names() -> list[str]:
@@ -136,7 +137,7 @@ def _models() -> dict[str, Path]:
     """Name, which is the path below its root -> folder; the first root that has it wins."""
     found: dict[str, Path] = {}
     for root in (*_roots(FOLDER), *_roots("diffusion_models")):
-        for info in _below(root, INFO):
+        for info in (info for ending in INDEXES for info in _below(root, ending)):
             found.setdefault(info.parent.relative_to(root).as_posix(), info.parent)
     return found
 

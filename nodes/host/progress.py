@@ -10,6 +10,7 @@ from PIL import Image
 
 from ...dreamactor_core.animate import preview_strip
 from ...dreamactor_core.backbones import Backbone
+from ...dreamactor_core.backbones.wan_animate import WanAnimate
 from ...dreamactor_core.inputs import Inputs
 from ...dreamactor_core.media import Frame
 from ...dreamactor_core.sampling import Step
@@ -17,16 +18,18 @@ from ...dreamactor_core.sampling import Step
 PREVIEW_SIDE = 512  # pixels
 
 
-def sampling_progress(backbone: Backbone, passes: int = 1) -> Callable[[Step], None]:
+def sampling_progress(backbone: Backbone | WanAnimate, passes: int = 1) -> Callable[[Step], None]:
     """An on_step: one bar over all passes, the video as far as it has grown, Cancel at once."""
     bar = ProgressBar(passes)
 
     def on_step(step: Step) -> None:
         throw_exception_if_processing_interrupted()
-        strip = preview_strip(backbone, step.denoised)
-        picture = Image.fromarray((strip * 255).round().byte().cpu().numpy())
-        done = bar.current + 1
-        bar.update_absolute(done, passes * step.total, ("JPEG", picture, PREVIEW_SIDE))
+        preview = None
+        if step.denoised.numel():  # Wan-Animate shows none
+            strip = preview_strip(backbone, step.denoised)
+            picture = Image.fromarray((strip * 255).round().byte().cpu().numpy())
+            preview = ("JPEG", picture, PREVIEW_SIDE)
+        bar.update_absolute(bar.current + 1, passes * step.total, preview)
 
     return on_step
 

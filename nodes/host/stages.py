@@ -15,6 +15,7 @@ from ...dreamactor_core.animate import (
     sample_latents,
 )
 from ...dreamactor_core.backbones import Context, Geometry
+from ...dreamactor_core.backbones.wan_animate import WanAnimate
 from ...dreamactor_core.composite import Composite, build_composite, lead_in_frames
 from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.inputs import fit_inputs, open_inputs
@@ -73,6 +74,13 @@ def draw_skeleton(keypoints: list[dict], width: int, height: int, fit: str) -> T
 
 def compose(model: Model, reference: Tensor, driving: Tensor) -> CompositeValue:
     """Raises InputError when the two do not fit together, or not into one pass of the model."""
+    if isinstance(model.weights.backbone, WanAnimate):
+        raise InputError(
+            "model",
+            got=model.name,
+            need="one that reads a composite",
+            fix="Wire it into DreamActor Animate, which runs it whole.",
+        )
     reference, driving = _images("reference", reference), _images("driving frames", driving)
     if len(reference) != 1 or len(driving) < 2:
         raise InputError(

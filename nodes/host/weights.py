@@ -24,7 +24,9 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from ...dreamactor_core.backbones import Backbone, Geometry
-from ...dreamactor_core.backbones.loading import load_backbone, shipped_lora
+from ...dreamactor_core.backbones.loading import load_model, shipped_lora
+from ...dreamactor_core.backbones.placement import Placement
+from ...dreamactor_core.backbones.wan_animate import WanAnimate, no_lora
 from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.lora import (
     LoraInfo,
@@ -40,7 +42,7 @@ from .files import LoraChoice, stamp
 logger = logging.getLogger(__name__)
 
 CODEC = ("vae",)
-ALL = ("transformer", "transformer_2", "text_encoder", "vae")  # where a backbone has them
+ALL = ("transformer", "transformer_2", "text_encoder", "image_encoder", "vae")  # where it has them
 Answer = TypeVar("Answer")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SMALL = 2**30  # bytes of files
@@ -60,8 +62,9 @@ class Weights:
     """Shared by every description made from one Load Model."""
 
     folder: Path
-    backbone: Backbone
-    patchers: dict[str, ModelPatcher]  # by names of ALL
+    backbone: Backbone | WanAnimate
+    device: torch.device  # where it runs
+    patchers: dict[str, ModelPatcher]  # by names of ALL; none if diffusers offloads the weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +93,14 @@ class DreamActorPart(nn.Module):
         self.part = part
 
 
-def open_model(folder: Path, precision: str, placement: str) -> Model:
-    """Read the files. Raises InputError when they are missing or broken, or there is no GPU."""
+def open_model(
+    folder: Path, precision: str, placement: str, storage: str | None, offload: str | None
+) -> Model:
+    """Read the files. storage and offload are Placement's, or "none" or None.
+
+    Raises InputError when files are missing or broken, when there is no GPU, and for what does not
+    apply to a small model.
+    """
     device = torch.device("cpu") if placement == "cpu" else manager.get_torch_device()
     if placement == "gpu" and device.type == "cpu":
         raise InputError(
@@ -101,8 +110,18 @@ def open_model(folder: Path, precision: str, placement: str) -> Model:
             fix="Choose auto.",
         )
     dtype = _auto_dtype(folder, device) if precision == "auto" else DTYPES[precision]
+    storage, offload = ("" if asked in (None, "none") else asked for asked in (storage, offload))
+    wanted = Placement(
+        str(device) if offload else "cpu",
+        dtype,
+        storage=storage,
+        offload=offload,
+        drop_padding=True,
+    )
     with torch.inference_mode(False):  # ComfyUI's own mode would make tensors that LoRAs cannot use
-        backbone = load_backbone(folder, dtype=dtype)
+        backbone = load_model(folder, wanted)
+    if offload:
+        return Model(Weights(folder, backbone, device, {}))
     away = device if placement == "gpu" else manager.unet_offload_device()
     parts = {name: getattr(backbone, name, None) for name in ALL}
     patchers = {
@@ -110,14 +129,17 @@ def open_model(folder: Path, precision: str, placement: str) -> Model:
         for name, part in parts.items()
         if isinstance(part, nn.Module)
     }
-    return Model(Weights(folder, backbone, patchers))
+    return Model(Weights(folder, backbone, device, patchers))
 
 
 def with_lora(model: Model, choice: LoraChoice, strength: float) -> tuple[Model, str]:
     """Another description with one LoRA more, and what it patches in words.
 
-    Raises InputError when the file does not fit the model, or the LoRAs already on it.
+    Raises InputError when the file does not fit the model, or the LoRAs already on it, and for a
+    model that takes none.
     """
+    if isinstance(model.weights.backbone, WanAnimate):
+        raise no_lora(model.name)
     path = choice.file or shipped_lora(model.weights.folder, choice.variant)
     info = read_lora_info(path)
     for before in model.loras[:1]:
@@ -131,8 +153,8 @@ def with_lora(model: Model, choice: LoraChoice, strength: float) -> tuple[Model,
     return wanted, f"{path.stem}: {words}"
 
 
-def ready(model: Model, parts: tuple[str, ...], pixels: int) -> Backbone:
-    """The backbone, with exactly the model's LoRAs, its parts where they are to run.
+def ready(model: Model, parts: tuple[str, ...], pixels: int) -> Backbone | WanAnimate:
+    """The backbone, or Wan-Animate, with exactly the model's LoRAs, its parts where they run.
 
     parts: ALL or CODEC. pixels: of all frames that are worked on at once, for room beside the
     weights.
@@ -147,7 +169,7 @@ def ready(model: Model, parts: tuple[str, ...], pixels: int) -> Backbone:
 
 def device_of(model: Model) -> torch.device:
     """Where it runs, when it is ready."""
-    return model.weights.patchers["vae"].load_device
+    return model.weights.device
 
 
 def with_room(work: Callable[[], Answer]) -> Answer:

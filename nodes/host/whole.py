@@ -6,10 +6,10 @@ from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy_api.latest import InputImpl
 from torch import Tensor
 
-from ...dreamactor_core.animate import count_passes
+from ...dreamactor_core.backbones.wan_animate import WanAnimate
 from ...dreamactor_core.errors import InputError
-from ...dreamactor_core.jobs import Job, animate_file, read_inputs
-from ...dreamactor_core.media import probe, retimed_length
+from ...dreamactor_core.jobs import Job, animate_file, check_job, passes_of, read_inputs
+from ...dreamactor_core.media import probe
 from ...dreamactor_core.pose.keypoints import parse_keypoints
 from ...dreamactor_core.sampling import SampleSettings
 from .files import LoraChoice
@@ -45,9 +45,9 @@ def animate(
         settings=settings,
         lead_in_seconds=model.lead_in_seconds,
     )
-    inputs, geometry = read_inputs(job), model.geometry
-    num_frames = retimed_length(inputs.clip.duration, geometry.fps)
-    passes = count_passes(model.weights.backbone, num_frames, model.lead_in_seconds)
+    opened, geometry = model.weights.backbone, model.geometry
+    check_job(job, opened)
+    passes = passes_of(opened, read_inputs(job), model.lead_in_seconds)
     height, width = geometry.panel
 
     def work() -> None:
@@ -63,6 +63,8 @@ def animate(
 
 def _of_variant(model: Model, variant: str) -> Model:
     """The model as it is, or with the LoRA of this variant that lies beside it."""
+    if isinstance(model.weights.backbone, WanAnimate):
+        return model
     if not model.loras:
         return with_lora(model, LoraChoice(variant, None), 1.0)[0]
     got = model.loras[0].info.variant

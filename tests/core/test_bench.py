@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,15 +10,25 @@ import torch
 
 from dreamactor_core.backbones import Context, Text
 from dreamactor_core.bench import metrics
-from dreamactor_core.bench.puppets import bench_puppets, make_case
+from dreamactor_core.bench.cases import make_case
+from dreamactor_core.bench.puppets import bench_puppets
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora import LoraSpec, add_lora, lora_strengths
-from dreamactor_core.puppets.scene import LEAD_IN, triplet
+from dreamactor_core.puppets.scene import LEAD_IN, render, sample_look, sample_play, triplet
 from dreamactor_core.sampling import SampleSettings
 
 from .tiny import GEOMETRY, tiny_backbone
 
-FIGURES = {"relative_error", "psnr", "ssim", "silhouette_iou", "identity_error", "seconds"}
+FIGURES = {
+    "relative_error",
+    "psnr",
+    "ssim",
+    "silhouette_iou",
+    "identity_error",
+    "leak",
+    "seconds",
+}
+BLACK, WHITE, RED = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (1.0, 0.0, 0.0)
 
 
 class Oracle:
@@ -122,14 +133,41 @@ def test_identity_error_is_the_colour_distance_on_the_character():
     assert metrics.identity_error(frames, truth, np.array([[[True, False]]])) == pytest.approx(0.5)
 
 
-def test_a_case_is_a_triplet_of_the_test_split_behind_the_lead_in():
-    case, clips = make_case(7001, 32, 25), triplet(7001, "test", 25, 32)
-    assert len(case.driving) == len(case.skeleton) == len(case.truth) == 25 - LEAD_IN
-    assert np.array_equal(case.reference[0].numpy() * 255, clips.truth.frames[0])
-    np.testing.assert_allclose(case.truth * 255, clips.truth.frames[LEAD_IN:], atol=1e-4)
-    np.testing.assert_allclose(case.driving * 255, clips.driver.frames[LEAD_IN:], atol=1e-4)
-    assert np.array_equal(case.mask, clips.truth.mask[LEAD_IN:] > 127)
-    assert case.prompt == clips.truth.caption
+def leak(*palettes) -> float:
+    """Of the colours made, the reference's and the driver's."""
+    colours = (np.array(palette, np.float32).reshape(-1, 3) for palette in palettes)
+    part, whole = metrics.leak(*colours)
+    return part / whole
+
+
+def test_leak_is_0_for_the_references_colours_and_1_for_the_drivers():
+    assert leak([BLACK, RED], [BLACK, RED], [WHITE]) == 0
+    assert leak([WHITE, WHITE], [BLACK, RED], [WHITE]) == 1
+    third = (1 / 3, 1 / 3, 1 / 3)
+    assert leak([third], [BLACK], [WHITE]) == pytest.approx((1 / 9) / (1 / 9 + 4 / 9))
+    # White is sqrt 2 from red, red is 1 from black, and a pixel counts as often as it is there.
+    assert leak([WHITE, RED, RED], [RED], [BLACK, WHITE]) == pytest.approx(2 / (2 + 2 * 1))
+
+
+def test_leak_does_not_count_colours_that_both_have():
+    assert leak([BLACK, BLACK, WHITE], [BLACK, RED], [BLACK, WHITE]) == 1
+    colours = (np.array(c, np.float32) for c in ([BLACK], [BLACK, RED], [BLACK, WHITE]))
+    assert metrics.leak(*colours) == (0, 0)
+    nothing, one = np.zeros((0, 3), np.float32), np.ones((1, 3), np.float32)
+    assert metrics.leak(nothing, one, one) == (0, 0)
+
+
+def test_leak_sees_the_drivers_clothes_on_the_references_body():
+    rng = np.random.default_rng(0)
+    look, play = sample_look(rng, "test", 64, 1, "human"), sample_play(rng, "test", 12)
+    truth, driver = look.cast[0], sample_look(rng, "test", 64, 1, "human").cast[0]
+    names = ("skin", "top", "bottom", "shoes", "gear", "accent", "outline_colour")
+    dressed = replace(truth, **{name: getattr(driver, name) for name in names})
+    clips = [render(replace(look, cast=(who,)), play, 64) for who in (driver, truth, dressed)]
+    shows, holds, leaks = (clip.frames[clip.mask > 127] / 255 for clip in clips)
+    assert leak(holds, holds, shows) == 0
+    assert leak(leaks, holds, shows) > 0.9
+    assert leak(shows, holds, shows) == 1
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +197,8 @@ def result():
 def test_the_table_is_what_the_report_promises(result):
     table = json.loads(json.dumps(result[0].table()))
     assert (table["cases"], table["seed"], table["text"]) == (2, 7, "true")
+    assert (table["seeds"], table["group"]) == ([7], None)
+    assert "deviations" not in table
     rows = {"end-to-end", "pose-based", "foundation", "still-reference", "driver", "vae-floor"}
     assert table["variants"].keys() == rows
     assert all(row.keys() == FIGURES for row in table["variants"].values())
@@ -168,12 +208,13 @@ def test_the_table_is_what_the_report_promises(result):
 
 
 def test_relative_error_is_a_ratio_of_sums(result):
-    made, scores = result[0].table()["variants"]["driver"]["relative_error"], result[0].scores
-    want = sum(scores["driver"]["error"]) / sum(scores["still-reference"]["error"])
-    assert made == pytest.approx(want)
-    still = [make_case(7000 + k, 32, 25) for k in range(2)]
-    errors = [np.abs(case.reference.numpy() - case.truth).mean() for case in still]
-    assert scores["still-reference"]["error"] == pytest.approx(errors)
+    made = result[0].table()["variants"]["driver"]["relative_error"]
+    cases = [make_case(7000 + k, 32, 25) for k in range(2)]
+    still = [np.abs(case.reference.numpy() - case.truth).mean() for case in cases]
+    driver = [np.abs(case.driving.numpy() - case.truth).mean() for case in cases]
+    assert made == pytest.approx(sum(driver) / sum(still))
+    scored = [case.figures["still-reference"]["relative_error"].part for case in result[0].scored]
+    assert scored == pytest.approx(still)
 
 
 def test_each_row_runs_with_its_own_lora_and_the_foundation_with_none(result):
@@ -205,7 +246,9 @@ def test_an_oracle_scores_no_error():
     assert table["foundation"]["silhouette_iou"] > 0.85  # some parts have the colour of the scene
     assert table["foundation"]["identity_error"] == pytest.approx(0, abs=1e-4)
     assert table["vae-floor"]["relative_error"] == pytest.approx(0, abs=1e-6)
+    assert table["foundation"]["leak"] < 0.05  # shades that frame 0 does not show
     assert table["driver"]["relative_error"] > 0.3
+    assert table["driver"]["leak"] == 1
     assert table["still-reference"]["relative_error"] == 1.0
     assert "end-to-end" not in table
 
@@ -231,3 +274,41 @@ def test_the_network_reads_the_text_that_was_asked_for(text):
 def test_the_bench_refuses_another_text():
     with pytest.raises(InputError, match="text: got 'some', need 'true' or 'none' or 'other'"):
         bench_puppets(Oracle(), 1, 7, SampleSettings(), {}, text="some")
+
+
+def test_a_group_is_drawn_on_request_and_has_rows_of_its_own():
+    """7000 to 7002 have one puppet each; multi-subject is what comes first with two."""
+    settings, oracle = SampleSettings(num_inference_steps=1), Oracle()
+    case = make_case(7003, 32, 25)
+    oracle.answers[case.prompt] = oracle.encode_video(case.reference.expand(25, -1, -1, -1))
+    table = bench_puppets(oracle, 1, 7, settings, {}, group="multi-subject").table()
+    assert (table["group"], table["cases"]) == ("multi-subject", 1)
+    assert table["groups"].keys() == {"multi-subject", "cross-species"}
+    group = table["groups"]["multi-subject"]
+    assert (group["cases"], group["variants"]) == (1, table["variants"])
+    error = np.abs(case.driving.numpy() - case.truth).mean()
+    still = np.abs(case.reference.numpy() - case.truth).mean()
+    assert table["variants"]["driver"]["relative_error"] == pytest.approx(error / still)
+
+
+def test_bodies_are_a_group_apart_from_the_puppets():
+    def birds(seed, num_frames, size):
+        return triplet(seed, "test", num_frames, size, "bird")
+
+    settings, oracle, done = SampleSettings(num_inference_steps=1), Oracle(), []
+    for case in (make_case(7000, 32, 25), bird := make_case(7000, 32, 25, birds)):
+        oracle.answers[case.prompt] = oracle.encode_video(case.reference.expand(25, -1, -1, -1))
+    alone = bench_puppets(oracle, 1, 7, settings, {}).table()
+    result = bench_puppets(oracle, 1, 7, settings, {}, done.append, bodies=birds)
+    table = result.table()
+    assert table["cases"] == 1 and done == [0, 1]
+    driver = table["variants"]["driver"]["relative_error"]
+    assert driver == alone["variants"]["driver"]["relative_error"]
+    assert table["groups"].keys() == alone["groups"].keys() | {"glb-bodies"}
+    bodies = table["groups"]["glb-bodies"]
+    error = np.abs(bird.driving.numpy() - bird.truth).mean()
+    still = np.abs(bird.reference.numpy() - bird.truth).mean()
+    assert bodies["cases"] == 1
+    assert bodies["variants"]["driver"]["relative_error"] == pytest.approx(error / still)
+    truth = bird.truth[15] * 255
+    np.testing.assert_allclose(result.sheet()[18 + 32 :, -32:], truth, atol=1)  # the second row

@@ -417,6 +417,7 @@ def test_nobody_listens():
     [
         ({"url": "localhost:11434"}, "need an address such as"),
         ({"url": "file:///etc/passwd"}, "need an address such as"),
+        ({"url": "http://[::1/v1"}, "endpoint: got 'http://[::1/v1', need an address such as"),
         ({"url": "http://me:secret@host/v1"}, "got a password in the address"),
         ({"model": ""}, "need the name of a model"),
         ({"timeout": 0}, "time-out: got 0"),

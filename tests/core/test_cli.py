@@ -22,6 +22,7 @@ from PIL import Image
 
 from dreamactor_core import __main__ as cli
 from dreamactor_core.backbones.loading import save_backbone
+from dreamactor_core.backbones.placement import OFFLOADS, STORAGES
 from dreamactor_core.jobs import RATES, Job
 from dreamactor_core.lora import VARIANTS, LoraInfo, LoraSpec, add_lora, remove_lora, save_lora
 from dreamactor_core.media import probe, write_image, write_video
@@ -163,7 +164,14 @@ def test_options_and_defaults_are_those_of_the_core():
     assert not (args.keep_lead_in or args.side_by_side or args.pose)
     commands = cli._parser()._subparsers._group_actions[0].choices
     choices = {a.dest: set(a.choices) for a in commands["animate"]._actions if a.choices}
-    assert choices == {"variant": set(VARIANTS), "rate": set(RATES), "sampler": set(SAMPLERS)}
+    assert choices == {
+        "variant": set(VARIANTS),
+        "rate": set(RATES),
+        "sampler": set(SAMPLERS),
+        "dtype": set(cli.DTYPES),
+        "storage": set(STORAGES) - {""},
+        "offload": set(OFFLOADS) - {""},
+    }
 
 
 @pytest.mark.parametrize("command", [[], ["animate"], ["demo"], ["bench"]])
@@ -236,6 +244,9 @@ BAD = {
     "nan start": (("--start", "nan"), "got nan s to the end"),
     "nan duration": (("--duration", "nan"), "got 0 s to nan s"),
     "nan strength": (("--lora", "LORA:nan"), "need a finite number"),
+    "offload of a small model": (("--offload", "leaf"), "need device and dtype alone: it is small"),
+    "storage of a small model": (("--storage", "int8"), "need device and dtype alone: it is small"),
+    "three files of weights": (("--weights", "x") * 3, "--weights: got 3 files, need 1 or 2"),
     "nan seed": (("--seed", "nan"), "invalid int value: 'nan'"),
     "start behind the end": (("--start", 5), "need a part of its 1.000 s"),
     "no duration": (("--duration", 0), "last longer than 0 s"),
@@ -297,7 +308,7 @@ def test_output_and_inputs_are_checked_before_the_model_is_loaded(run, monkeypat
     def load(*args):
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("dreamactor_core.jobs.load_backbone", load)
+    monkeypatch.setattr("dreamactor_core.jobs.loading.load_model", load)
     for options in (
         ("--output", "none/out.mp4"),
         ("--reference", "none.png"),

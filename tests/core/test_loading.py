@@ -1,13 +1,20 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from dreamactor_core.backbones import Context, hunyuan15, wan
-from dreamactor_core.backbones.loading import load_backbone, load_pipeline, preflight, save_backbone
+from dreamactor_core.backbones.loading import (
+    load_backbone,
+    load_model,
+    load_pipeline,
+    preflight,
+    save_backbone,
+)
 from dreamactor_core.backbones.mini_vae import MiniVAE
 from dreamactor_core.backbones.placement import Placement
 from dreamactor_core.errors import InputError
@@ -323,9 +330,28 @@ def test_too_little_memory_is_said_before_anything_is_read(pipelines, monkeypatc
     with pytest.raises(InputError, match=r"RAM: got 0\.0 GiB free, need .* for the weights"):
         load_backbone(folder)
     with pytest.raises(InputError, match=r"RAM: got .* for \d+ tokens"):
-        preflight(folder / "transformer", EXACT, (32, 32), 5)
+        preflight(folder, EXACT, lambda geometry: (32, 32), num_frames=5)
 
 
 def test_a_preflight_reads_tokens_from_the_header_alone(pipelines):
-    estimated = preflight(pipelines["i2v"][1] / "transformer", EXACT, (32, 64), 9)
+    folder = pipelines["i2v"][1]
+    estimated = preflight(folder, EXACT, lambda geometry: (32, 64), num_frames=9)
     assert estimated.tokens == 3 * 2 * 8 and estimated.ram > estimated.weights > 0
+    whole = preflight(folder, EXACT, lambda geometry: geometry.panel)
+    named = preflight(folder, EXACT, lambda geometry: geometry.panel, [folder / "transformer"])
+    assert whole == named and whole.tokens == 21 * 832 * 960 // 256
+
+
+def test_a_model_of_any_kind_is_opened_and_what_does_not_apply_is_refused(pipelines, folder):
+    backbone, there = pipelines["a14b"]
+    files = [there / "transformer", there / "transformer_2"]
+    assert same(load_model(there, EXACT, files), backbone)
+    assert load_model(folder, replace(EXACT, drop_padding=True)).name == "tiny"
+    for placement, weights in (
+        (replace(EXACT, offload="block"), ()),
+        (replace(EXACT, storage="fp8"), ()),
+        (replace(EXACT, vae_tiling=True), ()),
+        (EXACT, files),
+    ):
+        with pytest.raises(InputError, match=r"got weights, storage, .* it is small"):
+            load_model(folder, placement, weights)

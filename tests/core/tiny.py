@@ -10,6 +10,12 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     HunyuanVideo15ImageToVideoPipeline,
     HunyuanVideo15Transformer3DModel,
+    UniPCMultistepScheduler,
+    WanAnimate2DistilledModularPipeline,
+    WanAnimate2ModularPipeline,
+    WanAnimate2Transformer3DModel,
+    WanAnimatePipeline,
+    WanAnimateTransformer3DModel,
     WanImageToVideoPipeline,
     WanTransformer3DModel,
 )
@@ -142,15 +148,15 @@ def tiny_wan_vae(channels: int = 16) -> AutoencoderKLWan:
     ).eval()
 
 
-def tiny_clip() -> CLIPVisionModel:
+def tiny_clip(width: int = 8, image_size: int = 16) -> CLIPVisionModel:
     torch.manual_seed(3)
     config = CLIPVisionConfig(
-        hidden_size=8,
+        hidden_size=width,
         intermediate_size=16,
         num_hidden_layers=2,
         num_attention_heads=2,
-        image_size=16,
-        patch_size=8,
+        image_size=image_size,
+        patch_size=image_size // 2,
     )
     return CLIPVisionModel(config).eval()
 
@@ -234,19 +240,24 @@ def tiny_hunyuan_pipeline(
     return pipeline
 
 
-def tiny_wan_pipeline(backbone: WanBackbone, shift: float = 5.0) -> WanImageToVideoPipeline:
-    """The stock pipeline around a backbone's networks, with encoders of the real classes."""
+def tiny_wan_encoders() -> tuple[T5Tokenizer, UMT5EncoderModel, CLIPImageProcessor]:
     torch.manual_seed(3)
     letters = [(chr(code), -1.0) for code in range(ord("!"), ord("~") + 1)]
     vocab = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -1.0), *letters]
     umt5 = UMT5Config(vocab_size=128, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
-    with_image = backbone.transformer.config.image_dim is not None
     processor = CLIPImageProcessor(
         size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}
     )
+    return T5Tokenizer(vocab=vocab, extra_ids=0), UMT5EncoderModel(umt5).eval(), processor
+
+
+def tiny_wan_pipeline(backbone: WanBackbone, shift: float = 5.0) -> WanImageToVideoPipeline:
+    """The stock pipeline around a backbone's networks, with encoders of the real classes."""
+    tokenizer, text_encoder, processor = tiny_wan_encoders()
+    with_image = backbone.transformer.config.image_dim is not None
     pipeline = WanImageToVideoPipeline(
-        tokenizer=T5Tokenizer(vocab=vocab, extra_ids=0),
-        text_encoder=UMT5EncoderModel(umt5).eval(),
+        tokenizer=tokenizer,
+        text_encoder=text_encoder,
         vae=backbone.vae,
         scheduler=FlowMatchEulerDiscreteScheduler(shift=shift),
         image_processor=processor if with_image else None,
@@ -257,4 +268,59 @@ def tiny_wan_pipeline(backbone: WanBackbone, shift: float = 5.0) -> WanImageToVi
         expand_timesteps=backbone.by_token,
     )
     pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def tiny_wan_animate() -> WanAnimatePipeline:
+    """Wan2.2-Animate: the stock pipeline with a network of two blocks; faces of 16 pixels."""
+    torch.manual_seed(0)
+    tokenizer, text_encoder, processor = tiny_wan_encoders()
+    pipeline = WanAnimatePipeline(
+        tokenizer=tokenizer,
+        text_encoder=text_encoder,
+        vae=tiny_wan_vae(),
+        scheduler=UniPCMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+        ),
+        image_processor=processor,
+        image_encoder=tiny_clip(),
+        transformer=WanAnimateTransformer3DModel(
+            num_attention_heads=2,
+            attention_head_dim=12,
+            text_dim=16,
+            freq_dim=8,
+            ffn_dim=32,
+            num_layers=2,
+            image_dim=8,
+            added_kv_proj_dim=24,
+            motion_encoder_channel_sizes={"4": 8, "8": 8, "16": 8},
+            motion_encoder_size=16,
+            motion_style_dim=8,
+            motion_dim=4,
+            motion_encoder_dim=8,
+            face_encoder_hidden_dim=8,
+            face_encoder_num_heads=2,
+            inject_face_latents_blocks=2,
+        ).eval(),
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def tiny_wan_animate_2(distilled: bool = False) -> WanAnimate2ModularPipeline:
+    """Wan-Animate-2: the stock pipeline with a network of two blocks."""
+    torch.manual_seed(0)
+    tokenizer, text_encoder, _ = tiny_wan_encoders()
+    chosen = WanAnimate2DistilledModularPipeline if distilled else WanAnimate2ModularPipeline
+    pipeline = chosen()
+    pipeline.update_components(
+        tokenizer=tokenizer,
+        text_encoder=text_encoder,
+        vae=tiny_wan_vae(),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        image_encoder=tiny_clip(1280, 224),  # widths that the network's class has written in
+        transformer=WanAnimate2Transformer3DModel(
+            text_dim=16, dim=24, ffn_dim=32, freq_dim=8, num_heads=2, num_layers=2
+        ).eval(),
+    )
     return pipeline

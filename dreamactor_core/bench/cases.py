@@ -1,0 +1,100 @@
+"""What is scored: unseen puppets, or bodies out of GLB files, doing unseen motions.
+
+A case is a triplet of the test split. The reference picture and the driver go in; the truth is
+the same motion performed by the reference's character, which only a drawn world knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from ..errors import InputError
+from ..puppets.identity import HUES
+from ..puppets.scene import LEAD_IN, Triplet, to_frames, triplet
+
+Draw = Callable[[int, int, int], Triplet]  # (seed, num_frames, size) -> one of the test split
+
+GROUPS = ("multi-subject", "cross-species")  # a case is in any number of them
+BODIES = "glb-bodies"
+SEED_CASES = 1000  # so many triplets belong to one seed, so that no two seeds share one
+THUMBNAIL = 8  # pixels; a triplet is the same at any size, and this one is quick to look at
+
+
+@dataclass(frozen=True)
+class Case:
+    """Frames are float32 in [0, 1]; the videos start behind the lead-in."""
+
+    reference: Tensor  # (1, h, w, 3)
+    driving: Tensor  # (t, h, w, 3)
+    skeleton: Tensor  # (t, h, w, 3) the driver's pose, its box stretched to the panel
+    truth: np.ndarray  # (t, h, w, 3)
+    scene: np.ndarray  # (t, h, w, 3) the truth without its characters
+    mask: np.ndarray  # (t, h, w) bool, true foreground
+    reference_mask: np.ndarray  # (1, h, w) bool, foreground of the reference
+    driving_mask: np.ndarray  # (t, h, w) bool, foreground of the driver
+    prompt: str
+    groups: tuple[str, ...]
+
+
+def draw_puppets(seed: int, num_frames: int, size: int) -> Triplet:
+    return triplet(seed, "test", num_frames, size)
+
+
+def draw_bodies(folder: Path) -> Draw:
+    """Triplets of the rigged bodies in a folder of GLB files."""
+    from ..puppets.glb import glb_triplet
+
+    return lambda seed, num_frames, size: glb_triplet(seed, folder, "test", num_frames, size)
+
+
+def make_case(seed: int, size: int, num_frames: int, draw: Draw = draw_puppets) -> Case:
+    """Case of one triplet; num_frames counts frame 0 and the lead-in."""
+    clips = draw(seed, num_frames, size)
+    driver, truth = clips.driver, clips.truth
+    return Case(
+        reference=to_frames(truth.frames[:1]),
+        driving=to_frames(driver.frames[LEAD_IN:]),
+        skeleton=to_frames(driver.skeleton()),
+        truth=to_frames(truth.frames[LEAD_IN:]).numpy(),
+        scene=to_frames(truth.scene[LEAD_IN:]).numpy(),
+        mask=truth.mask[LEAD_IN:] > 127,
+        reference_mask=truth.mask[:1] > 127,
+        driving_mask=driver.mask[LEAD_IN:] > 127,
+        prompt=truth.caption,
+        groups=groups_of(clips) if draw is draw_puppets else (BODIES,),
+    )
+
+
+def groups_of(clips: Triplet) -> tuple[str, ...]:
+    """The members of GROUPS that two puppet clips belong to."""
+    several = clips.truth.pose.body.shape[1] > 1
+    crossed = _kinds(clips.driver.caption) != _kinds(clips.truth.caption)
+    return tuple(name for name, has in zip(GROUPS, (several, crossed), strict=True) if has)
+
+
+def case_seeds(seed: int, cases: int, num_frames: int, group: str | None = None) -> list[int]:
+    """The first so many triplets that belong to a seed; in one group only, if it is named."""
+    own = range(seed * SEED_CASES, (seed + 1) * SEED_CASES)
+    members = own if group is None else (s for s in own if group in _groups(s, num_frames))
+    found = list(islice(members, cases))
+    if len(found) < cases:
+        what = "cases" if group is None else f"{group} cases"
+        fix = "Ask for fewer, or for several seeds."
+        raise InputError(what, got=cases, need=f"at most the {len(found)} of a seed", fix=fix)
+    return found
+
+
+def _groups(seed: int, num_frames: int) -> tuple[str, ...]:
+    return groups_of(draw_puppets(seed, num_frames, THUMBNAIL))
+
+
+def _kinds(caption: str) -> list[str]:
+    """What each puppet is: a clip keeps no identities, but says "a red bear is ..."."""
+    return re.findall(rf"\ban? (?:{'|'.join(HUES)}) (\w+)", caption)

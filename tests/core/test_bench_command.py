@@ -1,0 +1,56 @@
+"""The bench from the command line: seeds, groups and bodies."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from dreamactor_core import __main__ as cli
+from dreamactor_core.backbones.loading import save_backbone
+from dreamactor_core.bench.cases import BODIES, draw_bodies, make_case
+from dreamactor_core.lora import LoraInfo, LoraSpec, add_lora, remove_lora, save_lora
+
+from .tiny import tiny_backbone
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> list[str]:
+    """Options for a random model with one LoRA."""
+    folder = tmp_path_factory.mktemp("model")
+    backbone = tiny_backbone("sample")
+    add_lora(backbone, LoraSpec(rank=2, alpha=2), "rgb")
+    info = LoraInfo("end-to-end", "zero", 1.0, 8.0, "tiny", 2, 2)
+    save_lora(backbone, "rgb", folder / "rgb.safetensors", info)
+    remove_lora(backbone, "rgb")
+    save_backbone(backbone, folder, torch.float32)
+    return ["--model", str(folder), "--lora", str(folder / "rgb.safetensors")]
+
+
+def test_several_seeds_give_error_bars(model, tmp_path, capsys):
+    path = tmp_path / "scores.json"
+    seeds = ["--seed", "7", "--seed", "8", "--seed", "7"]
+    assert cli.main(["bench", "puppets", "--cases", "1", *seeds, "--json", str(path), *model]) == 0
+    table = json.loads(path.read_text())
+    assert (table["seeds"], table["cases"]) == ([7, 8], 2)
+    assert table["deviations"].keys() == table["variants"].keys()
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "all, cases: 2"
+    mean, spread = (table[part]["driver"]["psnr"] for part in ("variants", "deviations"))
+    (driver,) = (line for line in out[: out.index("")] if line.startswith("driver"))
+    assert f" {mean:.3f} ± {spread:.3f} " in driver
+
+
+def test_a_folder_of_bodies_that_is_none_is_told_before_anything_else(tmp_path, capsys):
+    options = ["--json", str(tmp_path / "scores.json"), "--bodies", str(tmp_path / "gone")]
+    assert cli.main(["bench", "puppets", *options]) == 2
+    assert "gone, need a folder of GLB files." in capsys.readouterr().err
+
+
+def test_bodies_of_glb_files_make_cases(characters_dir: Path | None):
+    if characters_dir is None:
+        return
+    case = make_case(7000, 32, 25, draw_bodies(characters_dir))
+    assert case.groups == (BODIES,)
+    assert case.truth.shape == case.driving.shape == (16, 32, 32, 3)
+    assert case.mask.any() and case.driving_mask.any() and case.prompt
