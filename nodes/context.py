@@ -51,8 +51,9 @@ class DreamActorComposite(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, reference, driving) -> io.NodeOutput:
-        from .host.stages import compose
+        from .host.stages import check_staged, compose
 
+        check_staged(model)
         value = compose(model, reference, driving)
         return io.NodeOutput(value.composite.frames, value)
 

@@ -72,8 +72,8 @@ def draw_skeleton(keypoints: list[dict], width: int, height: int, fit: str) -> T
     return to_frames(draw_pose(fit_box(pose) if fit == "box" else pose, height, width))
 
 
-def compose(model: Model, reference: Tensor, driving: Tensor) -> CompositeValue:
-    """Raises InputError when the two do not fit together, or not into one pass of the model."""
+def check_staged(model: Model) -> None:
+    """Raise InputError for a model that runs whole or not at all."""
     if isinstance(model.weights.backbone, WanAnimate):
         raise InputError(
             "model",
@@ -81,6 +81,10 @@ def compose(model: Model, reference: Tensor, driving: Tensor) -> CompositeValue:
             need="one that reads a composite",
             fix="Wire it into DreamActor Animate, which runs it whole.",
         )
+
+
+def compose(model: Model, reference: Tensor, driving: Tensor) -> CompositeValue:
+    """Raises InputError when the two do not fit together, or not into one pass of the model."""
     reference, driving = _images("reference", reference), _images("driving frames", driving)
     if len(reference) != 1 or len(driving) < 2:
         raise InputError(
