@@ -1,7 +1,7 @@
 """`python -m dreamactor_core train <stage>`: the small model from nothing, or a LoRA on any base.
 
 The stages in their order; each resumes when called again. weights/mini/README.md says which of
-them, and how much of each, made the shipped weights (no `refine`, and far fewer pairs, so far):
+them, and how much of each, made the shipped weights (far fewer pairs, so far):
 
     train vae         --out runs/mini
     train cache       --vae runs/mini/vae --out runs/mini/cache --seeds 0:6000
