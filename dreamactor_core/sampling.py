@@ -153,7 +153,7 @@ def flow_loss(
     error = velocity(noisy, sigma) - (noise - target)
     if distance is not None:
         unknown = weight[:, :1].expand_as(error[:, :1]).squeeze(1) > 0
-        cells = (error * level).movedim(1, -1)[unknown]  # clean latents are noisy - sigma * velocity
+        cells = (error * level).movedim(1, -1)[unknown]  # clean = noisy - sigma * velocity
         return distance(cells).sum() / max(1, len(cells))
     error = error.square()
     if sigma_weight is not None:
