@@ -28,7 +28,7 @@ from .glb_draw import Camera, aim, draw
 from .glb_file import read_glb
 from .glb_names import cast, character_of, describe, joint_bones, motion_label
 from .identity import Split
-from .scene import FPS, LEAD_IN, Clip, Triplet, draw_background
+from .scene import FPS, LEAD_IN, Clip, Triplet, draw_background, entered
 
 PHASES = np.linspace(0, 1, 9)  # where two motions are compared
 MIN_TURN = 3.0  # degrees, a mean over bones and time; stiller motions teach little
@@ -131,8 +131,7 @@ def _phases(rng: np.random.Generator, num_frames: int, seconds: float, closed: b
 
 def _perform(rng: np.random.Generator, body: Body, motion: str, phases: np.ndarray) -> np.ndarray:
     """Matrices (t, n, 4, 4) of a reference pose that turns into the motion."""
-    share = np.clip(np.arange(len(phases)) / (LEAD_IN - 1), 0, 1)
-    share = share * share * (3 - 2 * share)
+    share = entered(len(phases))
     moving = sample(body, motion, phases * body.duration(motion))
     world = to_world(body, mix(_reference(rng, body), moving, share[:, None]))
     return _turned(rng.uniform(-0.6, 0.6) * (1 - share)) @ world

@@ -134,8 +134,13 @@ def other_rest(rng: np.random.Generator, play: Play) -> Play:
 
 def _from_rest(rng: np.random.Generator, motion: Motion) -> Motion:
     """The motion entered from a resting pose: rest in frame 0, full swing behind the lead-in."""
-    share = np.clip(np.arange(len(motion)) / (LEAD_IN - 1), 0, 1)
-    return moves.blend(moves.rest(rng, len(motion)), motion, share * share * (3 - 2 * share))
+    return moves.blend(moves.rest(rng, len(motion)), motion, entered(len(motion)))
+
+
+def entered(num_frames: int) -> np.ndarray:
+    """(num_frames,) share of the motion: 0 in frame 0, smoothly to 1 behind the lead-in."""
+    share = np.clip(np.arange(num_frames) / (LEAD_IN - 1), 0, 1)
+    return share * share * (3 - 2 * share)
 
 
 def to_frames(pixels: np.ndarray) -> Tensor:

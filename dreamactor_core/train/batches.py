@@ -21,12 +21,11 @@ from torch import Tensor
 from ..backbones import Backbone, Context
 from ..composite import lead_in_frames
 from ..errors import InputError
-from .cache import Cache
+from .cache import KEYS, Cache
 
 # What the right panel shows; "single" has none. "driving>pose" asks for the target's skeleton in
 # place of its picture: pose estimation by the same diptych, from a skeleton as the reference.
-PANELS = ("target", "driving", "skeleton", "pose")
-TASKS = ("single", *PANELS, *(f"{right}>pose" for right in ("target", "driving", "skeleton")))
+TASKS = ("single", *KEYS, *(f"{right}>pose" for right in ("target", "driving", "skeleton")))
 
 
 @dataclass(frozen=True)
