@@ -37,6 +37,7 @@ from .pose.keypoints import Pose, check_length, load_keypoints, retime_pose
 from .pose.retarget import place_in_panel
 from .pose.wan_animate import WAN_ANIMATE, crop_face, face_boxes
 
+POSE_FITS = ("box", "none")  # one box stretched onto the panel, or where the camera saw it
 MIN_SIDE, MAX_SIDE, MAX_ASPECT = 8, 16_384, 16  # of a reference: outside, no character is seen
 
 
@@ -113,13 +114,19 @@ def panel_of(height: int, width: int, size: int | None, geometry: Geometry) -> P
     return Panel(panel_height, panel_width, box)
 
 
-def driving_frames(inputs: Inputs, panel: Panel, fps: float) -> Iterator[Tensor]:
-    """What the right panel shows, (h, w, 3) in [0, 1], at the model's rate."""
+def driving_frames(
+    inputs: Inputs, panel: Panel, fps: float, pose_fit: str = "box"
+) -> Iterator[Tensor]:
+    """What the right panel shows, (h, w, 3) in [0, 1], at the model's rate.
+
+    pose_fit: how a pose lies in it, one of POSE_FITS.
+    """
     if inputs.pose is None:
         for image in retime(inputs.frames(), fps, inputs.clip.duration):
             yield fit(image, panel.height, panel.width)
     else:
-        yield from _drawn(_retimed(fit_box(inputs.pose), inputs.clip, fps), panel, DREAMACTOR)
+        pose = fit_box(inputs.pose) if pose_fit == "box" else _in_place(inputs.pose, panel)
+        yield from _drawn(_retimed(pose, inputs.clip, fps), panel, DREAMACTOR)
 
 
 def skeleton_frames(inputs: Inputs, panel: Panel, fps: float) -> Iterator[Tensor]:
@@ -127,8 +134,7 @@ def skeleton_frames(inputs: Inputs, panel: Panel, fps: float) -> Iterator[Tensor
 
     The driver's canvas is letterboxed into the panel.
     """
-    pose = place_in_panel(inputs.pose, panel.width / panel.height)
-    return _drawn(_retimed(pose, inputs.clip, fps), panel, WAN_ANIMATE)
+    return _drawn(_retimed(_in_place(inputs.pose, panel), inputs.clip, fps), panel, WAN_ANIMATE)
 
 
 def face_frames(inputs: Inputs, size: int, fps: float) -> Iterator[np.ndarray]:
@@ -137,6 +143,10 @@ def face_frames(inputs: Inputs, size: int, fps: float) -> Iterator[np.ndarray]:
     images = retime(inputs.frames(), fps, inputs.clip.duration)
     for image, box in zip(images, boxes, strict=True):
         yield crop_face(to_uint8(image), box, size)
+
+
+def _in_place(pose: Pose, panel: Panel) -> Pose:
+    return place_in_panel(pose, panel.width / panel.height)
 
 
 def _retimed(pose: Pose, clip: VideoInfo, fps: float) -> Pose:

@@ -21,7 +21,7 @@ from .report import Result, Scored
 
 ROWS = ("end-to-end", "pose-based", "foundation", "still-reference", "driver", "vae-floor")
 TEXTS = ("true", "none", "other")
-SHEET_CASES, SHEET_TIMES = 10, (1, 6, 11, 15)  # what the contact sheet shows
+SHOWN_CASES = 10  # of each kind
 
 
 def bench_puppets(
@@ -62,7 +62,7 @@ def bench_puppets(
             made[row] = _make(backbone, row, case, settings, loras)
             figures[row] = _score(made[row], case, time.perf_counter() - began)
         result.scored.append(Scored(seed, case.groups, figures))
-        if index % cases < SHEET_CASES:
+        if index % cases < SHOWN_CASES:
             result.shown.append(_shown(case, {row: made[row] for row in loras}))
         if on_case:
             on_case(index)
@@ -70,10 +70,10 @@ def bench_puppets(
 
 
 def _shown(case: Case, made: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What the sheet shows of a case."""
+    """Videos (t, h, w, 3) uint8 of a case, by name."""
     videos = {"driver": case.driving.numpy(), "truth": case.truth, **made}
-    shown = {name: video[list(SHEET_TIMES)] for name, video in videos.items()}
-    return shown | {"reference": case.reference[0].numpy()}
+    shown = {"reference": case.reference.numpy(), **videos}
+    return {name: (video * 255).round().astype(np.uint8) for name, video in shown.items()}
 
 
 def _other_prompt(case: Case, seed: int, size: int, num_frames: int, draw: Draw) -> str:

@@ -12,7 +12,10 @@ import numpy as np
 from .cases import BODIES, GROUPS
 from .metrics import Share
 
-SHOWN = ("driver", "end-to-end", "pose-based", "truth")  # on the sheet, behind the reference
+SHOWN = ("driver", "end-to-end", "pose-based", "truth")  # in pictures, behind the reference
+SHEET_TIMES = (1, 6, 11, 15)
+LOOP_CASES = 4
+GAP = 6  # pixels
 
 Figures = dict[str, dict[str, float]]  # {row: {figure: mean, or deviation}}
 
@@ -31,7 +34,8 @@ class Result:
     text: str  # what the network read: "true", "none" or "other"
     group: str | None  # the only one that was drawn, if one was asked for
     scored: list[Scored] = field(default_factory=list)
-    shown: list[dict[str, np.ndarray]] = field(default_factory=list)  # frames, by name
+    # Of some cases: videos (t, h, w, 3) uint8, by name.
+    shown: list[dict[str, np.ndarray]] = field(default_factory=list)
 
     def table(self) -> dict:
         """{"variants": {row: {figure: mean}}, "cases": n, "groups": {group: the same of it}, ...}.
@@ -72,15 +76,12 @@ class Result:
 
     def sheet(self) -> np.ndarray:
         """uint8 picture: one case a row; reference, then driver, end-to-end, pose-based, truth."""
-        rows = []
-        for shown in self.shown:
-            strips = [shown["reference"]]
-            for name in SHOWN:
-                if name in shown:
-                    strips += [np.full((*shown[name].shape[1:2], 6, 3), 1.0), *shown[name]]
-            rows.append(np.concatenate(strips, axis=1))
-        picture = (np.concatenate(rows) * 255).round().astype(np.uint8)
-        return np.concatenate([_header(self.shown[0], picture.shape[1]), picture])
+        return _picture(self.shown, SHEET_TIMES)
+
+    def loop(self) -> list[np.ndarray]:
+        """uint8 pictures to be played at the model's rate: the first cases of the sheet, moving."""
+        some = self.shown[:LOOP_CASES]
+        return [_picture(some, (time,)) for time in range(len(some[0]["truth"]))]
 
 
 def join(results: Sequence[Result]) -> Result:
@@ -123,15 +124,17 @@ def _mean(values: list[float] | list[Share]) -> float:
     return part / whole if whole else 0.0
 
 
-def _header(shown: dict[str, np.ndarray], width: int) -> np.ndarray:
-    picture = np.full((18, width, 3), 255, np.uint8)
-    x = 0
-    for name in ("reference", *SHOWN):
-        if name not in shown:
-            continue
-        cv2.putText(
-            picture, name, (x + 4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA
-        )
-        frames = shown[name]
-        x += 6 + (frames.shape[1] if frames.ndim == 3 else frames.shape[0] * frames.shape[2])
-    return picture
+def _picture(cases: list[dict[str, np.ndarray]], times: tuple[int, ...]) -> np.ndarray:
+    """A row for each case under a line of names: the reference, then each video at these times."""
+    rows = []
+    for shown in cases:
+        parts = [shown["reference"], *(shown[name][list(times)] for name in SHOWN if name in shown)]
+        gap = np.full((parts[0].shape[1], GAP, 3), 255, np.uint8)
+        rows.append(np.concatenate([x for part in parts for x in (gap, *part)][1:], axis=1))
+    names = np.full((18, rows[0].shape[1], 3), 255, np.uint8)
+    left, font = 4, cv2.FONT_HERSHEY_SIMPLEX
+    for name in ("reference", *(name for name in SHOWN if name in cases[0])):
+        cv2.putText(names, name, (left, 13), font, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
+        size = cases[0][name].shape[2]
+        left += GAP + size * (1 if name == "reference" else len(times))
+    return np.concatenate([names, *rows])

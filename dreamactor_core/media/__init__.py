@@ -10,7 +10,7 @@ from .image import read_image, to_uint8
 from .read import Frame, VideoInfo
 from .replace import check_writable, replacing
 from .sound import Sound, read_sound, write_sound
-from .write import write_image, write_video
+from .write import write_image, write_loop, write_video
 
 __all__ = [
     "Box",
@@ -33,6 +33,7 @@ __all__ = [
     "retimed_length",
     "to_uint8",
     "write_image",
+    "write_loop",
     "write_sound",
     "write_video",
 ]

@@ -41,6 +41,18 @@ def write_image(path: str | PathLike, frame: np.ndarray | Tensor, overwrite: boo
         Image.fromarray(to_uint8(frame)).save(part, format="PNG")
 
 
+def write_loop(
+    path: str | PathLike, frames: Sequence[np.ndarray], fps: float, overwrite: bool = False
+) -> None:
+    """Save frames (h, w, 3), uint8 or float in [0, 1], as a WebP that plays for ever."""
+    first, *others = (Image.fromarray(to_uint8(frame)) for frame in frames)
+    with replacing(path, overwrite) as part:
+        first.save(
+            part, format="WebP", save_all=True, append_images=others,
+            duration=round(1000 / fps), loop=0, quality=80,
+        )  # fmt: skip
+
+
 def write_video(
     path: str | PathLike,
     frames: Iterable[np.ndarray | Tensor],

@@ -231,6 +231,18 @@ def test_the_sheet_has_a_row_a_case(result):
     np.testing.assert_allclose(picture[18:50, -32:], truth[15] * 255, atol=1)
 
 
+def test_the_loop_shows_every_frame(result):
+    pictures = result[0].loop()
+    case = make_case(7001, 32, 25)
+    assert {picture.shape for picture in pictures} == {(18 + 2 * 32, 32 + 4 * (6 + 32), 3)}
+    assert len(pictures) == len(case.truth) == 16
+    for k in (0, 9):  # of the second row: the reference stands still, driver and truth move
+        shown = pictures[k][18 + 32 :]
+        np.testing.assert_allclose(shown[:, :32], case.reference[0] * 255, atol=1)
+        np.testing.assert_allclose(shown[:, 38:70], case.driving[k] * 255, atol=1)
+        np.testing.assert_allclose(shown[:, -32:], case.truth[k] * 255, atol=1)
+
+
 def test_an_oracle_scores_no_error():
     oracle = Oracle()
     for seed in (7000, 7001):

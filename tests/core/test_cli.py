@@ -421,6 +421,7 @@ def test_the_demo_cannot_write_into_a_file(run, inputs):
 
 def test_bench_writes_scores_and_sheet(run, inputs, model):
     options = ("--cases", 1, "--model", model, "--steps", 1, "--json", "scores.json")
+    options += ("--loop", "loop.webp")
     status, _, err = run("puppets", *options, command="bench")
     assert (status, err) == (0, "")
     scores = json.loads((inputs / "scores.json").read_text())
@@ -428,6 +429,9 @@ def test_bench_writes_scores_and_sheet(run, inputs, model):
     assert scores["variants"]["still-reference"]["relative_error"] == 1
     assert {"end-to-end", "pose-based", "driver", "vae-floor"} <= set(scores["variants"])
     assert (inputs / "scores.png").is_file()
+    with Image.open(inputs / "loop.webp") as loop:
+        loop.load()
+        assert (loop.n_frames, loop.info["loop"], loop.info["duration"]) == (16, 0, 125)
     assert run("puppets", *options, command="bench")[0] == 2
     assert run("puppets", *options, "--overwrite", command="bench")[0] == 0
 

@@ -26,6 +26,7 @@ from dreamactor_core.media import (
 from dreamactor_core.media.fit import Box
 from dreamactor_core.pose.draw import draw_pose, fit_box
 from dreamactor_core.pose.keypoints import Pose, save_keypoints
+from dreamactor_core.pose.retarget import place_in_panel
 from dreamactor_core.sampling import Cancelled, SampleSettings
 
 from .test_animate import Oracle
@@ -251,6 +252,20 @@ def test_the_pose_is_boxed_once_retimed_and_drawn_on_the_right(job, tmp_path, st
     assert np.abs(shown - drawn).max() < 0.01
 
 
+def test_a_pose_can_stay_where_the_camera_saw_it(job, tmp_path):
+    """The driver's canvas is letterboxed into the panel, with nothing stretched."""
+    write_video(job.driving, map(grey, levels(8)), 8, overwrite=True)
+    wide = replace(pose_of(8), aspect=2.0)
+    save_keypoints(tmp_path / "pose.json", wide, 200, 100)
+    oracle = FileOracle()
+    pose = {"variant": "pose-based", "keypoints": tmp_path / "pose.json"}
+    animate_file(oracle, replace(job, **pose, pose_fit="none"))
+    drawn = draw_pose(place_in_panel(wide, 1.0), 32, 32)
+    shown = oracle.contexts[0][0][9:17, :, 32:].numpy() * 255
+    assert np.abs(shown - drawn).max() < 0.01
+    assert drawn[:, :8].max() == 0 == drawn[:, 24:].max() < drawn[:, 8:24].max()
+
+
 def test_keypoints_of_another_length_are_refused_before_anything_is_drawn(job, tmp_path):
     save_keypoints(tmp_path / "pose.json", pose_of(7), 100, 100)
     oracle = FileOracle()
@@ -266,6 +281,7 @@ def test_keypoints_of_another_length_are_refused_before_anything_is_drawn(job, t
         ({"variant": "pose-based"}, r"Make them with `python -m dreamactor_core pose` and"),
         ({"keypoints": Path("pose.json")}, "or use --variant pose-based"),
         ({"variant": "poses"}, "need 'pose-based' or 'end-to-end'"),
+        ({"pose_fit": "face"}, "need 'box' or 'none'"),
         ({"rate": "fast"}, "need 'driver' or 'native'"),
         ({"output": Path("out.avi")}, "Call it out.mp4"),
     ],
