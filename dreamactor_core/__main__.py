@@ -131,6 +131,7 @@ def _animate(args: argparse.Namespace) -> None:
         output=args.output,
         variant=args.variant,
         keypoints=args.pose,
+        pose_fit=args.pose_fit,
         prompt=args.prompt,
         settings=_settings(args, args.seed),
         size=args.size,
@@ -213,14 +214,14 @@ def _bench(args: argparse.Namespace) -> None:
     from .bench.puppets import bench_puppets
     from .bench.report import join
     from .lora import VARIANTS, load_lora
-    from .media import check_writable, write_image
+    from .media import check_writable, write_image, write_loop
 
     sheet = args.sheet or args.json.with_suffix(".png")
     seeds = list(dict.fromkeys(args.seed or [7]))
     for name, got, least in (("--cases", args.cases, 1), ("--seed", min(seeds), 0)):
         if got < least:
             raise InputError(name, got=got, need=f"at least {least}", fix="Use 32 cases, seed 7.")
-    for path in (args.json, sheet):
+    for path in filter(None, (args.json, sheet, args.loop)):
         check_writable(path, args.overwrite)
     if args.bodies and not args.bodies.is_dir():
         fix = "Name the folder that holds them."
@@ -246,6 +247,8 @@ def _bench(args: argparse.Namespace) -> None:
         )
     _write_json(args.json, result.table(), args.overwrite)
     write_image(sheet, result.sheet(), args.overwrite)
+    if args.loop:
+        write_loop(args.loop, result.loop(), backbone.geometry.fps, args.overwrite)
     print(*result.lines(), sep="\n")
 
 
@@ -370,6 +373,13 @@ def _add_animate(commands: argparse._SubParsersAction) -> None:
     files.add_argument("--overwrite", action="store_true", help="replace files that exist")
     what = parser.add_argument_group("what to make")
     what.add_argument("--variant", choices=("end-to-end", "pose-based"), default="end-to-end")
+    what.add_argument(
+        "--pose-fit",
+        choices=("box", "none"),
+        default="box",
+        help="the pose's box stretched onto the panel, as in training, or none: everyone stays "
+        "where the driver's camera saw them, and as large (box)",
+    )
     what.add_argument("--prompt", default="", help="what the character does, in words (none)")
     what.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds into it (0)")
     what.add_argument("--duration", type=float, metavar="S", help="seconds of VIDEO (to its end)")
@@ -437,6 +447,7 @@ def _add_bench(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--json", type=Path, required=True, metavar="OUT.json", help="the scores")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="contact sheet (OUT.png)")
+    parser.add_argument("--loop", type=Path, metavar="WEBP", help="its first cases, moving (none)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     _add_model(parser)
     _add_sampling(parser)

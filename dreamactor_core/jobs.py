@@ -33,6 +33,7 @@ from .backbones.wan_animate import WanAnimate, kind_of
 from .composite import lead_in_frames
 from .errors import InputError
 from .inputs import (
+    POSE_FITS,
     Inputs,
     Panel,
     driving_frames,
@@ -68,6 +69,7 @@ class Job:
     output: Path  # .mp4
     variant: str = "end-to-end"  # or "pose-based"
     keypoints: Path | Pose | None = None  # of every frame of driving; for pose-based
+    pose_fit: str = "box"  # as in training; "none": where the driver's camera saw it
     prompt: str = ""
     settings: SampleSettings = field(default_factory=SampleSettings)
     size: int | None = None  # pixels: a panel of this area and the reference's aspect; see panel_of
@@ -80,7 +82,7 @@ class Job:
     overwrite: bool = False
 
     def __post_init__(self):
-        for name, accepted in (("variant", VARIANTS), ("rate", RATES)):
+        for name, accepted in (("variant", VARIANTS), ("rate", RATES), ("pose_fit", POSE_FITS)):
             if getattr(self, name) not in accepted:
                 need = " or ".join(map(repr, accepted))
                 raise InputError(
@@ -273,7 +275,7 @@ def animate_file(
         chunks = animate(
             model,
             reference[None],
-            driving_frames(inputs, panel, fps),
+            driving_frames(inputs, panel, fps, job.pose_fit),
             job.prompt,
             job.settings,
             lead_in_seconds=job.lead_in_seconds,
