@@ -52,7 +52,6 @@ from .refine import guess_codes
 from .vae import VaeConfig, fit_code, train_clean
 from .validation import puppet_pairs, validate
 
-CONFIGS = Path(__file__).parent / "configs"
 LORA = "learning"  # the name of the LoRA in training within the network
 
 
@@ -91,7 +90,7 @@ def make_cache(arguments: argparse.Namespace) -> None:
 def train_foundation(arguments: argparse.Namespace) -> None:
     backbone = load_backbone(arguments.base) if arguments.base else _new_mini(arguments.vae)
     backbone.vae.requires_grad_(False)
-    config = read_config(_config(arguments.config))
+    config = read_config(arguments.config)
     _run(backbone, config, arguments, skeleton=False)
     save_backbone(
         backbone, arguments.out / "model", description="The foundation of the small model."
@@ -100,7 +99,7 @@ def train_foundation(arguments: argparse.Namespace) -> None:
 
 def train_lora(arguments: argparse.Namespace) -> None:
     backbone = load_backbone(arguments.base)
-    config = read_config(_config(arguments.config))
+    config = read_config(arguments.config)
     if config.lora is None or not config.variant:
         raise InputError(
             f"configuration {arguments.config}", got="no lora or no variant", need="both",
@@ -188,11 +187,6 @@ def _run(
 
 def _new_mini(vae: Path) -> HunyuanVideo15Backbone:
     return create_mini(MiniVAE.from_pretrained(vae).requires_grad_(False), MiniConfig())
-
-
-def _config(name: str) -> Path:
-    path = CONFIGS / f"{name}.json"
-    return path if path.exists() else Path(name)
 
 
 def _show(bar: tqdm, step: int, loss: float) -> None:

@@ -35,6 +35,7 @@ from .curve import Curve
 
 logger = logging.getLogger(__name__)
 
+CONFIGS = Path(__file__).parent / "configs"
 VISUAL_MATRIX = re.compile(r"\btransformer_blocks\.\d+\.(attn\.to_(q|k|v|out)|ff)\.")
 
 
@@ -78,8 +79,10 @@ class TrainConfig:
         return self.phases[-1]
 
 
-def read_config(path: Path) -> TrainConfig:
-    """A JSON file -> TrainConfig; unknown keys are refused by name."""
+def read_config(name_or_path: str | Path) -> TrainConfig:
+    """A name in train/configs, or a JSON file -> TrainConfig; unknown keys are refused by name."""
+    path = CONFIGS / f"{name_or_path}.json"
+    path = path if path.exists() else Path(name_or_path)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         for phase in data["phases"]:
