@@ -78,6 +78,8 @@ class VideoInfo:
                 fix="Let it start earlier, and last longer than 0 s.",
             )
         first = max(0, bisect_right(self.times, start + SLACK) - 1)
+        if end == self.duration:  # its last frame may be shorter than the slack
+            return first, self.num_frames, end
         return first, max(first + 1, bisect_left(self.times, end - SLACK)), end
 
 

@@ -144,6 +144,15 @@ def test_variable_frame_rate_keeps_its_times(tmp_path):
     assert len(seen) == round(info.duration * 25)
 
 
+def test_a_last_frame_of_a_millisecond_is_a_frame(tmp_path):
+    path = encode(tmp_path / "short.mp4", "libx264", counted(3), rate=1000, pts=[0, 100, 200])
+    info = probe(path)
+    assert (info.num_frames, info.duration) == (3, pytest.approx(0.201))
+    assert [number(frame.image) for frame in read_frames(path)] == [0, 1, 2]
+    assert [number(frame.image) for frame in read_frames(path, 0.1)] == [1, 2]
+    assert info.cut(0.1, 0.05).num_frames == 1
+
+
 @pytest.mark.parametrize("start", [0.0, 0.3, 1.0, 2.13, 3.9])
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi"])
 def test_a_part_is_cut_where_it_was_asked_for(tmp_path, name, start):
