@@ -4,6 +4,7 @@ python -m tests.nodes.help_pages      writes them anew, after a change of a sche
 
 A help page is prose written by hand around tables between two marks. locales/en says what the
 schemas say; the other languages are written by hand, and the tables of their pages take them up.
+Pages are in the languages of WORDS; locales holds more.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ import re
 
 import pytest
 
-from .help_pages import ROOT, WORDS, texts, translation
+from .help_pages import LOCALES, ROOT, WORDS, texts, translation
 
+LANGUAGES = (*WORDS, "ja", "ko")  # the help pages are in those of WORDS alone
 HOST_TYPES = {
     "IMAGE", "MASK", "LATENT", "VIDEO", "AUDIO", "INT", "FLOAT", "STRING", "BOOLEAN", "COMBO",
     "MODEL", "VAE", "CONDITIONING", "CLIP_VISION_OUTPUT",
@@ -25,18 +26,22 @@ def paths(tree: dict, at: tuple = ()) -> set[tuple]:
     return found
 
 
+def test_there_is_no_other_language():
+    assert {path.name for path in LOCALES.iterdir()} == set(LANGUAGES)
+
+
 def test_english_says_what_the_schemas_say(node_classes):
     wanted = {name: translation(cls.GET_SCHEMA()) for name, cls in node_classes.items()}
     assert texts("en", "nodeDefs.json") == wanted, "run python -m tests.nodes.help_pages"
 
 
-@pytest.mark.parametrize("language", WORDS)
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_each_text_of_each_node_is_translated_and_no_other(node_classes, language):
     wanted = {name: translation(cls.GET_SCHEMA()) for name, cls in node_classes.items()}
     assert paths(texts(language, "nodeDefs.json")) == paths(wanted)
 
 
-@pytest.mark.parametrize("language", WORDS)
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_no_text_is_empty_or_holds_what_the_host_would_take_for_a_command(language):
     for file in ("nodeDefs.json", "main.json", "settings.json"):
         text = json.dumps(texts(language, file), ensure_ascii=False)
@@ -44,7 +49,7 @@ def test_no_text_is_empty_or_holds_what_the_host_would_take_for_a_command(langua
         assert not re.findall(r'[@|]|\{[^"\s}]', text)  # vue-i18n: links, plurals, placeholders
 
 
-@pytest.mark.parametrize("language", WORDS)
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_categories_and_types_are_translated_and_no_others(node_classes, language):
     schemas = [cls.GET_SCHEMA() for cls in node_classes.values()]
     sockets = [one for schema in schemas for one in (*schema.inputs, *schema.outputs)]
@@ -55,7 +60,7 @@ def test_categories_and_types_are_translated_and_no_others(node_classes, languag
     assert main["dataTypes"].keys() == types
 
 
-@pytest.mark.parametrize("language", WORDS)
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_each_setting_is_translated_and_no_other(language):
     code = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("js/*.js"))
     wanted = {one.replace(".", "_") for one in re.findall(r'\bid: "([^"]+)"', code)}
