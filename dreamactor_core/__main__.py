@@ -150,14 +150,11 @@ def _animate(args: argparse.Namespace) -> None:
     loras = args.lora or []
     if not (loras or kind_of(args.model)):
         loras = [(shipped_lora(args.model, args.variant), 1.0)]
-    weights = args.weights or ()
-    if len(weights) > 2:
-        fix = "Give one for each expert."
-        raise InputError("--weights", got=f"{len(weights)} files", need="1 or 2", fix=fix)
-    if estimated := preflight(args.model, placement, inputs, args.size, weights):
+    files = _files(args)
+    if estimated := preflight(args.model, placement, inputs, args.size, files):
         print(f"{args.model}: {estimated}", file=sys.stderr)
     with _quiet():
-        model, lead_in_seconds = load_model(args.model, args.variant, loras, placement, weights)
+        model, lead_in_seconds = load_model(args.model, args.variant, loras, placement, files)
     with _progress(passes_of(model, inputs, lead_in_seconds)) as on_step:
         job = replace(job, lead_in_seconds=lead_in_seconds)
         report = animate_file(model, job, on_step=on_step)
@@ -209,7 +206,8 @@ def _demo(args: argparse.Namespace) -> None:
 def _bench(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from .backbones.loading import load_backbone, shipped_lora
+    from .backbones import loading
+    from .backbones.wan_animate import kind_of
     from .bench.cases import draw_bodies
     from .bench.puppets import bench_puppets
     from .bench.report import join
@@ -227,10 +225,17 @@ def _bench(args: argparse.Namespace) -> None:
         fix = "Name the folder that holds them."
         raise InputError("--bodies", got=args.bodies, need="a folder of GLB files", fix=fix)
     bodies = draw_bodies(args.bodies) if args.bodies else None
-    files = args.lora or [(shipped_lora(args.model, variant), 1.0) for variant in VARIANTS]
+    if kind := kind_of(args.model):
+        fix = "Choose a backbone; see docs/backbones.md."
+        raise InputError("--model", got=kind.name, need="a model that takes LoRAs", fix=fix)
+    shipped = [] if args.lora else [loading.shipped_lora(args.model, one) for one in VARIANTS]
+    placement, files = _placement(args), _files(args)
+    if loading.is_pipeline(args.model):
+        square = loading.preflight(args.model, placement, lambda g: (g.panel[0],) * 2, files)
+        print(f"{args.model}: {square}", file=sys.stderr)
     with _quiet():
-        backbone = load_backbone(args.model)
-    loaded = [load_lora(backbone, path) for path, _ in files]
+        backbone = loading.load_model(args.model, placement, files)
+    loaded = [load_lora(backbone, path) for path in shipped or [path for path, _ in args.lora]]
     loras = {lora.info.variant: lora.name for lora in loaded}
     total = args.cases * len(seeds) * (2 if bodies else 1)
     with tqdm(total=total, unit="case", disable=None) as bar:
@@ -274,6 +279,14 @@ def _placement(args: argparse.Namespace):
         offload=args.offload,
         vae_tiling=args.vae_tiling,
         drop_padding=True,
+    )
+
+
+def _files(args: argparse.Namespace):
+    from .backbones.parts import Files
+
+    return Files(
+        tuple(args.weights or ()), args.vae, tuple(args.text_encoder or ()), args.image_encoder
     )
 
 
@@ -449,7 +462,7 @@ def _add_bench(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="contact sheet (OUT.png)")
     parser.add_argument("--loop", type=Path, metavar="WEBP", help="its first cases, moving (none)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    _add_model(parser)
+    _add_placement(_add_model(parser))
     _add_sampling(parser)
 
 
@@ -489,8 +502,25 @@ def _add_placement(group: argparse._ArgumentGroup) -> None:
         type=Path,
         action="append",
         metavar="FILE",
-        help="safetensors or GGUF in the place of the transformer of a full-size model; give the "
-        "high-noise and the low-noise file of two experts",
+        help="safetensors (fp8_scaled too) or GGUF in the place of the transformer of a full-size "
+        "model; give the high-noise and the low-noise file of two experts",
+    )
+    group.add_argument(
+        "--vae", type=Path, metavar="FILE", help="safetensors in the place of its autoencoder"
+    )
+    group.add_argument(
+        "--text-encoder",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="safetensors in the place of its text encoder; give both of HunyuanVideo's, in any "
+        "order",
+    )
+    group.add_argument(
+        "--image-encoder",
+        type=Path,
+        metavar="FILE",
+        help="safetensors in the place of its image encoder",
     )
     group.add_argument(
         "--storage",

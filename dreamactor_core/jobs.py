@@ -28,6 +28,7 @@ from torch import Tensor
 
 from .animate import animate, count_passes
 from .backbones import Backbone, loading, wan_animate
+from .backbones.parts import Files
 from .backbones.placement import Estimate, Placement
 from .backbones.wan_animate import WanAnimate, kind_of
 from .composite import lead_in_frames
@@ -192,11 +193,12 @@ def preflight(
     placement: Placement,
     inputs: Inputs,
     size: int | None,
-    weights: Sequence[Path] = (),
+    files: Files | None = None,
 ) -> Estimate | None:
     """What a full-size model would take, before it is loaded; None for a small one.
 
-    Raises InputError when it will not fit, and for files that are no model.
+    files: as for loading.load_pipeline. Raises InputError when it will not fit, and for files that
+    are no model.
     """
     shape = inputs.reference.shape[1:3]
     if kind := kind_of(model):
@@ -207,7 +209,7 @@ def preflight(
     if not loading.is_pipeline(model):
         return None
     return loading.preflight(
-        model, placement, lambda geometry: panel_of(*shape, size, geometry)[:2], weights
+        model, placement, lambda geometry: panel_of(*shape, size, geometry)[:2], files
     )
 
 
@@ -216,11 +218,11 @@ def load_model(
     variant: str,
     loras: Sequence[tuple[Path, float]],
     placement: Placement | None = None,
-    weights: Sequence[Path] = (),
+    files: Files | None = None,
 ) -> tuple[Backbone | WanAnimate, float]:
     """A model with its LoRAs, (file, strength) each, and the lead-in seconds they ask for.
 
-    placement None: on the CPU in float32. weights are those of loading.load_model. Raises
+    placement None: on the CPU in float32. files are those of loading.load_pipeline. Raises
     InputError, if it can before the model is loaded, for files that do not fit.
     """
     if loras and (kind := kind_of(model)):
@@ -235,7 +237,7 @@ def load_model(
                 fix = "Choose a LoRA of this variant, or the variant of this LoRA."
                 raise InputError(f"{what} of {path}", got=repr(got), need=repr(need), fix=fix)
     placement = placement or Placement(dtype=torch.float32)
-    backbone = loading.load_model(model, placement, weights)
+    backbone = loading.load_model(model, placement, files)
     for path, strength in loras:
         load_lora(backbone, path, strength)
     return backbone, infos[0].lead_in_seconds if infos else 1.0

@@ -8,10 +8,14 @@ from __future__ import annotations
 import importlib
 import json
 import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
+from diffusers.models.model_loading_utils import load_state_dict
 from diffusers.utils import is_gguf_available
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -19,9 +23,15 @@ from torch import Tensor
 from ..errors import InputError
 from .family import Family, Found
 from .keys import strip_prefix
+from .scaled import HOW, Formats, find_scales, formats_of, is_weight, unscale
 
 PICKLES = (".pt", ".pth", ".ckpt", ".bin")
-SCALED = (".scale_weight", ".scale_input", ".weight_scale", ".comfy_quant", "scaled_fp8")
+SMALL_DTYPES = {  # safetensors' names of those that weights are packed into
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+}
 
 
 class Header(NamedTuple):
@@ -29,6 +39,7 @@ class Header(NamedTuple):
 
     path: Path
     tensors: dict[str, Tensor]
+    scales: Mapping[str, str] = MappingProxyType({})  # weight -> its scale, by the file's own keys
 
     def num_parameters(self) -> int:
         return sum(tensor.numel() for tensor in self.tensors.values())
@@ -45,16 +56,18 @@ class Checkpoint(NamedTuple):
 def read_header(path: str | Path) -> Header:
     """Shapes of a file, or of a folder of safetensors shards.
 
-    Raises InputError for a missing, cut or unknown file, and for a pickle that runs code.
+    Raises InputError for a missing, cut or unknown file, for a pickle that runs code, and for
+    weights in a layout that read_weights does not undo.
     """
     path = Path(path)
     if path.is_dir():
         shards = sorted(path.glob("*.safetensors"))
         if not shards:
             raise _unreadable(path, "a folder without safetensors files")
-        tensors = {
-            key: tensor for shard in shards for key, tensor in read_header(shard).tensors.items()
-        }
+        headers = [read_header(shard) for shard in shards]
+        if scaled := [header for header in headers if header.scales]:
+            raise _unreadable(path, f"a folder with scaled weights ({scaled[0].path.name})")
+        tensors = {key: tensor for header in headers for key, tensor in header.tensors.items()}
         return Header(path, tensors)
     if not path.is_file():
         raise _unreadable(path, "no such file")
@@ -62,15 +75,62 @@ def read_header(path: str | Path) -> Header:
     readers |= dict.fromkeys(PICKLES, _read_pickle)
     if path.suffix not in readers:
         raise _unreadable(path, f"a {path.suffix or 'nameless'} file")
-    tensors = readers[path.suffix](path)
-    if scaled := [key for key in tensors if key.endswith(SCALED)]:
+    tensors, formats = readers[path.suffix](path)
+    scales = find_scales(path, tensors, formats)
+    weights = {strip_prefix(key): tensor for key, tensor in tensors.items() if is_weight(key)}
+    return Header(path, weights, scales)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What loaders raise for a file whose weights are not those of its header, as InputError."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
         raise InputError(
             f"model file {path}",
-            got=f"scaled weights in ComfyUI's own layout ({scaled[0]})",
-            need="bf16, fp16, plain fp8 or GGUF weights",
-            fix="Load this file with ComfyUI's own loader, or take another edition of the model.",
-        )
-    return Header(path, {strip_prefix(key): tensor for key, tensor in tensors.items()})
+            got=f"{type(error).__name__}: {error}",
+            need="the weights that its header promises",
+            fix="Download the file again.",
+        ) from error
+
+
+def read_weights(
+    header: Header, dtype: torch.dtype, wanted: Callable[[str], bool] = lambda key: True
+) -> dict[str, Tensor]:
+    """The weights of a file by the header's keys, those that are wanted.
+
+    Scaled ones come multiplied out, and they and plain fp8 in dtype; others as they are stored.
+    The file is mapped and read tensor by tensor: beside the result one weight is held twice.
+    """
+    if header.path.suffix != ".safetensors":
+        state = load_state_dict(header.path)
+        while isinstance(state.get("state_dict"), dict):
+            state = state["state_dict"]
+        return _multiplied(header, state, state.get, dtype, wanted)
+    with safe_open(str(header.path), framework="pt") as file:
+        return _multiplied(header, file.keys(), file.get_tensor, dtype, wanted)
+
+
+def _multiplied(
+    header: Header,
+    keys: Iterable[str],
+    read: Callable[[str], Tensor],
+    dtype: torch.dtype,
+    wanted: Callable[[str], bool],
+) -> dict[str, Tensor]:
+    weights = {}
+    for key in keys:
+        name = strip_prefix(key)
+        if not is_weight(key) or not wanted(name):
+            continue
+        weight = read(key)
+        if key in header.scales:
+            weight = unscale(weight, read(header.scales[key]), dtype)
+        elif weight.dtype in SMALL_DTYPES.values() and weight.is_floating_point():
+            weight = weight.to(dtype)
+        weights[name] = weight
+    return weights
 
 
 def recognise(header: Header, families: tuple[Family, ...]) -> Checkpoint:
@@ -96,35 +156,55 @@ def recognise(header: Header, families: tuple[Family, ...]) -> Checkpoint:
 def _check_keys(path: Path, family: Family, found: Found, converted: dict[str, Tensor]) -> None:
     with torch.device("meta"):
         network = family.network.from_config(found.config)
-    want = network.state_dict()
-    ignored = network._keys_to_ignore_on_load_unexpected or []
-    unknown = [key for key in converted if key not in want and not any(i in key for i in ignored)]
-    problems = {
-        "without": sorted(want.keys() - converted.keys()),
-        "with unknown": sorted(unknown),
-        "with other shapes of": sorted(
-            key for key in want.keys() & converted.keys() if want[key].shape != converted[key].shape
-        ),
+    want, ignored = network.state_dict(), network._keys_to_ignore_on_load_unexpected or []
+    have = {
+        key: tensor
+        for key, tensor in converted.items()
+        if key in want or not any(part in key for part in ignored)
     }
-    for problem, keys in problems.items():
+    check_keys(path, found.name, want, have)
+
+
+def check_keys(path: Path, name: str, want: dict[str, Tensor], have: dict[str, Tensor]) -> None:
+    """Raise InputError unless a file has exactly the tensors of `name`, each of its shape."""
+    others = sorted(key for key in want.keys() & have.keys() if want[key].shape != have[key].shape)
+    shapes = ""
+    if others:
+        got, need = (tuple(tensors[others[0]].shape) for tensors in (have, want))
+        shapes = f", {got} instead of {need},"
+    for problem, keys in (
+        ("without", sorted(want.keys() - have.keys())),
+        ("with unknown", sorted(have.keys() - want.keys())),
+        ("with other shapes of", others),
+    ):
         if keys:
             raise InputError(
                 f"model file {path}",
-                got=f"{found.name} {problem} {keys[0]} and {len(keys) - 1} more",
-                need=f"exactly the {len(want)} tensors of {found.name}",
+                got=f"{name} {problem} {keys[0]}{shapes} and {len(keys) - 1} more",
+                need=f"exactly the {len(want)} tensors of {name}",
                 fix="The file is incomplete or of a variant that is not supported.",
             )
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Formats]:
     try:
         with safe_open(str(path), framework="pt") as file:
-            return {key: _meta(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError) as error:
+            keys = list(file.keys())
+            slices = {key: file.get_slice(key) for key in keys}
+            said = {
+                key.removesuffix(f".{HOW}"): bytes(file.get_tensor(key).tolist())
+                for key in keys
+                if key.endswith(f".{HOW}")
+            }
+            return {
+                key: _meta(one.get_shape(), SMALL_DTYPES.get(one.get_dtype()))
+                for key, one in slices.items()
+            }, formats_of(file.metadata() or {}, said)
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise _unreadable(path, str(error)) from error
 
 
-def _read_gguf(path: Path) -> dict[str, Tensor]:
+def _read_gguf(path: Path) -> tuple[dict[str, Tensor], Formats]:
     if not is_gguf_available():
         raise InputError(
             f"model file {path}", got="no package gguf", need="it", fix="pip install gguf."
@@ -132,17 +212,18 @@ def _read_gguf(path: Path) -> dict[str, Tensor]:
     gguf = importlib.import_module("gguf")  # optional, and only this kind of file needs it
     try:
         reader = gguf.GGUFReader(path)
-        return {tensor.name: _meta(reversed(tensor.shape.tolist())) for tensor in reader.tensors}
+        tensors = {t.name: _meta(reversed(t.shape.tolist())) for t in reader.tensors}
+        return tensors, {}
     except (ValueError, IndexError, KeyError, OSError) as error:
         raise _unreadable(path, str(error)) from error
 
 
-def _read_pickle(path: Path) -> dict[str, Tensor]:
+def _read_pickle(path: Path) -> tuple[dict[str, Tensor], Formats]:
     try:
         state = torch.load(path, map_location="meta", weights_only=True, mmap=True)
         while isinstance(state.get("state_dict"), dict):
             state = state["state_dict"]
-        return {key: _meta(tensor.shape) for key, tensor in state.items()}
+        return {key: _meta(tensor.shape, tensor.dtype) for key, tensor in state.items()}, {}
     except Exception as error:  # unpickling can raise anything
         raise InputError(
             f"model file {path}",
@@ -152,8 +233,8 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _meta(shape) -> Tensor:
-    return torch.empty(tuple(shape), device="meta")
+def _meta(shape, dtype: torch.dtype | None = None) -> Tensor:
+    return torch.empty(tuple(shape), device="meta", dtype=dtype)
 
 
 def _unreadable(path: Path, got: str) -> InputError:
@@ -167,14 +248,36 @@ def _unreadable(path: Path, got: str) -> InputError:
 
 def encoder_width(folder: Path) -> int | None:
     """Hidden size that an encoder's config.json states; None when there is no such folder."""
-    if not (folder / "config.json").is_file():
-        return None
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = _config(folder)
     for part in (config, config.get("text_config") or {}, config.get("vision_config") or {}):
         for name in ("hidden_size", "d_model"):
             if name in part:
                 return part[name]
     return None
+
+
+def latent_width(folder: Path) -> int | None:
+    """Latent channels that an autoencoder's config.json states; None when it states none."""
+    config = _config(folder)
+    return config.get("z_dim", config.get("latent_channels"))
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    return read_json(path) if path.is_file() else {}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A config of a model folder. Raises InputError for a broken one."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"model file {path}",
+            got=f"{type(error).__name__}: {error}",
+            need="the JSON of the model's makers",
+            fix="Copy or download the folder again.",
+        ) from error
 
 
 def largest(tensors: dict[str, Tensor], prefix: str) -> int:

@@ -7,15 +7,15 @@ transformer/ vae/     as diffusers' save_pretrained writes them
 text_encoder/         as transformers' save_pretrained writes it
 lora/                 <variant>.safetensors, the LoRAs trained for it, as save_lora writes them
 
-A full-size backbone is a diffusers pipeline folder (model_index.json), or a single weights file
-with such a folder beside it for the autoencoder and the encoders.
+A full-size backbone is a diffusers pipeline folder (model_index.json). Single weights files may
+stand in the place of any of its parts; the folder then still gives configs and tokenizers.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -23,25 +23,39 @@ from pathlib import Path
 import diffusers
 import torch
 from diffusers import HunyuanVideo15Transformer3DModel
-from diffusers.models.model_loading_utils import load_state_dict
 from torch import nn
 from transformers import T5EncoderModel
 
 from ..errors import InputError
 from . import Backbone, Geometry, hunyuan15, wan
 from .byte_text import ByteTextEncoder
-from .checkpoint import Checkpoint, encoder_width, read_header, recognise
+from .checkpoint import (
+    Checkpoint,
+    encoder_width,
+    latent_width,
+    read_header,
+    read_weights,
+    reading,
+    recognise,
+)
 from .gaps import HAS_SINGLE_FILE
 from .hunyuan15 import HunyuanVideo15Backbone
-from .keys import strip_prefix
 from .mini_vae import MiniVAE
-from .placement import Estimate, Placement, check_memory, estimate, place, quantization_of
+from .parts import INDEX, Files, Part, load_part, recognise_parts
+from .placement import (
+    Estimate,
+    Placement,
+    check_memory,
+    estimate,
+    place,
+    quantization_of,
+    with_seconds,
+)
 from .wan_animate import WanAnimate, kind_of
 from .wan_animate import load as load_wan_animate
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 INFO = "model.json"
-INDEX = "model_index.json"  # of a diffusers pipeline
 FAMILIES = (hunyuan15.FAMILY, wan.FAMILY)
 ENCODERS = ("text_encoder", "text_encoder_2", "image_encoder")  # of a pipeline
 
@@ -58,16 +72,17 @@ def is_pipeline(name_or_folder: str | Path) -> bool:
 
 
 def load_model(
-    name_or_folder: str | Path, placement: Placement, weights: Sequence[Path] = ()
+    name_or_folder: str | Path, placement: Placement, files: Files | None = None
 ) -> Backbone | WanAnimate:
     """Anything that animates: what load_backbone takes, or Wan-Animate of either generation.
 
-    weights: the files that load_pipeline takes for the transformers. Raises InputError as the
-    loaders do, and for a placement that does not apply to the model.
+    files: as for load_pipeline. Raises InputError as the loaders do, and for a placement that does
+    not apply to the model.
     """
+    files = files or Files()
     whole = replace(placement, storage="", offload="", vae_tiling=False)
     kind, small = kind_of(name_or_folder), not is_pipeline(name_or_folder)
-    if (weights and (kind or small)) or (small and placement != whole):
+    if (files != Files() and (kind or small)) or (small and placement != whole):
         raise InputError(
             f"model {name_or_folder}",
             got="weights, storage, offload or vae_tiling",
@@ -78,7 +93,7 @@ def load_model(
         return load_wan_animate(name_or_folder, kind, placement)
     if small:
         return load_backbone(name_or_folder, placement.device, placement.dtype)
-    return load_pipeline(name_or_folder, placement, *weights)
+    return load_pipeline(name_or_folder, placement, files)
 
 
 def load_backbone(
@@ -109,27 +124,23 @@ def load_backbone(
     return backbone
 
 
-def load_pipeline(
-    folder: str | Path,
-    placement: Placement,
-    transformer: str | Path | None = None,
-    transformer_2: str | Path | None = None,
-) -> Backbone:
+def load_pipeline(folder: str | Path, placement: Placement, files: Files | None = None) -> Backbone:
     """A full-size backbone from a diffusers pipeline folder.
 
-    transformer, transformer_2: weights files (safetensors in diffusers', the original or ComfyUI's
-    layout, or GGUF) in the place of the folder's own; the second is the low-noise expert of two.
-    The folder then needs the autoencoder, encoders and tokenizers alone. Everything that headers
-    and configs tell is checked, and the memory, before any weight is read.
+    files: weights in the place of the folder's own, which may then be absent: safetensors in
+    diffusers', the original or ComfyUI's layout, GGUF for transformers. Everything that headers and
+    configs tell is checked, and the memory, before any weight is read.
     """
-    checkpoints = _recognise_parts(Path(folder), transformer, transformer_2)
+    folder, files = Path(folder), files or Files()
+    checkpoints, parts = _recognise(folder, files)
     first = checkpoints["transformer"]
-    _check_experts(checkpoints)
-    _check_encoders(Path(folder), first)
-    encoders = _encoder_bytes(Path(folder))
-    estimated = estimate(first, placement, experts=len(checkpoints), encoder_bytes=encoders)
-    check_memory(estimated, placement)
+    encoders = _encoder_bytes(folder, parts, placement)
+    check_memory(
+        estimate(first, placement, experts=len(checkpoints), encoder_bytes=encoders), placement
+    )
     networks = {part: _load_network(one, placement) for part, one in checkpoints.items()}
+    for name, part in parts.items():
+        networks[name] = load_part(part, placement.vae_dtype if name == "vae" else placement.dtype)
     try:
         pipeline = getattr(diffusers, first.family.pipeline).from_pretrained(
             folder,
@@ -154,15 +165,16 @@ def preflight(
     folder: str | Path,
     placement: Placement,
     panel_of: Callable[[Geometry], tuple[int, int]],
-    weights: Sequence[str | Path] = (),
+    files: Files | None = None,
     num_frames: int | None = None,
 ) -> Estimate:
     """What a pass of load_pipeline's backbone would take, from headers and configs alone.
 
-    panel_of: the model's geometry -> (height, width) of a panel. Raises InputError for what is no
-    backbone, and when the pass will not fit.
+    panel_of: the model's geometry -> (height, width) of a panel. The device is timed for a moment.
+    Raises InputError for what is no backbone, and when the pass will not fit.
     """
-    checkpoints = _recognise_parts(Path(folder), *weights)
+    folder = Path(folder)
+    checkpoints, parts = _recognise(folder, files or Files())
     first = checkpoints["transformer"]
     estimated = estimate(
         first,
@@ -170,28 +182,10 @@ def preflight(
         panel_of(first.found.geometry),
         num_frames,
         len(checkpoints),
-        _encoder_bytes(Path(folder)),
+        _encoder_bytes(folder, parts, placement),
     )
     check_memory(estimated, placement)
-    return estimated
-
-
-def find_file(name: str, folders: Iterable[str | Path]) -> Path:
-    """A file by name in the model folders of a host, sub-folders included.
-
-    Raises InputError, naming what there is, when no folder has it.
-    """
-    present = []
-    for folder in map(Path, folders):
-        if (folder / name).is_file():
-            return folder / name
-        present += [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.*"))]
-    raise InputError(
-        "model file",
-        got=repr(name),
-        need=f"one of {present[:20]}" if present else "a file; the folders are empty",
-        fix="Check the name, or put the file there.",
-    )
+    return with_seconds(estimated, placement)
 
 
 def save_backbone(
@@ -247,27 +241,33 @@ def shipped_lora(name_or_folder: str | Path, variant: str) -> Path:
     return path
 
 
-def _recognise_parts(
-    folder: Path, transformer: str | Path | None = None, transformer_2: str | Path | None = None
-) -> dict[str, Checkpoint]:
-    """The networks to load, by the pipeline's names: files that were named, or the folder's own."""
+def _recognise(folder: Path, files: Files) -> tuple[dict[str, Checkpoint], dict[str, Part]]:
+    """The networks, and what else has a file of its own, by the pipeline's names; all checked."""
     if not (folder / INDEX).is_file():
         raise InputError(
             f"model folder {folder}",
             got=f"no {INDEX}",
-            need="a diffusers pipeline folder, for autoencoder, encoders and tokenizers",
-            fix="Download the diffusers edition of the model; its transformer/ may be left out.",
+            need="a diffusers pipeline folder, for configs, tokenizers and what no file was named",
+            fix="Download the diffusers edition of the model; weights that have a file of their "
+            "own may be left out.",
         )
-    if transformer is None:
-        transformer = folder / "transformer"
-        own = folder / "transformer_2"
-        transformer_2 = transformer_2 or (own if own.is_dir() else None)
-    parts = {"transformer": transformer, "transformer_2": transformer_2}
-    return {part: recognise(read_header(path), FAMILIES) for part, path in parts.items() if path}
+    paths = files.transformers
+    if not paths:
+        owned = (folder / "transformer", folder / "transformer_2")
+        paths = tuple(path for path in owned if path.is_dir()) or owned[:1]
+    networks = [recognise(read_header(path), FAMILIES) for path in paths]
+    checkpoints = dict(zip(("transformer", "transformer_2"), networks, strict=False))
+    _check_experts(checkpoints)
+    _check_widths(folder, networks[0])
+    return checkpoints, recognise_parts(folder, files, FAMILIES)
 
 
-def _encoder_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("*_encoder*/*.safetensors"))
+def _encoder_bytes(folder: Path, parts: dict[str, Part], placement: Placement) -> int:
+    """Of the weights of text and image encoders."""
+    files = [path for name in ENCODERS for path in (folder / name).glob("*.safetensors")]
+    own = sum(path.stat().st_size for path in files if path.parent.name not in parts)
+    named = [part.header.num_parameters() for name, part in parts.items() if name in ENCODERS]
+    return own + sum(named) * placement.dtype.itemsize
 
 
 def _load_network(checkpoint: Checkpoint, placement: Placement) -> nn.Module:
@@ -281,7 +281,7 @@ def _load_network(checkpoint: Checkpoint, placement: Placement) -> nn.Module:
             fix="Install diffusers 0.42, or use the diffusers folder of the model.",
         )
     quantization = quantization_of(placement, gguf=path.suffix == ".gguf")
-    try:
+    with reading(path):
         if path.is_dir():
             model = network.from_pretrained(
                 path,
@@ -290,7 +290,7 @@ def _load_network(checkpoint: Checkpoint, placement: Placement) -> nn.Module:
                 local_files_only=True,
             )
         else:
-            tensors = {strip_prefix(key): value for key, value in load_state_dict(path).items()}
+            tensors = read_weights(checkpoint.header, placement.dtype)
             with tempfile.TemporaryDirectory() as config:
                 text = json.dumps(checkpoint.found.config)
                 (Path(config) / "config.json").write_text(text, encoding="utf-8")
@@ -300,13 +300,6 @@ def _load_network(checkpoint: Checkpoint, placement: Placement) -> nn.Module:
                     torch_dtype=placement.dtype,
                     quantization_config=quantization,
                 )
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise InputError(
-            f"model file {path}",
-            got=f"{type(error).__name__}: {error}",
-            need="the weights that its header promises",
-            fix="Download the file again.",
-        ) from error
     return model.eval().requires_grad_(False)
 
 
@@ -329,15 +322,18 @@ def _check_experts(checkpoints: dict[str, Checkpoint]) -> None:
         )
 
 
-def _check_encoders(folder: Path, checkpoint: Checkpoint) -> None:
-    for part, need in checkpoint.family.widths(checkpoint.found.config).items():
-        width = encoder_width(folder / part)
+def _check_widths(folder: Path, checkpoint: Checkpoint) -> None:
+    """The encoders and the autoencoder of the folder's configs must be those of the network."""
+    found = checkpoint.found
+    widths = checkpoint.family.widths(found.config) | {"vae": found.geometry.latent_channels}
+    for part, need in widths.items():
+        width = latent_width(folder / part) if part == "vae" else encoder_width(folder / part)
         if width != need:
             raise InputError(
                 f"{part} in {folder}",
                 got="none" if width is None else f"width {width}",
-                need=f"width {need}, which {checkpoint.found.name} reads",
-                fix="Take the encoder that belongs to this model.",
+                need=f"width {need}, which {found.name} reads",
+                fix=f"Take the {part.replace('_', ' ')} that belongs to this model.",
             )
 
 

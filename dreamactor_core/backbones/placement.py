@@ -6,7 +6,8 @@ One Placement says it; diffusers' machinery does it. docs/placement.md: what wor
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psutil
@@ -36,6 +37,7 @@ CACHES = ("", "first-block", "mag", "taylorseer")
 ATTENTIONS = tuple(name.value for name in AttentionBackendName)
 BLOCKS = ("blocks", "double_blocks", "transformer_blocks")  # the lists of blocks, in any layout
 BUFFERS = 8  # tensors as wide as the network that a block holds at once, beside its feed-forward
+TIMED_WIDTH, TIMED_ROWS, MOMENT = 3072, 2**15, 0.02  # of the product that times a device; seconds
 TILE = 256  # pixels a side: what diffusers' autoencoders cut a frame into
 
 
@@ -77,6 +79,8 @@ class Placement:
             raise _clash("storage nf4", f"offload {self.offload!r}", "no offload", "Use int8.")
         if self.compile and self.offload:
             raise _clash("compile", f"offload {self.offload!r}", "no offload", "Leave one out.")
+        if self.compile and self.storage == "fp8":  # the casts cannot be compiled
+            raise _clash("compile", "storage 'fp8'", "another storage", "Leave one out.")
         if self.compile and self.cache:
             raise _clash("compile", f"cache {self.cache!r}", "no cache", "Leave one out.")
         if self.cache == "mag" and not self.mag_ratios:
@@ -98,10 +102,18 @@ class Estimate:
     weights: int  # of all experts and encoders, as they are stored
     vram: int  # peak on the device
     ram: int  # beside it
+    # Of one call of the network, if the device was timed; a step is one call for each branch of
+    # guidance. Rough, within about a factor of two: see with_seconds.
+    seconds: float | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
+        took = ""
+        if self.seconds is not None:
+            long = self.seconds >= 100
+            took = f"{self.seconds / 60:.0f} min" if long else f"{self.seconds:.2g} s"
+            took = f", about {took} a call and step (two or three times that with guidance)"
         return (
-            f"{self.tokens} tokens, {self.petaflops:.2f} PFLOP a call, weights "
+            f"{self.tokens} tokens, {self.petaflops:.2f} PFLOP a call{took}, weights "
             f"{self.weights / GIB:.1f} GiB, about {self.vram / GIB:.1f} GiB on the device and "
             f"{self.ram / GIB:.1f} GiB of RAM"
         )
@@ -147,6 +159,35 @@ def estimate(
         vram=0 if on_cpu else resident + peak,
         ram=weights + peak if on_cpu else (weights if placement.offload else 0),
     )
+
+
+def with_seconds(estimated: Estimate, placement: Placement) -> Estimate:
+    """The same with the seconds of a call of the network, from what the device does right now.
+
+    Rough: the device is timed at a bare product of matrices in placement.dtype. Attention, norms
+    and small shapes run slower than that, often by half; weights that are cast from a smaller
+    storage or fetched from RAM come on top; a step cache or a compiled network is faster; and
+    another program on the device counts only if it runs now.
+    """
+    speed = measure_speed(placement.device, placement.dtype)
+    return replace(estimated, seconds=estimated.petaflops * 1e15 / speed)
+
+
+def measure_speed(device: str, dtype: torch.dtype) -> float:
+    """FLOP/s of a product of matrices as wide as the networks; a tenth of a second or so."""
+    weight = torch.full((TIMED_WIDTH, TIMED_WIDTH), 0.5, device=device, dtype=dtype)
+    rows, seconds = 2, 0.0
+    while seconds < MOMENT and rows < TIMED_ROWS:
+        rows *= 2
+        tokens = torch.full((rows, TIMED_WIDTH), 0.5, device=device, dtype=dtype)
+        seconds = min(_seconds_of(tokens, weight) for _ in range(2))  # the first may load kernels
+    return 2 * rows * TIMED_WIDTH**2 / seconds
+
+
+def _seconds_of(tokens: torch.Tensor, weight: torch.Tensor) -> float:
+    began = time.perf_counter()
+    (tokens @ weight)[0, 0].item()  # waits for the device
+    return time.perf_counter() - began
 
 
 def check_memory(estimated: Estimate, placement: Placement) -> None:

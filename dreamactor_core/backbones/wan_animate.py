@@ -30,7 +30,15 @@ from ..sampling import SampleSettings, Step
 from . import Geometry, to_picture, wan
 from .checkpoint import Checkpoint, read_header
 from .family import Found
-from .placement import Estimate, Placement, check_memory, estimate, place, quantization_of
+from .placement import (
+    Estimate,
+    Placement,
+    check_memory,
+    estimate,
+    place,
+    quantization_of,
+    with_seconds,
+)
 
 INDEX, MODULAR_INDEX = "model_index.json", "modular_model_index.json"
 PARTS = ("tokenizer", "text_encoder", "image_encoder", "vae", "transformer", "scheduler")
@@ -201,7 +209,7 @@ def preflight(
         estimated, ram=estimated.ram + CLIP_BYTES * clip - beside, vram=estimated.vram + beside
     )
     check_memory(estimated, placement)
-    return estimated
+    return with_seconds(estimated, placement)
 
 
 def load(folder: str | Path, kind: Kind, placement: Placement) -> WanAnimate:

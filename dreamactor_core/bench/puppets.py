@@ -92,7 +92,7 @@ def _make(
     if row == "vae-floor":
         clip = torch.cat([case.reference, torch.from_numpy(case.truth)])
         with torch.inference_mode():
-            return backbone.decode_video(backbone.encode_video(clip))[1:].numpy()
+            return backbone.decode_video(backbone.encode_video(clip))[1:].cpu().numpy()
     if loras:
         strengths = {name: float(name == loras.get(row)) for name in loras.values()}
         set_lora_strengths(backbone, strengths)

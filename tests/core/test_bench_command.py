@@ -41,6 +41,20 @@ def test_several_seeds_give_error_bars(model, tmp_path, capsys):
     assert f" {mean:.3f} ± {spread:.3f} " in driver
 
 
+def test_the_placement_options_of_animate_are_those_of_the_bench(model, tmp_path, capsys):
+    path = tmp_path / "scores.json"
+    start = ["bench", "puppets", "--cases", "1", "--json", str(path), *model]
+    for options, words in (
+        (("--offload", "block"), "need device and dtype alone: it is small"),
+        (("--vae", "x.safetensors"), "got weights, storage, offload or vae_tiling"),
+        (("--weights", "x") * 3, "weights: got 3 files, need 1 or 2"),
+    ):
+        assert cli.main([*start, *options]) == 2
+        assert words in capsys.readouterr().err and not path.exists()
+    assert cli.main([*start, "--dtype", "bf16", "--device", "cpu"]) == 0
+    assert json.loads(path.read_text())["cases"] == 1
+
+
 def test_a_folder_of_bodies_that_is_none_is_told_before_anything_else(tmp_path, capsys):
     options = ["--json", str(tmp_path / "scores.json"), "--bodies", str(tmp_path / "gone")]
     assert cli.main(["bench", "puppets", *options]) == 2

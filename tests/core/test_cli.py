@@ -246,7 +246,7 @@ BAD = {
     "nan strength": (("--lora", "LORA:nan"), "need a finite number"),
     "offload of a small model": (("--offload", "leaf"), "need device and dtype alone: it is small"),
     "storage of a small model": (("--storage", "int8"), "need device and dtype alone: it is small"),
-    "three files of weights": (("--weights", "x") * 3, "--weights: got 3 files, need 1 or 2"),
+    "three files of weights": (("--weights", "x") * 3, "weights: got 3 files, need 1 or 2"),
     "nan seed": (("--seed", "nan"), "invalid int value: 'nan'"),
     "start behind the end": (("--start", 5), "need a part of its 1.000 s"),
     "no duration": (("--duration", 0), "last longer than 0 s"),

@@ -16,6 +16,7 @@ from dreamactor_core.backbones.loading import (
     save_backbone,
 )
 from dreamactor_core.backbones.mini_vae import MiniVAE
+from dreamactor_core.backbones.parts import Files
 from dreamactor_core.backbones.placement import Placement
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora import LoraSpec, add_lora
@@ -249,7 +250,7 @@ def test_a_single_file_in_the_original_or_comfyui_layout_gives_the_same_model(
         save_file({f"model.diffusion_model.{key}": t for key, t in tensors.items()}, files[-1])
     companions = tmp_path / "companions"
     shutil.copytree(folder, companions, ignore=shutil.ignore_patterns("transformer*"))
-    assert same(load_pipeline(companions, EXACT, *files), ours)
+    assert same(load_pipeline(companions, EXACT, Files(tuple(files))), ours)
 
 
 @pytest.mark.parametrize(
@@ -272,27 +273,29 @@ def test_a_gguf_file_gives_nearly_the_same_model_and_takes_a_lora(
     writer.write_tensors_to_file()
     writer.close()
     assert len(kinds) == 2
-    loaded = load_pipeline(folder, EXACT, tmp_path / "model.gguf")
+    loaded = load_pipeline(folder, EXACT, Files((tmp_path / "model.gguf",)))
     for mine, want in zip(answers(loaded), answers(ours), strict=True):
         assert not torch.equal(mine, want)
         assert (mine - want).norm() < 0.02 * want.norm()
     before = answers(loaded)[0]
+    waiting = load_pipeline(
+        folder, replace(EXACT, offload="block"), Files((tmp_path / "model.gguf",))
+    )
+    assert torch.equal(answers(waiting)[0], before)
     add_lora(loaded, LoraSpec(4, 4.0), "x")
     assert torch.equal(answers(loaded)[0], before)
     with pytest.raises(InputError, match="GGUF file: got storage 'int8', need ''"):
-        load_pipeline(
-            folder, Placement(dtype=torch.float32, storage="int8"), tmp_path / "model.gguf"
-        )
+        load_pipeline(folder, replace(EXACT, storage="int8"), Files((tmp_path / "model.gguf",)))
 
 
 def test_one_expert_alone_or_two_of_different_models_are_refused(pipelines):
     a14b, i2v = pipelines["a14b"][1], pipelines["i2v"][1]
     high, low = a14b / "transformer", a14b / "transformer_2"
     with pytest.raises(InputError, match="got one expert, need two"):
-        load_pipeline(a14b, EXACT, high)
+        load_pipeline(a14b, EXACT, Files((high,)))
     with pytest.raises(InputError, match=r"second expert: got wan-i2v-128, need the low-noise"):
-        load_pipeline(a14b, EXACT, high, i2v / "transformer")
-    assert load_pipeline(a14b, EXACT, high, low).transformer_2 is not None
+        load_pipeline(a14b, EXACT, Files((high, i2v / "transformer")))
+    assert load_pipeline(a14b, EXACT, Files((high, low))).transformer_2 is not None
 
 
 def test_encoders_of_another_model_and_missing_ones_are_refused(pipelines, tmp_path):
@@ -338,20 +341,23 @@ def test_a_preflight_reads_tokens_from_the_header_alone(pipelines):
     estimated = preflight(folder, EXACT, lambda geometry: (32, 64), num_frames=9)
     assert estimated.tokens == 3 * 2 * 8 and estimated.ram > estimated.weights > 0
     whole = preflight(folder, EXACT, lambda geometry: geometry.panel)
-    named = preflight(folder, EXACT, lambda geometry: geometry.panel, [folder / "transformer"])
+    named = preflight(
+        folder, EXACT, lambda geometry: geometry.panel, Files((folder / "transformer",))
+    )
     assert whole == named and whole.tokens == 21 * 832 * 960 // 256
 
 
 def test_a_model_of_any_kind_is_opened_and_what_does_not_apply_is_refused(pipelines, folder):
     backbone, there = pipelines["a14b"]
-    files = [there / "transformer", there / "transformer_2"]
+    files = Files((there / "transformer", there / "transformer_2"))
     assert same(load_model(there, EXACT, files), backbone)
     assert load_model(folder, replace(EXACT, drop_padding=True)).name == "tiny"
-    for placement, weights in (
-        (replace(EXACT, offload="block"), ()),
-        (replace(EXACT, storage="fp8"), ()),
-        (replace(EXACT, vae_tiling=True), ()),
+    for placement, named in (
+        (replace(EXACT, offload="block"), None),
+        (replace(EXACT, storage="fp8"), None),
+        (replace(EXACT, vae_tiling=True), None),
         (EXACT, files),
+        (EXACT, Files(vae=there / "vae")),
     ):
         with pytest.raises(InputError, match=r"got weights, storage, .* it is small"):
-            load_model(folder, placement, weights)
+            load_model(folder, placement, named)

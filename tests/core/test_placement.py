@@ -10,7 +10,14 @@ import torch
 
 from dreamactor_core.backbones.checkpoint import Header, recognise
 from dreamactor_core.backbones.loading import FAMILIES
-from dreamactor_core.backbones.placement import Placement, check_memory, estimate, place
+from dreamactor_core.backbones.placement import (
+    Placement,
+    check_memory,
+    estimate,
+    measure_speed,
+    place,
+    with_seconds,
+)
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora import LoraSpec, add_lora, remove_lora
 from dreamactor_core.sampling import flow_sigmas, sample
@@ -130,6 +137,25 @@ def test_a_lora_comes_and_goes_on_an_offloaded_fp8_network(make):
     assert torch.equal(clip(backbone), before)
 
 
+def through_tiles(make, **change) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents and frames of a clip by an autoencoder that works in tiles of 64 pixels."""
+    backbone = placed(make, replace(PLAIN, vae_tiling=True, **change))
+    for side in ("height", "width"):
+        setattr(backbone.vae, f"tile_sample_min_{side}", 64)
+        setattr(backbone.vae, f"tile_sample_stride_{side}", 48)
+        setattr(backbone.vae, f"tile_latent_min_{side}", 64 // backbone.geometry.spatial_stride)
+    with torch.no_grad():
+        frames = torch.rand(5, 96, 96, 3, generator=torch.Generator().manual_seed(0))
+        latents = backbone.encode_video(frames)
+        return latents, backbone.decode_video(latents)
+
+
+@FAMILY
+def test_an_autoencoder_in_tiles_is_the_same_when_its_weights_wait_in_ram(make):
+    want, got = (through_tiles(make, **change) for change in ({}, {"offload": "block"}))
+    assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -139,6 +165,7 @@ def test_a_lora_comes_and_goes_on_an_offloaded_fp8_network(make):
         ({"storage": "nf4"}, "storage nf4: got cpu, need device cuda"),
         ({"compile": True, "offload": "leaf"}, "compile: got offload 'leaf', need no offload"),
         ({"compile": True, "cache": "first-block"}, "compile: got cache 'first-block'"),
+        ({"compile": True, "storage": "fp8"}, "compile: got storage 'fp8', need another storage"),
         ({"cache": "mag"}, "cache mag: got no mag_ratios"),
         ({"blocks_per_group": 0}, "blocks_per_group: got 0"),
     ],
@@ -189,7 +216,17 @@ def test_the_estimate_says_where_the_weights_lie_and_what_saves_memory():
         estimate(hunyuan, replace(tiled, drop_padding=drop), pair, 81) for drop in (False, True)
     )
     assert masked.vram - dropped.vram > 4 * 2**30
-    assert "65520 tokens" in str(whole) and "PFLOP a call" in str(whole)
+    assert "65520 tokens" in str(whole) and "PFLOP a call, weights" in str(whole)
+
+
+def test_the_estimate_says_seconds_when_the_device_was_timed():
+    counted = estimate(checkpoint("wan2.2-ti2v-5b"), PLAIN, (704, 640))
+    timed = with_seconds(counted, PLAIN)
+    assert timed == counted and timed.seconds > 0 and counted.seconds is None
+    assert "PFLOP a call, about " in str(timed)
+    for seconds, words in ((2.34, "about 2.3 s a call"), (1234.0, "about 21 min a call")):
+        assert words in str(replace(counted, seconds=seconds))
+    assert 1e8 < measure_speed("cpu", torch.float32) < 1e15
 
 
 def test_too_little_memory_names_what_to_change(monkeypatch):

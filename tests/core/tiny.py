@@ -75,10 +75,11 @@ def tiny_transformer(
     return model.eval()
 
 
-def tiny_vae() -> AutoencoderKLHunyuanVideo15:
+def tiny_vae(layers: int = 1) -> AutoencoderKLHunyuanVideo15:
+    """layers: of a block; 2 in the published one."""
     torch.manual_seed(1)
     return AutoencoderKLHunyuanVideo15(
-        latent_channels=8, block_out_channels=(8, 8, 8, 16, 16), layers_per_block=1
+        latent_channels=8, block_out_channels=(8, 8, 8, 16, 16), layers_per_block=layers
     ).eval()
 
 
@@ -124,8 +125,8 @@ def tiny_wan_transformer(
     return model.eval()
 
 
-def tiny_wan_vae(channels: int = 16) -> AutoencoderKLWan:
-    """Of Wan 2.1, or with 48 channels of Wan 2.2 5B."""
+def tiny_wan_vae(channels: int = 16, layers: int = 1) -> AutoencoderKLWan:
+    """Of Wan 2.1, or with 48 channels of Wan 2.2 5B. layers: of a block; 2 in the published one."""
     torch.manual_seed(1)
     generator = torch.Generator().manual_seed(9)
     statistics = {
@@ -133,12 +134,12 @@ def tiny_wan_vae(channels: int = 16) -> AutoencoderKLWan:
         "latents_std": torch.rand(channels, generator=generator).add(0.5).tolist(),
     }
     if channels == 16:
-        return AutoencoderKLWan(base_dim=8, num_res_blocks=1, **statistics).eval()
+        return AutoencoderKLWan(base_dim=8, num_res_blocks=layers, **statistics).eval()
     return AutoencoderKLWan(
         base_dim=8,
         decoder_base_dim=8,
         z_dim=channels,
-        num_res_blocks=1,
+        num_res_blocks=layers,
         is_residual=True,
         in_channels=12,
         out_channels=12,
