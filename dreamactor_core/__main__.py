@@ -285,9 +285,10 @@ def _placement(args: argparse.Namespace):
 def _files(args: argparse.Namespace):
     from .backbones.parts import Files
 
-    return Files(
+    files = Files(
         tuple(args.weights or ()), args.vae, tuple(args.text_encoder or ()), args.image_encoder
     )
+    return files.found_in(args.comfyui / "models") if args.comfyui else files
 
 
 def _settings(args: argparse.Namespace, seed: int = 0):
@@ -521,6 +522,12 @@ def _add_placement(group: argparse._ArgumentGroup) -> None:
         type=Path,
         metavar="FILE",
         help="safetensors in the place of its image encoder",
+    )
+    group.add_argument(
+        "--comfyui",
+        type=Path,
+        metavar="FOLDER",
+        help="look for these files by name in FOLDER/models (diffusion_models, vae, ...)",
     )
     group.add_argument(
         "--storage",

@@ -23,6 +23,12 @@ from .checkpoint import Header, check_keys, read_header, read_json, read_weights
 from .family import Family, Tensors
 
 INDEX = "model_index.json"  # of a diffusers pipeline
+COMFYUI = {  # field of Files: where ComfyUI's models/ has such files, by the new and the old name
+    "transformers": ("diffusion_models", "unet"),
+    "vae": ("vae",),
+    "text_encoders": ("text_encoders", "clip"),
+    "image_encoder": ("clip_vision",),
+}
 PLACES = ("vae", "text_encoder", "text_encoder_2", "image_encoder")  # in a pipeline
 TIED = ("shared.weight", "encoder.embed_tokens.weight")  # one tensor of T5, by either name
 
@@ -44,6 +50,23 @@ class Files:
                 need="1 or 2",
                 fix="Give one for each expert.",
             )
+
+    def found_in(self, models: Path) -> Files:
+        """The same with what is no file here looked for by name in ComfyUI's models folder.
+
+        Raises InputError, naming what there is, for one that is in neither.
+        """
+        found: dict[str, Any] = {}
+        for name, folders in COMFYUI.items():
+            places = [models / folder for folder in folders if (models / folder).is_dir()]
+            named = getattr(self, name)
+            several = named if isinstance(named, tuple) else (named,)
+            paths = tuple(
+                one if one is None or Path(one).is_file() else find_file(str(one), places)
+                for one in several
+            )
+            found[name] = paths if isinstance(named, tuple) else paths[0]
+        return Files(**found)
 
     def parts(self) -> Iterator[tuple[str, str | Path]]:
         """(the kind of place, file) of all but the transformers."""

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from dreamactor_core.backbones.checkpoint import Header, read_header, recognise
 from dreamactor_core.backbones.loading import FAMILIES
-from dreamactor_core.backbones.parts import find_file
+from dreamactor_core.backbones.parts import Files, find_file
 from dreamactor_core.errors import InputError
 
 from .tiny import tiny_transformer, tiny_wan_transformer
@@ -156,3 +156,22 @@ def test_files_are_found_by_name_in_the_folders_of_a_host(tmp_path):
         find_file("../b/wan/x.gguf", folders)
     with pytest.raises(InputError, match="the folders are empty"):
         find_file("y", folders[:1])
+
+
+def test_files_are_looked_for_in_the_folders_of_comfyui(tmp_path):
+    """By the folder's new name and its old one; what is a file as it stands stays."""
+    here = tmp_path / "here.safetensors"
+    named = ("diffusion_models/wan/high.gguf", "unet/low.gguf", "vae/v.safetensors")
+    named += ("clip/umt5.safetensors", "clip_vision/h.safetensors")
+    for path in (*(tmp_path / "models" / name for name in named), here):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    files = Files(("wan/high.gguf", "low.gguf"), "v.safetensors", ("umt5.safetensors", here))
+    models = tmp_path / "models"
+    high, low, vae, umt5, vision = (models / name for name in named)
+    assert files.found_in(models) == Files((high, low), vae, (umt5, here))
+    assert Files(image_encoder="h.safetensors").found_in(models).image_encoder == vision
+    with pytest.raises(InputError, match=r"got 'v.gguf', need one of \['v.safetensors'\]"):
+        Files(vae="v.gguf").found_in(models)
+    with pytest.raises(InputError, match="the folders are empty"):
+        Files(vae="v.safetensors").found_in(tmp_path / "nothing")
