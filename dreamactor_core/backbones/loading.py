@@ -49,6 +49,7 @@ from .placement import (
     estimate,
     place,
     quantization_of,
+    shrink,
     with_seconds,
 )
 from .wan_animate import WanAnimate, kind_of
@@ -138,7 +139,10 @@ def load_pipeline(folder: str | Path, placement: Placement, files: Files | None 
     check_memory(
         estimate(first, placement, experts=len(checkpoints), encoder_bytes=encoders), placement
     )
-    networks = {part: _load_network(one, placement) for part, one in checkpoints.items()}
+    networks = {}
+    for name, checkpoint in checkpoints.items():
+        networks[name] = _load_network(checkpoint, placement)
+        shrink(networks[name], placement)  # before the next one is held in full
     for name, part in parts.items():
         networks[name] = load_part(part, placement.vae_dtype if name == "vae" else placement.dtype)
     try:
@@ -157,7 +161,8 @@ def load_pipeline(folder: str | Path, placement: Placement, files: Files | None 
         ) from error
     backbone = first.family.build(first.found, pipeline)
     encoders = [getattr(pipeline, name, None) for name in ENCODERS]
-    place(backbone, placement, [encoder for encoder in encoders if encoder is not None])
+    shrunk = replace(placement, storage="")
+    place(backbone, shrunk, [encoder for encoder in encoders if encoder is not None])
     return backbone
 
 

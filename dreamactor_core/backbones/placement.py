@@ -285,6 +285,14 @@ def place(backbone: Backbone, placement: Placement, encoders: list[nn.Module]) -
         apply_group_offloading(module, onload, cpu, offload_type="leaf_level", use_stream=streams)
 
 
+def shrink(network: nn.Module, placement: Placement) -> None:
+    """Store the weights as fp8, if the placement says so."""
+    if placement.storage == "fp8":
+        network.enable_layerwise_casting(
+            storage_dtype=torch.float8_e4m3fn, compute_dtype=placement.dtype
+        )
+
+
 def _settle(network: nn.Module, placement: Placement) -> None:
     try:
         if placement.attention != "native":
@@ -296,10 +304,7 @@ def _settle(network: nn.Module, placement: Placement) -> None:
             need="a backend that this machine has",
             fix="Use 'native'.",
         ) from error
-    if placement.storage == "fp8":
-        network.enable_layerwise_casting(
-            storage_dtype=torch.float8_e4m3fn, compute_dtype=placement.dtype
-        )
+    shrink(network, placement)
     if placement.cache:
         if not HAS_STEP_CACHES:
             raise _clash("cache", "another diffusers", "diffusers 0.42", "Leave the cache out.")

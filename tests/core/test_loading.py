@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dreamactor_core.backbones import Context, hunyuan15, wan
+from dreamactor_core.backbones import Context, hunyuan15, loading, wan
 from dreamactor_core.backbones.loading import (
     load_backbone,
     load_model,
@@ -17,7 +17,7 @@ from dreamactor_core.backbones.loading import (
 )
 from dreamactor_core.backbones.mini_vae import MiniVAE
 from dreamactor_core.backbones.parts import Files
-from dreamactor_core.backbones.placement import Placement
+from dreamactor_core.backbones.placement import Placement, place
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora import LoraSpec, add_lora
 
@@ -286,6 +286,25 @@ def test_a_gguf_file_gives_nearly_the_same_model_and_takes_a_lora(
     assert torch.equal(answers(loaded)[0], before)
     with pytest.raises(InputError, match="GGUF file: got storage 'int8', need ''"):
         load_pipeline(folder, replace(EXACT, storage="int8"), Files((tmp_path / "model.gguf",)))
+
+
+def test_an_expert_is_stored_small_before_the_next_is_read(pipelines, monkeypatch):
+    ours, folder = pipelines["a14b"]
+    fp8, read, found = replace(EXACT, storage="fp8"), loading._load_network, []
+
+    def watched(checkpoint, placement):
+        found.extend([model.blocks[0].ffn.net[2].weight.dtype for model in models])
+        models.append(read(checkpoint, placement))
+        return models[-1]
+
+    models: list[torch.nn.Module] = []
+    monkeypatch.setattr(loading, "_load_network", watched)
+    loaded = load_pipeline(folder, fp8)
+    assert found == [torch.float8_e4m3fn] and len(models) == 2
+    afterwards = load_pipeline(folder, EXACT)
+    place(afterwards, fp8, [])
+    for mine, want, exact in zip(*map(answers, (loaded, afterwards, ours)), strict=True):
+        assert torch.equal(mine, want) and not torch.equal(mine, exact)
 
 
 def test_one_expert_alone_or_two_of_different_models_are_refused(pipelines):
