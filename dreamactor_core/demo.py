@@ -66,9 +66,9 @@ def run_demo(
             driving,
             output,
             variant,
-            keypoints if variant == "pose-based" else None,
-            clips.truth.caption,
-            settings,
+            keypoints=keypoints if variant == "pose-based" else None,
+            prompt=clips.truth.caption,
+            settings=settings,
             lead_in_seconds=lead_in_seconds,
             overwrite=True,
         )

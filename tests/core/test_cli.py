@@ -23,6 +23,7 @@ from PIL import Image
 from dreamactor_core import __main__ as cli
 from dreamactor_core.backbones.loading import save_backbone
 from dreamactor_core.backbones.placement import OFFLOADS, STORAGES
+from dreamactor_core.inputs import POSE_FITS
 from dreamactor_core.jobs import RATES, Job
 from dreamactor_core.lora import VARIANTS, LoraInfo, LoraSpec, add_lora, remove_lora, save_lora
 from dreamactor_core.media import probe, write_image, write_video
@@ -159,7 +160,7 @@ def test_options_and_defaults_are_those_of_the_core():
     )
     assert cli._settings(args, args.seed) == SampleSettings()
     job = Job(args.reference, args.driving, args.output)
-    for name in ("variant", "prompt", "size", "start", "duration", "rate", "overwrite"):
+    for name in ("variant", "pose_fit", "prompt", "size", "start", "duration", "rate", "overwrite"):
         assert getattr(args, name) == getattr(job, name), name
     assert not (args.keep_lead_in or args.side_by_side or args.pose)
     commands = cli._parser()._subparsers._group_actions[0].choices
@@ -167,6 +168,7 @@ def test_options_and_defaults_are_those_of_the_core():
     assert choices == {
         "variant": set(VARIANTS),
         "rate": set(RATES),
+        "pose_fit": set(POSE_FITS),
         "sampler": set(SAMPLERS),
         "dtype": set(cli.DTYPES),
         "storage": set(STORAGES) - {""},
