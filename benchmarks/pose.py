@@ -94,7 +94,7 @@ def main() -> None:
         write_video(clip, pictures(arguments.frames), FPS)
         print("| frames | frames a second | peak memory, MiB |")
         print("| --- | --- | --- |")
-        for count in (arguments.frames // 10, arguments.frames):
+        for count in (arguments.frames // 4, arguments.frames // 2, arguments.frames):
             speed, memory = measure(models, clip, count, settings)
             print(f"| {count} | {speed:.2f} | {memory:.0f} |", flush=True)
 
