@@ -31,7 +31,7 @@ from dreamactor_core.backbones import Context, Text
 from dreamactor_core.backbones.hunyuan15 import HunyuanVideo15Backbone
 from dreamactor_core.backbones.loading import load_backbone
 from dreamactor_core.bench.puppets import bench_puppets
-from dreamactor_core.bench.report import Result, join
+from dreamactor_core.bench.report import Result, in_words, join
 from dreamactor_core.lora import add_lora
 from dreamactor_core.sampling import SampleSettings
 from dreamactor_core.train.cache import read_cache
@@ -145,12 +145,8 @@ def main(argv: list[str] | None = None) -> None:
     for name in arguments.arm or ARMS:
         table = run(name, arguments).table()
         (arguments.out / f"{name}.json").write_text(json.dumps(table, indent=2) + "\n")
-        means, spread = table["variants"][ROW], table.get("deviations", {}).get(ROW, {})
-        cells = (
-            f"{means[figure]:.3f}" + (f" ± {spread[figure]:.3f}" if spread else "")
-            for figure in FIGURES
-        )
-        print(f"| {name} |", " | ".join(cells), "|", flush=True)
+        words = in_words(table["variants"][ROW], table.get("deviations", {}).get(ROW, {}))
+        print(f"| {name} |", " | ".join(words[figure] for figure in FIGURES), "|", flush=True)
 
 
 if __name__ == "__main__":

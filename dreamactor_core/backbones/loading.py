@@ -41,7 +41,7 @@ from .checkpoint import (
 from .gaps import HAS_SINGLE_FILE
 from .hunyuan15 import HunyuanVideo15Backbone
 from .mini_vae import MiniVAE
-from .parts import INDEX, Files, Part, load_part, recognise_parts
+from .parts import ENCODERS, INDEX, Files, Part, load_part, recognise_parts
 from .placement import (
     Estimate,
     Placement,
@@ -58,7 +58,6 @@ from .wan_animate import load as load_wan_animate
 WEIGHTS = Path(__file__).parent.parent / "weights"
 INFO = "model.json"
 FAMILIES = (hunyuan15.FAMILY, wan.FAMILY)
-ENCODERS = ("text_encoder", "text_encoder_2", "image_encoder")  # of a pipeline
 
 
 def available_backbones() -> list[str]:

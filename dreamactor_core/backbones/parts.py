@@ -29,7 +29,8 @@ COMFYUI = {  # field of Files: where ComfyUI's models/ has such files, by the ne
     "text_encoders": ("text_encoders", "clip"),
     "image_encoder": ("clip_vision",),
 }
-PLACES = ("vae", "text_encoder", "text_encoder_2", "image_encoder")  # in a pipeline
+ENCODERS = ("text_encoder", "text_encoder_2", "image_encoder")  # of a pipeline
+PLACES = ("vae", *ENCODERS)
 TIED = ("shared.weight", "encoder.embed_tokens.weight")  # one tensor of T5, by either name
 
 

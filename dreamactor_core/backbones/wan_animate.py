@@ -30,6 +30,7 @@ from ..sampling import SampleSettings, Step
 from . import Geometry, to_picture, wan
 from .checkpoint import Checkpoint, read_header
 from .family import Found
+from .parts import INDEX
 from .placement import (
     Estimate,
     Placement,
@@ -40,7 +41,7 @@ from .placement import (
     with_seconds,
 )
 
-INDEX, MODULAR_INDEX = "model_index.json", "modular_model_index.json"
+MODULAR_INDEX = "modular_model_index.json"
 PARTS = ("tokenizer", "text_encoder", "image_encoder", "vae", "transformer", "scheduler")
 OVERLAP = 1  # frames of a segment that the next one is told
 CLIP_BYTES = 60  # a pixel and frame of the clip, in all the forms that the pipelines hold at once

@@ -67,10 +67,7 @@ class Result:
             lines += [" " * 16 + "".join(f"{figure:>16}" for figure in figures)]
             for row, means in part["variants"].items():
                 spread = part.get("deviations", {}).get(row, {})
-                cells = (
-                    f"{mean:.3f}" + (f" ± {spread[figure]:.3f}" if spread else "")
-                    for figure, mean in means.items()
-                )
+                cells = in_words(means, spread).values()
                 lines.append(f"{row:16}" + "".join(f"{cell:>16}" for cell in cells))
         return lines[1:]
 
@@ -82,6 +79,14 @@ class Result:
         """uint8 pictures to be played at the model's rate: the first cases of the sheet, moving."""
         some = self.shown[:LOOP_CASES]
         return [_picture(some, (time,)) for time in range(len(some[0]["truth"]))]
+
+
+def in_words(means: dict[str, float], deviations: dict[str, float]) -> dict[str, str]:
+    """The figures of a row; mean ± deviation if there are deviations."""
+    return {
+        figure: f"{mean:.3f}" + (f" ± {deviations[figure]:.3f}" if deviations else "")
+        for figure, mean in means.items()
+    }
 
 
 def join(results: Sequence[Result]) -> Result:
