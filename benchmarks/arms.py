@@ -27,9 +27,8 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dreamactor_core.backbones import Context, Text
-from dreamactor_core.backbones.hunyuan15 import HunyuanVideo15Backbone
 from dreamactor_core.backbones.loading import load_backbone
+from dreamactor_core.backbones.mini import MiniBackbone
 from dreamactor_core.bench.puppets import bench_puppets
 from dreamactor_core.bench.report import Result, in_words, join
 from dreamactor_core.lora import add_lora
@@ -56,26 +55,17 @@ ARMS = {
 }
 
 
-class InTime(HunyuanVideo15Backbone):
-    """Reads every composite end to end: first all of the left panel, then all of the right one."""
+class InTime(MiniBackbone):
+    """Is told that the panels follow each other: first all of the left one, then of the right."""
 
-    def velocity(
-        self,
-        latents: Tensor,
-        sigma: Tensor,
-        context: Context,
-        text: Text,
-        sigmas: Tensor | None = None,
-    ) -> Tensor:
-        """As the base class; latents and context are those of the two panels side by side."""
-        context = Context(*map(end_to_end, context))
-        velocity = super().velocity(end_to_end(latents), sigma, context, text, sigmas)
-        return torch.cat(velocity.chunk(2, dim=2), dim=-1)
-
-
-def end_to_end(panels: Tensor) -> Tensor:
-    """(b, c, t', h', 2w') -> (b, c, 2t', h', w')."""
-    return torch.cat(panels.chunk(2, dim=-1), dim=2)
+    def places(
+        self, grid: tuple[int, int, int], tokens: Tensor
+    ) -> tuple[tuple[int, int, int], Tensor]:
+        """Tokens of (t, h, 2w) in terms of (2t, h, w)."""
+        frames, height, width = grid[0], grid[1], grid[2] // 2
+        frame, row, column = torch.unravel_index(tokens, grid)
+        frame = frame + frames * (column // width)
+        return (2 * frames, height, width), (frame * height + row) * width + column % width
 
 
 def config_of(arm: Arm, steps: int) -> TrainConfig:
@@ -87,7 +77,7 @@ def config_of(arm: Arm, steps: int) -> TrainConfig:
     return replace(config, phases=(phase,))
 
 
-def backbone_of(arm: Arm, base: str) -> HunyuanVideo15Backbone:
+def backbone_of(arm: Arm, base: str) -> MiniBackbone:
     backbone = load_backbone(base)
     if arm.in_time:
         backbone = InTime(

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from diffusers import HunyuanVideo15Transformer3DModel
 from diffusers.models.attention_dispatch import dispatch_attention_fn
-from diffusers.models.embeddings import apply_rotary_emb
 from diffusers.utils.torch_utils import get_module_execution_device
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..composite import known_latents
 from ..errors import InputError
@@ -70,6 +70,7 @@ class HunyuanVideo15Backbone:
 
     blank = "zero"
     transformer_2 = None
+    frames_per_latent = 1  # of which the network reads one at a time, see mini.py
     key_names = KEY_NAMES
     lora_targets = LoraTargets(
         feed_forward=r"transformer_blocks\.\d+\.ff\.net\.(0\.proj|2)",
@@ -93,8 +94,9 @@ class HunyuanVideo15Backbone:
         before anything is learned.
         """
         config = transformer.config
-        assert config.in_channels == 2 * geometry.latent_channels + 1
-        assert config.out_channels == geometry.latent_channels
+        channels = geometry.latent_channels // self.frames_per_latent
+        assert config.in_channels == 2 * channels + 1
+        assert config.out_channels == channels
         if prediction_type not in PREDICTION_TYPES:
             raise InputError(
                 "prediction_type",
@@ -119,7 +121,7 @@ class HunyuanVideo15Backbone:
         """
         self.without_padding = True
         for block in self.transformer.transformer_blocks:
-            block.attn.set_processor(UnmaskedAttention())
+            block.attn.set_processor(JointAttention())
 
     def encode_video(self, frames: Tensor) -> Tensor:
         """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w')."""
@@ -167,17 +169,7 @@ class HunyuanVideo15Backbone:
         given, text = text, _valid_tokens(text) if self.without_padding else text
         words = Text(*(_expand(part.to(latents.device), batch) for part in text))
         with guidance_branch(self.transformer, context, given):
-            predicted = self.transformer(
-                hidden_states=torch.cat([latents, *inputs], dim=1).to(dtype),
-                timestep=(sigma * TRAIN_TIMESTEPS).to(dtype),
-                timestep_r=end,
-                encoder_hidden_states=words.prompt_embeds.to(dtype),
-                encoder_attention_mask=words.prompt_embeds_mask,
-                encoder_hidden_states_2=words.prompt_embeds_2.to(dtype),
-                encoder_attention_mask_2=words.prompt_embeds_mask_2,
-                image_embeds=words.image_embeds.to(dtype),
-                return_dict=False,
-            )[0].to(latents.dtype)
+            predicted = self.predict(latents, sigma, end, inputs, words)
         if self.prediction_type == "flow":
             return predicted
         if self.prediction_type == "residual":
@@ -185,6 +177,23 @@ class HunyuanVideo15Backbone:
         return (latents - predicted) / sigma.clamp(min=LEAST_SIGMA).to(latents.dtype).view(
             -1, 1, 1, 1, 1
         )
+
+    def predict(
+        self, latents: Tensor, sigma: Tensor, end: Tensor | None, context: Context, text: Text
+    ) -> Tensor:
+        """One call of the network: latents (b, c, ...), sigma (b,), and a context of the same b."""
+        dtype = self.transformer.dtype
+        return self.transformer(
+            hidden_states=torch.cat([latents, *context], dim=1).to(dtype),
+            timestep=(sigma * TRAIN_TIMESTEPS).to(dtype),
+            timestep_r=end,
+            encoder_hidden_states=text.prompt_embeds.to(dtype),
+            encoder_attention_mask=text.prompt_embeds_mask,
+            encoder_hidden_states_2=text.prompt_embeds_2.to(dtype),
+            encoder_attention_mask_2=text.prompt_embeds_mask_2,
+            image_embeds=text.image_embeds.to(dtype),
+            return_dict=False,
+        )[0].to(latents.dtype)
 
 
 class HunyuanVideo15TextEncoder:
@@ -209,11 +218,15 @@ class HunyuanVideo15TextEncoder:
         return Text(*parts, image)
 
 
-class UnmaskedAttention:
-    """Joint attention of the visual and the text stream when every token counts."""
+class JointAttention:
+    """Joint attention of the visual and the text stream without a mask of tokens x tokens.
+
+    masked: padding of the prompts must be kept from being read; unset when every token counts.
+    """
 
     _attention_backend = None
     _parallel_config = None
+    masked = False
 
     def __call__(
         self,
@@ -223,13 +236,13 @@ class UnmaskedAttention:
         attention_mask: Tensor,
         image_rotary_emb: tuple[Tensor, Tensor],
     ) -> tuple[Tensor, Tensor]:
-        """(b, l, d) and (b, m, d) -> the same; the mask is all ones and not read."""
+        """(b, l, d) and (b, m, d) -> the same; attention_mask (b, m), cos and sin as for rotate."""
         query, key, value = (
             layer(hidden_states).unflatten(2, (attn.heads, -1))
             for layer in (attn.to_q, attn.to_k, attn.to_v)
         )
         query, key = (
-            apply_rotary_emb(norm(heads), image_rotary_emb, sequence_dim=1)
+            rotate(norm(heads), image_rotary_emb)
             for norm, heads in ((attn.norm_q, query), (attn.norm_k, key))
         )
         words = [
@@ -237,10 +250,29 @@ class UnmaskedAttention:
             for layer in (attn.add_q_proj, attn.add_k_proj, attn.add_v_proj)
         ]
         words[:2] = attn.norm_added_q(words[0]), attn.norm_added_k(words[1])
-        joint = (torch.cat(pair, dim=1) for pair in zip((query, key, value), words, strict=True))
-        answer = dispatch_attention_fn(*joint, backend=self._attention_backend).flatten(2)
-        picture, text = answer.split([hidden_states.shape[1], words[0].shape[1]], dim=1)
+        # Under autocast norms answer in float32 and layers do not.
+        joint = (
+            torch.cat(pair, dim=1).to(value.dtype)
+            for pair in zip((query, key, value), words, strict=True)
+        )
+        mask = None
+        if self.masked:
+            picture = hidden_states.shape[1]
+            mask = functional.pad(attention_mask.bool(), (picture, 0), value=True)[:, None, None]
+        answer = dispatch_attention_fn(*joint, attn_mask=mask, backend=self._attention_backend)
+        picture, text = answer.flatten(2).split([hidden_states.shape[1], words[0].shape[1]], dim=1)
         return attn.to_out[1](attn.to_out[0](picture)), attn.to_add_out(text)
+
+
+def rotate(heads: Tensor, freqs: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotary embedding of heads (b, l, n, d) by cos and sin, (l, d), or (b, l, d) for each sample.
+
+    As diffusers' apply_rotary_emb, which knows the first alone.
+    """
+    cos, sin = (part.unsqueeze(-2) for part in freqs)
+    real, imaginary = heads.unflatten(-1, (-1, 2)).unbind(-1)
+    turned = torch.stack([-imaginary, real], dim=-1).flatten(-2)
+    return (heads.float() * cos + turned.float() * sin).to(heads.dtype)
 
 
 def _valid_tokens(text: Text) -> Text:

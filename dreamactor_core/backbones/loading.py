@@ -40,6 +40,7 @@ from .checkpoint import (
 )
 from .gaps import HAS_SINGLE_FILE
 from .hunyuan15 import HunyuanVideo15Backbone
+from .mini import MiniBackbone, MiniTransformer3DModel
 from .mini_vae import MiniVAE
 from .parts import ENCODERS, INDEX, Files, Part, load_part, recognise_parts
 from .placement import (
@@ -358,8 +359,11 @@ def _read(folder: Path, dtype: torch.dtype) -> HunyuanVideo15Backbone:
     if info["blank"] != HunyuanVideo15Backbone.blank:
         raise ValueError(f"blank is {info['blank']!r}, this class knows only 'zero'")
     sizes = {field.name: info["geometry"][field.name] for field in fields(Geometry)}
-    transformer = _whole(HunyuanVideo15Transformer3DModel, folder / "transformer", dtype)
-    return HunyuanVideo15Backbone(
+    adapter, network = HunyuanVideo15Backbone, HunyuanVideo15Transformer3DModel
+    if _class_name(folder / "transformer") == MiniTransformer3DModel.__name__:
+        adapter, network = MiniBackbone, MiniTransformer3DModel
+    transformer = _whole(network, folder / "transformer", dtype)
+    return adapter(
         name=info["name"],
         geometry=Geometry(**sizes | {"panel": tuple(sizes["panel"])}),
         transformer=transformer,
@@ -385,8 +389,12 @@ def _whole(cls: type[nn.Module], folder: Path, dtype: torch.dtype) -> nn.Module:
 
 
 def _vae_class(folder: Path) -> type[nn.Module]:
-    name = json.loads((folder / "config.json").read_text(encoding="utf-8"))["_class_name"]
+    name = _class_name(folder)
     return MiniVAE if name == "MiniVAE" else getattr(diffusers, name)
+
+
+def _class_name(folder: Path) -> str:
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))["_class_name"]
 
 
 def _modules(backbone: HunyuanVideo15Backbone) -> tuple[nn.Module, nn.Module, nn.Module]:

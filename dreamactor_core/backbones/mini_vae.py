@@ -1,15 +1,17 @@
 """The video autoencoder of the small model: a linear code and a convolutional clean-up.
 
-    encode   a group of 4 frames, folded into channels -> one strided convolution (16x16 patches)
+    encode   one strided convolution of each frame (8x8 patches), a group of 4 frames to channels
     decode   the same code read backwards, then 2-D convolutions that mend what the code blurs
 
 Frame 0 is a group of its own (repeated 4 times), then come groups of four frames, as in the video
 VAEs of the large models; the decoder also reads the group before, so it is causal with stride 4.
-The encoder starts as the principal components of the training patches and stays linear: equal
-errors of the code are then nearly equal errors of the picture, which is what a small transformer
-needs. In the manner of TAEHV, but all frames of a group share one 2-D network, four times cheaper.
+Channels are those of the group's first frame, then of its second, and so on: a frame can be taken
+out of a latent (split_frames). The encoder starts as the principal components of the training
+patches and stays linear: equal errors of the code are then nearly equal errors of the picture,
+which is what a small transformer needs. In the manner of TAEHV, but all frames of a group share
+one 2-D network, four times cheaper.
 
-Videos are (b, 3, t, h, w) in [-1, 1]; latents (b, c, t', h / 16, w / 16), about unit variance.
+Videos are (b, 3, t, h, w) in [-1, 1]; latents (b, c, t', h / 8, w / 8), about unit variance.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle, silu
 
 GROUP = 4  # frames folded into one latent frame
-PATCH = 16  # pixels
+PATCH = 8  # pixels
 PIXEL_TOLERANCE = 0.03  # of [-1, 1]
 
 
@@ -45,6 +47,17 @@ class Point(NamedTuple):
         return self.mean
 
 
+def split_frames(latents: Tensor) -> Tensor:
+    """(b, c, t', ...) -> (b, c / 4, 4 t', ...): the codes of the frames of each group in turn."""
+    frames = latents.unflatten(1, (GROUP, -1)).movedim(1, 3)  # b, c / 4, t', 4, ...
+    return frames.flatten(2, 3)
+
+
+def join_frames(frames: Tensor) -> Tensor:
+    """The inverse of split_frames."""
+    return frames.unflatten(2, (-1, GROUP)).movedim(3, 1).flatten(1, 2)
+
+
 class ResBlock(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
@@ -63,18 +76,18 @@ class MiniVAE(ModelMixin, ConfigMixin):
     def __init__(
         self,
         latent_channels: int = 128,
-        channels: tuple[int, ...] = (160, 128, 96, 40),  # at 1/16, 1/8, 1/4 and 1/2 of the size
-        blocks: tuple[int, ...] = (2, 2, 3, 2),
+        channels: tuple[int, ...] = (128, 96, 40),  # at 1/8, 1/4 and 1/2 of the size
+        blocks: tuple[int, ...] = (2, 3, 2),
         scaling_factor: float = 1.0,
     ):
         super().__init__()
-        pixels = 3 * GROUP
-        self.code = nn.Conv2d(pixels, latent_channels, PATCH, stride=PATCH)
-        self.uncode = nn.ConvTranspose2d(latent_channels, pixels, PATCH, stride=PATCH)
+        pixels, code = 3 * GROUP, latent_channels // GROUP
+        self.code = nn.Conv2d(3, code, PATCH, stride=PATCH)
+        self.uncode = nn.ConvTranspose2d(code, 3, PATCH, stride=PATCH)
         self.enter = nn.Conv2d(2 * latent_channels, channels[0], 3, padding=1)
         # Finer levels also look at the linear picture itself, folded to their size.
         self.look = nn.ModuleList(
-            nn.Conv2d(pixels * (PATCH >> level) ** 2, width, 1) if level >= 2 else nn.Identity()
+            nn.Conv2d(pixels * (PATCH >> level) ** 2, width, 1) if level >= 1 else nn.Identity()
             for level, width in enumerate(channels)
         )
         self.levels = nn.ModuleList(
@@ -87,15 +100,16 @@ class MiniVAE(ModelMixin, ConfigMixin):
         nn.init.zeros_(self.leave.bias)
 
     def encode(self, video: Tensor) -> Encoded:
-        """(b, 3, t, h, w) in [-1, 1], t = 4k + 1 -> latents (b, c, k + 1, h / 16, w / 16)."""
+        """(b, 3, t, h, w) in [-1, 1], t = 4k + 1 -> latents (b, c, k + 1, h / 8, w / 8)."""
         b = video.shape[0]
-        groups = torch.cat([video[:, :, :1].expand(-1, -1, GROUP, -1, -1), video[:, :, 1:]], dim=2)
-        groups = groups.unflatten(2, (-1, GROUP)).permute(0, 2, 3, 1, 4, 5)  # b, t', 4, 3, h, w
-        latents = self.code(groups.flatten(2, 3).flatten(0, 1))
-        return Encoded(Point(latents.unflatten(0, (b, -1)).transpose(1, 2)))
+        frames = (
+            self.code(video.transpose(1, 2).flatten(0, 1)).unflatten(0, (b, -1)).transpose(1, 2)
+        )
+        frames = torch.cat([frames[:, :, :1].expand(-1, -1, GROUP - 1, -1, -1), frames], dim=2)
+        return Encoded(Point(join_frames(frames)))
 
     def decode(self, latents: Tensor) -> Decoded:
-        """Latents (b, c, t', h', w') -> (b, 3, 4 t' - 3, 16 h', 16 w'), about [-1, 1]."""
+        """Latents (b, c, t', h', w') -> (b, 3, 4 t' - 3, 8 h', 8 w'), about [-1, 1]."""
         b = latents.shape[0]
         z = latents.transpose(1, 2)  # b, t', c, h', w'
         before = torch.cat([z[:, :1], z[:, :-1]], dim=1)
@@ -107,24 +121,31 @@ class MiniVAE(ModelMixin, ConfigMixin):
 
     def clean(self, z: Tensor, before: Tensor) -> Tensor:
         """Latents of groups and of the groups before them (n, c, h', w') -> (n, 12, h, w)."""
-        linear = self.uncode(z)
+        linear = self._of_each_frame(self.uncode, z)
         x = self.enter(torch.cat([z, before], dim=1))
         for level, blocks in enumerate(self.levels):
             if level > 0:
                 x = pixel_shuffle(self.up[level - 1](x), 2)
-            if level >= 2:
                 x = x + self.look[level](pixel_unshuffle(linear, PATCH >> level))
             x = blocks(x)
         return linear + pixel_shuffle(self.leave(silu(x)), 2)
 
+    def code_groups(self, groups: Tensor) -> Tensor:
+        """Groups of frames (n, 12, h, w) in [-1, 1] -> their latents (n, c, h / 8, w / 8)."""
+        return self._of_each_frame(self.code, groups)
+
+    def _of_each_frame(self, layer: nn.Module, groups: Tensor) -> Tensor:
+        made = layer(groups.unflatten(1, (GROUP, -1)).flatten(0, 1))
+        return made.unflatten(0, (len(groups), GROUP)).flatten(1, 2)
+
     @torch.no_grad()
     def set_linear_code(self, mean: Tensor, components: Tensor, scale: Tensor) -> None:
-        """Load principal components of patches folded as (4, 3, 16, 16).
+        """Load principal components of patches (3, 8, 8) of one frame.
 
-        mean (3072,), components (3072, c) orthonormal, scale (c,), so that
+        mean (192,), components (192, c / 4) orthonormal, scale (c / 4,), so that
         z = (x - mean) @ components / scale.
         """
-        shape = (3 * GROUP, PATCH, PATCH)
+        shape = (3, PATCH, PATCH)
         weight = (components / scale).T
         self.code.weight.copy_(weight.unflatten(1, shape))
         self.code.bias.copy_(-weight @ mean)
@@ -140,7 +161,7 @@ class MiniVAE(ModelMixin, ConfigMixin):
         in latents, where they drown the coarse ones.
         """
         size = 1 / self.code.weight.detach().flatten(1).norm(dim=1)  # pixels a unit of the channel
-        return size / size.mean()
+        return (size / size.mean()).repeat(GROUP)
 
     def pixel_distance(self, error: Tensor) -> Tensor:
         """Errors of codes (n, c) -> mean absolute error (n,) of their pixels, before the clean-up.
@@ -149,5 +170,7 @@ class MiniVAE(ModelMixin, ConfigMixin):
         network cannot tell, the one keeps a limb or leaves it out, the other draws a ghost. Rounded
         (Charbonnier) below 0.03, 4 of 255 steps, so that still pixels do not outweigh moving ones.
         """
-        pixels = error @ self.uncode.weight.detach().flatten(1).to(error.dtype)
-        return (pixels.square() + PIXEL_TOLERANCE**2).sqrt().mean(dim=-1) - PIXEL_TOLERANCE
+        pixels = error.unflatten(-1, (GROUP, -1)) @ self.uncode.weight.detach().flatten(1).to(
+            error.dtype
+        )
+        return (pixels.square() + PIXEL_TOLERANCE**2).sqrt().mean(dim=(-1, -2)) - PIXEL_TOLERANCE

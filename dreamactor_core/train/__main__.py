@@ -230,7 +230,7 @@ def _parser() -> argparse.ArgumentParser:
     encoder.add_argument("--base", help="model name or folder")
     source = cache.add_mutually_exclusive_group(required=True)
     source.add_argument(
-        "--seeds", type=_seeds, help="puppets first:last, two samples a seed, about 0.7 MB"
+        "--seeds", type=_seeds, help="puppets first:last, two samples a seed, about 3.7 MB"
     )
     source.add_argument(
         "--pairs", type=Path, help="JSON lines of video pairs, see cache.paired_samples"

@@ -6,7 +6,8 @@
     then                [   blank   | driving ]                what inference draws
 
 Short windows (fewer latent frames than a whole pass) start anywhere in the clip and have no
-lead-in: most steps run on them, many times cheaper.
+lead-in: most steps run on them, many times cheaper. The small model, which draws each frame by
+itself, can also leave out cells where nothing moves.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ import torch
 from torch import Tensor
 
 from ..backbones import Backbone, Context
+from ..backbones.mini import MiniBackbone
+from ..backbones.mini_vae import GROUP, join_frames, split_frames
 from ..composite import lead_in_frames
 from ..errors import InputError
 from .cache import KEYS, Cache
 
 # What the right panel shows; "single" has none. "driving>pose" asks for the target's skeleton in
 # place of its picture: pose estimation by the same diptych, from a skeleton as the reference.
+MOVED = 0.02  # of latent units; a cell that differs by less stands still
 TASKS = ("single", *KEYS, *(f"{right}>pose" for right in ("target", "driving", "skeleton")))
 
 
@@ -37,6 +41,7 @@ class Conditions:
     reference_dropout: float = 0.05
     prefix: float = 0.3
     keep: float = 0.1
+    any_reference: float = 0.0  # any frame of the clip in place of its first: the small model alone
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Phase:
     pure_noise: float  # share of samples at sigma = 1, where the context alone must do
     # Odds of a sample; of "single", which is half as wide, of a whole batch.
     tasks: dict[str, float] = field(default_factory=lambda: {"driving": 1.0})
+    tokens: int = 0  # cells of each panel that are read, the small model alone; 0 is all
     conditions: Conditions = field(default_factory=Conditions)
 
     def __post_init__(self):
@@ -75,6 +81,7 @@ class Batch(NamedTuple):
     prompts: list[str]
     noise: Tensor
     sigma: Tensor  # (b,)
+    tokens: Tensor | None = None  # (b, t' - 1, k), see MiniBackbone
 
 
 def draw_batch(backbone: Backbone, cache: Cache, phase: Phase, rng: np.random.Generator) -> Batch:
@@ -82,7 +89,7 @@ def draw_batch(backbone: Backbone, cache: Cache, phase: Phase, rng: np.random.Ge
     lead = lead_in_frames(backbone.geometry.fps, 1.0, backbone.geometry.temporal_stride)
     lead_groups = lead // backbone.geometry.temporal_stride
     samples = [_draw(backbone, cache, phase, task, lead_groups, rng) for task in tasks]
-    targets, contexts, weights, prompts = zip(*samples, strict=True)
+    targets, contexts, weights, prompts, tokens = zip(*samples, strict=True)
     target = torch.cat(targets)
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     return Batch(
@@ -92,6 +99,7 @@ def draw_batch(backbone: Backbone, cache: Cache, phase: Phase, rng: np.random.Ge
         prompts=list(prompts),
         noise=torch.randn(target.shape, generator=generator),
         sigma=draw_sigma(phase.batch_size, phase.pure_noise, generator),
+        tokens=None if tokens[0] is None else torch.cat(tokens),
     )
 
 
@@ -113,14 +121,19 @@ def draw_sigma(count: int, pure_noise: float, generator: torch.Generator) -> Ten
 
 
 def _draw(backbone, cache: Cache, phase: Phase, task: str, lead: int, rng):
-    """One sample: target, context, weight, prompt."""
+    """One sample: target, context, weight, prompt, tokens."""
     conditions = phase.conditions
     row, groups = int(rng.integers(len(cache))), phase.latent_frames - 1
     whole = cache.rows["target"].shape[1] - 1
     start = 1 + int(rng.integers(0, whole - groups + 1))
     window = [0, *range(start, start + groups)]
     right_row, _, left_row = task.partition(">")
-    left = cache.rows[left_row or "target"][row, window].float().transpose(0, 1)[None]
+    left_whole = cache.rows[left_row or "target"][row].float().transpose(0, 1)[None]
+    if rng.random() < conditions.any_reference:
+        frames = split_frames(left_whole)
+        other = frames[:, :, [int(rng.integers(GROUP, frames.shape[2]))] * GROUP]
+        left_whole[:, :, :1] = join_frames(other)
+    left = left_whole[:, :, window]
     known = torch.zeros(phase.latent_frames, *left.shape[-2:])
     if rng.random() >= conditions.reference_dropout:
         known[0] = 1
@@ -135,7 +148,8 @@ def _draw(backbone, cache: Cache, phase: Phase, task: str, lead: int, rng):
     if task != "single":
         right = cache.rows[right_row][row, window].float().transpose(0, 1)[None]
         right[:, :, 0] = cache.black[:, :, 0]
-        blank = groups if rng.random() < conditions.driving_dropout else 0
+        dropped = rng.random() < conditions.driving_dropout
+        blank = groups if dropped else 0
         if not prefix and groups == whole:
             blank = max(blank, lead)
         right[:, :, 1 : 1 + blank] = cache.black[:, :, 1 : 1 + blank]
@@ -145,7 +159,41 @@ def _draw(backbone, cache: Cache, phase: Phase, task: str, lead: int, rng):
     # One value a frame again, as the mask builder gives it: frame 0, then groups of four.
     stride = backbone.geometry.temporal_stride
     frames = torch.cat([known[:1], known[1:].repeat_interleave(stride, dim=0)])[..., None]
-    return left, backbone.context(left, frames), weight[None, None], prompt
+    context, weight, tokens = backbone.context(left, frames), weight[None, None], None
+    if task != "single" and isinstance(backbone, MiniBackbone):
+        driver = cache.rows[right_row][row].float().transpose(0, 1)[None]
+        driver[:, :, : 1 + lead] = cache.black[:, :, : 1 + lead]
+        if not dropped:  # the whole clip's mean, as at inference, not that of the window
+            context = backbone.summarise(context, driver)
+        if phase.tokens:
+            driven = driver[:, :, 1 + lead :]
+            empty = driven if right_row == "driving" else cache.black
+            left_cells = busy_cells(left_whole, left_whole, phase.tokens, rng)
+            right_cells = busy_cells(driven, empty, phase.tokens, rng)
+            tokens, weight = pair_tokens(left_cells, right_cells, weight)
+    return left, context, weight, prompt, tokens
+
+
+def busy_cells(latents: Tensor, empty: Tensor, count: int, rng: np.random.Generator) -> Tensor:
+    """Indices (count,) of cells (h', w') of a panel (1, c, t', h', w'): those where it ever differs
+    from the first frame of `empty` and their neighbours, as far as they go, then others, at random.
+    """
+    differs = ((latents - empty[:, :, :1]).abs().mean(dim=1).amax(dim=1) > MOVED).float()
+    near = torch.nn.functional.max_pool2d(differs[None], 3, stride=1, padding=1).flatten()
+    chance = torch.from_numpy(rng.random(near.numel(), dtype=np.float32))
+    return (near + chance).topk(min(count, near.numel())).indices
+
+
+def pair_tokens(left: Tensor, right: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Cells of the two panels -> tokens (1, t' - 1, k) of pairs (2, h', 2w'), and the weight
+    (1, 1, t', h', 2w') of those alone: the reference, the answer and the driver.
+    """
+    height, both = weight.shape[-2:]
+    width, size = both // 2, height * both
+    left, right = (cells // width * both + cells % width for cells in (left, right))
+    tokens = torch.cat([left, size + left, size + width + right])
+    drawn = torch.zeros(size).index_fill(0, left, 1).view(height, both)
+    return tokens.expand(1, weight.shape[2] - 1, -1), weight * drawn
 
 
 def _keep_mask(rng: np.random.Generator, height: int, width: int) -> Tensor:

@@ -124,6 +124,8 @@ class Trainee(nn.Module):
         backbone = self._backbone[0]
         text = backbone.encode_text(batch.prompts, None)
         velocity = partial(backbone.velocity, context=batch.context, text=text)
+        if batch.tokens is not None:
+            velocity = partial(velocity, tokens=batch.tokens)
         flow = velocity, batch.target, batch.noise, batch.sigma
         if self.distance:
             return flow_loss(*flow, batch.weight, distance=self.distance)
@@ -195,8 +197,6 @@ def train(
                         f"checkpoint in {folder}.",
                     )
                 accelerator.backward(loss)
-                if phase.pure_noise == 1:
-                    _ignore_noise(backbone)
                 if accelerator.sync_gradients:
                     accelerator.clip_grad_norm_(learning, 1.0)
                 for optimizer in optimizers:
@@ -226,16 +226,6 @@ def train(
     ema.copy_to(learning)
     accelerator.unwrap_model(trainee).eval()
     return done
-
-
-def _ignore_noise(backbone: HunyuanVideo15Backbone) -> None:
-    """Where every sample is pure noise it tells nothing: its weights stay as they are.
-
-    They begin at 0 (see mini.py); what they pick up here would be noise on every token.
-    """
-    grad = backbone.transformer.x_embedder.proj.weight.grad
-    if grad is not None:
-        grad[:, : backbone.geometry.latent_channels] = 0
 
 
 def _optimizers(trainee: Trainee, config: TrainConfig) -> list[torch.optim.Optimizer]:
@@ -318,4 +308,5 @@ def _to(batch: Batch, device: torch.device) -> Batch:
     return Batch(
         move(batch.target), type(batch.context)(*map(move, batch.context)), move(batch.weight),
         batch.prompts, move(batch.noise), move(batch.sigma),
+        None if batch.tokens is None else move(batch.tokens),
     )  # fmt: skip

@@ -9,14 +9,14 @@ from diffusers import HunyuanVideo15Transformer3DModel
 
 from ..backbones import Geometry
 from ..backbones.byte_text import ByteTextEncoder
-from ..backbones.hunyuan15 import HunyuanVideo15Backbone
+from ..backbones.mini import MiniBackbone, MiniTransformer3DModel
 from ..backbones.mini_vae import GROUP, PATCH, MiniVAE
 from ..puppets.scene import FPS
 
 
 @dataclass(frozen=True)
 class MiniConfig:
-    num_attention_heads: int = 3
+    num_attention_heads: int = 4
     attention_head_dim: int = 64
     num_layers: int = 6
     rope_axes_dim: tuple[int, int, int] = (16, 24, 24)
@@ -27,16 +27,15 @@ class MiniConfig:
     seed: int = 0
 
 
-def create_mini(vae: MiniVAE, config: MiniConfig) -> HunyuanVideo15Backbone:
+def create_mini(vae: MiniVAE, config: MiniConfig) -> MiniBackbone:
     """A random transformer and text encoder around a trained autoencoder.
 
-    It predicts the change of the clean latents against frame 0 ("residual"): with 128 channels and
-    a width of 192 a network that must pass the noise, or the background, through itself has little
-    room left for the motion. At first it predicts no change.
+    It predicts the change of the clean latents against frame 0 ("residual"), so that what stands
+    still is right from the start. At first it predicts no change.
     """
     torch.manual_seed(config.seed)
-    channels = vae.config.latent_channels
-    transformer = HunyuanVideo15Transformer3DModel(
+    channels = vae.config.latent_channels // GROUP
+    transformer = MiniTransformer3DModel(
         in_channels=2 * channels + 1,
         out_channels=channels,
         num_attention_heads=config.num_attention_heads,
@@ -49,22 +48,20 @@ def create_mini(vae: MiniVAE, config: MiniConfig) -> HunyuanVideo15Backbone:
         image_embed_dim=8,
         target_size=config.size,
     )
-    # Training begins at sigma = 1, where the noise tells nothing: let it in only as it is needed.
-    torch.nn.init.zeros_(transformer.x_embedder.proj.weight[:, :channels])
     torch.nn.init.zeros_(transformer.proj_out.weight)
     torch.nn.init.zeros_(transformer.proj_out.bias)
     look_across(transformer, panel_width=config.size // PATCH)
     text_encoder = ByteTextEncoder.create(config.text_dim, config.text_layers, 4, 8, 8)
     geometry = Geometry(
-        latent_channels=channels,
+        latent_channels=vae.config.latent_channels,
         spatial_stride=PATCH,
-        size_multiple=PATCH,
+        size_multiple=2 * PATCH,  # as of the large models
         temporal_stride=GROUP,
         fps=FPS,
         num_frames=config.num_frames,
         panel=(config.size, config.size),
     )
-    return HunyuanVideo15Backbone("mini", geometry, transformer, vae, text_encoder, "residual")
+    return MiniBackbone("mini", geometry, transformer, vae, text_encoder, "residual")
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """Stage 1 of the small model: its video autoencoder.
 
-    fit_code     principal components of 4x16x16 patches of the puppet world, in closed form
+    fit_code     principal components of 8x8 patches of the puppet world, in closed form
     train_clean  the convolutions after the linear decode, on codes with a little noise, L1
 
 The encoder is done after fit_code, so latents can be cached while train_clean still runs.
@@ -35,7 +35,7 @@ class VaeConfig:
     size: int = 128  # panel side in pixels
     num_frames: int = 25
     latent_channels: int = 128
-    code_triplets: int = 230  # triplets whose patches give the principal components
+    code_triplets: int = 120  # triplets whose patches give the principal components
     triplets: int = 300  # triplets in memory while the clean-up trains
     steps: int = 3000
     batch_size: int = 16  # groups of four frames
@@ -68,23 +68,24 @@ def fit_code(config: VaeConfig) -> MiniVAE:
     Half-way between equal pixel weight and equal variance: coarse channels stay larger, so they
     are settled at higher noise levels, and no channel drowns. The mean square over channels is 1.
     """
-    size = 3 * GROUP * PATCH * PATCH
+    size = 3 * PATCH * PATCH
     moment, total, count = torch.zeros(size, size), torch.zeros(size), 0
     for seed in range(config.seed, config.seed + config.code_triplets):
         for video in render_videos(seed, config):
-            patches = to_groups(video).unfold(2, PATCH, PATCH).unfold(3, PATCH, PATCH)
+            frames = to_groups(video).unflatten(1, (GROUP, 3)).flatten(0, 1)
+            patches = frames.unfold(2, PATCH, PATCH).unfold(3, PATCH, PATCH)
             patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, size)
             moment += patches.T @ patches
             total += patches.sum(0)
             count += len(patches)
     mean = total / count
     variance, components = torch.linalg.eigh(moment / count - mean[:, None] * mean)
-    keep = config.latent_channels
+    keep = config.latent_channels // GROUP
     deviation = variance.flip(0)[:keep].sqrt()
     scale = deviation.sqrt() * deviation.mean().sqrt()
     kept = deviation.square().sum() / variance.sum()
-    logger.info("linear code: %d channels keep %.2f %% of the variance", keep, 100 * kept)
-    vae = MiniVAE(latent_channels=keep)
+    logger.info("linear code: %d channels a frame keep %.2f %% of the variance", keep, 100 * kept)
+    vae = MiniVAE(config.latent_channels)
     vae.set_linear_code(mean, components.flip(1)[:, :keep], scale)
     vae.code.half().float()  # as it will be stored: caches made now stay valid
     return vae
@@ -176,7 +177,7 @@ def _batch(
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     level, chance = torch.rand(2, len(truth), 1, 1, 1, generator=generator)
     level = config.noise * level * (chance > 0.3)
-    z, z_before = vae.code(truth), vae.code(before)
+    z, z_before = vae.code_groups(truth), vae.code_groups(before)
     noise, noise_before = torch.randn(2, *z.shape, generator=generator)
     z, z_before = z + level * noise, z_before + level * noise_before
     if not count:

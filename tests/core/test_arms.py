@@ -21,7 +21,7 @@ SIZES = MiniConfig(2, 16, 1, (4, 6, 6), 16, 1, 32)
 def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
     torch.manual_seed(0)
-    vae = MiniVAE(latent_channels=8, channels=(8, 8, 8, 8), blocks=(1, 1, 1, 1))
+    vae = MiniVAE(latent_channels=8, channels=(8, 8, 8), blocks=(1, 1, 1))
     backbone = create_mini(vae.requires_grad_(False), SIZES)
     torch.nn.init.normal_(backbone.transformer.proj_out.weight, std=0.1)
     save_backbone(backbone, folder / "model", torch.float32)
@@ -29,27 +29,31 @@ def base(tmp_path_factory):
     return folder
 
 
-def test_panels_lie_end_to_end():
-    left, right = torch.rand(2, 3, 5, 2, 2), torch.rand(2, 3, 5, 2, 2)
-    laid = arms.end_to_end(torch.cat([left, right], dim=-1))
-    assert torch.equal(laid[:, :, :5], left) and torch.equal(laid[:, :, 5:], right)
-
-
-def test_in_time_the_network_sees_a_sequence_and_answers_side_by_side(base):
+def test_in_time_the_network_is_told_that_the_panels_follow_each_other(base):
     plain, in_time = (
         arms.backbone_of(arms.Arm(in_time=each), base / "model") for each in (False, True)
     )
-    latents, text = torch.randn(1, 8, 7, 2, 4), plain.encode_text(["a cat waves"], None)
-    context = Context(torch.randn(1, 8, 7, 2, 4), torch.zeros(1, 1, 7, 2, 4))
-    sigma = torch.ones(1)
-    laid = Context(*map(arms.end_to_end, context))
+    pixels = torch.arange(2 * 4 * 8).view(2, 4, 8)
+    grid, tokens = in_time.places((2, 4, 8), pixels.flatten())
+    laid = torch.empty(4, 4, 4, dtype=torch.long)
+    laid.view(-1)[tokens] = pixels.flatten()
+    assert grid == (4, 4, 4)
+    assert torch.equal(laid, torch.cat([pixels[..., :4], pixels[..., 4:]]))
+
+    latents, text = torch.randn(1, 8, 7, 4, 8), plain.encode_text(["a cat waves"], None)
+    known = torch.zeros(1, 1, 7, 4, 8)
+    known[:, :, 0], known[..., 4:] = 1, 1
+    context = Context(torch.randn(1, 8, 7, 4, 8), known)
     with torch.inference_mode():
-        answer = in_time.velocity(latents, sigma, context, text)
-        sequence = plain.velocity(arms.end_to_end(latents), sigma, laid, text)
-        beside = plain.velocity(latents, sigma, context, text)
-    assert torch.equal(answer[..., :2], sequence[:, :, :7])
-    assert torch.equal(answer[..., 2:], sequence[:, :, 7:])
-    assert not torch.allclose(answer, beside)
+        answers = [
+            each.velocity(latents, torch.ones(1), context, text) for each in (plain, in_time)
+        ]
+    assert not torch.allclose(*answers)
+    in_time.places = plain.places
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            in_time.velocity(latents, torch.ones(1), context, text), answers[0]
+        )
 
 
 def test_an_arm_changes_what_it_names():

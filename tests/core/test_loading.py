@@ -37,7 +37,7 @@ KINDS = ("hunyuan", "i2v", "a14b", "ti2v")
 
 def tiny_mini_vae():
     torch.manual_seed(4)
-    return MiniVAE(8, (8, 8, 8, 8), (1, 1, 1, 1), scaling_factor=0.5).eval()
+    return MiniVAE(8, (8, 8, 8), (1, 1, 1), scaling_factor=0.5).eval()
 
 
 @pytest.fixture

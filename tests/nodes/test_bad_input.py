@@ -235,8 +235,8 @@ def test_a_latent_that_was_changed_is_refused(refused, run, actor, composite):
     context = run("Encode", model=actor, composite=composite).args[0]
     words = {"prompt": "", "negative": "", "seed": 0, "shift": 1.0, "sampler": "euler"}
     latent = run("Sampler", model=actor, context=context, **words, **SETTINGS).args[0]
-    smaller = latent | {"samples": latent["samples"][..., :8]}
-    got, need = "(1, 128, 4, 8, 8)", "(1, 128, 4, 8, 16)"
+    smaller = latent | {"samples": latent["samples"][..., :16]}
+    got, need = "(1, 128, 4, 16, 16)", "(1, 128, 4, 16, 32)"
     given = {"model": actor, "crop": "result", "keep_lead_in": False}
     refused("Decode", got, need, latent=smaller, **given)
 
