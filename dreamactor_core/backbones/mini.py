@@ -88,11 +88,12 @@ class MiniBackbone(HunyuanVideo15Backbone):
         self, latents: Tensor, sigma: Tensor, end: Tensor | None, context: Context, text: Text
     ) -> Tensor:
         """What the network says of every frame, (b, c, t', h', 2w'); nothing new of frame 0."""
-        pairs = self._pairs(latents, sigma, context)  # b * t, channels, 2, h', 2w'
+        driven = two_panels(context)
+        pairs = self._pairs(latents, sigma, context, driven)  # b * t, channels, 2, h', 2w'
         count, grid = len(pairs) // len(latents), pairs.shape[2:]
         tokens = self._tokens
         if tokens is None:
-            tokens = _without_black(grid, two_panels(context)).to(latents.device)
+            tokens = _without_black(grid, driven).to(latents.device)
             seen = pairs.flatten(2)[..., tokens]
         else:
             tokens = tokens.repeat_interleave(GROUP, dim=1).flatten(0, 1)
@@ -115,13 +116,13 @@ class MiniBackbone(HunyuanVideo15Backbone):
         """The grid in whose terms the network is told where tokens are, and their indices there."""
         return grid, tokens
 
-    def _pairs(self, latents: Tensor, sigma: Tensor, context: Context) -> Tensor:
+    def _pairs(self, latents: Tensor, sigma: Tensor, context: Context, driven: bool) -> Tensor:
         """(b * t, 2 c / 4 + 1, 2, h', 2w'): frame 0 and one more, t = 4 (t' - 1) of them."""
         sigma = sigma.view(-1, 1, 1, 1, 1).to(latents.dtype)
         noisy, given = split_frames((1 - sigma) * latents), split_frames(context.latents)
         known = context.known.repeat_interleave(GROUP, dim=2)
         width = latents.shape[-1] // 2
-        if two_panels(context):
+        if driven:
             summary = given[:, :, :1, :, width:]
             noisy = torch.cat([noisy[..., :width], summary.expand_as(noisy[..., width:])], dim=-1)
         frames = torch.cat([noisy, given, known.to(noisy)], dim=1)
@@ -148,10 +149,10 @@ def two_panels(context: Context) -> bool:
     return bool((context.known.chunk(2, dim=-1)[1] == 1).all())
 
 
-def _without_black(grid: tuple[int, int, int], two_panels: bool) -> Tensor:
+def _without_black(grid: tuple[int, int, int], driven: bool) -> Tensor:
     """Indices (k,) into a grid (2, h', 2w'): all but the right half of its first frame."""
     cells = torch.arange(2 * grid[1] * grid[2]).view(*grid)
-    if not two_panels:
+    if not driven:
         return cells.flatten()
     return torch.cat([cells[0, :, : grid[2] // 2].flatten(), cells[1].flatten()])
 

@@ -128,7 +128,7 @@ def _draw(backbone, cache: Cache, phase: Phase, task: str, lead: int, rng):
     start = 1 + int(rng.integers(0, whole - groups + 1))
     window = [0, *range(start, start + groups)]
     right_row, _, left_row = task.partition(">")
-    left_whole = cache.rows[left_row or "target"][row].float().transpose(0, 1)[None]
+    left_whole = _panel(cache, left_row or "target", row)
     if rng.random() < conditions.any_reference:
         frames = split_frames(left_whole)
         other = frames[:, :, [int(rng.integers(GROUP, frames.shape[2]))] * GROUP]
@@ -146,7 +146,8 @@ def _draw(backbone, cache: Cache, phase: Phase, task: str, lead: int, rng):
     prompt = "" if rng.random() < conditions.text_dropout else cache.captions[row]
     weight = 1 - known
     if task != "single":
-        right = cache.rows[right_row][row, window].float().transpose(0, 1)[None]
+        right_whole = _panel(cache, right_row, row)
+        right = right_whole[:, :, window]
         right[:, :, 0] = cache.black[:, :, 0]
         dropped = rng.random() < conditions.driving_dropout
         blank = groups if dropped else 0
@@ -161,17 +162,21 @@ def _draw(backbone, cache: Cache, phase: Phase, task: str, lead: int, rng):
     frames = torch.cat([known[:1], known[1:].repeat_interleave(stride, dim=0)])[..., None]
     context, weight, tokens = backbone.context(left, frames), weight[None, None], None
     if task != "single" and isinstance(backbone, MiniBackbone):
-        driver = cache.rows[right_row][row].float().transpose(0, 1)[None]
-        driver[:, :, : 1 + lead] = cache.black[:, :, : 1 + lead]
+        right_whole[:, :, : 1 + lead] = cache.black[:, :, : 1 + lead]
         if not dropped:  # the whole clip's mean, as at inference, not that of the window
-            context = backbone.summarise(context, driver)
+            context = backbone.summarise(context, right_whole)
         if phase.tokens:
-            driven = driver[:, :, 1 + lead :]
+            driven = right_whole[:, :, 1 + lead :]
             empty = driven if right_row == "driving" else cache.black
             left_cells = busy_cells(left_whole, left_whole, phase.tokens, rng)
             right_cells = busy_cells(driven, empty, phase.tokens, rng)
             tokens, weight = pair_tokens(left_cells, right_cells, weight)
     return left, context, weight, prompt, tokens
+
+
+def _panel(cache: Cache, key: str, row: int) -> Tensor:
+    """A cached clip, (1, c, t', h', w') float32."""
+    return cache.rows[key][row].float().transpose(0, 1)[None]
 
 
 def busy_cells(latents: Tensor, empty: Tensor, count: int, rng: np.random.Generator) -> Tensor:
