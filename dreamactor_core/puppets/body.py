@@ -18,6 +18,12 @@ SHOULDER, ELBOW, WRIST = (2, 5), (3, 6), (4, 7)  # (right, left)
 HIP, KNEE, ANKLE = (8, 11), (9, 12), (10, 13)
 EYE, EAR = (14, 15), (16, 17)
 
+# Parts that move as one piece, in the order of `places`; 0 is the scene.
+SCENE, TORSO, HEAD = 0, 1, 2
+UPPER_ARM, FOREARM = (3, 4), (5, 6)  # (right, left); of a bird the first is the whole wing
+THIGH, SHIN, FOOT = (7, 8), (9, 10), (11, 12)
+PARTS = 12  # of one puppet, without the scene
+
 
 @dataclass(frozen=True)
 class Body:
@@ -31,6 +37,45 @@ class Body:
 def solve(who: Identity, motion: Motion) -> Body:
     """Joints of `who` in every frame of the motion, standing on its ground line."""
     return _quadruped(who, motion) if who.kind == "quadruped" else _upright(who, motion)
+
+
+def places(who: Identity, body: Body) -> np.ndarray:
+    """Where the parts of a body are, (t, PARTS, 2, 3): of part coordinates (u, v, 1) the world's.
+
+    The last column is a joint, the first two are the part's axes, so what is drawn on a part has
+    the same part coordinates in every frame.
+    """
+    j = body.joints
+    found = np.zeros((len(j), PARTS + 1, 2, 3))
+
+    def put(part: int, origin: np.ndarray, along: np.ndarray, across: np.ndarray | None = None):
+        found[:, part] = np.stack([along, _across(along) if across is None else across, origin], -1)
+
+    if who.kind == "quadruped":
+        put(TORSO, body.pelvis, j[:, NECK] - body.up * 0.05 * who.height - body.pelvis)
+    else:
+        put(TORSO, body.pelvis, body.up)
+    put(HEAD, body.head, body.head_up)
+    level = np.broadcast_to([1.0, 0.0], (len(j), 2))
+    for side in (0, 1):
+        shoulder, elbow, wrist = (j[:, joint[side]] for joint in (SHOULDER, ELBOW, WRIST))
+        hip, knee, ankle = (j[:, joint[side]] for joint in (HIP, KNEE, ANKLE))
+        if who.kind == "bird":
+            put(UPPER_ARM[side], shoulder, *wing_axes(shoulder, wrist))
+        else:
+            put(UPPER_ARM[side], shoulder, elbow - shoulder)
+        put(FOREARM[side], elbow, wrist - elbow)
+        put(THIGH[side], hip, knee - hip)
+        put(SHIN[side], knee, ankle - knee)
+        put(FOOT[side], ankle, level)
+    return found[:, TORSO:]
+
+
+def wing_axes(shoulder: np.ndarray, wrist: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(..., 2) along a bird's wing, and across it to the side that points down."""
+    along = wrist - shoulder
+    across = _across(along)
+    return along, np.where(across[..., 1:] > 0, across, -across)
 
 
 def _vector(angle: np.ndarray) -> np.ndarray:

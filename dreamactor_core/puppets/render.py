@@ -8,7 +8,26 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .body import ANKLE, ELBOW, EYE, HIP, KNEE, NECK, NOSE, SHOULDER, WRIST, Body
+from .body import (
+    ANKLE,
+    ELBOW,
+    EYE,
+    FOOT,
+    FOREARM,
+    HEAD,
+    HIP,
+    KNEE,
+    NECK,
+    NOSE,
+    SHIN,
+    SHOULDER,
+    THIGH,
+    TORSO,
+    UPPER_ARM,
+    WRIST,
+    Body,
+    wing_axes,
+)  # fmt: skip
 from .identity import Colour, Identity
 
 _SHIFT = 4  # sub-pixel bits of OpenCV's drawing
@@ -49,10 +68,24 @@ _GEAR = {
 
 
 class Pen:
-    """Draws in world units (panel heights) on one RGBA picture, with one line style."""
+    """Draws in world units (panel heights) on one RGBA picture, with one line style.
 
-    def __init__(self, canvas: np.ndarray, view: tuple[float, float, float], who: Identity):
+    parts (h, w) uint8 is drawn along: every pixel says which part of the body it shows. first is
+    the number of this puppet's torso there.
+    """
+
+    def __init__(
+        self,
+        canvas: np.ndarray,
+        view: tuple[float, float, float],
+        who: Identity,
+        parts: np.ndarray,
+        first: int,
+    ):
         self.canvas = canvas  # (h, w, 4) uint8
+        self.parts = parts
+        self.before = first - TORSO
+        self.part = TORSO  # of what is drawn next
         height, width = canvas.shape[:2]
         pan_x, pan_y, zoom = view
         self.scale = height * zoom
@@ -65,11 +98,14 @@ class Pen:
 
     def polygon(self, points: np.ndarray, colour: Colour, line: bool = True) -> None:
         fixed = np.rint((points * self.scale + self.offset - 0.5) * (1 << _SHIFT)).astype(np.int32)
+        part = self.before + self.part
         cv2.fillPoly(self.canvas, [fixed], (*colour, 255), cv2.LINE_AA, _SHIFT)
+        cv2.fillPoly(self.parts, [fixed], part, cv2.LINE_8, _SHIFT)
         if line and self.line:
             cv2.polylines(
                 self.canvas, [fixed], True, self.line_colour, self.line, cv2.LINE_AA, _SHIFT
             )
+            cv2.polylines(self.parts, [fixed], True, part, self.line, cv2.LINE_8, _SHIFT)
 
     def ellipse(self, centre, up, rx: float, ry: float, colour: Colour, line: bool = True) -> None:
         right = np.array([-up[1], up[0]])
@@ -86,6 +122,8 @@ class Pen:
         fixed = np.rint((points * self.scale + self.offset - 0.5) * (1 << _SHIFT)).astype(np.int32)
         pixels = max(1, round(width * self.scale))
         cv2.polylines(self.canvas, [fixed], False, (*colour, 255), pixels, cv2.LINE_AA, _SHIFT)
+        part = self.before + self.part
+        cv2.polylines(self.parts, [fixed], False, part, pixels, cv2.LINE_8, _SHIFT)
 
 
 def draw_puppet(
@@ -95,12 +133,15 @@ def draw_puppet(
     body: Body,
     t: int,
     mouth: float,
+    parts: np.ndarray,
+    first: int,
 ) -> None:
-    """Draw frame t of one puppet onto an RGBA canvas (h, w, 4) uint8, in place.
+    """Draw frame t of one puppet onto an RGBA canvas (h, w, 4) uint8 and its parts, in place.
 
-    view: the camera (pan x, pan y, zoom), pans in panel heights; mouth: 0 shut .. 1 open.
+    view: the camera (pan x, pan y, zoom), pans in panel heights; mouth: 0 shut .. 1 open; parts
+    (h, w) uint8 and first: see Pen.
     """
-    pen = Pen(canvas, view, who)
+    pen = Pen(canvas, view, who, parts, first)
     j, up, h = body.joints[t], body.up[t], who.height
     if who.kind == "quadruped":
         return _draw_quadruped(pen, who, body, t, mouth)
@@ -110,12 +151,14 @@ def draw_puppet(
             _arm(pen, who, j, side)
     for side in (0, 1):
         _leg(pen, who, j, side)
+    pen.part = TORSO
     _torso(pen, who, j, body.pelvis[t], up, h)
     for side in (0, 1):
         if who.arm_behind != side:
             _arm(pen, who, j, side)
     _head(pen, who, j, body.head[t], body.head_up[t], h, mouth)
     if who.extra == "scarf":
+        pen.part = TORSO
         pen.limb(
             j[SHOULDER[0]] * 0.4 + j[NECK] * 0.6,
             j[SHOULDER[1]] * 0.4 + j[NECK] * 0.6,
@@ -136,6 +179,7 @@ def _arm(pen: Pen, who: Identity, j: np.ndarray, side: int) -> None:
     r0, r1 = who.thickness * who.height, who.thickness * who.taper * who.height
     shoulder, elbow, wrist = j[SHOULDER[side]], j[ELBOW[side]], j[WRIST[side]]
     if who.kind == "bird":
+        pen.part = UPPER_ARM[side]
         _wing(pen, who, shoulder, elbow, wrist)
         return
     sleeve = (
@@ -144,12 +188,17 @@ def _arm(pen: Pen, who: Identity, j: np.ndarray, side: int) -> None:
         else who.skin
     )
     if who.kind == "robot":
+        pen.part = UPPER_ARM[side]
         _bar(pen, shoulder, elbow, r0, who.top)
+        pen.part = FOREARM[side]
         _bar(pen, elbow, wrist, r1, who.bottom)
         pen.ellipse(elbow, np.array([0, -1.0]), r0 * 0.7, r0 * 0.7, who.accent)
     else:
+        pen.part = FOREARM[side]
         pen.limb(elbow, wrist, (r0 + r1) / 2, r1, who.skin if who.pattern != "plain" else sleeve)
+        pen.part = UPPER_ARM[side]
         pen.limb(shoulder, elbow, r0, (r0 + r1) / 2, sleeve)
+    pen.part = FOREARM[side]
     hand = r1 * who.hand
     pen.ellipse(
         wrist, np.array([0, -1.0]), hand, hand, who.accent if who.kind == "robot" else who.skin
@@ -157,9 +206,7 @@ def _arm(pen: Pen, who: Identity, j: np.ndarray, side: int) -> None:
 
 
 def _wing(pen: Pen, who: Identity, shoulder, elbow, wrist) -> None:
-    along = wrist - shoulder
-    down = np.array([-along[1], along[0]])
-    down = down * (1 if down[1] > 0 else -1)
+    along, down = wing_axes(shoulder, wrist)
     tips = [shoulder, elbow, wrist]
     tips += [
         shoulder + along * s + down * d
@@ -187,12 +234,17 @@ def _leg(pen: Pen, who: Identity, j: np.ndarray, side: int) -> None:
         else who.bottom
     )
     if who.kind == "robot":
+        pen.part = THIGH[side]
         _bar(pen, hip, knee, r0, who.bottom)
+        pen.part = SHIN[side]
         _bar(pen, knee, ankle, r1, who.top)
     else:
         shin = who.skin if who.pattern == "shorts" else colour
+        pen.part = SHIN[side]
         pen.limb(knee, ankle, (r0 + r1) / 2, r1, shin)
+        pen.part = THIGH[side]
         pen.limb(hip, knee, r0, (r0 + r1) / 2, colour)
+    pen.part = FOOT[side]
     toe = np.array([(-1 if side == 0 else 1) * who.foot * h * 0.7, 0.0])
     pen.limb(ankle, ankle + toe, r1 * 1.1, r1 * 0.9, who.shoes)
 
@@ -287,6 +339,7 @@ def _head(pen: Pen, who: Identity, j: np.ndarray, centre, up, h: float, mouth: f
     r = who.head_size * h
     right = np.array([-up[1], up[0]])
     ahead = (j[NOSE] - centre) @ right
+    pen.part = HEAD
     _gear_behind(pen, who, centre, up, right, r)
     if who.kind != "blob":
         if who.head == "box" or (who.kind == "robot" and who.head != "round"):
@@ -430,13 +483,22 @@ def _draw_quadruped(pen: Pen, who: Identity, body: Body, t: int, mouth: float) -
     dark = _lighten(who.top, -0.25)
     r0, r1 = who.thickness * 1.15 * h, who.thickness * who.taper * h
 
-    def leg(a: int, b: int, c: int, colour: Colour) -> None:
+    def leg(joints: tuple[int, int, int], parts: tuple[int, int, int], colour: Colour) -> None:
+        a, b, c = joints
+        pen.part = parts[1]
         pen.limb(j[b], j[c], (r0 + r1) / 2, r1, colour)
+        pen.part = parts[0]
         pen.limb(j[a], j[b], r0, (r0 + r1) / 2, colour)
+        pen.part = parts[2]
         pen.limb(j[c], j[c] + np.array([who.facing * 0.04 * h, 0]), r1, r1, who.shoes)
 
-    leg(SHOULDER[0], ELBOW[0], WRIST[0], dark)
-    leg(HIP[0], KNEE[0], ANKLE[0], dark)
+    fore = [(SHOULDER[i], ELBOW[i], WRIST[i]) for i in (0, 1)]
+    hind = [(HIP[i], KNEE[i], ANKLE[i]) for i in (0, 1)]
+    of_fore = [(UPPER_ARM[i], FOREARM[i], FOREARM[i]) for i in (0, 1)]
+    of_hind = [(THIGH[i], SHIN[i], FOOT[i]) for i in (0, 1)]
+    leg(fore[0], of_fore[0], dark)
+    leg(hind[0], of_hind[0], dark)
+    pen.part = TORSO
     tail = (
         pelvis
         - along / np.linalg.norm(along) * 0.16 * h
@@ -458,10 +520,12 @@ def _draw_quadruped(pen: Pen, who: Identity, body: Body, t: int, mouth: float) -
             pen.ellipse(
                 pelvis + along * s + up * r * d, up, 0.035 * h, 0.03 * h, who.accent, line=False
             )
-    leg(HIP[1], KNEE[1], ANKLE[1], who.top)
-    leg(SHOULDER[1], ELBOW[1], WRIST[1], who.top)
+    leg(hind[1], of_hind[1], who.top)
+    leg(fore[1], of_fore[1], who.top)
+    pen.part = HEAD
     pen.limb(front, body.head[t], r * 0.62, who.head_size * h * 0.6, who.top)
     if who.extra == "scarf":
+        pen.part = TORSO
         pen.limb(front + up * r * 0.7, front + up * r * 0.2, 0.05 * h, 0.05 * h, who.accent)
     _head(pen, who, j, body.head[t], body.head_up[t], h, mouth)
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..pose.draw import draw_pose, fit_box
 from ..pose.keypoints import Pose, dump_keypoints
 from . import motion as moves
-from .body import solve
+from .body import PARTS, Body, places, solve
 from .identity import Identity, Split, sample_identity
 from .motion import Motion
 from .render import draw_puppet
@@ -61,6 +61,10 @@ class Clip:
     scene: np.ndarray  # (t, h, w, 3) uint8, the same pictures without the puppets
     pose: Pose
     caption: str
+    # What a drawn body knows: which part each pixel shows (t, h, w) uint8, 0 is the scene, and
+    # where part k is, (t, k, 2, 3): of part coordinates (u, v, 1) the pixel (x, y).
+    parts: np.ndarray | None = None
+    places: np.ndarray | None = None
 
     def skeleton(self) -> np.ndarray:
         """(t - LEAD_IN, h, w, 3) uint8: what drives the pose-based variant with this clip's motion.
@@ -148,29 +152,46 @@ def to_frames(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(pixels).float() / 255
 
 
-def render(look: Look, play: Play, size: int) -> Clip:
-    """Draw a play with a look on a square panel of size pixels."""
+def render(look: Look, play: Play, size: int, *, transition: bool = True) -> Clip:
+    """Draw a play with a look on a square panel of size pixels.
+
+    transition: draw frames 1 .. LEAD_IN - 1 too; they are black otherwise.
+    """
     num_frames = len(play.camera)
-    frames = np.empty((num_frames, size, size, 3), np.uint8)
-    scene, mask = np.empty_like(frames), np.empty((num_frames, size, size), np.uint8)
+    frames = np.zeros((num_frames, size, size, 3), np.uint8)
+    scene, mask = np.zeros_like(frames), np.zeros((num_frames, size, size), np.uint8)
+    parts = np.zeros_like(mask)
     bodies = [solve(who, motion) for who, motion in zip(look.cast, play.motions, strict=True)]
     backdrop = cv2.resize(look.background, (size, size), interpolation=cv2.INTER_AREA)
     for t in range(num_frames):
+        if not transition and 0 < t < LEAD_IN:
+            continue
         canvas = np.zeros((size, size, 4), np.uint8)
         canvas[..., :3] = empty = _seen(backdrop, play.camera[t])
-        for who, body, motion in zip(look.cast, bodies, play.motions, strict=True):
-            draw_puppet(canvas, tuple(play.camera[t]), who, body, t, float(motion.mouth[t]))
+        view = tuple(play.camera[t])
+        for i, (who, body, motion) in enumerate(zip(look.cast, bodies, play.motions, strict=True)):
+            mouth, first = float(motion.mouth[t]), i * PARTS + 1
+            draw_puppet(canvas, view, who, body, t, mouth, parts[t], first)
         frames[t], scene[t] = _shot(look, canvas[..., :3]), _shot(look, empty)
         mask[t] = canvas[..., 3]
-    return Clip(frames, mask, scene, _pose(bodies, play.camera), _caption(look, play))
+    return Clip(
+        frames, mask, scene, _pose(bodies, play.camera), _caption(look, play), parts,
+        _places(look, bodies, play.camera) * size,
+    )  # fmt: skip
 
 
 def triplet(
-    seed: int, split: Split, num_frames: int, size: int, kind: str | None = None
+    seed: int,
+    split: Split,
+    num_frames: int,
+    size: int,
+    kind: str | None = None,
+    *,
+    transition: bool = True,
 ) -> Triplet:
     """The same motion on two identities, each out of its own reference pose. Exact truth.
 
-    kind asks for a body plan of the truth.
+    kind asks for a body plan of the truth; transition: see render.
     """
     rng = np.random.default_rng((seed, split == "test"))
     subjects = 2 if rng.random() < 0.06 else 1
@@ -180,7 +201,10 @@ def triplet(
     on_four = target.cast[0].kind == "quadruped"
     like = "quadruped" if on_four and rng.random() < 0.8 else None
     source = sample_look(rng, split, size, subjects, like, "" if on_four else "quadruped")
-    return Triplet(render(source, other_rest(rng, play), size), render(target, play, size))
+    return Triplet(
+        render(source, other_rest(rng, play), size, transition=transition),
+        render(target, play, size, transition=transition),
+    )
 
 
 def example(seed: int, kind: str | None = None) -> Example:
@@ -253,6 +277,15 @@ def _shot(look: Look, picture: np.ndarray) -> np.ndarray:
     if look.blur:
         picture = cv2.GaussianBlur(picture, (0, 0), look.blur * len(picture) / 128)
     return np.clip(picture * look.gain, 0, 255) if (look.gain != 1).any() else picture
+
+
+def _places(look: Look, bodies: list[Body], camera: np.ndarray) -> np.ndarray:
+    """The scene's place and those of every puppet's parts, (t, k, 2, 3), in shares of the panel."""
+    world = [places(who, body) for who, body in zip(look.cast, bodies, strict=True)]
+    still = np.broadcast_to(np.eye(2, 3), (len(camera), 1, 2, 3))
+    seen = np.concatenate([still, *world], axis=1) * camera[:, None, None, None, 2]
+    seen[..., 2] += 0.5 - (0.5 + camera[:, None, :2]) * camera[:, None, 2:]
+    return seen
 
 
 def _pose(bodies, camera: np.ndarray) -> Pose:
