@@ -1,6 +1,6 @@
 """The paper's ablation (Table 2) where the truth is known: one LoRA an arm, all trained alike.
 
-    python benchmarks/arms.py --cache CACHE --out runs/arms --steps 160 --seed 8 --seed 9 --seed 11
+    python benchmarks/arms.py --out runs/arms --steps 160 --seed 8 --seed 9 --seed 11
 
 Every arm is the pose-based LoRA of train/configs/pose_based.json on the same frozen foundation,
 with the same number of steps, batches and seed. What differs:
@@ -10,7 +10,7 @@ with the same number of steps, batches and seed. What differs:
     no-augmentation  the target's own pose, where it is, in place of one varied and on a box
     no-text          no caption, neither in training nor when scored
 
-CACHE is what `train cache --seeds` writes. A run that was stopped goes on where it was.
+A run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from dreamactor_core.bench.puppets import bench_puppets
 from dreamactor_core.bench.report import Result, in_words, join
 from dreamactor_core.lora import add_lora
 from dreamactor_core.sampling import SampleSettings
-from dreamactor_core.train.cache import read_cache
+from dreamactor_core.train.live import source_of
 from dreamactor_core.train.loop import TrainConfig, read_config, train
 
 LORA, ROW = "arm", "pose-based"
@@ -98,14 +98,14 @@ def run(name: str, arguments: argparse.Namespace) -> Result:
     arm = ARMS[name]
     backbone, config = backbone_of(arm, arguments.base), config_of(arm, arguments.steps)
     add_lora(backbone, config.lora, LORA)
-    cache = read_cache(backbone, arguments.cache)
+    source = source_of(backbone, arguments.cache)
     with tqdm(total=config.steps, desc=name) as bar:
 
         def show(step: int, loss: float) -> None:
             bar.n = step
             bar.set_postfix(loss=f"{loss:.3f}")
 
-        train(backbone, cache, config, arguments.out / name, on_step=show)
+        train(backbone, source, config, arguments.out / name, on_step=show)
     text, settings = "true" if arm.text else "none", SampleSettings()
     return join(
         [
@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--base", default="mini", help="foundation: model name or folder (mini)")
-    parser.add_argument("--cache", type=Path, required=True, help="latent cache")
+    parser.add_argument("--cache", type=Path, help="latent cache (puppets drawn on the way)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--steps", type=int, default=160, help="of each arm (160)")
     parser.add_argument("--cases", type=int, default=24, help="a seed (24)")

@@ -94,9 +94,8 @@ class HunyuanVideo15Backbone:
         before anything is learned.
         """
         config = transformer.config
-        channels = geometry.latent_channels // self.frames_per_latent
-        assert config.in_channels == 2 * channels + 1
-        assert config.out_channels == channels
+        latent = geometry.latent_channels // self.frames_per_latent
+        assert (config.in_channels, config.out_channels) == self.channels(latent)
         if prediction_type not in PREDICTION_TYPES:
             raise InputError(
                 "prediction_type",
@@ -112,6 +111,11 @@ class HunyuanVideo15Backbone:
         self.prediction_type = prediction_type
         self.step_distilled = config.use_meanflow
         self.without_padding = False
+
+    @staticmethod
+    def channels(latent: int) -> tuple[int, int]:
+        """How many channels the network reads and answers with for so many of the latents."""
+        return 2 * latent + 1, latent
 
     def drop_padding(self) -> None:
         """Leave padding tokens of the prompt out instead of masking them: for one prompt at a time.

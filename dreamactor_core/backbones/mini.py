@@ -7,20 +7,31 @@ drawn by itself: 16x16 tokens of 8x8 pixels a panel, and every pixel of the refe
 every pixel of the answer. All frames at once would be 13,000 tokens. What one frame cannot tell,
 where the driver stands on the whole, comes in where a known panel needs no noise: its noisy
 channels hold the mean of the driving clip.
+
+Rotary embedding tells attention how far two tokens are apart, but what is attended to does not
+tell where it is. So every token also reads where it stands (where_it_stands): a token that looks at
+a hand then knows the place of the hand.
+
+What moves is not drawn anew but moved: see Brush.
 """
 
 from __future__ import annotations
 
 from functools import wraps
+from typing import NamedTuple
 
 import torch
 from diffusers import HunyuanVideo15Transformer3DModel
 from diffusers.models.transformers.transformer_hunyuan_video15 import HunyuanVideo15RotaryPosEmbed
 from torch import Tensor, nn
+from torch.nn.functional import grid_sample
 
 from . import Context, Text
 from .hunyuan15 import HunyuanVideo15Backbone, JointAttention
-from .mini_vae import GROUP, join_frames, split_frames
+from .mini_vae import GROUP, PATCH, MiniVAE, join_frames, split_frames
+
+WAVES = 4
+PLACE_CHANNELS = 2 * (1 + 2 * WAVES) + 3
 
 
 class MiniTransformer3DModel(HunyuanVideo15Transformer3DModel):
@@ -44,11 +55,108 @@ class MiniTransformer3DModel(HunyuanVideo15Transformer3DModel):
             block.attn.set_processor(self.attention)
 
 
+class Painted(NamedTuple):
+    """What the network says of the cells it draws: n frames, l cells, 64 pixels a cell.
+
+    A pixel is a mixture of what is drawn anew, of the reference at the same place, and of COPIES
+    other places of the reference.
+    """
+
+    tokens: Tensor  # (n, k) what was read, indices into a pair (2, h', 2w')
+    cells: Tensor  # (n, l) what was drawn, indices into a panel (h', w')
+    scores: Tensor  # (n, l, 64, 2 + COPIES) logarithms of the shares: drawn, still, copies
+    sources: Tensor  # (n, l, COPIES, 64, 2) where each copy is taken from, (x, y) in pixels
+
+
+class Brush:
+    """Turns the answers for a cell, of 8x8 pixels, into the change of its code.
+
+        C             the code of what is drawn anew, less the mean colour of the reference's cell
+        COPIES * 6    a place of the reference and how it is turned, stretched and sheared
+        64 (2+COPIES) for each pixel how much of those, and of the reference in place, shows
+
+    A limb that swings is the same limb elsewhere: to say where it is takes six numbers, to draw
+    every pixel of it anew takes a network that this one is too small to be.
+    """
+
+    COPIES = 2
+    DRAWN, STILL = 0, 1  # of the scores of a pixel; the copies follow
+    PIXELS = PATCH * PATCH
+    REACH = 32.0  # pixels that an answer of 1 moves a copy by
+
+    @classmethod
+    def answers(cls, channels: int) -> int:
+        return channels + 6 * cls.COPIES + cls.PIXELS * (2 + cls.COPIES)
+
+    def __init__(self, vae: MiniVAE):
+        self.vae = vae
+        at = torch.arange(PATCH) + 0.5
+        y, x = torch.meshgrid(at, at, indexing="ij")
+        self.pixels = torch.stack([x, y], dim=-1).flatten(0, 1)  # (64, 2) of a cell
+
+    def paint(
+        self, answers: Tensor, cells: Tensor, reference: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """answers (n, answers, l) for cells (n, l), references (n, C, h', w')
+        -> the change of the codes against the reference, (n, C, l), and scores and sources of
+        Painted.
+        """
+        channels, width = reference.shape[1], reference.shape[3]
+        sizes = channels, 6 * self.COPIES, self.PIXELS * (2 + self.COPIES)
+        code, moves, scores = answers.float().split(sizes, dim=1)
+        moves = moves.unflatten(1, (self.COPIES, 6)).permute(0, 3, 1, 2)  # n, l, copies, 6
+        scores = scores.unflatten(1, (self.PIXELS, -1)).permute(0, 3, 1, 2)  # n, l, 64, 2 + copies
+
+        corner = PATCH * torch.stack([cells % width, cells // width], dim=-1)[..., None, :]
+        here = corner + self.pixels.to(corner.device)  # n, l, 64, 2
+        off = here - corner - PATCH / 2
+        turn = moves[..., 2:].unflatten(-1, (2, 2))
+        sources = here[:, :, None] + self.REACH * moves[..., None, :2]
+        sources = sources + torch.einsum("nlkij,nlpj->nlkpi", turn, off)
+        scores = scores.log_softmax(dim=-1)
+
+        encode, decode = (
+            layer.weight.to(code).flatten(1) for layer in (self.vae.code, self.vae.uncode)
+        )
+        picture = nn.functional.conv_transpose2d(
+            reference.to(code), decode.unflatten(1, (3, PATCH, PATCH)), stride=PATCH
+        )
+        places = torch.cat([here[:, :, None], sources], dim=2)
+        there, *copies = self._pick(picture, places).unbind(dim=2)  # n, l, 64, 3 each
+        shares = scores.exp().unsqueeze(-1)
+        drawn = there.mean(dim=2, keepdim=True) + torch.einsum(
+            "ncl,cqp->nlpq", code, decode.unflatten(1, (3, self.PIXELS))
+        )
+        change = shares[:, :, :, 0] * (drawn - there)
+        for index, copy in enumerate(copies):
+            change = change + shares[:, :, :, 2 + index] * (copy - there)
+        change = torch.einsum("nlpq,cqp->ncl", change, encode.unflatten(1, (3, self.PIXELS)))
+        return change.to(answers.dtype), scores, sources
+
+    @staticmethod
+    def _pick(picture: Tensor, places: Tensor) -> Tensor:
+        """Pictures (n, 3, h, w) at places (n, ..., 2), in pixels -> (n, ..., 3), bilinear."""
+        size = torch.tensor(picture.shape[:1:-1], device=picture.device)
+        grid = (2 * places / size - 1).flatten(1, -2)[:, :, None]
+        found = grid_sample(picture, grid, padding_mode="border", align_corners=False)
+        return found[..., 0].transpose(1, 2).reshape(*places.shape[:-1], 3)
+
+
 class MiniBackbone(HunyuanVideo15Backbone):
     """The protocol of backbones/__init__.py on pairs of frames."""
 
     frames_per_latent = GROUP
+    painted: Painted | None = None  # by the last call
     _tokens: Tensor | None = None
+
+    @wraps(HunyuanVideo15Backbone.__init__)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        assert self.prediction_type == "residual"
+
+    @staticmethod
+    def channels(latent: int) -> tuple[int, int]:
+        return 2 * latent + 1 + PLACE_CHANNELS, Brush.answers(latent)
 
     def drop_padding(self) -> None:
         """Padding is never attended to, see _without_padding."""
@@ -59,17 +167,17 @@ class MiniBackbone(HunyuanVideo15Backbone):
         return self.summarise(context, latents.chunk(2, dim=-1)[1])
 
     def summarise(self, context: Context, driving: Tensor) -> Context:
-        """Context whose frame 0 tells the mean of driving (b, c, t', h', w'), frame 0 of it black.
+        """Context whose frame 0 tells the mean of driving (b, c, t', h', w').
 
-        Frames without a driver, equal to black, do not count.
+        Black frames, which are no driver, do not count.
         """
         if not two_panels(context):
             return context
-        frames = split_frames(driving)
-        black, frames = frames[:, :, :1], frames[:, :, GROUP:]
-        shown = ((frames - black).abs().amax(dim=(1, 3, 4), keepdim=True) > 0.02).to(frames)
-        total = shown.sum(dim=2, keepdim=True)
-        mean = ((frames - black) * shown).sum(dim=2, keepdim=True) / total.clamp(min=1) + black
+        frames = split_frames(driving)[:, :, GROUP:]
+        light = frames - self._black(frames)
+        shown = _shown(light)[:, None, :, None, None].to(light)
+        total = shown.sum(dim=2, keepdim=True).clamp(min=1)
+        mean = (light * shown).sum(dim=2, keepdim=True) / total + self._black(frames)
         latents = context.latents.clone()
         latents[:, :, :1, :, -driving.shape[-1] :] = join_frames(mean.expand(-1, -1, GROUP, -1, -1))
         return Context(latents, context.known)
@@ -87,28 +195,74 @@ class MiniBackbone(HunyuanVideo15Backbone):
     def predict(
         self, latents: Tensor, sigma: Tensor, end: Tensor | None, context: Context, text: Text
     ) -> Tensor:
-        """What the network says of every frame, (b, c, t', h', 2w'); nothing new of frame 0."""
+        """What the network says of every frame, (b, c, t', h', 2w'); nothing new of frame 0.
+
+        Nor of a frame without a driver, as those of the lead-in: it is the reference standing
+        still.
+        """
         driven = two_panels(context)
         pairs = self._pairs(latents, sigma, context, driven)  # b * t, channels, 2, h', 2w'
-        count, grid = len(pairs) // len(latents), pairs.shape[2:]
-        tokens = self._tokens
+        samples, (height, width) = len(latents), pairs.shape[3:]
+        count, panel = len(pairs) // samples, width // 2 if driven else width
+        channels = self.geometry.latent_channels // GROUP
+        frames = latents.new_zeros(len(pairs), channels, height * width)
+        asked = torch.ones(len(pairs), dtype=torch.bool, device=latents.device)
+        if driven:
+            driver = split_frames(context.latents)[:, :, GROUP:, :, panel:]
+            asked = _shown(driver - self._black(driver)).flatten()
+        if asked.any():
+            of_sample = torch.arange(samples, device=asked.device).repeat_interleave(count)[asked]
+            text = Text(*(part[of_sample] for part in self._without_padding(text)))
+            tokens = self._tokens
+            if tokens is not None:
+                tokens = tokens.repeat_interleave(GROUP, dim=1).flatten(0, 1)[asked]
+            reference = split_frames(context.latents)[of_sample, :, 0, :, :panel]
+            cells, change = self._paint(
+                pairs[asked], sigma[of_sample], end, text, tokens, reference
+            )
+            cells = cells[:, None].expand_as(change)
+            frames[asked] = frames[asked].scatter(2, cells, change)
+        frames = frames.view(samples, count, channels, height, width)
+        return nn.functional.pad(join_frames(frames.transpose(1, 2)), (0, 0, 0, 0, 1, 0))
+
+    def _paint(
+        self,
+        pairs: Tensor,
+        sigma: Tensor,
+        end: Tensor | None,
+        text: Text,
+        tokens: Tensor | None,
+        reference: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Cells (n, l) of the second frame (h', width) of pairs (n, channels, 2, h', width), and
+        how their codes differ from the reference's (n, c / 4, h', w'), (n, c / 4, l)."""
+        grid, panel = pairs.shape[2:], reference.shape[3]
+        height, width = grid[1:]
+        place = where_it_stands(tuple(grid), panel).to(pairs)
+        pairs = torch.cat([pairs, place.expand(len(pairs), *place.shape)], dim=1)
         if tokens is None:
-            tokens = _without_black(grid, driven).to(latents.device)
+            tokens = _without_black(grid, panel < width).to(pairs.device)
             seen = pairs.flatten(2)[..., tokens]
         else:
-            tokens = tokens.repeat_interleave(GROUP, dim=1).flatten(0, 1)
             seen = pairs.flatten(2).gather(2, tokens[:, None].expand(-1, pairs.shape[1], -1))
         rope = self.transformer.rope
         rope.grid, rope.tokens = self.places(tuple(grid), tokens)
-        text = self._without_padding(text)
-        words = Text(*(part.repeat_interleave(count, dim=0) for part in text))
-        made = super().predict(
-            seen[:, :, None, None], sigma.repeat_interleave(count), end, (), words
-        )[:, :, 0, 0]
-        places = tokens.expand(len(made), -1)[:, None].expand_as(made)
-        frames = made.new_zeros(*made.shape[:2], grid.numel()).scatter(2, places, made)
-        frames = frames.unflatten(2, grid)[:, :, 1].unflatten(0, (len(latents), count))
-        return nn.functional.pad(join_frames(frames.transpose(1, 2)), (0, 0, 0, 0, 1, 0))
+        answers = super().predict(seen[:, :, None, None], sigma, end, (), text)[:, :, 0, 0]
+        tokens = tokens.expand(len(pairs), -1)
+        cells = tokens - height * width
+        drawn = (cells >= 0) & (cells % width < panel)
+        cells = cells[drawn].view(len(pairs), -1)
+        answers = answers.transpose(1, 2)[drawn].view(*cells.shape, -1).transpose(1, 2)
+        places = cells // width * panel + cells % width
+        change, scores, sources = Brush(self.vae).paint(answers, places, reference)
+        self.painted = Painted(tokens, places, scores, sources)
+        return cells, change
+
+    def _black(self, like: Tensor) -> Tensor:
+        """The code of a black cell, (1, c / 4, 1, 1, 1)."""
+        code = self.vae.code
+        black = torch.full((1, 3, PATCH, PATCH), -1.0).to(code.weight)
+        return code(black)[:, :, None].detach().to(like)
 
     def places(
         self, grid: tuple[int, int, int], tokens: Tensor
@@ -144,9 +298,28 @@ class MiniBackbone(HunyuanVideo15Backbone):
         )
 
 
+def where_it_stands(grid: tuple[int, int, int], panel: int) -> Tensor:
+    """(PLACE_CHANNELS, 2, h', width) of a pair: place in the panel, in [-1, 1] and as waves, and
+    which of the three panels it is."""
+    height, width = grid[1:]
+    y = (torch.arange(height) + 0.5) / height
+    x = (torch.arange(width) % panel + 0.5) / panel
+    along = torch.stack(torch.meshgrid(y, x, indexing="ij"))  # 2, h', width
+    waves = torch.pi * along * 2 ** torch.arange(WAVES).view(-1, 1, 1, 1)
+    place = torch.cat([2 * along - 1, waves.sin().flatten(0, 1), waves.cos().flatten(0, 1)])
+    which = torch.zeros(3, 2, height, width)
+    which[0, 0], which[1, 1, :, :panel], which[2, 1, :, panel:] = 1, 1, 1
+    return torch.cat([place[:, None].expand(-1, 2, -1, -1), which])
+
+
 def two_panels(context: Context) -> bool:
     """Whether a driver stands on the right: all of that half is known, whatever is to be drawn."""
     return bool((context.known.chunk(2, dim=-1)[1] == 1).all())
+
+
+def _shown(light: Tensor) -> Tensor:
+    """(b, c / 4, t, h', w') codes less that of black -> (b, t) bool: frames that are not black."""
+    return light.abs().amax(dim=(1, 3, 4)) > 0.02
 
 
 def _without_black(grid: tuple[int, int, int], driven: bool) -> Tensor:

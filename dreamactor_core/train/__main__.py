@@ -4,11 +4,10 @@ The stages in their order; each resumes when called again. weights/mini/README.m
 them, and how much of each, made the shipped weights (far fewer pairs, so far):
 
     train vae         --out runs/mini
-    train cache       --vae runs/mini/vae --out runs/mini/cache --seeds 0:6000
-    train foundation  --vae runs/mini/vae --cache runs/mini/cache --out runs/mini/foundation
+    train foundation  --vae runs/mini/vae --out runs/mini/foundation
                       (or --base mini instead of --vae: go on from the shipped weights)
-    train lora        --base runs/mini/foundation/model --cache runs/mini/cache
-                      --config pose_based --out runs/mini/pose_based
+    train lora        --base runs/mini/foundation/model --config pose_based
+                      --out runs/mini/pose_based
     bootstrap         --base runs/mini/foundation/model --lora runs/mini/pose_based/lora.safetensors
                       --out runs/mini/pairs --seeds 20000:20800
     train cache       --base runs/mini/foundation/model --pairs runs/mini/pairs/pairs.jsonl
@@ -22,6 +21,10 @@ them, and how much of each, made the shipped weights (far fewer pairs, so far):
                       --pose-based runs/mini/pose_based/lora.safetensors
                       --end-to-end runs/mini/end_to_end/lora.safetensors
                       --out dreamactor_core/weights/mini
+
+Without --cache the small model trains on puppets that are drawn on the way, and is told what their
+renderer knows (truth.py). Any other base needs a cache. A CPU without bfloat16 units is faster with
+"mixed_precision": "no" in the configuration.
 
 On Linux set MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000
 MALLOC_TOP_PAD_=500000000 first (run.py does): training on a CPU is up to three times faster.
@@ -45,7 +48,8 @@ from ..backbones.mini_vae import MiniVAE
 from ..errors import InputError
 from ..lora import VARIANTS, LoraInfo, add_lora, load_lora, save_lora
 from ..sampling import SampleSettings
-from .cache import paired_samples, puppet_samples, read_cache, write_cache
+from .cache import paired_samples, puppet_samples, write_cache
+from .live import source_of
 from .loop import TrainConfig, read_config, train
 from .mini import MiniConfig, create_mini
 from .refine import guess_codes
@@ -164,7 +168,7 @@ def export(arguments: argparse.Namespace) -> None:
 def _run(
     backbone: HunyuanVideo15Backbone, config: TrainConfig, arguments, *, skeleton: bool
 ) -> None:
-    cache = read_cache(backbone, arguments.cache)
+    source = source_of(backbone, arguments.cache)
     geometry = backbone.geometry
     pairs = puppet_pairs(range(900, 904), geometry.panel[0], geometry.num_frames, skeleton=skeleton)
     bar = tqdm(total=config.steps, desc=str(arguments.out.name))
@@ -181,7 +185,7 @@ def _run(
             f"step {step}: relative error {error:.3f} on {len(pairs)} unseen pairs, {picture}"
         )
 
-    train(backbone, cache, config, arguments.out, minutes=arguments.minutes,
+    train(backbone, source, config, arguments.out, minutes=arguments.minutes,
           on_step=lambda step, loss: _show(bar, step, loss), validate=look)  # fmt: skip
 
 
@@ -244,7 +248,11 @@ def _parser() -> argparse.ArgumentParser:
         ("lora", train_lora, "train a LoRA on the feed-forward layers of a frozen base"),
     ):
         sub = stage(name, run, text)
-        sub.add_argument("--cache", type=Path, required=True, help="latent cache")
+        sub.add_argument(
+            "--cache",
+            type=Path,
+            help="latent cache; without one puppets are drawn on the way, none of them twice",
+        )
         sub.add_argument(
             "--config", default=name, help="file, or a name in train/configs (default: %(default)s)"
         )

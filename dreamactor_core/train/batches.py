@@ -25,10 +25,12 @@ from ..backbones.mini_vae import GROUP, join_frames, split_frames
 from ..composite import lead_in_frames
 from ..errors import InputError
 from .cache import KEYS, Cache
+from .live import World
+from .truth import Truth, stack_truth, truth_of
 
+MOVED = 0.02  # of latent units; a cell that differs by less stands still
 # What the right panel shows; "single" has none. "driving>pose" asks for the target's skeleton in
 # place of its picture: pose estimation by the same diptych, from a skeleton as the reference.
-MOVED = 0.02  # of latent units; a cell that differs by less stands still
 TASKS = ("single", *KEYS, *(f"{right}>pose" for right in ("target", "driving", "skeleton")))
 
 
@@ -41,7 +43,9 @@ class Conditions:
     reference_dropout: float = 0.05
     prefix: float = 0.3
     keep: float = 0.1
-    any_reference: float = 0.0  # any frame of the clip in place of its first: the small model alone
+    # The small model alone, which draws each frame by itself:
+    any_reference: float = 0.0  # any driven frame of the clip in place of its first
+    any_frames: float = 0.0  # driven frames from all over the clip, not neighbours
 
 
 @dataclass(frozen=True)
@@ -82,14 +86,21 @@ class Batch(NamedTuple):
     noise: Tensor
     sigma: Tensor  # (b,)
     tokens: Tensor | None = None  # (b, t' - 1, k), see MiniBackbone
+    truth: Truth | None = None  # what a drawn world knows
 
 
-def draw_batch(backbone: Backbone, cache: Cache, phase: Phase, rng: np.random.Generator) -> Batch:
+def draw_batch(
+    backbone: Backbone, source: Cache | World, phase: Phase, rng: np.random.Generator
+) -> Batch:
     tasks = _draw_tasks(phase, rng)
     lead = lead_in_frames(backbone.geometry.fps, 1.0, backbone.geometry.temporal_stride)
     lead_groups = lead // backbone.geometry.temporal_stride
-    samples = [_draw(backbone, cache, phase, task, lead_groups, rng) for task in tasks]
-    targets, contexts, weights, prompts, tokens = zip(*samples, strict=True)
+    rows = source.draw_rows(len(tasks), rng)
+    samples = [
+        _draw(backbone, source, phase, task, row, lead_groups, rng)
+        for task, row in zip(tasks, rows, strict=True)
+    ]
+    targets, contexts, weights, prompts, tokens, truths = zip(*samples, strict=True)
     target = torch.cat(targets)
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     return Batch(
@@ -100,6 +111,7 @@ def draw_batch(backbone: Backbone, cache: Cache, phase: Phase, rng: np.random.Ge
         noise=torch.randn(target.shape, generator=generator),
         sigma=draw_sigma(phase.batch_size, phase.pure_noise, generator),
         tokens=None if tokens[0] is None else torch.cat(tokens),
+        truth=None if truths[0] is None else stack_truth(truths),
     )
 
 
@@ -120,20 +132,38 @@ def draw_sigma(count: int, pure_noise: float, generator: torch.Generator) -> Ten
     return torch.where(torch.rand(count, generator=generator) < pure_noise, torch.ones(()), shifted)
 
 
-def _draw(backbone, cache: Cache, phase: Phase, task: str, lead: int, rng):
-    """One sample: target, context, weight, prompt, tokens."""
-    conditions = phase.conditions
-    row, groups = int(rng.integers(len(cache))), phase.latent_frames - 1
-    whole = cache.rows["target"].shape[1] - 1
-    start = 1 + int(rng.integers(0, whole - groups + 1))
-    window = [0, *range(start, start + groups)]
+def _draw(
+    backbone: Backbone,
+    source: Cache | World,
+    phase: Phase,
+    task: str,
+    row: int,
+    lead: int,
+    rng: np.random.Generator,
+):
+    """One sample: target, context, weight, prompt, tokens, truth."""
+    conditions, small = phase.conditions, isinstance(backbone, MiniBackbone)
+    groups = phase.latent_frames - 1
     right_row, _, left_row = task.partition(">")
-    left_whole = _panel(cache, left_row or "target", row)
+    left_key = left_row or "target"
+    left_whole = source.panel(left_key, row)
+    whole = left_whole.shape[2] - 1
+    start = 1 + int(rng.integers(source.first_group - 1, whole - groups + 1))
+    window = np.arange(GROUP * start, GROUP * (start + groups))  # of split_frames
+    if rng.random() < conditions.any_frames:
+        driven = np.arange(GROUP * (1 + lead), GROUP * (1 + whole))
+        window = rng.permutation(driven)[: GROUP * groups]
+    picture = 0
     if rng.random() < conditions.any_reference:
-        frames = split_frames(left_whole)
-        other = frames[:, :, [int(rng.integers(GROUP, frames.shape[2]))] * GROUP]
-        left_whole[:, :, :1] = join_frames(other)
-    left = left_whole[:, :, window]
+        picture = int(rng.integers(GROUP * (1 + lead), GROUP * (1 + whole)))
+    chosen = [picture] * GROUP + window.tolist()
+
+    def choose(clip: Tensor) -> Tensor:
+        if small:
+            return join_frames(split_frames(clip)[:, :, chosen])
+        return clip[:, :, [0, *range(start, start + groups)]]
+
+    left = choose(left_whole)
     known = torch.zeros(phase.latent_frames, *left.shape[-2:])
     if rng.random() >= conditions.reference_dropout:
         known[0] = 1
@@ -143,40 +173,41 @@ def _draw(backbone, cache: Cache, phase: Phase, task: str, lead: int, rng):
         known[1 : 1 + prefix] = 1
     if rng.random() < conditions.keep:
         known[1:] = torch.maximum(known[1:], _keep_mask(rng, *known.shape[1:]))
-    prompt = "" if rng.random() < conditions.text_dropout else cache.captions[row]
+    prompt = "" if rng.random() < conditions.text_dropout else source.caption(row)
     weight = 1 - known
     if task != "single":
-        right_whole = _panel(cache, right_row, row)
-        right = right_whole[:, :, window]
-        right[:, :, 0] = cache.black[:, :, 0]
+        right_whole = source.panel(right_row, row)
+        right = choose(right_whole)
+        right[:, :, 0] = source.black[:, :, 0]
         dropped = rng.random() < conditions.driving_dropout
         blank = groups if dropped else 0
         if not prefix and groups == whole:
             blank = max(blank, lead)
-        right[:, :, 1 : 1 + blank] = cache.black[:, :, 1 : 1 + blank]
+        right[:, :, 1 : 1 + blank] = source.black[:, :, 1 : 1 + blank]
         left = torch.cat([left, right], dim=-1)
         known = torch.cat([known, torch.ones_like(known)], dim=-1)
         weight = torch.cat([weight, torch.zeros_like(weight)], dim=-1)
     # One value a frame again, as the mask builder gives it: frame 0, then groups of four.
     stride = backbone.geometry.temporal_stride
     frames = torch.cat([known[:1], known[1:].repeat_interleave(stride, dim=0)])[..., None]
-    context, weight, tokens = backbone.context(left, frames), weight[None, None], None
-    if task != "single" and isinstance(backbone, MiniBackbone):
-        right_whole[:, :, : 1 + lead] = cache.black[:, :, : 1 + lead]
+    context, weight = backbone.context(left, frames), weight[None, None]
+    tokens = truth = None
+    if task != "single" and small:
+        right_whole[:, :, : 1 + lead] = source.black[:, :, : 1 + lead]
         if not dropped:  # the whole clip's mean, as at inference, not that of the window
             context = backbone.summarise(context, right_whole)
         if phase.tokens:
             driven = right_whole[:, :, 1 + lead :]
-            empty = driven if right_row == "driving" else cache.black
+            empty = driven if right_row == "driving" else source.black
             left_cells = busy_cells(left_whole, left_whole, phase.tokens, rng)
             right_cells = busy_cells(driven, empty, phase.tokens, rng)
             tokens, weight = pair_tokens(left_cells, right_cells, weight)
-    return left, context, weight, prompt, tokens
-
-
-def _panel(cache: Cache, key: str, row: int) -> Tensor:
-    """A cached clip, (1, c, t', h', w') float32."""
-    return cache.rows[key][row].float().transpose(0, 1)[None]
+        known_clip = source.truth(left_key, row) if left_key == "target" else None
+        if known_clip and not dropped:
+            joints = source.truth(right_row, row).joints
+            at = [max(0, index - GROUP + 1) for index in chosen[GROUP - 1 :]]  # frames of the clip
+            truth = truth_of(known_clip, joints, at)
+    return left, context, weight, prompt, tokens, truth
 
 
 def busy_cells(latents: Tensor, empty: Tensor, count: int, rng: np.random.Generator) -> Tensor:

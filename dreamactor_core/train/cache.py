@@ -224,9 +224,27 @@ class Cache:
     rows: dict[str, Tensor]  # each (n, t', c, h', w')
     captions: list[str]
     black: Tensor  # (1, c, t', h', w') a black panel
+    first_group = 1  # of a window: the transition is there
 
     def __len__(self) -> int:
         return len(self.captions)
+
+    @property
+    def latent_frames(self) -> int:
+        return self.rows["target"].shape[1]
+
+    def draw_rows(self, count: int, rng: np.random.Generator) -> list[int]:
+        return rng.integers(len(self), size=count).tolist()
+
+    def panel(self, key: str, row: int) -> Tensor:
+        """A clip, (1, c, t', h', w') float32."""
+        return self.rows[key][row].float().transpose(0, 1)[None]
+
+    def caption(self, row: int) -> str:
+        return self.captions[row]
+
+    def truth(self, key: str, row: int) -> None:
+        """Nobody knows where the parts of a body are in a video; see live.World."""
 
 
 @torch.inference_mode()

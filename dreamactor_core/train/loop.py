@@ -23,8 +23,10 @@ import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from ..backbones.hunyuan15 import HunyuanVideo15Backbone
+from ..backbones.mini import MiniBackbone
 from ..backbones.mini_vae import MiniVAE
 from ..errors import InputError
 from ..lora import LoraSpec
@@ -32,6 +34,8 @@ from ..sampling import flow_loss
 from .batches import Batch, Conditions, Phase, draw_batch
 from .cache import Cache
 from .curve import Curve
+from .live import World
+from .truth import Truth, Votes, copy_loss
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +52,9 @@ class TrainConfig:
     variant: str = ""  # of the LoRA: "pose-based" or "end-to-end"
     optimizer: str = "adamw"  # or "muon": the matrices of the blocks by Muon, the rest by AdamW
     loss: str = "latents"  # mean square, or "pixels": absolute, of what the code stands for
+    # Beside the loss, where the world knows the truth (truth.py):
+    copy_weight: float = 0.0  # of copy_loss
+    vote_weight: float = 0.0  # of Votes
     learning_rate: float = 5e-4
     final_learning_rate: float = 5e-5  # cosine from the one to the other
     warm_up: int = 100
@@ -103,8 +110,11 @@ def read_config(name_or_path: str | Path) -> TrainConfig:
 class Trainee(nn.Module):
     """Network and text encoder in one module, so that accelerate wraps one forward pass."""
 
-    def __init__(self, backbone: HunyuanVideo15Backbone, loss: str = "latents"):
+    def __init__(self, backbone: HunyuanVideo15Backbone, config: TrainConfig):
         super().__init__()
+        loss, small = config.loss, isinstance(backbone, MiniBackbone)
+        self.copy_weight, self.vote_weight = config.copy_weight, config.vote_weight
+        self.votes = Votes(backbone) if config.vote_weight and small else None
         self.transformer = backbone.transformer
         self.text_encoder = backbone.text_encoder
         self._backbone = [backbone]  # in a list: its modules are registered already
@@ -128,17 +138,44 @@ class Trainee(nn.Module):
             velocity = partial(velocity, tokens=batch.tokens)
         flow = velocity, batch.target, batch.noise, batch.sigma
         if self.distance:
-            return flow_loss(*flow, batch.weight, distance=self.distance)
+            loss = flow_loss(*flow, batch.weight, distance=self.distance)
+            return loss + self.loss_of_truth(batch)
         weight = batch.weight * self.channel_weight
         # Where clean latents are predicted, their error is divided by sigma: unweighted, a sample
         # at sigma 0.05 would count as much as four hundred at 1 and throw the run off its course.
         sigma_weight = None if backbone.prediction_type == "flow" else batch.sigma.square()
         return flow_loss(*flow, weight, sigma_weight=sigma_weight)
 
+    def loss_of_truth(self, batch: Batch) -> Tensor | float:
+        """What the last call of the network is told beside the pixels."""
+        if batch.truth is None:
+            return 0.0
+        backbone = self._backbone[0]
+        loss = 0.0
+        if self.copy_weight:
+            loss = self.copy_weight * copy_loss(backbone.painted, batch.truth)
+        if self.votes:
+            size = backbone.geometry.panel[0]
+            votes = self.votes(backbone.painted.tokens, batch.truth, size)
+            loss = loss + self.vote_weight * votes
+        return loss
+
+
+class Batches(Dataset):
+    """The batches of a stage, each drawn from the seed, the step and the process alone."""
+
+    def __init__(self, backbone, source: Cache | World, config: TrainConfig, process: int):
+        self.backbone, self.source, self.config, self.process = backbone, source, config, process
+
+    def __getitem__(self, item: tuple[int, int]) -> Batch:
+        step, part = item
+        rng = np.random.default_rng((self.config.seed, step, part, self.process))
+        return draw_batch(self.backbone, self.source, self.config.phase_at(step), rng)
+
 
 def train(
     backbone: HunyuanVideo15Backbone,
-    cache: Cache,
+    source: Cache | World,
     config: TrainConfig,
     folder: Path,
     *,
@@ -152,7 +189,7 @@ def train(
     (EMA) weights. Resumes from folder/checkpoint.pt; raises InputError when that belongs to
     another configuration, and stops with it kept when the loss is no longer a number.
     """
-    longest = cache.rows["target"].shape[1]
+    longest = source.latent_frames
     if max(phase.latent_frames for phase in config.phases) > longest:
         raise InputError(
             "latent_frames of a phase",
@@ -168,7 +205,7 @@ def train(
     if config.compile:
         torch._dynamo.config.cache_size_limit = 64  # one entry for each length of clip and prompt
         backbone.transformer.compile_repeated_blocks(fullgraph=True, dynamic=False)
-    trainee = Trainee(backbone, config.loss).train()
+    trainee = Trainee(backbone, config).train()
     learning = [p for p in trainee.parameters() if p.requires_grad]
     optimizers = _optimizers(trainee, config)
     ema = EMAModel(learning, decay=config.ema_decay, use_ema_warmup=True, inv_gamma=10, power=0.9)
@@ -178,15 +215,20 @@ def train(
     backbone.vae.to(accelerator.device)  # for validate
     curve, began = Curve(folder / "loss.csv"), time.monotonic()
     saved_at = began
+    parts = range(config.gradient_accumulation_steps)
+    batches = Batches(backbone, source, config, accelerator.process_index)
+    steps = range(done + 1, config.steps + 1)
+    # A world is drawn beside the training, by a process of its own.
+    workers = {"num_workers": 1, "prefetch_factor": 6} if isinstance(source, World) else {}
+    order = [(step, part) for step in steps for part in parts]
+    drawn = iter(DataLoader(batches, batch_size=None, sampler=order, **workers))
     for step in range(done + 1, config.steps + 1):
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = learning_rate(config, step)
-        phase, losses = config.phase_at(step), []
-        for part in range(config.gradient_accumulation_steps):
+        losses = []
+        for _ in parts:
             with accelerator.accumulate(trainee):
-                rng = np.random.default_rng((config.seed, step, part, accelerator.process_index))
-                batch = draw_batch(backbone, cache, phase, rng)
-                loss = trainee(_to(batch, accelerator.device))
+                loss = trainee(_to(next(drawn), accelerator.device))
                 losses.append(loss.item())
                 if not math.isfinite(losses[-1]):
                     raise InputError(
@@ -224,7 +266,9 @@ def train(
         if last:
             break
     ema.copy_to(learning)
-    accelerator.unwrap_model(trainee).eval()
+    whole = accelerator.unwrap_model(trainee).eval()
+    if whole.votes:
+        whole.votes.leave()
     return done
 
 
@@ -309,4 +353,5 @@ def _to(batch: Batch, device: torch.device) -> Batch:
         move(batch.target), type(batch.context)(*map(move, batch.context)), move(batch.weight),
         batch.prompts, move(batch.noise), move(batch.sigma),
         None if batch.tokens is None else move(batch.tokens),
+        None if batch.truth is None else Truth(*map(move, batch.truth)),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from diffusers import HunyuanVideo15Transformer3DModel
 
 from ..backbones import Geometry
 from ..backbones.byte_text import ByteTextEncoder
-from ..backbones.mini import MiniBackbone, MiniTransformer3DModel
+from ..backbones.mini import Brush, MiniBackbone, MiniTransformer3DModel
 from ..backbones.mini_vae import GROUP, PATCH, MiniVAE
 from ..puppets.scene import FPS
 
@@ -35,9 +35,10 @@ def create_mini(vae: MiniVAE, config: MiniConfig) -> MiniBackbone:
     """
     torch.manual_seed(config.seed)
     channels = vae.config.latent_channels // GROUP
+    read, answered = MiniBackbone.channels(channels)
     transformer = MiniTransformer3DModel(
-        in_channels=2 * channels + 1,
-        out_channels=channels,
+        in_channels=read,
+        out_channels=answered,
         num_attention_heads=config.num_attention_heads,
         attention_head_dim=config.attention_head_dim,
         num_layers=config.num_layers,
@@ -50,6 +51,11 @@ def create_mini(vae: MiniVAE, config: MiniConfig) -> MiniBackbone:
     )
     torch.nn.init.zeros_(transformer.proj_out.weight)
     torch.nn.init.zeros_(transformer.proj_out.bias)
+    # It begins with the reference standing still. Two copies that begin alike would learn alike.
+    scores = channels + 6 * Brush.COPIES
+    torch.nn.init.normal_(transformer.proj_out.weight[scores:].detach(), std=0.02)
+    bias = transformer.proj_out.bias[scores:].detach().view(Brush.PIXELS, -1)
+    bias[:, Brush.DRAWN], bias[:, Brush.STILL] = -2, 2
     look_across(transformer, panel_width=config.size // PATCH)
     text_encoder = ByteTextEncoder.create(config.text_dim, config.text_layers, 4, 8, 8)
     geometry = Geometry(

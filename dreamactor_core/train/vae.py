@@ -34,8 +34,10 @@ class VaeConfig:
 
     size: int = 128  # panel side in pixels
     num_frames: int = 25
-    latent_channels: int = 128
-    code_triplets: int = 120  # triplets whose patches give the principal components
+    latent_channels: int = 384
+    channels: tuple[int, ...] = (64, 48, 32)  # of the clean-up, see MiniVAE
+    blocks: tuple[int, ...] = (1, 1, 1)
+    code_triplets: int = 60  # triplets whose patches give the principal components
     triplets: int = 300  # triplets in memory while the clean-up trains
     steps: int = 3000
     batch_size: int = 16  # groups of four frames
@@ -85,7 +87,7 @@ def fit_code(config: VaeConfig) -> MiniVAE:
     scale = deviation.sqrt() * deviation.mean().sqrt()
     kept = deviation.square().sum() / variance.sum()
     logger.info("linear code: %d channels a frame keep %.2f %% of the variance", keep, 100 * kept)
-    vae = MiniVAE(config.latent_channels)
+    vae = MiniVAE(config.latent_channels, config.channels, config.blocks)
     vae.set_linear_code(mean, components.flip(1)[:, :keep], scale)
     vae.code.half().float()  # as it will be stored: caches made now stay valid
     return vae

@@ -1,12 +1,15 @@
 """The small model: pairs of frames on the stock network, and how it begins before training."""
 
+import math
+
+import pytest
 import torch
 from diffusers import HunyuanVideo15Transformer3DModel
 from diffusers.models.embeddings import apply_rotary_emb
 
 from dreamactor_core.backbones import Context
 from dreamactor_core.backbones.loading import load_backbone, save_backbone
-from dreamactor_core.backbones.mini import MiniBackbone
+from dreamactor_core.backbones.mini import Brush, MiniBackbone, where_it_stands
 from dreamactor_core.backbones.mini_vae import GROUP, PATCH, MiniVAE, join_frames, split_frames
 from dreamactor_core.train.mini import MiniConfig, create_mini
 
@@ -25,11 +28,17 @@ def new_model(trained: bool = False) -> MiniBackbone:
     return backbone
 
 
+def black_of(backbone: MiniBackbone) -> torch.Tensor:
+    """(8,) the latent of a black cell."""
+    frames = torch.zeros(1, 2 * PATCH, 2 * PATCH, 3)
+    return backbone.encode_video(frames)[0, :, 0, 0, 0].detach()
+
+
 def composite(groups: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     """Random latents of two panels, black on the right of frame 0, and which of them are known."""
     generator = torch.Generator().manual_seed(2)
     latents = torch.randn(1, 8, groups, SIDE, 2 * SIDE, generator=generator)
-    latents[:, :, 0, :, SIDE:] = 0.5
+    latents[:, :, 0, :, SIDE:] = black_of(new_model()).view(1, -1, 1, 1)
     latents[:, :, :1] = join_frames(split_frames(latents)[:, :, :1].repeat(1, 1, GROUP, 1, 1))
     known = torch.zeros(GROUP * groups - 3, SIDE, 2 * SIDE, 1)
     known[0], known[:, :, SIDE:] = 1, 1
@@ -79,7 +88,8 @@ def test_a_new_model_predicts_the_reference_standing_still():
     latents, known = composite()
     still = split_frames(latents)[:, :, :1, :, :SIDE]
     made = drawn(new_model(), latents, known)
-    torch.testing.assert_close(made, still.expand_as(made))
+    # Each cell but for a hundredth of its mean colour, which is drawn anew.
+    torch.testing.assert_close(made, still.expand_as(made), atol=0.02 * still.std().item(), rtol=0)
 
 
 @torch.no_grad()
@@ -110,11 +120,28 @@ def test_pure_noise_is_not_read_and_less_of_it_is():
 def test_black_frames_of_the_driver_do_not_count_in_its_mean():
     backbone, (latents, known) = new_model(), composite()
     shown = backbone.context(latents, known).latents[:, :, 0, :, SIDE:]
-    longer = torch.cat([latents[:, :, :1], latents[:, :, :1], latents[:, :, 1:]], dim=2)
+    black = latents[:, :, :1].clone()
+    black[..., SIDE:] = black_of(backbone).view(1, -1, 1, 1, 1)
+    longer = torch.cat([latents[:, :, :1], black, latents[:, :, 1:]], dim=2)
     known = torch.cat([known, known[-GROUP:]])
     torch.testing.assert_close(backbone.context(longer, known).latents[:, :, 0, :, SIDE:], shown)
     mean = split_frames(latents)[:, :, GROUP:, :, SIDE:].mean(dim=2)
     torch.testing.assert_close(split_frames(shown[:, :, None])[:, :, 0], mean)
+
+
+@torch.no_grad()
+def test_a_frame_without_a_driver_is_the_reference_standing_still():
+    backbone, (latents, known) = new_model(trained=True), composite()
+    before = drawn(backbone, latents, known)
+    latents[:, :, 1, :, SIDE:] = black_of(backbone).view(1, -1, 1, 1)
+    made = drawn(backbone, latents, known)
+    still = split_frames(latents)[:, :, :1, :, :SIDE]
+    black = slice(GROUP, 2 * GROUP)
+    assert not torch.allclose(before[:, :, black], still.expand_as(before[:, :, black]))
+    torch.testing.assert_close(made[:, :, black], still.expand_as(made[:, :, black]))
+    latents[:, :, 2, :, SIDE:] = black_of(backbone).view(1, -1, 1, 1)  # and none at all
+    made = drawn(backbone, latents, known)
+    torch.testing.assert_close(made, still.expand_as(made))
 
 
 @torch.no_grad()
@@ -129,14 +156,16 @@ def test_a_pair_is_what_the_stock_network_makes_of_two_frames():
     assert torch.isin(black, every).all()  # with all cells named, none is left out
     made = drawn(backbone, latents, known, tokens=every)
     text = backbone.encode_text(["a red bird"], None)
+    reference = frames[:, :, 0, :, :SIDE]
     for t in range(GROUP, 2 * GROUP):
         pair = frames[:, :, [0, t]]
         noisy = torch.zeros_like(pair)
         noisy[..., SIDE:] = frames[:, :, :1, :, SIDE:]
         mask = torch.zeros(1, 1, 2, SIDE, 2 * SIDE)
         mask[:, :, 0], mask[..., SIDE:] = 1, 1
-        want = stock(
-            hidden_states=torch.cat([noisy, pair, mask], dim=1),
+        place = where_it_stands((2, SIDE, 2 * SIDE), SIDE)[None]
+        answers = stock(
+            hidden_states=torch.cat([noisy, pair, mask, place], dim=1),
             timestep=torch.full((1,), 1000.0),
             encoder_hidden_states=text.prompt_embeds,
             encoder_attention_mask=text.prompt_embeds_mask,
@@ -145,8 +174,10 @@ def test_a_pair_is_what_the_stock_network_makes_of_two_frames():
             image_embeds=text.image_embeds,
             return_dict=False,
         )[0][:, :, 1, :, :SIDE]
+        cells = torch.arange(SIDE * SIDE)[None]
+        change, *_ = Brush(backbone.vae).paint(answers.flatten(2), cells, reference)
         torch.testing.assert_close(
-            made[:, :, t], want + frames[:, :, 0, :, :SIDE], atol=1e-4, rtol=1e-4
+            made[:, :, t], change.view_as(reference) + reference, atol=1e-4, rtol=1e-4
         )
 
 
@@ -204,3 +235,107 @@ def test_frames_are_split_and_joined_in_order():
     assert frames.shape == (2, 2, 12, 1, 1)
     assert frames[0, :, 5, 0, 0].tolist() == latents[0, [2, 3], 1, 0, 0].tolist()
     assert torch.equal(join_frames(frames), latents)
+
+
+def test_a_token_reads_where_it_stands():
+    place = where_it_stands((2, 4, 4), 2)
+    row, column, left = 3, 1, 0
+    assert place[:2, 1, row, column].tolist() == [0.75, 0.5]  # the middle of the cell, in [-1, 1]
+    torch.testing.assert_close(place[:18, 1, row, column], place[:18, 1, row, column + 2])
+    torch.testing.assert_close(place[:18, 0], place[:18, 1])
+    down = math.pi * 7 / 8  # half a wave a panel, then one, two and four
+    waves = [math.sin(down), math.sin(2 * down), math.sin(4 * down), math.sin(8 * down)]
+    torch.testing.assert_close(place[2:10:2, 1, row, column], torch.tensor(waves))
+    kinds = [place[18:, frame, row, at].tolist() for frame, at in ((0, left), (1, left), (1, 2))]
+    assert kinds == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
+
+# The brush: what becomes of the answers
+
+
+def lossless() -> MiniVAE:
+    """The code of a cell is its 192 values."""
+    pixels = 3 * PATCH * PATCH
+    vae = MiniVAE(latent_channels=GROUP * pixels, channels=(8, 8, 8), blocks=(1, 1, 1))
+    vae.set_linear_code(torch.zeros(pixels), torch.eye(pixels), torch.ones(pixels))
+    return vae
+
+
+def painted(shows: int, move: list[float], code: float = 0.0):
+    """A random picture (1, 3, 32, 32) and what the brush makes of all its cells when one thing
+    alone shows (0 drawn anew, 1 still, 2 and 3 the copies) and the last copy is moved."""
+    vae, generator = lossless(), torch.Generator().manual_seed(5)
+    picture = torch.rand(1, 3, 4 * PATCH, 4 * PATCH, generator=generator)
+    reference, channels = vae.code(picture), vae.config.latent_channels // GROUP
+    answers = torch.zeros(1, Brush.answers(channels), 16)
+    answers[:, :channels] = code
+    answers[:, channels + 6 : channels + 12] = torch.tensor(move)[:, None]
+    answers[:, channels + 12 :].view(1, -1, 2 + Brush.COPIES, 16)[:, :, shows] = 50.0
+    change, *_ = Brush(vae).paint(answers, torch.arange(16)[None], reference)
+    return picture, vae.uncode(reference + change.view_as(reference))
+
+
+@torch.no_grad()
+def test_a_copy_is_the_reference_elsewhere():
+    shift = 3  # pixels
+    picture, made = painted(3, [shift / Brush.REACH, 0, 0, 0, 0, 0])
+    torch.testing.assert_close(made[..., :-shift], picture[..., shift:], atol=1e-4, rtol=0)
+    edge = picture[..., -1:].expand(-1, -1, -1, shift)  # beyond it
+    torch.testing.assert_close(made[..., -shift:], edge, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_a_copy_between_pixels_is_their_mean():
+    picture, made = painted(3, [0, 0.5 / Brush.REACH, 0, 0, 0, 0])
+    want = (picture[:, :, :-1] + picture[:, :, 1:]) / 2
+    torch.testing.assert_close(made[:, :, :-1], want, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_a_copy_is_turned_about_the_middle_of_its_cell():
+    # x' = y and y' = -x: the picture is read along a quarter turn.
+    picture, made = painted(3, [0, 0, -1, 1, -1, -1])
+    for row, column in ((0, 0), (2, 3)):
+        cell = (
+            ...,
+            slice(PATCH * row, PATCH * row + PATCH),
+            slice(PATCH * column, PATCH * column + PATCH),
+        )
+        turned = torch.rot90(picture[cell], -1, (2, 3))
+        torch.testing.assert_close(made[cell], turned, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("shows", [Brush.STILL, 2])
+def test_what_stands_still_and_a_copy_that_is_not_moved_are_the_reference(shows):
+    picture, made = painted(shows, [0.3, 0, 0, 0, 0, 0], code=1.0)
+    torch.testing.assert_close(made, picture, atol=1e-4, rtol=0)
+
+
+def cell_means(picture: torch.Tensor) -> torch.Tensor:
+    means = torch.nn.functional.avg_pool2d(picture, PATCH)
+    return means.repeat_interleave(PATCH, dim=2).repeat_interleave(PATCH, dim=3)
+
+
+@torch.no_grad()
+def test_what_is_drawn_anew_begins_with_the_mean_colour_of_the_cell():
+    picture, made = painted(Brush.DRAWN, [0] * 6, code=0.25)
+    torch.testing.assert_close(made, cell_means(picture) + 0.25, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_shares_are_mixed():
+    """Even scores: a quarter each of new, the same, the same once more, and the picture moved."""
+    vae, picture = lossless(), torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(6))
+    reference = vae.code(picture)
+    answers = torch.zeros(1, Brush.answers(192), 16)
+    answers[:, :192] = 0.25
+    answers[:, 198] = 8 / Brush.REACH
+    change, scores, sources = Brush(vae).paint(answers, torch.arange(16)[None], reference)
+    assert scores.shape == (1, 16, 64, 4) and torch.allclose(scores, torch.tensor(-math.log(4)))
+    assert sources.shape == (1, 16, 2, 64, 2)
+    torch.testing.assert_close(sources[0, 5, 0, 0], torch.tensor([8.5, 8.5]))
+    torch.testing.assert_close(sources[0, 5, 1, 9], torch.tensor([17.5, 9.5]))
+    made = vae.uncode(reference + change.view_as(reference))
+    want = (cell_means(picture) + 0.25 + 2 * picture + picture.roll(-8, 3)) / 4
+    torch.testing.assert_close(made[..., :-8], want[..., :-8], atol=1e-4, rtol=0)

@@ -14,7 +14,7 @@ import torch
 from accelerate.state import AcceleratorState, GradientState
 from safetensors.torch import load_file, save_file
 
-from dreamactor_core.backbones.mini_vae import MiniVAE, join_frames, split_frames
+from dreamactor_core.backbones.mini_vae import PATCH, MiniVAE, join_frames, split_frames
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora import LoraSpec, add_lora
 from dreamactor_core.train import cache as caches
@@ -66,6 +66,10 @@ def _one_precision_a_test():
 def tiny_mini(seed: int = 0):
     torch.manual_seed(0)
     vae = MiniVAE(latent_channels=8, channels=(8, 8, 8), blocks=(1, 1, 1))
+    light = torch.ones(3, PATCH, PATCH)
+    slope = torch.linspace(-1, 1, PATCH).expand_as(light)
+    components = torch.stack([part.flatten() / part.norm() for part in (light, slope)], dim=1)
+    vae.set_linear_code(torch.zeros(len(components)), components, torch.ones(2))
     return create_mini(vae.requires_grad_(False), replace(MINI, seed=seed))
 
 
@@ -301,7 +305,28 @@ def test_any_frame_of_the_clip_can_be_the_reference(cache):
         frames = split_frames(batch.target[:, :, :1, :, :SIDE])
         assert all(torch.equal(frames[:, :, k], frames[:, :, 0]) for k in range(4))
         seen |= {t for t in range(16) if torch.equal(clip[:, :, t], frames[:, :, 0])}
-    assert seen >= set(range(4, 16))
+    assert seen == set(range(12, 16))  # those that are driven
+
+
+def test_frames_from_all_over_the_clip_with_their_drivers(cache):
+    """GROUPS and LEAD leave one driven group: its frames come in any order."""
+    phase, orders = Phase(1, 2, 1, 1.0), set()
+    for seed in range(8):
+        batch = one(tiny_mini(), cache, phase, replace(ALWAYS, any_frames=1.0), seed=seed)
+        row = cache.captions.index(batch.prompts[0])
+        order = []
+        for key, panel in (("target", slice(SIDE)), ("driving", slice(SIDE, None))):
+            clip = split_frames(cache.rows[key][row].float().transpose(0, 1)[None])
+            frames = split_frames(batch.target[:, :, 1:, :, panel])
+            order.append(
+                tuple(
+                    next(t for t in range(12, 16) if torch.equal(clip[:, :, t], frames[:, :, k]))
+                    for k in range(4)
+                )
+            )
+        assert order[0] == order[1] and sorted(order[0]) == [12, 13, 14, 15]
+        orders.add(order[0])
+    assert len(orders) > 3
 
 
 def test_tokens_are_where_something_moves_and_the_loss_counts_there_alone(cache):
@@ -453,13 +478,13 @@ def test_it_learns(tmp_path, cache):
 def test_the_loss_of_a_model_that_predicts_clean_latents_does_not_grow_as_the_noise_falls(cache):
     backbone = tiny_mini()
     batch = one(backbone, cache, Phase(1, GROUPS + 1, 3, 1.0))
-    trainee = Trainee(backbone)
-    predicted = batch.context.latents[:, :, :1]  # a new network predicts no change at all
+    trainee = Trainee(backbone, CONFIG)
+    predicted = batch.context.latents[:, :, :1]  # a new network predicts next to no change
     weight = (batch.weight * trainee.channel_weight).expand_as(batch.target)
     expected = ((predicted - batch.target).square() * weight).sum() / weight.sum()
     for sigma in (1.0, 0.3, 0.05):
         loss = trainee(batch._replace(sigma=torch.full((3,), sigma)))
-        assert torch.allclose(loss, expected, rtol=1e-3), sigma
+        assert torch.allclose(loss, expected, rtol=0.03), sigma
 
 
 def test_a_run_is_the_same_twice(tmp_path, cache):
@@ -540,7 +565,7 @@ def test_validation_sees_averaged_weights_and_training_goes_on_with_its_own(tmp_
 
 
 def test_muon_takes_the_matrices_of_the_visual_stream_and_adamw_the_rest():
-    trainee = Trainee(tiny_mini())
+    trainee = Trainee(tiny_mini(), CONFIG)
     adamw, muon = _optimizers(trainee, replace(CONFIG, optimizer="muon"))
     names = {id(p): name for name, p in trainee.named_parameters() if p.requires_grad}
     mine, rest = (
@@ -559,7 +584,7 @@ def test_a_loss_in_pixels_needs_a_linear_code():
     backbone = tiny_mini()
     backbone.vae = torch.nn.Identity()
     with pytest.raises(InputError, match="loss: got 'pixels' for mini, need the small model"):
-        Trainee(backbone, "pixels")
+        Trainee(backbone, replace(CONFIG, loss="pixels"))
 
 
 @pytest.mark.parametrize("change", ["size", "variant", "lora", "optimizer"])

@@ -236,7 +236,7 @@ def test_a_latent_that_was_changed_is_refused(refused, run, actor, composite):
     words = {"prompt": "", "negative": "", "seed": 0, "shift": 1.0, "sampler": "euler"}
     latent = run("Sampler", model=actor, context=context, **words, **SETTINGS).args[0]
     smaller = latent | {"samples": latent["samples"][..., :16]}
-    got, need = "(1, 128, 4, 16, 16)", "(1, 128, 4, 16, 32)"
+    got, need = "(1, 384, 4, 16, 16)", "(1, 384, 4, 16, 32)"
     given = {"model": actor, "crop": "result", "keep_lead_in": False}
     refused("Decode", got, need, latent=smaller, **given)
 

@@ -206,7 +206,7 @@ def test_a_prefix_takes_the_place_of_the_lead_in(run, actor):
 
 def test_the_chain_of_nodes_is_one_pass_of_the_core(actor, chain, decode, alone, core):
     latent = chain(actor)
-    assert latent["samples"].shape == (1, 128, 5, 16, 32)
+    assert latent["samples"].shape == (1, 384, 5, 16, 32)
     assert torch.equal(decode(actor, latent), alone("end-to-end"))
     assert torch.equal(
         decode(actor, latent, keep_lead_in=True), alone("end-to-end", keep_lead_in=True)

@@ -1,0 +1,100 @@
+"""Puppets drawn while the model trains: no sample is ever seen twice, and nothing lies on disk.
+
+Answers the same questions as cache.Cache, and one more: where the parts of a body are. For models
+whose encoder costs next to nothing, as the small one's.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..backbones import Backbone
+from ..backbones.mini import MiniBackbone
+from ..composite import lead_in_frames
+from ..errors import InputError
+from ..pose.draw import draw_pose
+from ..pose.keypoints import Pose
+from ..pose.vary import vary_pose
+from ..puppets.scene import Clip, to_frames, triplet
+from .cache import Cache, read_cache
+from .truth import ClipTruth
+
+TRIPLETS = 20_000_000
+
+
+def source_of(backbone: Backbone, cache: Path | None) -> Cache | World:
+    """What to train on: a cache, or the world itself. Raises InputError for a model that needs a
+    cache and has none."""
+    if cache:
+        return read_cache(backbone, cache)
+    if not isinstance(backbone, MiniBackbone):
+        raise InputError(
+            "cache",
+            got=f"none, for {backbone.name}",
+            need="a folder made by `train cache`: only the small model encodes while it trains",
+            fix="Make one and pass it with --cache.",
+        )
+    return World(backbone)
+
+
+class World:
+    """Two samples a triplet, as cache.puppet_samples; frames of the transition stay black."""
+
+    def __init__(self, backbone: Backbone):
+        geometry = backbone.geometry
+        self.backbone = backbone
+        self.num_frames, self.size = geometry.num_frames, geometry.panel[0]
+        self.black = self._encode(np.zeros((self.num_frames, self.size, self.size, 3), np.uint8))
+        lead = lead_in_frames(geometry.fps, 1.0, geometry.temporal_stride)
+        self.first_group = 1 + lead // geometry.temporal_stride
+        self.latent_frames = self.black.shape[2]
+        self._triplet = lru_cache(1)(self._draw_triplet)
+
+    def __len__(self) -> int:
+        return 2 * TRIPLETS
+
+    def draw_rows(self, count: int, rng: np.random.Generator) -> list[int]:
+        """Both samples of a triplet side by side, so that it is drawn once."""
+        seeds = rng.integers(TRIPLETS, size=(count + 1) // 2)
+        return [2 * int(seed) + way for seed in seeds for way in (0, 1)][:count]
+
+    def panel(self, key: str, row: int) -> Tensor:
+        """A clip, (1, c, t', h', w') float32."""
+        target, driver = self._clips(row)
+        if key in ("target", "driving"):
+            return self._encode((target if key == "target" else driver).frames)
+        return self._encode(draw_pose(self._pose(key, row), self.size, self.size))
+
+    def caption(self, row: int) -> str:
+        return self._clips(row)[0].caption
+
+    def truth(self, key: str, row: int) -> ClipTruth:
+        target, driver = self._clips(row)
+        clip = driver if key == "driving" else target
+        pose = clip.pose if key in ("target", "driving") else self._pose(key, row)
+        joints = pose.body[:, 0, :, :2] * self.size
+        if pose.body.shape[1] > 1:
+            joints = np.full_like(joints, np.nan)
+        return ClipTruth(clip.parts, clip.places, joints.astype(np.float32))
+
+    def _clips(self, row: int) -> tuple[Clip, Clip]:
+        """Target and driver."""
+        clips = self._triplet(row // 2)
+        return (clips.driver, clips.truth) if row % 2 else (clips.truth, clips.driver)
+
+    def _draw_triplet(self, seed: int):
+        return triplet(seed, "train", self.num_frames, self.size, transition=False)
+
+    def _pose(self, key: str, row: int) -> Pose:
+        """The target's own pose, as it is or varied."""
+        pose = self._clips(row)[0].pose
+        return pose if key == "pose" else vary_pose(pose, np.random.default_rng((row, 1)))
+
+    @torch.no_grad()
+    def _encode(self, frames: np.ndarray) -> Tensor:
+        return self.backbone.encode_video(to_frames(frames))
