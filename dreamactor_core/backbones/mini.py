@@ -174,10 +174,11 @@ class MiniBackbone(HunyuanVideo15Backbone):
         if not two_panels(context):
             return context
         frames = split_frames(driving)[:, :, GROUP:]
-        light = frames - self._black(frames)
+        black = self._black(frames)
+        light = frames - black
         shown = _shown(light)[:, None, :, None, None].to(light)
         total = shown.sum(dim=2, keepdim=True).clamp(min=1)
-        mean = (light * shown).sum(dim=2, keepdim=True) / total + self._black(frames)
+        mean = (light * shown).sum(dim=2, keepdim=True) / total + black
         latents = context.latents.clone()
         latents[:, :, :1, :, -driving.shape[-1] :] = join_frames(mean.expand(-1, -1, GROUP, -1, -1))
         return Context(latents, context.known)

@@ -111,7 +111,8 @@ def draw_batch(
         noise=torch.randn(target.shape, generator=generator),
         sigma=draw_sigma(phase.batch_size, phase.pure_noise, generator),
         tokens=None if tokens[0] is None else torch.cat(tokens),
-        truth=None if truths[0] is None else stack_truth(truths),
+        # Told of all samples or of none: a missing driver or a skeleton to draw has no truth.
+        truth=None if any(truth is None for truth in truths) else stack_truth(truths),
     )
 
 
@@ -164,6 +165,7 @@ def _draw(
         return clip[:, :, [0, *range(start, start + groups)]]
 
     left = choose(left_whole)
+    reference = left[:, :, :1]
     known = torch.zeros(phase.latent_frames, *left.shape[-2:])
     if rng.random() >= conditions.reference_dropout:
         known[0] = 1
@@ -199,7 +201,8 @@ def _draw(
         if phase.tokens:
             driven = right_whole[:, :, 1 + lead :]
             empty = driven if right_row == "driving" else source.black
-            left_cells = busy_cells(left_whole, left_whole, phase.tokens, rng)
+            shown = left_whole[:, :, source.first_group :]  # black before that in a World
+            left_cells = busy_cells(shown, reference, phase.tokens, rng)
             right_cells = busy_cells(driven, empty, phase.tokens, rng)
             tokens, weight = pair_tokens(left_cells, right_cells, weight)
         known_clip = source.truth(left_key, row) if left_key == "target" else None

@@ -12,7 +12,7 @@ from dreamactor_core.backbones.mini import MiniBackbone, Painted
 from dreamactor_core.backbones.mini_vae import GROUP, PATCH, split_frames
 from dreamactor_core.puppets.body import ELBOW, FOREARM, HEAD, PARTS, TORSO, WRIST
 from dreamactor_core.puppets.scene import LEAD_IN, triplet
-from dreamactor_core.train.batches import Phase, draw_batch
+from dreamactor_core.train.batches import MOVED, Phase, draw_batch
 from dreamactor_core.train.cache import puppet_samples
 from dreamactor_core.train.live import World
 from dreamactor_core.train.loop import Trainee, train
@@ -199,6 +199,38 @@ def test_a_batch_of_the_world_knows_the_truth_of_its_own_frames():
     torch.testing.assert_close(batch.truth.driver, batch.truth.target, equal_nan=True)
     other = draw_batch(backbone, world, replace(POSE, tasks={"driving>pose": 1.0}), rng)
     assert other.truth is None  # a skeleton is not put together of the reference's pixels
+
+
+def test_tokens_of_the_world_are_where_the_target_moves():
+    """The transition is black there, which is no motion of the whole picture."""
+    backbone, side = tiny_mini(), SIZE // PATCH
+    backbone.geometry = replace(backbone.geometry, panel=(SIZE, SIZE))
+    world, rng = World(backbone), np.random.default_rng(0)
+    moving = []
+    for row in range(6):
+        clip = world.panel("target", row)
+        differs = (clip[:, :, world.first_group :] - clip[:, :, :1]).abs().mean(1).amax(1)[
+            0
+        ] > MOVED
+        near = torch.nn.functional.max_pool2d(differs[None].float(), 3, 1, 1)[0] > 0
+        if near.sum() < side * side - 2:
+            moving.append((row, near.flatten()))
+    row, near = moving[0]
+    world.draw_rows = lambda count, rng: [row] * count
+    count = int(near.sum())
+    batch = draw_batch(backbone, world, replace(POSE, batch_size=1, tokens=count), rng)
+    _, line, column = torch.unravel_index(batch.tokens[0, 0, :count], (2, side, 2 * side))
+    assert near[line * side + column].all()
+
+
+@pytest.mark.parametrize("rate", [0.5, 1.0])
+def test_a_batch_with_a_missing_driver_is_told_no_truth(rate):
+    backbone = tiny_mini()
+    conditions = replace(POSE.conditions, driving_dropout=rate)
+    phase = replace(POSE, batch_size=6, conditions=conditions)
+    batch = draw_batch(backbone, World(backbone), phase, np.random.default_rng(2))
+    assert batch.truth is None
+    assert Trainee(backbone, replace(CONFIG, vote_weight=1.0, loss="pixels"))(batch).isfinite()
 
 
 def test_training_on_the_world_resumes_to_the_last_bit(tmp_path):
