@@ -116,10 +116,10 @@ def sampling_inputs() -> list[io.Input]:
     return [
         io.Int.Input(
             "steps",
-            default=4,
+            default=1,
             min=1,
             max=200,
-            tooltip="Steps from noise to video, a number. The embedded model needs 4; large "
+            tooltip="Steps from noise to video, a number. The embedded model needs 1; large "
             "models 30 to 50.",
         ),
         io.Float.Input(

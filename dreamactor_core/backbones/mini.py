@@ -5,33 +5,41 @@
 A latent is the codes of four frames side by side (mini_vae.split_frames), so each frame can be
 drawn by itself: 16x16 tokens of 8x8 pixels a panel, and every pixel of the reference in reach of
 every pixel of the answer. All frames at once would be 13,000 tokens. What one frame cannot tell,
-where the driver stands on the whole, comes in where a known panel needs no noise: its noisy
-channels hold the mean of the driving clip.
+where the driver stands on the whole, comes in where noise would: the noisy channels of the
+driver hold the mean of the driving clip. There is no noise to be read, for it is a regressor.
 
-Rotary embedding tells attention how far two tokens are apart, but what is attended to does not
-tell where it is. So every token also reads where it stands (where_it_stands): a token that looks at
-a hand then knows the place of the hand.
+Three things are done around the network, which is too small to learn them in the time it has:
 
-What moves is not drawn anew but moved: see Brush.
+    the eye    (mini_eye.py)    tells where the joints of reference and driver are, and which piece
+                                of the body each pixel of the reference shows
+    the rig    (mini_rig.py)    carries the driver's pose over to the reference's bones
+    the brush  (mini_brush.py)  moves the pieces to where the network says the joints are
+
+Every token reads what the eye saw there, all joints, and where it stands itself: rotary embedding
+tells how far two tokens are apart, but what is attended to does not tell where it is.
 """
 
 from __future__ import annotations
 
 from functools import wraps
-from typing import NamedTuple
 
 import torch
 from diffusers import HunyuanVideo15Transformer3DModel
 from diffusers.models.transformers.transformer_hunyuan_video15 import HunyuanVideo15RotaryPosEmbed
 from torch import Tensor, nn
-from torch.nn.functional import grid_sample
+from torch.nn.functional import interpolate, max_pool2d
 
 from . import Context, Text
 from .hunyuan15 import HunyuanVideo15Backbone, JointAttention
-from .mini_vae import GROUP, PATCH, MiniVAE, join_frames, split_frames
+from .mini_brush import Body, Brush, Painted, borrow, fill
+from .mini_eye import JOINTS, Eye, Seen
+from .mini_rig import HIP, Rig
+from .mini_vae import GROUP, PATCH, join_frames, split_frames
 
 WAVES = 4
 PLACE_CHANNELS = 2 * (1 + 2 * WAVES) + 3
+EDGE = 2  # pixels
+TOLD_CHANNELS = 3 * 2 * JOINTS + 2 * JOINTS
 
 
 class MiniTransformer3DModel(HunyuanVideo15Transformer3DModel):
@@ -50,96 +58,10 @@ class MiniTransformer3DModel(HunyuanVideo15Transformer3DModel):
         self.rope = TokenRope(
             config.patch_size, config.patch_size_t, config.rope_axes_dim, config.rope_theta
         )
+        self.eye, self.rig = Eye(), Rig()
         self.attention = JointAttention()
         for block in self.transformer_blocks:
             block.attn.set_processor(self.attention)
-
-
-class Painted(NamedTuple):
-    """What the network says of the cells it draws: n frames, l cells, 64 pixels a cell.
-
-    A pixel is a mixture of what is drawn anew, of the reference at the same place, and of COPIES
-    other places of the reference.
-    """
-
-    tokens: Tensor  # (n, k) what was read, indices into a pair (2, h', 2w')
-    cells: Tensor  # (n, l) what was drawn, indices into a panel (h', w')
-    scores: Tensor  # (n, l, 64, 2 + COPIES) logarithms of the shares: drawn, still, copies
-    sources: Tensor  # (n, l, COPIES, 64, 2) where each copy is taken from, (x, y) in pixels
-
-
-class Brush:
-    """Turns the answers for a cell, of 8x8 pixels, into the change of its code.
-
-        C             the code of what is drawn anew, less the mean colour of the reference's cell
-        COPIES * 6    a place of the reference and how it is turned, stretched and sheared
-        64 (2+COPIES) for each pixel how much of those, and of the reference in place, shows
-
-    A limb that swings is the same limb elsewhere: to say where it is takes six numbers, to draw
-    every pixel of it anew takes a network that this one is too small to be.
-    """
-
-    COPIES = 2
-    DRAWN, STILL = 0, 1  # of the scores of a pixel; the copies follow
-    PIXELS = PATCH * PATCH
-    REACH = 32.0  # pixels that an answer of 1 moves a copy by
-
-    @classmethod
-    def answers(cls, channels: int) -> int:
-        return channels + 6 * cls.COPIES + cls.PIXELS * (2 + cls.COPIES)
-
-    def __init__(self, vae: MiniVAE):
-        self.vae = vae
-        at = torch.arange(PATCH) + 0.5
-        y, x = torch.meshgrid(at, at, indexing="ij")
-        self.pixels = torch.stack([x, y], dim=-1).flatten(0, 1)  # (64, 2) of a cell
-
-    def paint(
-        self, answers: Tensor, cells: Tensor, reference: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """answers (n, answers, l) for cells (n, l), references (n, C, h', w')
-        -> the change of the codes against the reference, (n, C, l), and scores and sources of
-        Painted.
-        """
-        channels, width = reference.shape[1], reference.shape[3]
-        sizes = channels, 6 * self.COPIES, self.PIXELS * (2 + self.COPIES)
-        code, moves, scores = answers.float().split(sizes, dim=1)
-        moves = moves.unflatten(1, (self.COPIES, 6)).permute(0, 3, 1, 2)  # n, l, copies, 6
-        scores = scores.unflatten(1, (self.PIXELS, -1)).permute(0, 3, 1, 2)  # n, l, 64, 2 + copies
-
-        corner = PATCH * torch.stack([cells % width, cells // width], dim=-1)[..., None, :]
-        here = corner + self.pixels.to(corner.device)  # n, l, 64, 2
-        off = here - corner - PATCH / 2
-        turn = moves[..., 2:].unflatten(-1, (2, 2))
-        sources = here[:, :, None] + self.REACH * moves[..., None, :2]
-        sources = sources + torch.einsum("nlkij,nlpj->nlkpi", turn, off)
-        scores = scores.log_softmax(dim=-1)
-
-        encode, decode = (
-            layer.weight.to(code).flatten(1) for layer in (self.vae.code, self.vae.uncode)
-        )
-        picture = nn.functional.conv_transpose2d(
-            reference.to(code), decode.unflatten(1, (3, PATCH, PATCH)), stride=PATCH
-        )
-        places = torch.cat([here[:, :, None], sources], dim=2)
-        there, *copies = self._pick(picture, places).unbind(dim=2)  # n, l, 64, 3 each
-        shares = scores.exp().unsqueeze(-1)
-        drawn = there.mean(dim=2, keepdim=True) + torch.einsum(
-            "ncl,cqp->nlpq", code, decode.unflatten(1, (3, self.PIXELS))
-        )
-        change = shares[:, :, :, 0] * (drawn - there)
-        for index, copy in enumerate(copies):
-            change = change + shares[:, :, :, 2 + index] * (copy - there)
-        change = torch.einsum("nlpq,cqp->ncl", change, encode.unflatten(1, (3, self.PIXELS)))
-        return change.to(answers.dtype), scores, sources
-
-    @staticmethod
-    def _pick(picture: Tensor, places: Tensor) -> Tensor:
-        """Pictures (n, 3, h, w) at places (n, ..., 2), in pixels -> (n, ..., 3), bilinear."""
-        size = torch.tensor(picture.shape[:1:-1], device=picture.device)
-        grid = (2 * places / size - 1).flatten(1, -2)[:, :, None]
-        found = grid_sample(picture, grid, padding_mode="border", align_corners=False)
-        return found[..., 0].transpose(1, 2).reshape(*places.shape[:-1], 3)
 
 
 class MiniBackbone(HunyuanVideo15Backbone):
@@ -148,15 +70,19 @@ class MiniBackbone(HunyuanVideo15Backbone):
     frames_per_latent = GROUP
     painted: Painted | None = None  # by the last call
     _tokens: Tensor | None = None
+    _others: Tensor | None = None
 
     @wraps(HunyuanVideo15Backbone.__init__)
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         assert self.prediction_type == "residual"
+        # They learn by themselves, see train/eye.py and train/rig.py.
+        for part in (self.transformer.eye, self.transformer.rig):
+            part.requires_grad_(False)
 
     @staticmethod
     def channels(latent: int) -> tuple[int, int]:
-        return 2 * latent + 1 + PLACE_CHANNELS, Brush.answers(latent)
+        return 2 * latent + 1 + PLACE_CHANNELS + TOLD_CHANNELS + Eye.FEATURES, Brush.answers(latent)
 
     def drop_padding(self) -> None:
         """Padding is never attended to, see _without_padding."""
@@ -183,14 +109,22 @@ class MiniBackbone(HunyuanVideo15Backbone):
         latents[:, :, :1, :, -driving.shape[-1] :] = join_frames(mean.expand(-1, -1, GROUP, -1, -1))
         return Context(latents, context.known)
 
-    def velocity(self, latents: Tensor, *args, tokens: Tensor | None = None, **kwargs) -> Tensor:
+    def velocity(
+        self,
+        latents: Tensor,
+        *args,
+        tokens: Tensor | None = None,
+        others: Tensor | None = None,
+        **kwargs,
+    ) -> Tensor:
         """As the base class.
 
         tokens: (b, t' - 1, k), which cells of a pair (2, h', 2w') the network is to read and draw.
         Most cells of a picture are background: training may leave them out. None: all but the right
-        half of frame 0, which is always black.
+        half of frame 0, which is always black. others: see Rig; training reads a few frames of
+        a clip, and has to tell the same of the whole.
         """
-        self._tokens = tokens
+        self._tokens, self._others = tokens, others
         return super().velocity(latents, *args, **kwargs)
 
     def predict(
@@ -199,32 +133,130 @@ class MiniBackbone(HunyuanVideo15Backbone):
         """What the network says of every frame, (b, c, t', h', 2w'); nothing new of frame 0.
 
         Nor of a frame without a driver, as those of the lead-in: it is the reference standing
-        still.
+        still. The noise is not read, nor its level: it is a regressor, and of any number of steps
+        the first says it all.
         """
+        sigma = torch.ones_like(sigma)
         driven = two_panels(context)
-        pairs = self._pairs(latents, sigma, context, driven)  # b * t, channels, 2, h', 2w'
+        pairs = self._pairs(latents, context, driven)  # b * t, channels, 2, h', 2w'
         samples, (height, width) = len(latents), pairs.shape[3:]
         count, panel = len(pairs) // samples, width // 2 if driven else width
         channels = self.geometry.latent_channels // GROUP
         frames = latents.new_zeros(len(pairs), channels, height * width)
-        asked = torch.ones(len(pairs), dtype=torch.bool, device=latents.device)
+        given = split_frames(context.latents)
+        driver = given[:, :, GROUP:, :, panel:]
+        asked = torch.ones(samples, count, dtype=torch.bool, device=latents.device)
         if driven:
-            driver = split_frames(context.latents)[:, :, GROUP:, :, panel:]
-            asked = _shown(driver - self._black(driver)).flatten()
+            asked = _shown(driver - self._black(driver))
         if asked.any():
+            known = context.known.repeat_interleave(GROUP, dim=2)[:, 0, GROUP:, :, :panel]
+            kept = asked & (known == 1).flatten(2).all(dim=2)
+            body, beside = self._look(given[..., :panel], driver, asked, kept)
+            asked = asked.flatten()
             of_sample = torch.arange(samples, device=asked.device).repeat_interleave(count)[asked]
             text = Text(*(part[of_sample] for part in self._without_padding(text)))
             tokens = self._tokens
             if tokens is not None:
                 tokens = tokens.repeat_interleave(GROUP, dim=1).flatten(0, 1)[asked]
-            reference = split_frames(context.latents)[of_sample, :, 0, :, :panel]
-            cells, change = self._paint(
-                pairs[asked], sigma[of_sample], end, text, tokens, reference
-            )
+            seen = torch.cat([pairs[asked], beside.to(pairs)], dim=1)
+            cells, change = self._paint(seen, sigma[of_sample], end, text, tokens, body)
             cells = cells[:, None].expand_as(change)
             frames[asked] = frames[asked].scatter(2, cells, change)
         frames = frames.view(samples, count, channels, height, width)
         return nn.functional.pad(join_frames(frames.transpose(1, 2)), (0, 0, 0, 0, 1, 0))
+
+    @torch.no_grad()
+    def _look(
+        self, left: Tensor, driver: Tensor, asked: Tensor, kept: Tensor
+    ) -> tuple[Body, Tensor]:
+        """Left panels (b, c / 4, 4 + t, h', w'), the reference first, drivers
+        (b, c / 4, t, h', w'), which of their frames are asked (b, t), n of them, and which of those
+        are known on the left too -> the bodies (n, ...), and what is read beside the pairs
+        (n, channels, 2, h', 2w'): places, joints and features.
+        """
+        reference = left[:, :, 0]
+        sample, _ = asked.nonzero(as_tuple=True)
+        height, panel = reference.shape[2:]
+        pictures, eye = self.picture(reference), self.transformer.eye
+        seen = eye(pictures.to(eye.dtype))
+        driven = driver.shape[-1] > 0
+        grid = (2, height, panel * (1 + driven))
+        features = seen.features.new_zeros(len(sample), eye.FEATURES, *grid)
+        features[:, :, 0, :, :panel] = seen.features[sample]
+        joints, spread = seen.joints[sample], seen.spread[sample]
+        driver_joints, driver_spread, guess = joints, spread, joints
+        if driven:
+            frames = self.picture(driver.transpose(1, 2)[asked])
+            of_driver = eye(frames.to(eye.dtype), pieces=False)
+            features[:, :, 1, :, panel:] = of_driver.features
+            driver_joints, driver_spread = of_driver.joints, of_driver.spread
+            poses = joints.new_zeros(*asked.shape, *joints.shape[1:])
+            poses[asked] = driver_joints
+            size = PATCH * torch.tensor([panel, height]).to(poses)
+            guess = self.transformer.rig(seen.joints, poses, asked, size, self._others)
+            if kept.any():
+                guess = self._go_on(guess, left[:, :, GROUP:], kept)
+            guess = guess[asked]
+        owners = [nearest_body(each, height, panel) for each in (joints, guess, driver_joints)]
+        told = self._tell(grid, owners, (joints, driver_joints, guess), (spread, driver_spread))
+        place = where_it_stands(grid, panel).to(told).expand(len(sample), -1, -1, -1, -1)
+        beside = torch.cat([place, told, features.to(told)], dim=1)
+
+        body = [part[sample] for part in self._take_apart(pictures, seen)]
+        bodies = body[-1].shape[1]
+        return Body(*body, joints[:, :bodies], guess[:, :bodies]), beside
+
+    @staticmethod
+    def _take_apart(pictures: Tensor, seen: Seen) -> tuple[Tensor, ...]:
+        """Pictures (b, 3, h, w) and what the eye saw of them -> Body up to `borrowed`."""
+        height, width = seen.features.shape[2:]
+        pieces = seen.pieces.softmax(dim=1)
+        # Outlines are blurred and half the scene's: what is left in place keeps off them.
+        scene = 1 - max_pool2d(1 - pieces[:, :1], 2 * EDGE + 1, stride=1, padding=EDGE)
+        two = seen.several > 0
+        there = torch.stack([torch.ones_like(two), two], dim=1)[:, : 1 + bool(two.any())]
+        owner = nearest_body(seen.joints, height, width)[:, None]
+        owner = interpolate(owner, scale_factor=PATCH)
+        mine = [(owner == body) | ~two.view(-1, 1, 1, 1) for body in range(there.shape[1])]
+        pieces, borrowed = borrow(pieces[:, None, 1:] * torch.stack(mine, dim=1))
+        return pictures, pieces, scene, fill(pictures, scene**4), there, borrowed
+
+    def _go_on(self, guess: Tensor, left: Tensor, kept: Tensor) -> Tensor:
+        """The guess (b, t, 2, 18, 2), moved to go on from the frames kept (b, t) of the left panels
+        (b, c / 4, t, h', w'): the tail of the pass before, whose clip had another mean."""
+        eye = self.transformer.eye
+        tail = eye(self.picture(left.transpose(1, 2)[kept]).to(eye.dtype), pieces=False)
+        off = torch.zeros_like(guess)
+        off[kept] = tail.joints - guess[kept]
+        count = kept.sum(dim=1).clamp(min=1)[:, None, None]
+        moved = off[..., HIP, :].mean(dim=3).sum(dim=1) / count  # b, 2, 2
+        return guess + moved[:, None, :, None]
+
+    def _tell(
+        self,
+        grid: tuple[int, int, int],
+        owners: list[Tensor],
+        joints: tuple[Tensor, ...],
+        spreads: tuple[Tensor, ...],
+    ) -> Tensor:
+        """Joints (n, 2, 18, 2) and their spreads (n, 2, 18) as channels (n, TOLD_CHANNELS, *grid):
+        in every cell those of the body that is nearest, owners (n, h', w') of the three panels."""
+        reference, answer, driver = owners
+        height, panel = reference.shape[1:]
+        size = PATCH * torch.tensor([panel, height]).to(joints[0])
+        told = [(2 * each / size - 1).flatten(2) for each in joints]
+        told = torch.cat([*told, *(spread / PATCH for spread in spreads)], dim=2)
+        owner = reference.new_zeros(len(reference), *grid)
+        owner[:, 0, :, :panel], owner[:, 1, :, :panel] = reference, answer
+        if grid[2] > panel:
+            owner[:, 1, :, panel:] = driver
+        first, second = told[..., None, None, None].unbind(dim=1)
+        return torch.where(owner[:, None] == 0, first, second)
+
+    @torch.no_grad()
+    def picture(self, codes: Tensor) -> Tensor:
+        """Codes of frames (n, c / 4, h', w') -> pictures (n, 3, h, w), before any clean-up."""
+        return self.vae.uncode(codes.to(self.vae.dtype)).float()
 
     def _paint(
         self,
@@ -233,14 +265,12 @@ class MiniBackbone(HunyuanVideo15Backbone):
         end: Tensor | None,
         text: Text,
         tokens: Tensor | None,
-        reference: Tensor,
+        body: Body,
     ) -> tuple[Tensor, Tensor]:
         """Cells (n, l) of the second frame (h', width) of pairs (n, channels, 2, h', width), and
-        how their codes differ from the reference's (n, c / 4, h', w'), (n, c / 4, l)."""
-        grid, panel = pairs.shape[2:], reference.shape[3]
+        how their codes differ from the reference's, (n, c / 4, l)."""
+        grid, panel = pairs.shape[2:], body.picture.shape[3] // PATCH
         height, width = grid[1:]
-        place = where_it_stands(tuple(grid), panel).to(pairs)
-        pairs = torch.cat([pairs, place.expand(len(pairs), *place.shape)], dim=1)
         if tokens is None:
             tokens = _without_black(grid, panel < width).to(pairs.device)
             seen = pairs.flatten(2)[..., tokens]
@@ -255,8 +285,8 @@ class MiniBackbone(HunyuanVideo15Backbone):
         cells = cells[drawn].view(len(pairs), -1)
         answers = answers.transpose(1, 2)[drawn].view(*cells.shape, -1).transpose(1, 2)
         places = cells // width * panel + cells % width
-        change, scores, sources = Brush(self.vae).paint(answers, places, reference)
-        self.painted = Painted(tokens, places, scores, sources)
+        change, scores, joints = Brush(self.vae).paint(answers, places, body)
+        self.painted = Painted(places, scores, joints)
         return cells, change
 
     def _black(self, like: Tensor) -> Tensor:
@@ -271,10 +301,9 @@ class MiniBackbone(HunyuanVideo15Backbone):
         """The grid in whose terms the network is told where tokens are, and their indices there."""
         return grid, tokens
 
-    def _pairs(self, latents: Tensor, sigma: Tensor, context: Context, driven: bool) -> Tensor:
+    def _pairs(self, latents: Tensor, context: Context, driven: bool) -> Tensor:
         """(b * t, 2 c / 4 + 1, 2, h', 2w'): frame 0 and one more, t = 4 (t' - 1) of them."""
-        sigma = sigma.view(-1, 1, 1, 1, 1).to(latents.dtype)
-        noisy, given = split_frames((1 - sigma) * latents), split_frames(context.latents)
+        noisy, given = split_frames(torch.zeros_like(latents)), split_frames(context.latents)
         known = context.known.repeat_interleave(GROUP, dim=2)
         width = latents.shape[-1] // 2
         if driven:
@@ -297,6 +326,15 @@ class MiniBackbone(HunyuanVideo15Backbone):
             prompt_embeds=text.prompt_embeds[:, :longest],
             prompt_embeds_mask=text.prompt_embeds_mask[:, :longest],
         )
+
+
+def nearest_body(joints: Tensor, height: int, width: int) -> Tensor:
+    """Joints (n, 2, 18, 2) -> (n, h', w') float: of which body a joint is nearest, 0 or 1."""
+    y, x = (PATCH * (torch.arange(n, device=joints.device) + 0.5) for n in (height, width))
+    centres = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)
+    far = torch.cdist(centres.expand(len(joints), -1, -1), joints.flatten(1, 2))  # n, h' w', 36
+    first, second = far.unflatten(2, (2, JOINTS)).amin(dim=3).unbind(dim=2)
+    return (second < first).float().unflatten(1, (height, width))
 
 
 def where_it_stands(grid: tuple[int, int, int], panel: int) -> Tensor:

@@ -17,14 +17,13 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..puppets.identity import HUES
-from ..puppets.scene import LEAD_IN, Triplet, to_frames, triplet
+from ..puppets.scene import LEAD_IN, THUMBNAIL, Triplet, to_frames, triplet
 
 Draw = Callable[[int, int, int], Triplet]  # (seed, num_frames, size) -> one of the test split
 
 GROUPS = ("multi-subject", "cross-species")  # a case is in any number of them
 BODIES = "glb-bodies"
 SEED_CASES = 1000  # so many triplets belong to one seed, so that no two seeds share one
-THUMBNAIL = 8  # pixels; a triplet is the same at any size, and this one is quick to look at
 
 
 @dataclass(frozen=True)

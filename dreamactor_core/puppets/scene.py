@@ -29,6 +29,7 @@ from .render import draw_puppet
 FPS = 8.0
 LEAD_IN = 9  # frames, see composite.lead_in_frames
 EXAMPLE_SIZE = 128  # pixels
+THUMBNAIL = 8  # pixels; a triplet is the same at any size, and this one is quick to draw
 BACKGROUNDS = (
     "plain", "vertical", "diagonal", "room", "hills", "stripes", "checks", "blobs", "noise", "sun",
 )  # fmt: skip
@@ -161,7 +162,7 @@ def render(look: Look, play: Play, size: int, *, transition: bool = True) -> Cli
     frames = np.zeros((num_frames, size, size, 3), np.uint8)
     scene, mask = np.zeros_like(frames), np.zeros((num_frames, size, size), np.uint8)
     parts = np.zeros_like(mask)
-    bodies = [solve(who, motion) for who, motion in zip(look.cast, play.motions, strict=True)]
+    bodies = _bodies(look, play)
     backdrop = cv2.resize(look.background, (size, size), interpolation=cv2.INTER_AREA)
     for t in range(num_frames):
         if not transition and 0 < t < LEAD_IN:
@@ -193,6 +194,21 @@ def triplet(
 
     kind asks for a body plan of the truth; transition: see render.
     """
+    roles = _triplet_roles(seed, split, num_frames, size, kind)
+    return Triplet(*(render(look, play, size, transition=transition) for look, play in roles))
+
+
+def triplet_poses(seed: int, split: Split, num_frames: int) -> tuple[Pose, Pose]:
+    """Of the driver and of the truth of a triplet, nothing drawn: a hundred times as fast."""
+    roles = _triplet_roles(seed, split, num_frames, THUMBNAIL, None)
+    driver, truth = (_pose(_bodies(look, play), play.camera) for look, play in roles)
+    return driver, truth
+
+
+def _triplet_roles(
+    seed: int, split: Split, num_frames: int, size: int, kind: str | None
+) -> tuple[tuple[Look, Play], tuple[Look, Play]]:
+    """Look and play of the driver, then of the truth."""
     rng = np.random.default_rng((seed, split == "test"))
     subjects = 2 if rng.random() < 0.06 else 1
     play = sample_play(rng, split, num_frames, subjects)
@@ -201,10 +217,11 @@ def triplet(
     on_four = target.cast[0].kind == "quadruped"
     like = "quadruped" if on_four and rng.random() < 0.8 else None
     source = sample_look(rng, split, size, subjects, like, "" if on_four else "quadruped")
-    return Triplet(
-        render(source, other_rest(rng, play), size, transition=transition),
-        render(target, play, size, transition=transition),
-    )
+    return (source, other_rest(rng, play)), (target, play)
+
+
+def _bodies(look: Look, play: Play) -> list[Body]:
+    return [solve(who, motion) for who, motion in zip(look.cast, play.motions, strict=True)]
 
 
 def example(seed: int, kind: str | None = None) -> Example:

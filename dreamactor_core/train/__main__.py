@@ -4,8 +4,10 @@ The stages in their order; each resumes when called again. weights/mini/README.m
 them, and how much of each, made the shipped weights (far fewer pairs, so far):
 
     train vae         --out runs/mini
-    train foundation  --vae runs/mini/vae --out runs/mini/foundation
-                      (or --base mini instead of --vae: go on from the shipped weights)
+    train eye         --vae runs/mini/vae --out runs/mini/eye
+    train rig         --base runs/mini/eye/model --out runs/mini/rig
+    train foundation  --base runs/mini/rig/model --out runs/mini/foundation
+                      (--base mini in any of the three: go on from the shipped weights)
     train lora        --base runs/mini/foundation/model --config pose_based
                       --out runs/mini/pose_based
     bootstrap         --base runs/mini/foundation/model --lora runs/mini/pose_based/lora.safetensors
@@ -44,15 +46,18 @@ from tqdm import tqdm
 
 from ..backbones.hunyuan15 import HunyuanVideo15Backbone
 from ..backbones.loading import load_backbone, save_backbone
+from ..backbones.mini import MiniBackbone
 from ..backbones.mini_vae import MiniVAE
 from ..errors import InputError
 from ..lora import VARIANTS, LoraInfo, add_lora, load_lora, save_lora
 from ..sampling import SampleSettings
 from .cache import paired_samples, puppet_samples, write_cache
+from .eye import EyeConfig, train_eye
 from .live import source_of
 from .loop import TrainConfig, read_config, train
 from .mini import MiniConfig, create_mini
 from .refine import guess_codes
+from .rig import RigConfig, train_rig
 from .vae import VaeConfig, fit_code, train_clean
 from .validation import puppet_pairs, validate
 
@@ -76,6 +81,23 @@ def train_vae(arguments: argparse.Namespace) -> None:
         vae.save_pretrained(arguments.out / "vae")
     bar = tqdm(total=config.steps, desc="vae")
     train_clean(vae, config, arguments.out, lambda step, loss: _show(bar, step, loss))
+
+
+def train_part(arguments: argparse.Namespace) -> None:
+    """The eye or the rig."""
+    backbone = load_backbone(arguments.base) if arguments.base else _new_mini(arguments.vae)
+    if not isinstance(backbone, MiniBackbone):
+        raise InputError(
+            "base", got=backbone.name, need="the small model: no other has an eye or a rig",
+            fix="Choose mini, or a folder that an earlier stage wrote.",
+        )  # fmt: skip
+    name, learn, config = arguments.part
+    if arguments.part_steps:
+        schedule = replace(config.schedule, steps=arguments.part_steps)
+        config = replace(config, schedule=schedule)
+    bar = tqdm(total=config.schedule.steps, desc=name)
+    learn(backbone, config, arguments.out, lambda step, loss: _show(bar, step, loss))
+    save_backbone(backbone, arguments.out / "model", description=f"After the stage {name}.")
 
 
 def make_cache(arguments: argparse.Namespace) -> None:
@@ -226,6 +248,18 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     stage("vae", train_vae, "fit the linear code of the autoencoder, then train its clean-up")
+    for part, text in (
+        (("eye", train_eye, EyeConfig()), "teach the small model's eye where bodies are"),
+        (("rig", train_rig, RigConfig()), "teach its rig to carry a pose to another body"),
+    ):
+        sub = stage(part[0], train_part, text)
+        sub.set_defaults(part=part)
+        start = sub.add_mutually_exclusive_group(required=True)
+        start.add_argument("--vae", type=Path, help="autoencoder folder: start from nothing")
+        start.add_argument("--base", help="model name or folder: go on from these weights")
+        sub.add_argument(
+            "--part-steps", type=int, help=f"default: {part[2].schedule.steps}", metavar="STEPS"
+        )
     cache = stage("cache", make_cache, "render puppets and store their latents")
     encoder = cache.add_mutually_exclusive_group(required=True)
     encoder.add_argument(

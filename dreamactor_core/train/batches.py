@@ -85,7 +85,9 @@ class Batch(NamedTuple):
     prompts: list[str]
     noise: Tensor
     sigma: Tensor  # (b,)
-    tokens: Tensor | None = None  # (b, t' - 1, k), see MiniBackbone
+    # Of the small model, see MiniBackbone.velocity:
+    tokens: Tensor | None = None  # (b, t' - 1, k)
+    others: Tensor | None = None  # (b, t, 2, 18, 2)
     truth: Truth | None = None  # what a drawn world knows
 
 
@@ -100,7 +102,7 @@ def draw_batch(
         _draw(backbone, source, phase, task, row, lead_groups, rng)
         for task, row in zip(tasks, rows, strict=True)
     ]
-    targets, contexts, weights, prompts, tokens, truths = zip(*samples, strict=True)
+    targets, contexts, weights, prompts, tokens, others, truths = zip(*samples, strict=True)
     target = torch.cat(targets)
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     return Batch(
@@ -112,6 +114,7 @@ def draw_batch(
         sigma=draw_sigma(phase.batch_size, phase.pure_noise, generator),
         tokens=None if tokens[0] is None else torch.cat(tokens),
         # Told of all samples or of none: a missing driver or a skeleton to draw has no truth.
+        others=None if any(each is None for each in others) else torch.stack(others),
         truth=None if any(truth is None for truth in truths) else stack_truth(truths),
     )
 
@@ -142,7 +145,7 @@ def _draw(
     lead: int,
     rng: np.random.Generator,
 ):
-    """One sample: target, context, weight, prompt, tokens, truth."""
+    """One sample: target, context, weight, prompt, tokens, others, truth."""
     conditions, small = phase.conditions, isinstance(backbone, MiniBackbone)
     groups = phase.latent_frames - 1
     right_row, _, left_row = task.partition(">")
@@ -193,7 +196,7 @@ def _draw(
     stride = backbone.geometry.temporal_stride
     frames = torch.cat([known[:1], known[1:].repeat_interleave(stride, dim=0)])[..., None]
     context, weight = backbone.context(left, frames), weight[None, None]
-    tokens = truth = None
+    tokens = others = truth = None
     if task != "single" and small:
         right_whole[:, :, : 1 + lead] = source.black[:, :, : 1 + lead]
         if not dropped:  # the whole clip's mean, as at inference, not that of the window
@@ -207,10 +210,10 @@ def _draw(
             tokens, weight = pair_tokens(left_cells, right_cells, weight)
         known_clip = source.truth(left_key, row) if left_key == "target" else None
         if known_clip and not dropped:
-            joints = source.truth(right_row, row).joints
             at = [max(0, index - GROUP + 1) for index in chosen[GROUP - 1 :]]  # frames of the clip
-            truth = truth_of(known_clip, joints, at)
-    return left, context, weight, prompt, tokens, truth
+            truth = truth_of(known_clip, at)
+            others = torch.from_numpy(source.truth(right_row, row).joints[GROUP * lead + 1 :])
+    return left, context, weight, prompt, tokens, others, truth
 
 
 def busy_cells(latents: Tensor, empty: Tensor, count: int, rng: np.random.Generator) -> Tensor:

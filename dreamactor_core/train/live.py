@@ -77,9 +77,7 @@ class World:
         target, driver = self._clips(row)
         clip = driver if key == "driving" else target
         pose = clip.pose if key in ("target", "driving") else self._pose(key, row)
-        joints = pose.body[:, 0, :, :2] * self.size
-        if pose.body.shape[1] > 1:
-            joints = np.full_like(joints, np.nan)
+        joints = pose.body[:, [0, -1], :, :2] * self.size
         return ClipTruth(clip.parts, clip.places, joints.astype(np.float32))
 
     def _clips(self, row: int) -> tuple[Clip, Clip]:

@@ -35,7 +35,7 @@ from .batches import Batch, Conditions, Phase, draw_batch
 from .cache import Cache
 from .curve import Curve
 from .live import World
-from .truth import Truth, Votes, copy_loss
+from .truth import Truth, joint_loss, piece_loss
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ class TrainConfig:
     optimizer: str = "adamw"  # or "muon": the matrices of the blocks by Muon, the rest by AdamW
     loss: str = "latents"  # mean square, or "pixels": absolute, of what the code stands for
     # Beside the loss, where the world knows the truth (truth.py):
-    copy_weight: float = 0.0  # of copy_loss
-    vote_weight: float = 0.0  # of Votes
+    piece_weight: float = 0.0  # of piece_loss
+    joint_weight: float = 0.0  # of joint_loss
     learning_rate: float = 5e-4
     final_learning_rate: float = 5e-5  # cosine from the one to the other
     warm_up: int = 100
@@ -112,9 +112,8 @@ class Trainee(nn.Module):
 
     def __init__(self, backbone: HunyuanVideo15Backbone, config: TrainConfig):
         super().__init__()
-        loss, small = config.loss, isinstance(backbone, MiniBackbone)
-        self.copy_weight, self.vote_weight = config.copy_weight, config.vote_weight
-        self.votes = Votes(backbone) if config.vote_weight and small else None
+        loss = config.loss
+        self.piece_weight, self.joint_weight = config.piece_weight, config.joint_weight
         self.transformer = backbone.transformer
         self.text_encoder = backbone.text_encoder
         self._backbone = [backbone]  # in a list: its modules are registered already
@@ -134,8 +133,8 @@ class Trainee(nn.Module):
         backbone = self._backbone[0]
         text = backbone.encode_text(batch.prompts, None)
         velocity = partial(backbone.velocity, context=batch.context, text=text)
-        if batch.tokens is not None:
-            velocity = partial(velocity, tokens=batch.tokens)
+        if isinstance(backbone, MiniBackbone):
+            velocity = partial(velocity, tokens=batch.tokens, others=batch.others)
         flow = velocity, batch.target, batch.noise, batch.sigma
         if self.distance:
             loss = flow_loss(*flow, batch.weight, distance=self.distance)
@@ -152,12 +151,11 @@ class Trainee(nn.Module):
             return 0.0
         backbone = self._backbone[0]
         loss = 0.0
-        if self.copy_weight:
-            loss = self.copy_weight * copy_loss(backbone.painted, batch.truth)
-        if self.votes:
-            size = backbone.geometry.panel[0]
-            votes = self.votes(backbone.painted.tokens, batch.truth, size)
-            loss = loss + self.vote_weight * votes
+        if self.piece_weight:
+            loss = self.piece_weight * piece_loss(backbone.painted, batch.truth)
+        if self.joint_weight:
+            joints = joint_loss(backbone.painted, batch.truth, backbone.geometry.panel[0])
+            loss = loss + self.joint_weight * joints
         return loss
 
 
@@ -266,9 +264,7 @@ def train(
         if last:
             break
     ema.copy_to(learning)
-    whole = accelerator.unwrap_model(trainee).eval()
-    if whole.votes:
-        whole.votes.leave()
+    accelerator.unwrap_model(trainee).eval()
     return done
 
 
@@ -352,6 +348,6 @@ def _to(batch: Batch, device: torch.device) -> Batch:
     return Batch(
         move(batch.target), type(batch.context)(*map(move, batch.context)), move(batch.weight),
         batch.prompts, move(batch.noise), move(batch.sigma),
-        None if batch.tokens is None else move(batch.tokens),
+        *(None if part is None else move(part) for part in (batch.tokens, batch.others)),
         None if batch.truth is None else Truth(*map(move, batch.truth)),
     )  # fmt: skip

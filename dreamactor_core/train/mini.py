@@ -9,7 +9,7 @@ from diffusers import HunyuanVideo15Transformer3DModel
 
 from ..backbones import Geometry
 from ..backbones.byte_text import ByteTextEncoder
-from ..backbones.mini import Brush, MiniBackbone, MiniTransformer3DModel
+from ..backbones.mini import MiniBackbone, MiniTransformer3DModel
 from ..backbones.mini_vae import GROUP, PATCH, MiniVAE
 from ..puppets.scene import FPS
 
@@ -31,7 +31,8 @@ def create_mini(vae: MiniVAE, config: MiniConfig) -> MiniBackbone:
     """A random transformer and text encoder around a trained autoencoder.
 
     It predicts the change of the clean latents against frame 0 ("residual"), so that what stands
-    still is right from the start. At first it predicts no change.
+    still is right from the start. At first it moves the pieces to where retargeting puts them
+    (Brush); a new eye sees none.
     """
     torch.manual_seed(config.seed)
     channels = vae.config.latent_channels // GROUP
@@ -51,11 +52,6 @@ def create_mini(vae: MiniVAE, config: MiniConfig) -> MiniBackbone:
     )
     torch.nn.init.zeros_(transformer.proj_out.weight)
     torch.nn.init.zeros_(transformer.proj_out.bias)
-    # It begins with the reference standing still. Two copies that begin alike would learn alike.
-    scores = channels + 6 * Brush.COPIES
-    torch.nn.init.normal_(transformer.proj_out.weight[scores:].detach(), std=0.02)
-    bias = transformer.proj_out.bias[scores:].detach().view(Brush.PIXELS, -1)
-    bias[:, Brush.DRAWN], bias[:, Brush.STILL] = -2, 2
     look_across(transformer, panel_width=config.size // PATCH)
     text_encoder = ByteTextEncoder.create(config.text_dim, config.text_layers, 4, 8, 8)
     geometry = Geometry(

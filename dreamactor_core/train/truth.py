@@ -1,8 +1,8 @@
 """What a drawn world knows of its pictures, and the losses that teach it to the small model.
 
-A renderer knows which part of which body every pixel shows and where that part is in every frame,
-so it knows where in the reference each pixel of the answer is to be found, and where every joint
-is. None of it is asked for at inference.
+A renderer knows which piece of a body every pixel shows and where that piece is in every frame, so
+it knows whether the reference shows it too, and where every joint is. None of it is asked for at
+inference.
 """
 
 from __future__ import annotations
@@ -11,33 +11,45 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..backbones.mini import MiniBackbone, Painted
+from ..backbones.mini_brush import Brush, Painted
 from ..backbones.mini_vae import PATCH
+from ..puppets.body import PARTS
 
-SPREAD = 1.5  # pixels: a copy taken so far from where it should be is a third as likely
-JOINTS = 18
+UNSEEN = -1  # in place of a piece
 
 
 class ClipTruth(NamedTuple):
     parts: np.ndarray  # (t, h, w) uint8, see puppets.scene.Clip
     places: np.ndarray  # (t, k, 2, 3), in pixels
-    joints: np.ndarray  # (t, 18, 2) in pixels; NaN where there are several bodies
+    joints: np.ndarray  # (t, 2, 18, 2) in pixels; one body alone is both
 
 
 class Truth(NamedTuple):
-    """Of the frames of a batch: b samples of t frames each. Places are (x, y) in pixels."""
+    """Of the frames of a batch: b samples of t frames each."""
 
-    sources: Tensor  # (b, t, h, w, 2) where in the reference a pixel is to be found
-    seen: Tensor  # (b, t, h, w) bool, whether the reference shows it there
-    reference: Tensor  # (b, 1, 18, 2) joints
-    target: Tensor  # (b, t, 18, 2)
-    driver: Tensor  # (b, t, 18, 2)
+    pieces: Tensor  # (b, t, h, w) int64: 0 the scene, 1..12 a piece, UNSEEN in the reference
+    joints: Tensor  # (b, t, 2, 18, 2) of the answer, (x, y) in pixels
 
 
-def truth_of(clip: ClipTruth, driver: np.ndarray, frames: list[int]) -> Truth:
-    """Of one clip: frames[0] is the reference, the others are to be drawn. driver (t, 18, 2)."""
+def truth_of(clip: ClipTruth, frames: list[int]) -> Truth:
+    """Of one clip: frames[0] is the reference, the others are to be drawn."""
+    drawn = frames[1:]
+    parts = clip.parts[drawn]
+    _, seen = sources_of(clip, frames)
+    pieces = np.where(seen, piece_of(parts), UNSEEN)
+    return Truth(torch.from_numpy(pieces)[None], torch.from_numpy(clip.joints[drawn])[None])
+
+
+def piece_of(parts: np.ndarray) -> np.ndarray:
+    """Parts of any body, 0 the scene -> the same of one body, int64."""
+    return np.where(parts > 0, (parts.astype(np.int64) - 1) % PARTS + 1, 0)
+
+
+def sources_of(clip: ClipTruth, frames: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Where in frames[0] every pixel of the others is to be found, (x, y) in pixels (t, h, w, 2),
+    and whether it shows there (t, h, w)."""
     picture, drawn = frames[0], frames[1:]
     height, width = clip.parts.shape[1:]
     y, x = np.mgrid[:height, :width].astype(np.float32) + 0.5
@@ -54,85 +66,30 @@ def truth_of(clip: ClipTruth, driver: np.ndarray, frames: list[int]) -> Truth:
     column, row = np.floor(sources).astype(int).transpose(3, 0, 1, 2)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     shown = clip.parts[picture][row.clip(0, height - 1), column.clip(0, width - 1)]
-    seen = inside & (shown == parts)
-    joints = (clip.joints[[picture]], clip.joints[drawn], driver[drawn])
-    return Truth(*(torch.from_numpy(each)[None] for each in (sources, seen, *joints)))
+    return sources, inside & (shown == parts)
 
 
 def stack_truth(truths: list[Truth]) -> Truth:
     return Truth(*(torch.cat(parts) for parts in zip(*truths, strict=True)))
 
 
-def copy_loss(painted: Painted, truth: Truth) -> Tensor:
-    """Negative logarithm of how likely each pixel is taken from where it is to be found.
+def piece_loss(painted: Painted, truth: Truth) -> Tensor:
+    """Negative logarithm of the share of what each pixel shows: cross-entropy.
 
-    Copies spread about their places (Laplace, SPREAD); what the reference does not show has to be
-    drawn anew.
+    The scene may be that of the reference or be drawn; what the reference does not show is drawn.
     """
-
-    def of_cells(values: Tensor) -> Tensor:
-        """(b, t, h, w, ...) -> (n, l, 64, ...), the cells that were painted."""
-        frames = values.flatten(0, 1).unflatten(2, (-1, PATCH)).unflatten(1, (-1, PATCH))
-        cells = frames.transpose(2, 3).flatten(3, 4).flatten(1, 2)  # n, h' * w', 64, ...
-        return cells[torch.arange(len(cells))[:, None], painted.cells]
-
-    height, width = truth.seen.shape[2:]
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    here = torch.stack([x, y], dim=-1).to(truth.sources) + 0.5
-    sources = of_cells(truth.sources)
-    still = (of_cells(here.expand_as(truth.sources)) - sources).abs().sum(dim=-1)
-    moved = (painted.sources - sources[:, :, None]).abs().sum(dim=-1)  # n, l, copies, 64
-    far = torch.cat([still[..., None], moved.transpose(2, 3)], dim=-1)
-    found = (painted.scores[..., 1:] - far / SPREAD).logsumexp(dim=-1)
-    return -torch.where(of_cells(truth.seen), found, painted.scores[..., 0]).mean()
+    frames = truth.pieces.flatten(0, 1).unflatten(2, (-1, PATCH)).unflatten(1, (-1, PATCH))
+    cells = frames.transpose(2, 3).flatten(3, 4).flatten(1, 2)  # n, h' * w', 64
+    pieces = cells[torch.arange(len(cells))[:, None], painted.cells]
+    scene = painted.scores[..., [Brush.DRAWN, Brush.STILL]]
+    of_bodies = painted.scores[..., len((Brush.DRAWN, Brush.STILL)) :].unflatten(-1, (-1, PARTS))
+    index = (pieces - 1).clamp(min=0)[..., None, None].expand(*of_bodies.shape[:-1], 1)
+    shown = of_bodies.gather(-1, index)[..., 0].logsumexp(dim=-1)  # by any body
+    said = torch.where(pieces == 0, scene.logsumexp(dim=-1), shown)
+    return -torch.where(pieces == UNSEEN, scene[..., Brush.DRAWN], said).mean()
 
 
-class Votes(nn.Module):
-    """Every token of a block's output says where the joints are: those of its own panel.
-
-    The reference and the driver after a third of the blocks, the answer after two: it has to know
-    what pose the driver asks of the reference's body. Thrown away after training.
-    """
-
-    def __init__(self, backbone: MiniBackbone):
-        super().__init__()
-        config = backbone.transformer.config
-        width = config.num_attention_heads * config.attention_head_dim
-        self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.early, self.late = nn.Linear(width, 2 * JOINTS), nn.Linear(width, 2 * JOINTS)
-        self.said: dict[str, Tensor] = {}
-        self.hooks = []
-        blocks = backbone.transformer.transformer_blocks
-        for name, third in (("early", 1), ("late", 2)):
-            block = blocks[max(0, third * len(blocks) // 3 - 1)]
-            hook = lambda _, __, output, name=name: self._hear(name, output)  # noqa: E731
-            self.hooks.append(block.register_forward_hook(hook))
-
-    def leave(self) -> None:
-        """Listen no longer: the network is as it was."""
-        while self.hooks:
-            self.hooks.pop().remove()
-
-    def _hear(self, name: str, output: tuple[Tensor, Tensor]) -> None:
-        self.said[name] = output[0]
-
-    def forward(self, tokens: Tensor, truth: Truth, size: int) -> Tensor:
-        """Mean absolute error in panels of size pixels; tokens (n, k), see Painted."""
-        side = size // PATCH
-        frame, row, column = torch.unravel_index(tokens, (2, side, 2 * side))
-        count = truth.target.shape[1]
-        loss = 0.0
-        for name, joints, mine in (
-            ("early", truth.reference.expand_as(truth.target), (frame == 0) & (column < side)),
-            ("early", truth.driver, (frame == 1) & (column >= side)),
-            ("late", truth.target, (frame == 1) & (column < side)),
-        ):
-            here = PATCH * (torch.stack([column % side, row], dim=-1) + 0.5)
-            want = (joints.flatten(0, 1)[:, None] - here[:, :, None]) / size  # n, k, 18, 2
-            said = getattr(self, name)(self.norm(self.said[name])).unflatten(-1, (JOINTS, 2))
-            known = mine[..., None, None] & want.isfinite()
-            error = torch.where(known, said - want.nan_to_num(), 0).abs().sum()
-            loss = loss + error / known.sum().clamp(min=1)
-        assert len(tokens) == len(truth.target) * count
-        self.said.clear()
-        return loss
+def joint_loss(painted: Painted, truth: Truth, size: int) -> Tensor:
+    """Mean absolute error of the joints, in panels of size pixels."""
+    wanted = truth.joints.flatten(0, 1)[:, : painted.joints.shape[1]]
+    return (painted.joints - wanted).abs().mean() / size

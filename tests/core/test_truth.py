@@ -8,15 +8,39 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
 
-from dreamactor_core.backbones.mini import MiniBackbone, Painted
+from dreamactor_core.backbones.mini import MiniBackbone
+from dreamactor_core.backbones.mini_brush import Painted
+from dreamactor_core.backbones.mini_eye import Seen
 from dreamactor_core.backbones.mini_vae import GROUP, PATCH, split_frames
+from dreamactor_core.errors import InputError
+from dreamactor_core.pose.draw import fit_box
 from dreamactor_core.puppets.body import ELBOW, FOREARM, HEAD, PARTS, TORSO, WRIST
 from dreamactor_core.puppets.scene import LEAD_IN, triplet
 from dreamactor_core.train.batches import MOVED, Phase, draw_batch
 from dreamactor_core.train.cache import puppet_samples
+from dreamactor_core.train.eye import (
+    HEAT_WEIGHT,
+    JOINT_WEIGHT,
+    PIECE_WEIGHT,
+    UNTOLD,
+    EyeConfig,
+    Glances,
+    eye_loss,
+    train_eye,
+)
+from dreamactor_core.train.fit import Schedule, fit
 from dreamactor_core.train.live import World
 from dreamactor_core.train.loop import Trainee, train
-from dreamactor_core.train.truth import SPREAD, ClipTruth, Truth, Votes, copy_loss, truth_of
+from dreamactor_core.train.rig import Clips, RigConfig, train_rig
+from dreamactor_core.train.truth import (
+    UNSEEN,
+    ClipTruth,
+    Truth,
+    joint_loss,
+    piece_loss,
+    sources_of,
+    truth_of,
+)
 from tests.core.test_train import ALWAYS, CONFIG, GROUPS, MINI, NUM_FRAMES, digest, tiny_mini
 
 SIZE = 128
@@ -30,7 +54,7 @@ def _one_precision_a_test():
 
 
 def clip_truth(clip) -> ClipTruth:
-    joints = clip.pose.body[:, 0, :, :2] * clip.frames.shape[1]
+    joints = clip.pose.body[:, [0, -1], :, :2] * clip.frames.shape[1]
     return ClipTruth(clip.parts, clip.places, joints.astype(np.float32))
 
 
@@ -43,10 +67,10 @@ def picked(picture: np.ndarray, sources: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("seed", [1, 2, 4, 7, 11])  # among them two puppets, a camera, four legs
 def test_what_the_reference_shows_is_found_where_the_truth_says(seed):
     clip = triplet(seed, "train", 25, SIZE).truth
-    truth = truth_of(clip_truth(clip), np.zeros((25, 18, 2), np.float32), [0, 12, 20])
+    sources, shown = sources_of(clip_truth(clip), [0, 12, 20])
     for k, t in enumerate((12, 20)):
-        seen = truth.seen[0, k].numpy()
-        found = picked(clip.frames[0], truth.sources[0, k].numpy())
+        seen = shown[k]
+        found = picked(clip.frames[0], sources[k])
         error = np.abs(found.astype(int) - clip.frames[t]).mean(axis=-1)
         still = np.abs(clip.frames[0].astype(int) - clip.frames[t]).mean(axis=-1)
         body = seen & (clip.parts[t] > 0)
@@ -54,9 +78,9 @@ def test_what_the_reference_shows_is_found_where_the_truth_says(seed):
         # Edges of parts fall between pixels; the rest is the same picture.
         assert np.median(error[body]) <= 8
         assert error[body].mean() < 0.4 * still[body].mean()
-        inside = ((truth.sources[0, k] >= 0) & (truth.sources[0, k] < SIZE)).all(-1).numpy()
+        inside = ((sources[k] >= 0) & (sources[k] < SIZE)).all(-1)
         hidden = ~seen & (clip.parts[t] == 0) & inside
-        behind = picked(clip.parts[0], truth.sources[0, k].numpy())[hidden]
+        behind = picked(clip.parts[0], sources[k])[hidden]
         assert (behind > 0).all()  # scene that the puppet stood before
 
 
@@ -65,12 +89,28 @@ def test_the_scene_does_not_move_under_a_camera_that_stands():
         s for s in range(50) if not np.ptp(triplet(s, "train", 13, 8).truth.places[:, 0], 0).any()
     )
     clip = triplet(next(seeds), "train", 25, SIZE).truth
-    truth = truth_of(clip_truth(clip), np.zeros((25, 18, 2), np.float32), [0, 20])
+    sources, _ = sources_of(clip_truth(clip), [0, 20])
     y, x = np.mgrid[:SIZE, :SIZE] + 0.5
     scene = clip.parts[20] == 0
-    np.testing.assert_allclose(
-        truth.sources[0, 0].numpy()[scene], np.stack([x, y], -1)[scene], atol=1e-3
+    np.testing.assert_allclose(sources[0][scene], np.stack([x, y], -1)[scene], atol=1e-3)
+
+
+def test_a_pixel_is_told_by_its_piece_whichever_body_it_belongs_to():
+    clip = next(
+        clip
+        for seed in range(50)
+        if (clip := triplet(seed, "train", 13, SIZE).truth).pose.body.shape[1] == 2
     )
+    given = clip_truth(clip)
+    truth = truth_of(given, [0, 12])
+    _, seen = sources_of(given, [0, 12])
+    parts, pieces = clip.parts[12], truth.pieces[0, 0].numpy()
+    assert parts.max() > PARTS and set(np.unique(pieces)) <= {UNSEEN, *range(PARTS + 1)}
+    assert (pieces[~seen[0]] == UNSEEN).all()
+    second = seen[0] & (parts > PARTS)
+    assert second.any() and np.array_equal(pieces[second], parts[second] - PARTS)
+    assert truth.joints.shape == (1, 1, 2, 18, 2)
+    assert not torch.equal(truth.joints[:, :, 0], truth.joints[:, :, 1])
 
 
 def test_places_put_joints_where_they_are():
@@ -100,72 +140,58 @@ def test_a_transition_that_is_not_drawn_is_black_and_the_rest_the_same():
 # The losses
 
 
-def paint(scores: list[float], source: tuple[float, float]) -> Painted:
-    """One frame of one 8x8 cell: shares of all its pixels, and where both copies come from,
-    relative to the pixel."""
-    y, x = torch.meshgrid(torch.arange(PATCH), torch.arange(PATCH), indexing="ij")
-    here = torch.stack([x, y], -1).flatten(0, 1) + 0.5 + torch.tensor(source)
-    shares = torch.tensor(scores).log().expand(1, 1, PATCH * PATCH, 4)
+def paint(shares: dict[int, float], bodies: int = 1) -> Painted:
+    """One frame of one 8x8 cell: the shares of all its pixels, the rest evenly."""
+    count = 2 + PARTS * bodies
+    rest = (1 - sum(shares.values())) / (count - len(shares))
+    scores = torch.tensor([shares.get(index, rest) for index in range(count)]).log()
     return Painted(
-        torch.zeros(1, 1).long(), torch.zeros(1, 1).long(), shares, here.expand(1, 1, 2, -1, 2)
+        torch.zeros(1, 1).long(),
+        scores.expand(1, 1, PATCH * PATCH, count),
+        torch.zeros(1, bodies, 18, 2),
     )
 
 
-def truth(seen: bool, offset: tuple[float, float]) -> Truth:
-    y, x = torch.meshgrid(torch.arange(PATCH), torch.arange(PATCH), indexing="ij")
-    sources = torch.stack([x, y], -1) + 0.5 + torch.tensor(offset)
-    joints = torch.zeros(1, 1, 18, 2)
-    return Truth(
-        sources[None, None], torch.full((1, 1, PATCH, PATCH), seen), joints, joints, joints
-    )
+def truth(piece: int) -> Truth:
+    pieces = torch.full((1, 1, PATCH, PATCH), piece)
+    return Truth(pieces, torch.zeros(1, 1, 2, 18, 2))
 
 
 @pytest.mark.parametrize(
-    ("seen", "offset", "likely"),
+    ("piece", "share"),
     [
-        (False, (0.0, 0.0), 0.1),  # what is hidden must be drawn
-        (True, (0.0, 0.0), 0.2 + 0.7 * math.exp(-5 / SPREAD)),  # still; the copies are 5 away
-        (True, (3.0, -2.0), 0.7 + 0.2 * math.exp(-5 / SPREAD)),  # where the copies are
+        (UNSEEN, 0.1),  # what is hidden must be drawn
+        (0, 0.1 + 0.2),  # the scene may be drawn, or stand still
+        (HEAD, 0.4),
+        (TORSO, 0.3 / (PARTS - 1)),
     ],
 )
-def test_the_copy_loss_is_the_likelihood_of_the_right_source(seen, offset, likely):
-    loss = copy_loss(paint([0.1, 0.2, 0.3, 0.4], (3.0, -2.0)), truth(seen, offset))
-    assert loss.item() == pytest.approx(-math.log(likely), abs=1e-5)
+def test_the_piece_loss_is_the_share_of_what_shows(piece, share):
+    painted = paint({0: 0.1, 1: 0.2, 1 + HEAD: 0.4})
+    assert piece_loss(painted, truth(piece)).item() == pytest.approx(-math.log(share), abs=1e-5)
 
 
-def test_the_copy_loss_looks_at_the_cells_that_were_painted():
-    sources = torch.zeros(1, 1, 2 * PATCH, 2 * PATCH, 2)
-    seen = torch.zeros(1, 1, 2 * PATCH, 2 * PATCH, dtype=torch.bool)
-    seen[:, :, PATCH:, :PATCH] = True  # cell 2
-    joints = torch.zeros(1, 1, 18, 2)
-    given = Truth(sources, seen, joints, joints, joints)
-    one = paint([0.5, 0.5 - 2e-9, 1e-9, 1e-9], (0.0, 0.0))
-    hidden = copy_loss(one._replace(cells=torch.tensor([[1]])), given)
-    shown = copy_loss(one._replace(cells=torch.tensor([[2]])), given)
-    assert hidden.item() == pytest.approx(math.log(2), abs=1e-5) and shown > 2
+def test_either_body_may_show_a_piece():
+    painted = paint({1 + HEAD: 0.4, 1 + PARTS + HEAD: 0.3}, bodies=2)
+    assert piece_loss(painted, truth(HEAD)).item() == pytest.approx(-math.log(0.7), abs=1e-5)
 
 
-def test_every_token_is_asked_for_the_joints_of_its_own_panel():
-    backbone = tiny_mini()
-    votes, size = Votes(backbone), MINI.size
-    for layer in (votes.early, votes.late):
-        torch.nn.init.zeros_(layer.weight)
-        torch.nn.init.zeros_(layer.bias)
-    far = [torch.full((1, 1, 18, 2), value * size) for value in (1.0, 2.0, 4.0)]
-    given = Truth(torch.empty(0), torch.empty(0), *far)
-    row = 2 * (size // PATCH)
-    reference, answer, driver = 0, size // PATCH * row, size // PATCH * row + size // PATCH
-    tokens = torch.tensor([[reference, answer, driver]])  # the first cell of each panel
-    votes.said = {
-        name: torch.randn(1, 3, votes.norm.normalized_shape[0]) for name in ("early", "late")
-    }
-    loss = votes(tokens, given, size)  # it says 0: the joint is in the middle of the cell
-    assert loss.item() == pytest.approx(1 + 2 + 4 - 3 * (PATCH / 2) / size, abs=1e-5)
-    hidden = given._replace(driver=torch.full((1, 1, 18, 2), math.nan))
-    votes.said = {
-        name: torch.randn(1, 3, votes.norm.normalized_shape[0]) for name in ("early", "late")
-    }
-    assert votes(tokens, hidden, size).item() == pytest.approx(3 - 2 * (PATCH / 2) / size, abs=1e-5)
+def test_the_piece_loss_looks_at_the_cells_that_were_painted():
+    pieces = torch.zeros(1, 1, 2 * PATCH, 2 * PATCH).long()
+    pieces[:, :, PATCH:, :PATCH] = TORSO  # cell 2
+    given = truth(0)._replace(pieces=pieces)
+    painted = paint({0: 0.25, 1: 0.25, 1 + TORSO: 0.125})
+    scene = piece_loss(painted._replace(cells=torch.tensor([[1]])), given)
+    torso = piece_loss(painted._replace(cells=torch.tensor([[2]])), given)
+    assert (scene.item(), torso.item()) == pytest.approx((math.log(2), math.log(8)), abs=1e-5)
+
+
+def test_the_joint_loss_is_in_panels_and_of_as_many_bodies_as_were_painted():
+    joints = torch.zeros(1, 1, 2, 18, 2)
+    joints[:, :, 0], joints[:, :, 1] = 16, 48
+    given = truth(0)._replace(joints=joints)
+    assert joint_loss(paint({}), given, 128).item() == pytest.approx(16 / 128)
+    assert joint_loss(paint({}, bodies=2), given, 128).item() == pytest.approx(32 / 128)
 
 
 # The world that is drawn while the model trains
@@ -193,12 +219,16 @@ def test_a_batch_of_the_world_knows_the_truth_of_its_own_frames():
     backbone = tiny_mini()
     world, rng = World(backbone), np.random.default_rng(3)
     batch = draw_batch(backbone, world, POSE, rng)
-    assert batch.truth.sources.shape == (2, 4, MINI.size, MINI.size, 2)
-    assert batch.truth.reference.shape == (2, 1, 18, 2)
-    # Driven by the target's own pose, so driver and answer have the same joints.
-    torch.testing.assert_close(batch.truth.driver, batch.truth.target, equal_nan=True)
+    assert batch.truth.pieces.shape == (2, 4, MINI.size, MINI.size)
+    # Driven by the target's own pose: every joint of the answer is one of the driver's clip, and
+    # all frames of that are told.
+    assert batch.others.shape == (2, NUM_FRAMES - LEAD_IN, 2, 18, 2)
+    for asked, clip in zip(batch.truth.joints, batch.others, strict=True):
+        assert all(any(torch.equal(frame, each) for each in clip) for frame in asked)
     other = draw_batch(backbone, world, replace(POSE, tasks={"driving>pose": 1.0}), rng)
-    assert other.truth is None  # a skeleton is not put together of the reference's pixels
+    assert (
+        other.truth is None and other.others is None
+    )  # a skeleton is not put together of the reference's pixels
 
 
 def test_tokens_of_the_world_are_where_the_target_moves():
@@ -230,13 +260,13 @@ def test_a_batch_with_a_missing_driver_is_told_no_truth(rate):
     phase = replace(POSE, batch_size=6, conditions=conditions)
     batch = draw_batch(backbone, World(backbone), phase, np.random.default_rng(2))
     assert batch.truth is None
-    assert Trainee(backbone, replace(CONFIG, vote_weight=1.0, loss="pixels"))(batch).isfinite()
+    assert Trainee(backbone, replace(CONFIG, joint_weight=1.0, loss="pixels"))(batch).isfinite()
 
 
 def test_training_on_the_world_resumes_to_the_last_bit(tmp_path):
     config = replace(
-        CONFIG, phases=(replace(POSE, steps=4, tokens=6),), loss="pixels", copy_weight=0.1,
-        vote_weight=0.1, checkpoint_minutes=0,
+        CONFIG, phases=(replace(POSE, steps=4, tokens=6),), loss="pixels", piece_weight=0.1,
+        joint_weight=0.1, checkpoint_minutes=0,
     )  # fmt: skip
 
     def run(name: str, **options) -> MiniBackbone:
@@ -254,17 +284,166 @@ def test_training_on_the_world_resumes_to_the_last_bit(tmp_path):
 
 
 def test_the_truth_is_learned():
-    """One batch by heart: the copy loss and the votes fall, not the pixels alone."""
+    """One batch by heart: joints and pieces, from a new eye that sees nothing."""
     backbone = tiny_mini()
-    config = replace(CONFIG, loss="pixels", copy_weight=1.0, vote_weight=1.0)
+    config = replace(CONFIG, loss="pixels", piece_weight=1.0, joint_weight=1.0)
     batch = draw_batch(backbone, World(backbone), POSE, np.random.default_rng(1))
     trainee = Trainee(backbone, config).train()
     optimizer = torch.optim.AdamW([p for p in trainee.parameters() if p.requires_grad], 3e-3)
     told = []
     for _ in range(40):
         loss = trainee(batch)
-        told.append(loss.item())
+        joints = joint_loss(backbone.painted, batch.truth, MINI.size)
+        told.append((piece_loss(backbone.painted, batch.truth).item(), joints.item()))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert told[-1] < 0.6 * told[0]
+    assert told[-1][0] < 0.7 * told[0][0] and told[-1][1] < 0.7 * told[0][1]
+
+
+# The eye, which learns before
+
+
+class StoppedError(Exception):
+    pass
+
+
+EYE = EyeConfig(Schedule(4, 2e-3, save_every=1), triplets=1, frames=2, compile=False)
+
+
+def test_glances_are_what_the_eye_will_see():
+    backbone = tiny_mini()
+    pictures, joints, pieces = Glances(backbone, EYE)[1]
+    assert pictures.shape == (6, 3, MINI.size, MINI.size)  # two of each side, and of a skeleton
+    assert joints.shape == (6, 2, 18, 2) and pieces.shape == (6, MINI.size, MINI.size)
+    told = (pieces != UNTOLD).flatten(1).all(dim=1)
+    assert told.sum() == 4 and (pieces[~told] == UNTOLD).all()
+    assert (pieces[told] > 0).flatten(1).any(dim=1).all()
+    again = Glances(backbone, EYE)[1]
+    assert all(torch.equal(a, b) for a, b in zip((pictures, joints, pieces), again, strict=True))
+
+
+def test_the_eye_loss_falls_with_every_thing_that_is_told_right():
+    joints = torch.tensor([12.0, 4.0]).expand(1, 2, 18, 2)
+    pieces = torch.full((1, 16, 16), TORSO)
+
+    def loss(off=0.0, cell=1, several=-20.0, piece=TORSO):
+        heat = torch.zeros(1, 2, 18, 4)
+        heat[..., cell] = 20
+        shown = torch.zeros(1, PARTS + 1, 16, 16)
+        shown[:, piece] = 20
+        seen = Seen(torch.empty(0), joints + off, None, heat, torch.tensor([several]), shown)
+        return eye_loss(seen, joints, pieces).item()
+
+    assert loss() == pytest.approx(0, abs=1e-5)
+    assert loss(off=2.0) == pytest.approx(2 * JOINT_WEIGHT, abs=1e-5)
+    assert loss(cell=2) == pytest.approx(20 * HEAT_WEIGHT, abs=1e-3)
+    assert loss(several=20.0) == pytest.approx(20 * HEAT_WEIGHT, abs=1e-3)
+    assert loss(piece=HEAD) == pytest.approx(20 * PIECE_WEIGHT, abs=1e-3)
+
+
+def test_the_eye_resumes_to_the_last_bit(tmp_path):
+    whole = tiny_mini()
+    train_eye(whole, EYE, tmp_path / "whole")
+    stopped = tiny_mini()
+
+    def stop(step: int, loss: float) -> None:
+        if step == 3:
+            raise StoppedError  # before the third is saved
+
+    with pytest.raises(StoppedError):
+        train_eye(stopped, EYE, tmp_path / "stopped", stop)
+    resumed, steps = tiny_mini(seed=9), []
+    train_eye(resumed, EYE, tmp_path / "stopped", lambda step, loss: steps.append(step))
+    assert steps == [3, 4]
+    assert digest(resumed.transformer.eye) == digest(whole.transformer.eye)
+    assert not any(p.requires_grad for p in resumed.transformer.eye.parameters())
+
+
+def test_the_eye_learns_where_a_body_is():
+    """A few glances by heart."""
+    backbone = tiny_mini()
+    eye = backbone.transformer.eye.requires_grad_(True)
+    batch = Glances(backbone, EYE)[1]
+    optimizer, errors = torch.optim.AdamW(eye.parameters(), 2e-3), []
+    for _ in range(40):
+        seen = eye(batch[0])
+        errors.append((seen.joints - batch[1]).abs().mean().item())
+        loss = eye_loss(seen, *batch[1:])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert errors[-1] < 0.4 * errors[0]
+
+
+def test_a_stage_that_diverges_stops_and_keeps_its_state(tmp_path):
+    def batches(order):
+        return ((torch.full((1, 1), math.nan if step == 3 else 1.0),) for step in order)
+
+    module = torch.nn.Linear(1, 1)
+    with pytest.raises(InputError, match=r"loss at step 3: got nan.*state\.pt"):
+        fit(module, lambda x: module(x).square().mean(), batches, Schedule(5, 1e-3, save_every=1),
+            tmp_path, lambda step, loss: None)  # fmt: skip
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 2
+
+
+# The rig, which learns from motions
+
+
+RIG = RigConfig(Schedule(6, 2e-3, warm_up=2, save_every=2), triplets=40, clips=8)
+
+
+def test_clips_hold_what_is_drawn_of_the_same_triplet():
+    clips = Clips(replace(RIG, triplets=3), NUM_FRAMES, 64)
+    assert clips.joints.shape == (3, 2, NUM_FRAMES, 2, 18, 2)
+    drawn = triplet(RIG.first + 1, "train", NUM_FRAMES, 64)
+    for side, clip in enumerate((drawn.driver, drawn.truth)):
+        want = clip.pose.body[:, [0, -1], :, :2] * 64
+        np.testing.assert_allclose(clips.joints[1, side].numpy(), want, atol=1e-4)
+
+
+def test_a_skeletons_joints_are_boxed_as_its_picture_is():
+    clip = triplet(5, "train", NUM_FRAMES, 64).driver
+    driven = clip.pose.map(lambda points: points[LEAD_IN:])
+    want = fit_box(driven).body[:, [0, -1], :, :2] * 64
+    clips = Clips(replace(RIG, triplets=1), NUM_FRAMES, 64)
+    made = clips._boxed(torch.from_numpy(driven.body[None, :, [0, -1], :, :2] * 64))
+    np.testing.assert_allclose(made[0].numpy(), want, atol=1e-4)
+
+
+def test_a_clip_is_blurred_and_a_body_alone_stays_one():
+    clips = Clips(RIG, NUM_FRAMES, 64)
+    reference, driver, truth = clips.batch(1)
+    alone = (truth[:, :, 0] == truth[:, :, 1]).flatten(1).all(dim=1)
+    assert alone.any() and torch.equal(reference[alone, 0], reference[alone, 1])
+    assert torch.equal(driver[alone, :, 0], driver[alone, :, 1])
+    sharp = Clips(replace(RIG, blur=0.0), NUM_FRAMES, 64).batch(1)
+    assert torch.equal(sharp[2], truth)
+    off = (reference - sharp[0]).abs().flatten(1).mean(dim=1)
+    assert (off > 0).all() and off.max() < RIG.blur * 64 / 128 * 1.3
+
+
+def test_the_rig_learns_and_resumes_to_the_last_bit(tmp_path):
+    whole, losses = tiny_mini(), []
+    config = replace(RIG, schedule=replace(RIG.schedule, steps=40))
+    train_rig(whole, config, tmp_path / "whole", lambda step, loss: losses.append(loss))
+    assert np.mean(losses[-8:]) < 0.95 * np.mean(losses[:8])
+    stopped = tiny_mini()
+
+    def stop(step: int, loss: float) -> None:
+        if step == 21:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        train_rig(stopped, config, tmp_path / "stopped", stop)
+    resumed = tiny_mini(seed=9)
+    train_rig(resumed, config, tmp_path / "stopped")
+    assert digest(resumed.transformer.rig) == digest(whole.transformer.rig)
+
+
+def test_what_learns_after_the_eye_leaves_it_alone(tmp_path):
+    backbone = tiny_mini()
+    before = digest(backbone.transformer.eye)
+    config = replace(CONFIG, phases=(replace(POSE, steps=2),), loss="pixels")
+    train(backbone, World(backbone), config, tmp_path)
+    assert digest(backbone.transformer.eye) == before

@@ -30,7 +30,7 @@ from dreamactor_core.puppets.scene import FPS, Example, example, to_frames
 from dreamactor_core.sampling import SampleSettings
 
 TWINS = Path(__file__).parent / "api"
-SETTINGS = SampleSettings(num_inference_steps=4, seed=0)  # as in the workflows
+SETTINGS = SampleSettings(num_inference_steps=1, seed=0)  # as in the workflows
 LONG = 49  # frames of the long driver
 
 

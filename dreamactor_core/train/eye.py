@@ -1,0 +1,105 @@
+"""The stage before the small model's foundation: its eye learns where bodies are.
+
+Supervised by what the drawn world knows, on single pictures, so a step costs a fraction of one of
+the transformer; the later stages leave it as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from ..backbones.mini import MiniBackbone
+from ..backbones.mini_eye import PIECES, Seen
+from ..backbones.mini_vae import GROUP, PATCH, split_frames
+from ..puppets.scene import LEAD_IN
+from .fit import Schedule, fit
+from .live import World
+from .truth import piece_of
+
+SCHEDULE = Schedule(steps=3000, learning_rate=2e-3)
+UNTOLD = -1  # in place of a piece: a skeleton has none
+JOINT_WEIGHT, HEAT_WEIGHT, PIECE_WEIGHT = 0.05, 0.1, 0.3  # of an error of a pixel; of logarithms
+SCENE_WEIGHT = 0.25  # of a pixel of the scene against one of a body
+
+
+@dataclass(frozen=True)
+class EyeConfig:
+    schedule: Schedule = SCHEDULE
+    triplets: int = 3  # of a batch: both sides of each, and a skeleton
+    frames: int = 4  # of each clip
+    compile: bool = True
+    seed: int = 0
+
+
+class Glances(Dataset):
+    """Batches of pictures (n, 3, h, w) as the eye sees them, joints (n, 2, 18, 2) in pixels and
+    pieces (n, h, w)."""
+
+    def __init__(self, backbone: MiniBackbone, config: EyeConfig):
+        self.backbone, self.config, self.world = backbone, config, World(backbone)
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        rng = np.random.default_rng((self.config.seed, step))
+        pictures, joints, pieces = [], [], []
+        rows = self.world.draw_rows(2 * self.config.triplets, rng)
+        drawn = rng.choice(["pose", "skeleton"], len(rows) // 2, p=[0.3, 0.7])
+        looks = [(row, "target") for row in rows] + list(zip(rows[::2], drawn, strict=True))
+        for row, key in sorted(looks):  # a triplet is drawn once
+            codes = split_frames(self.world.panel(key, row))[0, :, GROUP - 1 :]
+            last = codes.shape[1]
+            at = LEAD_IN + rng.permutation(last - LEAD_IN)[: self.config.frames]
+            if key == "target":
+                at[0] = 0
+            truth = self.world.truth(key, row)
+            pictures.append(self.backbone.picture(codes[:, at].transpose(0, 1)))
+            joints.append(torch.from_numpy(truth.joints[at]))
+            shown = torch.from_numpy(piece_of(truth.parts[at]))
+            pieces.append(shown if key == "target" else torch.full_like(shown, UNTOLD))
+        return torch.cat(pictures), torch.cat(joints), torch.cat(pieces)
+
+
+def eye_loss(seen: Seen, joints: Tensor, pieces: Tensor) -> Tensor:
+    """How far joints (n, 2, 18, 2) are off, whether their cells are told, the number of bodies, and
+    pieces (n, h, w)."""
+    rows, columns = (size // PATCH for size in pieces.shape[1:])
+    off = (seen.joints - joints).abs().mean()
+    x, y = (joints / PATCH).floor().long().unbind(dim=-1)
+    inside = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
+    cell = (y * columns + x).where(inside, UNTOLD)
+    heat = functional.cross_entropy(
+        seen.heat.flatten(0, 2), cell.flatten(), ignore_index=UNTOLD, reduction="sum"
+    )
+    heat = heat / inside.sum().clamp(min=1)
+    two = (joints[:, 0] != joints[:, 1]).flatten(1).any(dim=1).float()
+    several = functional.binary_cross_entropy_with_logits(seen.several, two)
+    weight = torch.ones(PIECES).index_fill(0, torch.tensor(0), SCENE_WEIGHT).to(seen.pieces)
+    told = functional.cross_entropy(seen.pieces, pieces, weight, ignore_index=UNTOLD)
+    return JOINT_WEIGHT * off + HEAT_WEIGHT * (heat + several) + PIECE_WEIGHT * told
+
+
+def train_eye(
+    backbone: MiniBackbone,
+    config: EyeConfig,
+    folder: Path,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
+) -> None:
+    """Train backbone.transformer.eye; see fit."""
+    eye = backbone.transformer.eye.to(memory_format=torch.channels_last)
+    look = torch.compile(eye, dynamic=False) if config.compile else eye
+    glances = Glances(backbone, config)
+    # Drawn beside the training, by a process of its own.
+    loader = partial(DataLoader, glances, batch_size=None, num_workers=1, prefetch_factor=6)
+
+    def loss_of(pictures: Tensor, joints: Tensor, pieces: Tensor) -> Tensor:
+        return eye_loss(look(pictures.to(memory_format=torch.channels_last)), joints, pieces)
+
+    fit(eye, loss_of, lambda order: loader(sampler=order), config.schedule, folder, on_step)

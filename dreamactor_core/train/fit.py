@@ -1,0 +1,78 @@
+"""The loop of the small stages: one module, one loss, a cosine, and a state to resume from."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from .curve import Curve
+
+
+@dataclass(frozen=True)
+class Schedule:
+    steps: int
+    learning_rate: float  # cosine to 0
+    warm_up: int = 30
+    save_every: int = 100
+
+
+def fit(
+    module: nn.Module,
+    loss_of: Callable[..., Tensor],
+    batches: Callable[[range], Iterable[tuple]],
+    schedule: Schedule,
+    folder: Path,
+    on_step: Callable[[int, float], None],
+) -> None:
+    """Train all of module with AdamW, by loss_of(*batch) for the batches of a range of steps.
+
+    Resumes exactly from folder/state.pt as long as a batch depends on its step alone. Raises
+    InputError when the loss is no longer a number; the last state is kept.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    module.requires_grad_(True).train()
+    optimizer = torch.optim.AdamW(module.parameters(), betas=(0.9, 0.99), fused=True)
+    state, done = folder / "state.pt", 0
+    if state.exists():
+        saved = torch.load(state, weights_only=True)
+        module.load_state_dict(saved["module"])
+        optimizer.load_state_dict(saved["optimizer"])
+        done = saved["step"]
+    curve, began = Curve(folder / "loss.csv"), time.monotonic()
+    order = range(done + 1, schedule.steps + 1)
+    for step, batch in zip(order, batches(order), strict=True):
+        for group in optimizer.param_groups:
+            way = 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
+            group["lr"] = schedule.learning_rate * min(1, step / schedule.warm_up) * way
+        loss = loss_of(*batch)
+        if not math.isfinite(loss.item()):
+            raise InputError(
+                f"loss at step {step}",
+                got=loss.item(),
+                need="a finite number",
+                fix=f"Train again with a lower learning rate: it goes on from {state}.",
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+        optimizer.step()
+        curve.add(step, loss.item(), time.monotonic() - began)
+        on_step(step, loss.item())
+        if step % schedule.save_every == 0 or step == schedule.steps:
+            temporary = state.with_suffix(".tmp")
+            kept = {
+                "module": module.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "step": step,
+            }
+            torch.save(kept, temporary)
+            temporary.replace(state)
+            curve.draw()
+    module.requires_grad_(False).eval()

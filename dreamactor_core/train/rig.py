@@ -1,0 +1,107 @@
+"""What the small model's rig learns from motions alone: nothing is drawn, so minutes are enough.
+
+A batch holds whole clips of joints. The driver is another body's motion as it is seen, or as a
+skeleton stretched onto its panel, or the body's own; both sides are blurred as the eye's finds are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..backbones.mini import MiniBackbone
+from ..pose.draw import MIN_BOX
+from ..puppets.scene import LEAD_IN, triplet_poses
+from .fit import Schedule, fit
+
+SCHEDULE = Schedule(steps=8000, learning_rate=2e-3, warm_up=100, save_every=1000)
+DRIVERS = {"other": 0.5, "other boxed": 0.3, "own": 0.1, "own boxed": 0.1}
+FEWEST = 3  # driven frames that are asked for at once; the rest are told as others
+
+
+@dataclass(frozen=True)
+class RigConfig:
+    schedule: Schedule = SCHEDULE
+    triplets: int = 32_000
+    clips: int = 96  # of a batch
+    blur: float = 0.7  # pixels of 128, Laplace: a clip's is up to this
+    seed: int = 0
+    first: int = 40_000_000  # triplet
+
+
+class Clips:
+    """Joints (n, 2, t, 2, 18, 2) in pixels: of driver and truth, of two bodies or of one twice."""
+
+    def __init__(self, config: RigConfig, num_frames: int, size: int):
+        self.config, self.size = config, size
+        seeds = tqdm(range(config.first, config.first + config.triplets), desc="motions")
+        found = [triplet_poses(seed, "train", num_frames) for seed in seeds]
+        joints = [[pose.body[:, [0, -1], :, :2] for pose in pair] for pair in found]
+        self.joints = torch.from_numpy(np.array(joints, np.float32)) * size
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """References (n, 2, 18, 2), drivers and truth (n, t, 2, 18, 2) of driven frames."""
+        config = self.config
+        rng = np.random.default_rng((config.seed, step))
+        rows = torch.from_numpy(rng.integers(len(self.joints), size=config.clips))
+        side = torch.from_numpy(rng.integers(2, size=config.clips))  # either may be the truth
+        whole = self.joints[rows, side]
+        reference, truth = whole[:, 0], whole[:, LEAD_IN:]
+        other = self.joints[rows, 1 - side][:, LEAD_IN:]
+        names = rng.choice(list(DRIVERS), config.clips, p=list(DRIVERS.values()))
+        own, boxed = (
+            torch.tensor([word in name for name in names]).view(-1, 1, 1, 1, 1)
+            for word in ("own", "boxed")
+        )
+        driver = torch.where(own, truth, other)
+        driver = torch.where(boxed, self._boxed(driver), driver)
+        alone = (truth[:, :, 0] == truth[:, :, 1]).flatten(1).all(dim=1)
+        blur = rng.uniform(0, config.blur, config.clips) * self.size / 128
+        reference, driver = (
+            joints + torch.from_numpy(rng.laplace(size=joints.shape)).float()
+            * torch.from_numpy(blur).float().view(-1, *[1] * (joints.ndim - 1))
+            for joints in (reference, driver)
+        )  # fmt: skip
+        for joints in (reference, driver.transpose(1, 2)):
+            joints[alone, 1] = joints[alone, 0]
+        return reference, driver, truth
+
+    def _boxed(self, joints: Tensor) -> Tensor:
+        """As pose.draw.fit_box does with a clip, (n, t, 2, 18, 2)."""
+        low = joints.amin(dim=(1, 2, 3), keepdim=True)
+        side = joints.amax(dim=(1, 2, 3), keepdim=True) - low
+        grown = side.clamp(min=MIN_BOX * self.size)
+        return self.size * (joints - low + (grown - side) / 2) / grown
+
+
+def train_rig(
+    backbone: MiniBackbone,
+    config: RigConfig,
+    folder: Path,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
+) -> None:
+    """Train backbone.transformer.rig; see fit. The loss is in pixels."""
+    geometry, rig = backbone.geometry, backbone.transformer.rig
+    clips = Clips(config, geometry.num_frames, geometry.panel[0])
+    size = torch.tensor([geometry.panel[1], geometry.panel[0]]).float()
+
+    def batches(order: range) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
+        for step in order:
+            reference, driver, truth = clips.batch(step)
+            rng = np.random.default_rng((config.seed, step, 1))
+            count = int(rng.integers(FEWEST, driver.shape[1] + 1))
+            at = torch.from_numpy(rng.permutation(driver.shape[1]))
+            yield reference, driver[:, at], truth[:, at], count
+
+    def loss_of(reference: Tensor, driver: Tensor, truth: Tensor, count: int) -> Tensor:
+        asked, others = driver[:, :count], driver[:, count:]
+        shown = torch.ones(asked.shape[:2], dtype=torch.bool)
+        return (rig(reference, asked, shown, size, others) - truth[:, :count]).abs().mean()
+
+    fit(rig, loss_of, batches, config.schedule, folder, on_step)
