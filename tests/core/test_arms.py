@@ -71,7 +71,7 @@ def test_every_arm_is_trained_and_scored(base, tmp_path, capsys):
     AcceleratorState._reset_state(True)
     GradientState._reset_state()
     options = ["--cache", base / "cache", "--base", base / "model", "--out", tmp_path]
-    options += ["--steps", 1, "--cases", 1, "--seed", 7, "--seed", 8, "--threads", 1]
+    options += ["--steps", 4, "--cases", 1, "--seed", 7, "--seed", 8, "--threads", 1]
     arms.main([*map(str, options)])
     tables = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in arms.ARMS}
     for name, table in tables.items():
