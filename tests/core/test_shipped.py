@@ -6,6 +6,7 @@ from dreamactor_core.animate import animate_pass
 from dreamactor_core.backbones.loading import WEIGHTS, load_backbone, shipped_lora
 from dreamactor_core.bench.puppets import bench_puppets, make_case
 from dreamactor_core.lora import VARIANTS, load_lora, set_lora_strengths
+from dreamactor_core.puppets.scene import LEAD_IN, to_frames, triplet
 from dreamactor_core.sampling import SampleSettings
 
 SETTINGS = SampleSettings(num_inference_steps=1)
@@ -57,3 +58,19 @@ def test_the_bench_runs_on_the_shipped_weights_and_the_floor_holds():
     assert rows["still-reference"]["relative_error"] == 1
     assert rows["vae-floor"]["relative_error"] < min(rows[v]["relative_error"] for v in VARIANTS)
     assert all(torch.isfinite(torch.tensor(list(row.values()))).all() for row in rows.values())
+
+
+def test_a_later_pass_goes_on_from_where_the_tail_of_the_one_before_stands():
+    """The clip of each pass has a mean of its own; a body must not jump between them."""
+    backbone, shift = load_backbone("mini"), 8
+    clips = triplet(7002, "test", 25, backbone.geometry.panel[0])
+    frames, driver = (to_frames(clip.frames[LEAD_IN:]) for clip in (clips.truth, clips.driver))
+    reference = to_frames(clips.truth.frames[:1])
+    stands = []
+    for tail in (frames[:8], frames[:8].roll(shift, dims=2)):
+        animate_pass(
+            backbone, reference, driver[8:], "", SETTINGS, prefix=tail, prefix_driving=driver[:8]
+        )
+        stands.append(backbone.painted.joints.mean(dim=(0, 1, 2)))
+    moved = stands[1] - stands[0]
+    assert abs(moved[0] - shift) < 1.5 and abs(moved[1]) < 1.5
