@@ -199,7 +199,7 @@ def triplet(
 
 
 def triplet_poses(seed: int, split: Split, num_frames: int) -> tuple[Pose, Pose]:
-    """Of the driver and of the truth of a triplet, nothing drawn: a hundred times as fast."""
+    """Of the driver and of the truth of a triplet, nothing drawn: thirty times as fast."""
     roles = _triplet_roles(seed, split, num_frames, THUMBNAIL, None)
     driver, truth = (_pose(_bodies(look, play), play.camera) for look, play in roles)
     return driver, truth
