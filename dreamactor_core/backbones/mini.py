@@ -31,9 +31,9 @@ from torch.nn.functional import interpolate, max_pool2d
 
 from . import Context, Text
 from .hunyuan15 import HunyuanVideo15Backbone, JointAttention
-from .mini_brush import Body, Brush, Painted, borrow, fill
+from .mini_brush import Body, Brush, Painted, complete, fill, winged
 from .mini_eye import JOINTS, Eye, Seen
-from .mini_rig import HIP, Rig
+from .mini_rig import HIP, Clip, Rig
 from .mini_vae import GROUP, PATCH, join_frames, split_frames
 
 WAVES = 4
@@ -70,7 +70,7 @@ class MiniBackbone(HunyuanVideo15Backbone):
     frames_per_latent = GROUP
     painted: Painted | None = None  # by the last call
     _tokens: Tensor | None = None
-    _others: Tensor | None = None
+    _clip: Clip | None = None
 
     @wraps(HunyuanVideo15Backbone.__init__)
     def __init__(self, *args, **kwargs):
@@ -114,17 +114,16 @@ class MiniBackbone(HunyuanVideo15Backbone):
         latents: Tensor,
         *args,
         tokens: Tensor | None = None,
-        others: Tensor | None = None,
+        clip: Clip | None = None,
         **kwargs,
     ) -> Tensor:
         """As the base class.
 
         tokens: (b, t' - 1, k), which cells of a pair (2, h', 2w') the network is to read and draw.
         Most cells of a picture are background: training may leave them out. None: all but the right
-        half of frame 0, which is always black. others: see Rig; training reads a few frames of
-        a clip, and has to tell the same of the whole.
+        half of frame 0, which is always black. clip: of which a few frames are asked for.
         """
-        self._tokens, self._others = tokens, others
+        self._tokens, self._clip = tokens, clip
         return super().velocity(latents, *args, **kwargs)
 
     def predict(
@@ -178,37 +177,37 @@ class MiniBackbone(HunyuanVideo15Backbone):
         sample, _ = asked.nonzero(as_tuple=True)
         height, panel = reference.shape[2:]
         pictures, eye = self.picture(reference), self.transformer.eye
-        seen = eye(pictures.to(eye.dtype))
+        seen = eye.twice(pictures.to(eye.dtype))
         driven = driver.shape[-1] > 0
         grid = (2, height, panel * (1 + driven))
         features = seen.features.new_zeros(len(sample), eye.FEATURES, *grid)
         features[:, :, 0, :, :panel] = seen.features[sample]
         joints, spread = seen.joints[sample], seen.spread[sample]
-        driver_joints, driver_spread, guess = joints, spread, joints
+        driver_joints, driver_spread, goal = joints, spread, joints
         if driven:
             frames = self.picture(driver.transpose(1, 2)[asked])
-            of_driver = eye(frames.to(eye.dtype), pieces=False)
+            of_driver = eye.twice(frames.to(eye.dtype), pieces=False)
             features[:, :, 1, :, panel:] = of_driver.features
             driver_joints, driver_spread = of_driver.joints, of_driver.spread
             poses = joints.new_zeros(*asked.shape, *joints.shape[1:])
             poses[asked] = driver_joints
             size = PATCH * torch.tensor([panel, height]).to(poses)
-            guess = self.transformer.rig(seen.joints, poses, asked, size, self._others)
+            goal = self.transformer.rig(seen.joints, poses, asked, size, self._clip)
             if kept.any():
-                guess = self._go_on(guess, left[:, :, GROUP:], kept)
-            guess = guess[asked]
-        owners = [nearest_body(each, height, panel) for each in (joints, guess, driver_joints)]
-        told = self._tell(grid, owners, (joints, driver_joints, guess), (spread, driver_spread))
+                goal = self._go_on(goal, left[:, :, GROUP:], kept)
+            goal = goal[asked]
+        owners = [nearest_body(each, height, panel) for each in (joints, goal, driver_joints)]
+        told = self._tell(grid, owners, (joints, driver_joints, goal), (spread, driver_spread))
         place = where_it_stands(grid, panel).to(told).expand(len(sample), -1, -1, -1, -1)
         beside = torch.cat([place, told, features.to(told)], dim=1)
 
         body = [part[sample] for part in self._take_apart(pictures, seen)]
         bodies = body[-1].shape[1]
-        return Body(*body, joints[:, :bodies], guess[:, :bodies]), beside
+        return Body(*body, joints[:, :bodies], goal[:, :bodies]), beside
 
     @staticmethod
     def _take_apart(pictures: Tensor, seen: Seen) -> tuple[Tensor, ...]:
-        """Pictures (b, 3, h, w) and what the eye saw of them -> Body up to `borrowed`."""
+        """Pictures (b, 3, h, w) and what the eye saw of them -> Body up to `winged`."""
         height, width = seen.features.shape[2:]
         pieces = seen.pieces.softmax(dim=1)
         # Outlines are blurred and half the scene's: what is left in place keeps off them.
@@ -218,19 +217,23 @@ class MiniBackbone(HunyuanVideo15Backbone):
         owner = nearest_body(seen.joints, height, width)[:, None]
         owner = interpolate(owner, scale_factor=PATCH)
         mine = [(owner == body) | ~two.view(-1, 1, 1, 1) for body in range(there.shape[1])]
-        pieces, borrowed = borrow(pieces[:, None, 1:] * torch.stack(mine, dim=1))
-        return pictures, pieces, scene, fill(pictures, scene**4), there, borrowed
+        pieces = pieces[:, None, 1:] * torch.stack(mine, dim=1)
+        wings = winged(pieces)
+        pieces = complete(pictures, pieces, seen.joints[:, : there.shape[1]], wings)
+        behind = fill(pictures, scene**4)
+        return pictures, pieces, scene, behind, there, wings
 
-    def _go_on(self, guess: Tensor, left: Tensor, kept: Tensor) -> Tensor:
-        """The guess (b, t, 2, 18, 2), moved to go on from the frames kept (b, t) of the left panels
+    def _go_on(self, goal: Tensor, left: Tensor, kept: Tensor) -> Tensor:
+        """The goal (b, t, 2, 18, 2), moved to go on from the frames kept (b, t) of the left panels
         (b, c / 4, t, h', w'): the tail of the pass before, whose clip had another mean."""
         eye = self.transformer.eye
-        tail = eye(self.picture(left.transpose(1, 2)[kept]).to(eye.dtype), pieces=False)
-        off = torch.zeros_like(guess)
-        off[kept] = tail.joints - guess[kept]
+        pictures = self.picture(left.transpose(1, 2)[kept])
+        tail = eye.twice(pictures.to(eye.dtype), pieces=False)
+        off = torch.zeros_like(goal)
+        off[kept] = tail.joints - goal[kept]
         count = kept.sum(dim=1).clamp(min=1)[:, None, None]
         moved = off[..., HIP, :].mean(dim=3).sum(dim=1) / count  # b, 2, 2
-        return guess + moved[:, None, :, None]
+        return goal + moved[:, None, :, None]
 
     def _tell(
         self,
@@ -285,8 +288,8 @@ class MiniBackbone(HunyuanVideo15Backbone):
         cells = cells[drawn].view(len(pairs), -1)
         answers = answers.transpose(1, 2)[drawn].view(*cells.shape, -1).transpose(1, 2)
         places = cells // width * panel + cells % width
-        change, scores, joints = Brush(self.vae).paint(answers, places, body)
-        self.painted = Painted(places, scores, joints)
+        change, scores = Brush(self.vae).paint(answers, places, body)
+        self.painted = Painted(places, scores)
         return cells, change
 
     def _black(self, like: Tensor) -> Tensor:

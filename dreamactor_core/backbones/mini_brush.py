@@ -9,26 +9,29 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, grid_sample, interpolate
+from torch.nn.functional import avg_pool2d, grid_sample, interpolate, max_pool2d
 
-from .mini_eye import JOINTS, PIECES
-from .mini_rig import OTHER_SIDE, carried_back
+from .mini_eye import PIECES
+from .mini_rig import HEAD, OTHER_SIDE, carried_back
 from .mini_vae import PATCH, MiniVAE
 
 HIDDEN = 0.3  # of the other side's area: a piece that shows less of itself is behind the body
+TORSO, ARMS = 0, [2, 3, 4, 5]  # of the pieces
+BETWEEN = 8  # pixels: what lies so near torso on both sides is torso, if an arm is over it
+WING = 0.3  # of the upper arms' area: with less of forearms they are wings
 
 
 class Body(NamedTuple):
     """Of n references and of what is asked of them, as the eye saw it; m bodies, 1 or 2."""
 
     picture: Tensor  # (n, 3, h, w) in [-1, 1]
-    pieces: Tensor  # (n, m, 12, h, w) shares: which piece of which body each pixel shows
+    pieces: Tensor  # (n, m, 12, 4, h, w) colours and shares of the pieces, see complete
     scene: Tensor  # (n, 1, h, w) share: nothing but the scene, as far as EDGE around
     behind: Tensor  # (n, 3, h, w) the scene where the body stands, guessed from what is around it
     there: Tensor  # (n, m) bool: the second is not where there is one alone
-    borrowed: Tensor  # (n, m, 12) bool: hidden, and taken from the other side
+    winged: Tensor  # (n, m) bool: the arms are wings, of one piece each
     joints: Tensor  # (n, m, 18, 2) in pixels
-    guess: Tensor  # (n, m, 18, 2) of the answer, see Rig
+    goal: Tensor  # (n, m, 18, 2) of the answer, see Rig
 
 
 class Painted(NamedTuple):
@@ -36,14 +39,12 @@ class Painted(NamedTuple):
 
     cells: Tensor  # (n, l) what was drawn, indices into a panel (h', w')
     scores: Tensor  # (n, l, 64, 2 + 12 m) logarithms of the shares: drawn, still, pieces
-    joints: Tensor  # (n, m, 18, 2) of the answer, in pixels
 
 
 class Brush:
     """Turns the answers for a cell, of 8x8 pixels, into the change of its code.
 
         C     the code of what is drawn anew, less the scene behind the body
-        18*2  how far the joints are from where retargeting puts them
         12    for each piece of the body, how far in front it is
         64*2  for each pixel, how much shows of what is drawn, and of the reference in place
 
@@ -55,8 +56,6 @@ class Brush:
     PIECES = PIECES - 1
     DRAWN, STILL = 0, 1  # of the scores of a pixel; the pieces follow
     PIXELS = PATCH * PATCH
-    NEAR = 12.0  # pixels: cells so near a joint's guess decide where it is
-    REACH = 32.0  # pixels that an answer of 1 moves a joint by
     SHARP = 12.0  # between a pixel that shows a piece and one that does not, in logits
     ABSENT = -30.0  # of the pieces of a body that is not there
     DOUBT = -2.0  # of the scene behind the body: a piece that may be there is in front of it
@@ -65,7 +64,7 @@ class Brush:
 
     @classmethod
     def answers(cls, channels: int) -> int:
-        return channels + 2 * JOINTS + cls.PIECES + 2 * cls.PIXELS
+        return channels + cls.PIECES + 2 * cls.PIXELS
 
     def __init__(self, vae: MiniVAE):
         self.vae = vae
@@ -73,35 +72,32 @@ class Brush:
         y, x = torch.meshgrid(at, at, indexing="ij")
         self.pixels = torch.stack([x, y], dim=-1).flatten(0, 1)  # (64, 2) of a cell
 
-    def paint(self, answers: Tensor, cells: Tensor, body: Body) -> tuple[Tensor, Tensor, Tensor]:
+    def paint(self, answers: Tensor, cells: Tensor, body: Body) -> tuple[Tensor, Tensor]:
         """answers (n, answers, l) for cells (n, l) -> the change of the codes against the
-        reference, (n, C, l), and scores and joints of Painted.
+        reference, (n, C, l), and the scores of Painted.
         """
-        count, bodies = body.there.shape
+        count = len(body.there)
         channels = answers.shape[1] - self.answers(0)
-        sizes = channels, 2 * JOINTS, self.PIECES, 2 * self.PIXELS
-        code, votes, front, scores = answers.float().split(sizes, dim=1)
+        sizes = channels, self.PIECES, 2 * self.PIXELS
+        code, front, scores = answers.float().split(sizes, dim=1)
         front = front + torch.tensor(self.FRONT).to(front)[:, None]
         scores = scores.unflatten(1, (self.PIXELS, 2)).permute(0, 3, 1, 2)  # n, l, 64, 2
 
         side = body.picture.shape[3] // PATCH
         corner = PATCH * torch.stack([cells % side, cells // side], dim=-1)
-        joints = self._joints(votes.unflatten(1, (JOINTS, 2)), corner + PATCH / 2, body.guess)
         here = corner[:, :, None] + self.pixels.to(corner.device)  # n, l, 64, 2
         points = here.flatten(1, 2)
         sources = carried_back(
-            points[:, None], joints, body.joints, body.borrowed
+            points[:, None], body.goal, body.joints, mirror=None, winged=body.winged
         )  # n, m, 12, l * 64, 2
 
-        layers = body.picture[:, None, None].expand(-1, bodies, self.PIECES, -1, -1, -1)
-        layers = torch.cat([layers, body.pieces[:, :, :, None]], dim=3)
-        found = pick(layers.flatten(0, 2), sources.flatten(0, 2)).unflatten(0, (count, -1))
+        found = pick(body.pieces.flatten(0, 2), sources.flatten(0, 2)).unflatten(0, (count, -1))
         found = found.unflatten(2, (-1, self.PIXELS)).permute(0, 2, 3, 1, 4)  # n, l, 64, 12 m, 4
         there, scene, behind = (
             pick(picture, points, mode="nearest").unflatten(1, (-1, self.PIXELS))
             for picture in (body.picture, body.scene, body.behind)
         )
-        shown = torch.cat([1 - scene, scene, found[..., 3]], dim=-1)
+        shown = torch.cat([1 - scene, scene, found[..., 3].clamp(0, 1)], dim=-1)
         absent = torch.where(body.there, 0, self.ABSENT)[..., None, None]
         front = (front[:, None] + absent).flatten(1, 2).transpose(1, 2)  # n, l, 12 m
         front = front[:, :, None].expand(-1, -1, self.PIXELS, -1)
@@ -117,25 +113,53 @@ class Brush:
         colours = torch.cat([drawn[:, :, :, None], there[:, :, :, None], found[..., :3]], dim=3)
         change = (shares * (colours - there[:, :, :, None])).sum(dim=3)
         change = torch.einsum("nlpq,cqp->ncl", change, encode.unflatten(1, (3, self.PIXELS)))
-        return change.to(answers.dtype), scores, joints
-
-    def _joints(self, votes: Tensor, centres: Tensor, guess: Tensor) -> Tensor:
-        """Votes (n, 18, 2, l) of cells around centres (n, l, 2) -> joints (n, m, 18, 2): those
-        decide where a joint is that are near its guess (n, m, 18, 2)."""
-        far = (centres[:, None, None] - guess[:, :, :, None]).norm(dim=-1)  # n, m, 18, l
-        weight = (-far / self.NEAR).softmax(dim=-1)
-        return guess + self.REACH * torch.einsum("nmjl,njxl->nmjx", weight, votes)
+        return change.to(answers.dtype), scores
 
 
-def borrow(pieces: Tensor) -> tuple[Tensor, Tensor]:
-    """Pieces (n, m, 12, h, w) -> the same, where one is hidden with its other side's in its place,
-    and which those are (n, m, 12)."""
+def complete(picture: Tensor, pieces: Tensor, joints: Tensor, wings: Tensor) -> Tensor:
+    """Pictures (n, 3, h, w), pieces (n, m, 12, h, w), joints (n, m, 18, 2) and wings (n, m) of the
+    bodies -> each piece as it would look alone, (n, m, 12, 4, h, w): colours, and its share.
+
+    What is hidden of a limb, or of the torso by an arm, is taken from its other side, mirrored; and
+    what lies between what shows of the torso is torso.
+    """
+    count, bodies, _, height, width = pieces.shape
+    y, x = (torch.arange(size).to(joints) + 0.5 for size in (height, width))
+    places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)
+    places = places.expand(count, bodies, -1, -1)
+    mirror = torch.ones(pieces.shape[:3], dtype=torch.bool, device=pieces.device)
+    places = carried_back(places, joints, joints, mirror, wings)  # n, m, 12, h w, 2
+    pictures = picture[:, None, None].expand(-1, bodies, pieces.shape[2], -1, -1, -1)
+    other = torch.cat([pictures, pieces[:, :, OTHER_SIDE, None]], dim=3).flatten(0, 2)
+    other = pick(other, places.flatten(0, 2)).transpose(1, 2).view(*pieces.shape[:3], 4, height, -1)
+    shows = other[:, :, :, 3].clamp(0, 1)
+
     area = pieces.sum(dim=(3, 4))
-    hidden = area < HIDDEN * area[:, :, OTHER_SIDE]
-    return torch.where(hidden[..., None, None], pieces[:, :, OTHER_SIDE], pieces), hidden
+    gone = (area < HIDDEN * area[:, :, OTHER_SIDE])[..., None, None]
+    may_be = (pieces.sum(dim=2, keepdim=True) - pieces).clamp(min=0)
+    may_be[:, :, HEAD] = 0
+    may_be[:, :, TORSO] = pieces[:, :, ARMS].sum(dim=2)
+    whole = torch.maximum(pieces, torch.where(gone, shows, may_be * shows))
+    torso = pieces[:, :, TORSO]
+    between = {"kernel_size": 2 * BETWEEN + 1, "stride": 1, "padding": BETWEEN}
+    closed = -max_pool2d(-max_pool2d(torso, **between), **between)
+    whole[:, :, TORSO] = torch.maximum(whole[:, :, TORSO], may_be[:, :, TORSO] * closed)
+
+    colours, share = other[:, :, :, :3], shows[:, :, TORSO, None]
+    known = torso.flatten(0, 1)[:, None] ** 4
+    around = fill(picture.repeat_interleave(bodies, dim=0), known).unflatten(0, (count, bodies))
+    colours[:, :, TORSO] = share * colours[:, :, TORSO] + (1 - share) * around
+    new = ((whole - pieces) / whole.clamp(min=1e-3)).unsqueeze(3)
+    return torch.cat([pictures + new * (colours - pictures), whole.unsqueeze(3)], dim=3)
 
 
-def pick(picture: Tensor, places: Tensor, mode: str = "bilinear") -> Tensor:
+def winged(pieces: Tensor) -> Tensor:
+    """Pieces (n, m, 12, h, w) -> (n, m) bool: the arms have no forearms worth the name."""
+    arms, forearms = (pieces[:, :, pair].sum(dim=(2, 3, 4)) for pair in ((2, 3), (4, 5)))
+    return forearms < WING * arms
+
+
+def pick(picture: Tensor, places: Tensor, mode: str = "bicubic") -> Tensor:
     """Pictures (n, c, h, w) at places (n, k, 2), in pixels -> (n, k, c); 0 outside."""
     size = torch.tensor(picture.shape[:1:-1], device=picture.device)
     grid = (2 * places / size - 1)[:, :, None]

@@ -7,6 +7,7 @@ torso, head, two pieces of each arm and leg, and feet. Vectors are (..., 2).
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from .mini_eye import JOINTS
 NECK = 1
 SHOULDER, ELBOW, WRIST = (2, 5), (3, 6), (4, 7)  # (right, left)
 HIP, KNEE, ANKLE = (8, 11), (9, 12), (10, 13)
-EAR = (16, 17)
+EYE, EAR = (14, 15), (16, 17)
 FACE = (0, 14, 15, 16, 17)
 LIMBS = tuple(
     (start[side], end[side])
@@ -25,8 +26,20 @@ LIMBS = tuple(
 )
 # Of the pieces: torso, head, then right and left of arms, forearms, thighs, shins, feet.
 OTHER_SIDE = (0, 1, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10)
-FEET = (10, 11)
+HEAD, WINGS, FEET = 1, (2, 3), (10, 11)
+EARS_BACK = 0.4  # how far ears go back where the face comes forward by 1
+FACE_WIDTH = 0.5  # half of what slides, as a share of half the head's width
+FACE_HEIGHT = (-0.45, 0.75)  # from the brow down to the chin, the same
+FADE = 0.15  # beyond these, the same
 EVEN = 0.5  # how strongly a driver is held to be as wide as it is high
+
+
+class Clip(NamedTuple):
+    """Of a driver, where only some frames of it are asked for: training reads a few of a clip, and
+    has to tell the same of the whole as inference."""
+
+    joints: Tensor  # (b, k, m, 18, 2) of all its frames
+    times: Tensor  # (b, t) which of these are asked for
 
 
 class Rig(nn.Module):
@@ -35,19 +48,23 @@ class Rig(nn.Module):
     Bones keep the reference's length and take the driver's direction; the lower foot stands where
     the reference stands, lifted as far as the driver has left the ground. Of two bodies seen from
     the side the driver is turned to look where the reference looks; a body on four legs and one on
-    two share no more than legs and where they go. What this rule gets wrong, for heads that turn
-    and bodies of other plans, is learned from motions alone (train/rig.py).
+    two share no more than legs and where they go. What this rule gets wrong, for heads that turn,
+    bodies of other plans, cameras that zoom, and where a driver stood before it set out, is learned
+    from motions alone (train/rig.py): from each frame, those before and after it, and what all
+    frames of the clip have in common.
     """
 
-    READ = 6 * 2 * JOINTS + 5
+    READ = 7 * 2 * JOINTS + 6
+    FRAMES = 16  # of the clips that it learns from: the unit of time
 
     def __init__(self, width: int = 384):
         super().__init__()
-        widths = (self.READ, width, width, width)
-        layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.SiLU())]
-        self.correct = nn.Sequential(*layers, nn.Linear(width, 2 * JOINTS))
-        nn.init.zeros_(self.correct[-1].weight)
-        nn.init.zeros_(self.correct[-1].bias)
+        self.look = _layers(self.READ, width, width)
+        self.recall = _layers(width, width)
+        self.correct = _layers(2 * width, width, width)
+        self.out = nn.Linear(width, 2 * JOINTS)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
 
     def forward(
         self,
@@ -55,62 +72,89 @@ class Rig(nn.Module):
         driver: Tensor,
         shown: Tensor,
         size: Tensor,
-        others: Tensor | None = None,
+        clip: Clip | None = None,
     ) -> Tensor:
         """reference (b, m, 18, 2), driver (b, t, m, 18, 2), shown (b, t) bool: which frames have a
         driver; m bodies, each driven by its like -> (b, t, m, 18, 2). size (2,): width and height
-        of the panel. others (b, k, m, 18, 2): further frames of the driver's clip, for how large
-        the driver is and where it stands on the whole.
+        of the panel. Without a clip the frames of the driver are all there are, in order.
         """
-        clip = driver
-        if others is not None:
-            clip = torch.cat([driver, others], dim=1)
-            shown = torch.cat([shown, shown.new_ones(others.shape[:2])], dim=1)
+        (samples, bodies), count = reference.shape[:2], driver.shape[1]
+        whole, told = driver, shown
+        own = torch.arange(count, device=shown.device).expand(samples, -1)
+        times, last = own, count - 1
+        if clip is not None:
+            whole = torch.cat([clip.joints, driver], dim=1)
+            last = clip.joints.shape[1] - 1
+            own = torch.arange(last + 1 + count, device=shown.device).expand(samples, -1)
+            times = torch.cat([own[:, : last + 1], clip.times.to(own)], dim=1)
+            told = torch.cat([shown.new_ones(samples, last + 1), torch.zeros_like(shown)], dim=1)
+        rows = torch.arange(samples, device=shown.device)[:, None]
+        beside = [(times + way).clamp(0, last) for way in (-1, 1)]
+        beside = [whole[rows, torch.where(told[rows, at], at, own)] for at in beside]
+        if clip is None:
+            times = shown.cumsum(dim=1) - 1
         # Bodies as samples of their own.
-        samples, bodies = reference.shape[:2]
         reference = reference.flatten(0, 1)[:, None]
-        driver, clip = (each.transpose(1, 2).flatten(0, 1) for each in (driver, clip))
-        shown = shown.repeat_interleave(bodies, dim=0)[..., None].to(driver)
-        made = self._carry(reference, driver, clip, shown, size)
+        whole, *beside = (each.transpose(1, 2).flatten(0, 1) for each in (whole, *beside))
+        told, times = (
+            each.repeat_interleave(bodies, dim=0)[..., None].to(whole) for each in (told, times)
+        )
+        made = self._carry(reference, whole, beside, told, times, size)[:, -count:]
         return made.unflatten(0, (samples, bodies)).transpose(1, 2)
 
     def _carry(
-        self, reference: Tensor, driver: Tensor, clip: Tensor, shown: Tensor, size: Tensor
+        self,
+        reference: Tensor,
+        driver: Tensor,
+        beside: list[Tensor],
+        shown: Tensor,
+        times: Tensor,
+        size: Tensor,
     ) -> Tensor:
-        """reference (n, 1, 18, 2), driver (n, t, 18, 2), clip (n, k, 18, 2), shown (n, k, 1)."""
+        """reference (n, 1, 18, 2), driver (n, t, 18, 2), beside: the driver before and after,
+        shown, times (n, t, 1): those shown tell how large the driver is and where it stands on the
+        whole."""
         seen = driver
-        factor = _size_of_driver(_bones(reference), _bones(clip), shown)
+        factor = _size_of_driver(_bones(reference), _bones(driver), shown)
         (lies, right), (driver_lies, driver_right) = (
             _lies((_bones(joints)[..., 0, :] * part).sum(dim=1, keepdim=True))
-            for joints, part in ((reference, 1), (clip, shown))
+            for joints, part in ((reference, 1), (driver, shown))
         )
         turned_round = lies & driver_lies & (right != driver_right)
         mirror = torch.stack(
             [1 - 2 * turned_round.to(driver), torch.ones_like(shown[:, :1, 0])], -1
         )
-        driver, clip = (joints * factor * mirror[:, :, None] for joints in (driver, clip))
+        driver, *beside = (joints * factor * mirror[:, :, None] for joints in (driver, *beside))
         count = shown.sum(dim=1).clamp(min=1)  # n, 1
-        middle = (_middle(clip, HIP) * shown).sum(dim=1) / count  # n, 2
+        middle = (_middle(driver, HIP) * shown).sum(dim=1) / count  # n, 2
         pelvis = _middle(reference, HIP)
 
         made = _posed(reference, driver, (lies == driver_lies)[..., None])
         feet = lambda joints: joints[..., ANKLE, 1].amax(dim=-1)  # noqa: E731
-        ground = feet(clip).masked_fill(shown[..., 0] == 0, -torch.inf).amax(dim=1, keepdim=True)
+        ground = feet(driver).masked_fill(shown[..., 0] == 0, -torch.inf).amax(dim=1, keepdim=True)
         y = feet(reference) - (ground - feet(driver)) - feet(made)
         x = pelvis[..., 0] + _middle(driver, HIP)[..., 0] - middle[:, :1]
         made = made + torch.stack([x, y], dim=-1)[..., None, :]
 
         tall = _bones(reference).norm(dim=-1).sum(dim=-1)[..., None, None] / 4
-        mean = (clip * shown[..., None]).sum(dim=1, keepdim=True) / count[..., None, None]
         about = [reference - pelvis[..., None, :], made - pelvis[..., None, :]]
-        about += [joints - middle[:, None, None] for joints in (driver, mean)]
+        about += [joints - middle[:, None, None] for joints in (driver, *beside)]
         read = [each / tall for each in about] + [2 * each / size - 1 for each in (reference, seen)]
-        read = [each.expand_as(made).flatten(2) for each in read]
         kinds = torch.stack([lies, driver_lies, turned_round], dim=-1).to(driver)
-        kinds = torch.cat([kinds, factor[:, :, 0].log()], dim=-1)
-        read.append(kinds.expand(-1, made.shape[1], -1))
-        read = torch.cat(read, dim=-1).to(self.correct[0].weight.dtype)
-        return made + tall * self.correct(read).to(made).unflatten(-1, (JOINTS, 2))
+        kinds = torch.cat([kinds, factor[:, :, 0].log()], dim=-1).expand(-1, made.shape[1], -1)
+        read = [each.expand_as(made).flatten(2) for each in read]
+        read = torch.cat([*read, kinds, times / self.FRAMES], dim=-1).to(self.out.weight.dtype)
+        looks = self.look(read)
+        common = (self.recall(looks) * shown.to(looks)).sum(dim=1, keepdim=True)
+        common = common / count[:, None].to(looks)
+        far = self.out(self.correct(torch.cat([looks, common.expand_as(looks)], dim=-1)))
+        return made + tall * far.to(made).unflatten(-1, (JOINTS, 2))
+
+
+def _layers(*widths: int) -> nn.Sequential:
+    return nn.Sequential(
+        *(part for a, b in pairwise(widths) for part in (nn.Linear(a, b), nn.SiLU()))
+    )
 
 
 def _posed(reference: Tensor, driver: Tensor, alike: Tensor) -> Tensor:
@@ -165,13 +209,18 @@ def _size_of_driver(bones: Tensor, driver: Tensor, shown: Tensor) -> Tensor:
     return torch.minimum(torch.maximum(found, both / 4), 4 * both).sqrt()[:, None, None]
 
 
-def frames_of(joints: Tensor) -> tuple[Tensor, Tensor]:
-    """(..., 18, 2) -> where the 12 pieces hang (..., 12, 2), and which way they point, unit."""
-    pelvis, head = _middle(joints, HIP), _middle(joints, EAR)
-    ears = joints[..., EAR[1], :] - joints[..., EAR[0], :]
+def frames_of(joints: Tensor, winged: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(..., 18, 2), winged (...) -> of the 12 pieces where they hang (..., 12, 2), which way they
+    point, unit, and how long they are there (..., 12)."""
+    pelvis = _middle(joints, HIP)
+    head, ears, _ = _face(joints)
     trunk = joints[..., NECK, :] - pelvis
     starts, ends = zip(*LIMBS, strict=True)
     limbs = joints[..., ends, :] - joints[..., starts, :]
+    wings = joints[..., WRIST, :] - joints[..., SHOULDER, :]
+    is_wing = torch.tensor([end in ELBOW for end in ends]).to(winged.device) & winged[..., None]
+    wings = torch.cat([wings, torch.zeros_like(limbs[..., 2:, :])], dim=-2)
+    limbs = torch.where(is_wing[..., None], wings, limbs)
     origins = [
         pelvis[..., None, :],
         head[..., None, :],
@@ -179,33 +228,91 @@ def frames_of(joints: Tensor) -> tuple[Tensor, Tensor]:
         joints[..., ANKLE, :],
     ]
     level = torch.tensor([1.0, 0.0]).to(joints).expand_as(joints[..., ANKLE, :])
-    ways = [trunk[..., None, :], ears[..., None, :], limbs, level]
-    return torch.cat(origins, dim=-2), _unit(torch.cat(ways, dim=-2))
+    ways = torch.cat([trunk[..., None, :], ears[..., None, :], limbs, level], dim=-2)
+    return torch.cat(origins, dim=-2), _unit(ways), ways.norm(dim=-1)
 
 
-def carried_back(points: Tensor, target: Tensor, reference: Tensor, borrowed: Tensor) -> Tensor:
+def carried_back(
+    points: Tensor, target: Tensor, reference: Tensor, mirror: Tensor | None, winged: Tensor
+) -> Tensor:
     """Where in the reference the points (..., k, 2) of the answer are, by each piece
     (..., 12, k, 2).
 
     Joints (..., 18, 2) of both. A piece is turned and moved, and all are as much larger or smaller
-    as the whole body is. borrowed (..., 12) bool: the mirror image of the other side's piece.
+    as the whole body is. mirror (..., 12) bool, or none: in the other side's piece, mirrored.
+    winged (...) bool: the arms are wings, of one piece from shoulder to wrist, which keep their
+    feathers down and are as long as they are spread.
     """
-    (origins, ways), (goals, goal_ways) = frames_of(reference), frames_of(target)
-    mirror = borrowed[..., None]
-    origins = torch.where(mirror, origins[..., OTHER_SIDE, :], origins)
-    ways = torch.where(mirror, ways[..., OTHER_SIDE, :], ways)
-    level = torch.tensor([piece in FEET for piece in range(len(OTHER_SIDE))]).to(mirror.device)
-    ways = torch.where(mirror & level[:, None], -ways, ways)
-    length = lambda joints: _bones(joints).norm(dim=-1).sum(dim=-1)  # noqa: E731
-    scale = length(reference) / length(target).clamp(min=1e-3)
+    origins, ways, lengths = frames_of(reference, winged)
+    goals, goal_ways, goal_lengths = frames_of(target, winged)
+    feet, wings = (
+        torch.tensor([piece in some for piece in range(len(OTHER_SIDE))]).to(winged.device)
+        for some in (FEET, WINGS)
+    )
+    wings = wings & winged[..., None]
+    if mirror is None:
+        mirror = torch.zeros_like(wings)
+    other = lambda each: each[..., OTHER_SIDE, :]  # noqa: E731
+    origins = torch.where(mirror[..., None], other(origins), origins)
+    ways = torch.where(mirror[..., None], other(ways), ways)
+    lengths = torch.where(mirror, lengths[..., OTHER_SIDE], lengths)
+    ways = torch.where((mirror & feet)[..., None], -ways, ways)
+    mirror = torch.where(wings, (ways[..., 0] > 0) != (goal_ways[..., 0] > 0), mirror)
+    whole = lambda joints: _bones(joints).norm(dim=-1).sum(dim=-1)  # noqa: E731
+    size = whole(reference) / whole(target).clamp(min=1e-3)
+    scale = size[..., None].expand_as(lengths)
+    spread = torch.minimum(lengths / goal_lengths.clamp(min=1e-3), 4 * scale)
+    scale = torch.where(wings, spread, scale)
     # Along the piece and across it: the inverse of a turn by its direction.
     back = goal_ways * torch.tensor([1.0, -1.0]).to(goal_ways)
-    along, across = turned(
-        points[..., None, :, :] - goals[..., None, :], back[..., None, :]
-    ).unbind(-1)
-    across = torch.where(mirror, -across, across)
+    off = turned(points[..., None, :, :] - goals[..., None, :], back[..., None, :])
+    along, across = (scale[..., None, None] * off).unbind(-1)
+    across = torch.where(mirror[..., None], -across, across)
+    along = torch.cat(
+        [
+            along[..., :HEAD, :],
+            _looked(along[..., HEAD, :], across[..., HEAD, :], reference, target, size)[
+                ..., None, :
+            ],
+            along[..., HEAD + 1 :, :],
+        ],
+        dim=-2,
+    )
     off = turned(torch.stack([along, across], dim=-1), ways[..., None, :])
-    return origins[..., None, :] + scale[..., None, None, None] * off
+    return origins[..., None, :] + off
+
+
+def _face(joints: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(..., 18, 2) -> the middle of the head, from ear to ear (..., 2), and how far from the middle
+    the face looks that way (...). Where the face comes forward, the ears go back."""
+    ears = joints[..., EAR[1], :] - joints[..., EAR[0], :]
+    eyes = _middle(joints, EYE) - _middle(joints, EAR)
+    ahead = (eyes * _unit(ears)).sum(dim=-1) / (1 + EARS_BACK)
+    middle = _middle(joints, EAR) + EARS_BACK * ahead[..., None] * _unit(ears)
+    return middle, ears, ahead
+
+
+def _looked(along: Tensor, down: Tensor, reference: Tensor, target: Tensor, size: Tensor) -> Tensor:
+    """Where along the reference's head (..., k) what the answer shows there is: a face slides over
+    a head that turns, and what is beside it is pressed together or drawn apart."""
+    _, ears, before = _face(reference)
+    _, _, now = _face(target)
+    radius = ears.norm(dim=-1, keepdim=True) / 2
+    half, most = FACE_WIDTH * radius, (1 - FACE_WIDTH - 0.05) * radius
+    before, now = (
+        torch.minimum(torch.maximum(each[..., None], -most), most) for each in (before, now * size)
+    )
+    sign = (along > now).to(along) * 2 - 1
+    off = (along - now).abs()  # from the middle of the face
+    left_now, left_before = (radius - half - sign * each for each in (now, before))
+    beside = half + (off - half) * left_before / left_now
+    found = before + sign * torch.where(off < half, off, beside)
+    found = torch.where(along.abs() < radius, found, along)
+    # From the brow to the chin: hats and hair stay.
+    brow, chin = FACE_HEIGHT
+    inside = torch.minimum(down - brow * radius, chin * radius - down)
+    share = (1 + inside / (FADE * radius)).clamp(0, 1)
+    return along + share * (found - along)
 
 
 def turn_between(a: Tensor, b: Tensor) -> Tensor:

@@ -21,12 +21,13 @@ from torch import Tensor
 
 from ..backbones import Backbone, Context
 from ..backbones.mini import MiniBackbone
+from ..backbones.mini_rig import Clip
 from ..backbones.mini_vae import GROUP, join_frames, split_frames
 from ..composite import lead_in_frames
 from ..errors import InputError
 from .cache import KEYS, Cache
 from .live import World
-from .truth import Truth, stack_truth, truth_of
+from .truth import truth_of
 
 MOVED = 0.02  # of latent units; a cell that differs by less stands still
 # What the right panel shows; "single" has none. "driving>pose" asks for the target's skeleton in
@@ -87,8 +88,8 @@ class Batch(NamedTuple):
     sigma: Tensor  # (b,)
     # Of the small model, see MiniBackbone.velocity:
     tokens: Tensor | None = None  # (b, t' - 1, k)
-    others: Tensor | None = None  # (b, t, 2, 18, 2)
-    truth: Truth | None = None  # what a drawn world knows
+    clip: Clip | None = None
+    truth: Tensor | None = None  # (b, t, h, w), see truth_of
 
 
 def draw_batch(
@@ -102,7 +103,7 @@ def draw_batch(
         _draw(backbone, source, phase, task, row, lead_groups, rng)
         for task, row in zip(tasks, rows, strict=True)
     ]
-    targets, contexts, weights, prompts, tokens, others, truths = zip(*samples, strict=True)
+    targets, contexts, weights, prompts, tokens, clips, truths = zip(*samples, strict=True)
     target = torch.cat(targets)
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     return Batch(
@@ -114,8 +115,8 @@ def draw_batch(
         sigma=draw_sigma(phase.batch_size, phase.pure_noise, generator),
         tokens=None if tokens[0] is None else torch.cat(tokens),
         # Told of all samples or of none: a missing driver or a skeleton to draw has no truth.
-        others=None if any(each is None for each in others) else torch.stack(others),
-        truth=None if any(truth is None for truth in truths) else stack_truth(truths),
+        clip=None if None in clips else Clip(*map(torch.stack, zip(*clips, strict=True))),
+        truth=None if any(truth is None for truth in truths) else torch.cat(truths),
     )
 
 
@@ -145,7 +146,7 @@ def _draw(
     lead: int,
     rng: np.random.Generator,
 ):
-    """One sample: target, context, weight, prompt, tokens, others, truth."""
+    """One sample: target, context, weight, prompt, tokens, clip, truth."""
     conditions, small = phase.conditions, isinstance(backbone, MiniBackbone)
     groups = phase.latent_frames - 1
     right_row, _, left_row = task.partition(">")
@@ -196,7 +197,7 @@ def _draw(
     stride = backbone.geometry.temporal_stride
     frames = torch.cat([known[:1], known[1:].repeat_interleave(stride, dim=0)])[..., None]
     context, weight = backbone.context(left, frames), weight[None, None]
-    tokens = others = truth = None
+    tokens = clip = truth = None
     if task != "single" and small:
         right_whole[:, :, : 1 + lead] = source.black[:, :, : 1 + lead]
         if not dropped:  # the whole clip's mean, as at inference, not that of the window
@@ -212,8 +213,10 @@ def _draw(
         if known_clip and not dropped:
             at = [max(0, index - GROUP + 1) for index in chosen[GROUP - 1 :]]  # frames of the clip
             truth = truth_of(known_clip, at)
-            others = torch.from_numpy(source.truth(right_row, row).joints[GROUP * lead + 1 :])
-    return left, context, weight, prompt, tokens, others, truth
+            first = GROUP * lead + 1
+            joints = torch.from_numpy(source.truth(right_row, row).joints[first:])
+            clip = Clip(joints, torch.tensor(at[1:]) - first)
+    return left, context, weight, prompt, tokens, clip, truth
 
 
 def busy_cells(latents: Tensor, empty: Tensor, count: int, rng: np.random.Generator) -> Tensor:

@@ -25,9 +25,9 @@ from .fit import Schedule, fit
 from .live import World
 from .truth import piece_of
 
-SCHEDULE = Schedule(steps=3000, learning_rate=2e-3)
+SCHEDULE = Schedule(steps=6000, learning_rate=2e-3)
 UNTOLD = -1  # in place of a piece: a skeleton has none
-JOINT_WEIGHT, HEAT_WEIGHT, PIECE_WEIGHT = 0.05, 0.1, 0.3  # of an error of a pixel; of logarithms
+JOINT_WEIGHT, HEAT_WEIGHT, PIECE_WEIGHT = 0.1, 0.1, 0.3  # of an error of a pixel; of logarithms
 SCENE_WEIGHT = 0.25  # of a pixel of the scene against one of a body
 
 

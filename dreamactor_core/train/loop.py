@@ -35,7 +35,7 @@ from .batches import Batch, Conditions, Phase, draw_batch
 from .cache import Cache
 from .curve import Curve
 from .live import World
-from .truth import Truth, joint_loss, piece_loss
+from .truth import piece_loss
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,6 @@ class TrainConfig:
     loss: str = "latents"  # mean square, or "pixels": absolute, of what the code stands for
     # Beside the loss, where the world knows the truth (truth.py):
     piece_weight: float = 0.0  # of piece_loss
-    joint_weight: float = 0.0  # of joint_loss
     learning_rate: float = 5e-4
     final_learning_rate: float = 5e-5  # cosine from the one to the other
     warm_up: int = 100
@@ -113,7 +112,7 @@ class Trainee(nn.Module):
     def __init__(self, backbone: HunyuanVideo15Backbone, config: TrainConfig):
         super().__init__()
         loss = config.loss
-        self.piece_weight, self.joint_weight = config.piece_weight, config.joint_weight
+        self.piece_weight = config.piece_weight
         self.transformer = backbone.transformer
         self.text_encoder = backbone.text_encoder
         self._backbone = [backbone]  # in a list: its modules are registered already
@@ -134,7 +133,7 @@ class Trainee(nn.Module):
         text = backbone.encode_text(batch.prompts, None)
         velocity = partial(backbone.velocity, context=batch.context, text=text)
         if isinstance(backbone, MiniBackbone):
-            velocity = partial(velocity, tokens=batch.tokens, others=batch.others)
+            velocity = partial(velocity, tokens=batch.tokens, clip=batch.clip)
         flow = velocity, batch.target, batch.noise, batch.sigma
         if self.distance:
             loss = flow_loss(*flow, batch.weight, distance=self.distance)
@@ -147,16 +146,9 @@ class Trainee(nn.Module):
 
     def loss_of_truth(self, batch: Batch) -> Tensor | float:
         """What the last call of the network is told beside the pixels."""
-        if batch.truth is None:
+        if batch.truth is None or not self.piece_weight:
             return 0.0
-        backbone = self._backbone[0]
-        loss = 0.0
-        if self.piece_weight:
-            loss = self.piece_weight * piece_loss(backbone.painted, batch.truth)
-        if self.joint_weight:
-            joints = joint_loss(backbone.painted, batch.truth, backbone.geometry.panel[0])
-            loss = loss + self.joint_weight * joints
-        return loss
+        return self.piece_weight * piece_loss(self._backbone[0].painted, batch.truth)
 
 
 class Batches(Dataset):
@@ -345,9 +337,10 @@ def _resume(folder: Path, config: TrainConfig, learning, optimizers, ema: EMAMod
 
 def _to(batch: Batch, device: torch.device) -> Batch:
     move = lambda x: x.to(device)  # noqa: E731
+    all_of = lambda parts: parts and type(parts)(*map(move, parts))  # noqa: E731
     return Batch(
-        move(batch.target), type(batch.context)(*map(move, batch.context)), move(batch.weight),
+        move(batch.target), all_of(batch.context), move(batch.weight),
         batch.prompts, move(batch.noise), move(batch.sigma),
-        *(None if part is None else move(part) for part in (batch.tokens, batch.others)),
-        None if batch.truth is None else Truth(*map(move, batch.truth)),
+        None if batch.tokens is None else move(batch.tokens),
+        all_of(batch.clip), None if batch.truth is None else move(batch.truth),
     )  # fmt: skip

@@ -1,8 +1,7 @@
-"""What a drawn world knows of its pictures, and the losses that teach it to the small model.
+"""What a drawn world knows of its pictures, and the loss that teaches it to the small model.
 
 A renderer knows which piece of a body every pixel shows and where that piece is in every frame, so
-it knows whether the reference shows it too, and where every joint is. None of it is asked for at
-inference.
+it knows whether the reference shows it too. None of it is asked for at inference.
 """
 
 from __future__ import annotations
@@ -26,20 +25,13 @@ class ClipTruth(NamedTuple):
     joints: np.ndarray  # (t, 2, 18, 2) in pixels; one body alone is both
 
 
-class Truth(NamedTuple):
-    """Of the frames of a batch: b samples of t frames each."""
-
-    pieces: Tensor  # (b, t, h, w) int64: 0 the scene, 1..12 a piece, UNSEEN in the reference
-    joints: Tensor  # (b, t, 2, 18, 2) of the answer, (x, y) in pixels
-
-
-def truth_of(clip: ClipTruth, frames: list[int]) -> Truth:
-    """Of one clip: frames[0] is the reference, the others are to be drawn."""
+def truth_of(clip: ClipTruth, frames: list[int]) -> Tensor:
+    """What each pixel of a clip shows, (1, t, h, w) int64: 0 the scene, 1..12 a piece, UNSEEN what
+    the reference hides. frames[0] is the reference, the others are to be drawn."""
     drawn = frames[1:]
     parts = clip.parts[drawn]
     _, seen = sources_of(clip, frames)
-    pieces = np.where(seen, piece_of(parts), UNSEEN)
-    return Truth(torch.from_numpy(pieces)[None], torch.from_numpy(clip.joints[drawn])[None])
+    return torch.from_numpy(np.where(seen, piece_of(parts), UNSEEN))[None]
 
 
 def piece_of(parts: np.ndarray) -> np.ndarray:
@@ -69,16 +61,12 @@ def sources_of(clip: ClipTruth, frames: list[int]) -> tuple[np.ndarray, np.ndarr
     return sources, inside & (shown == parts)
 
 
-def stack_truth(truths: list[Truth]) -> Truth:
-    return Truth(*(torch.cat(parts) for parts in zip(*truths, strict=True)))
-
-
-def piece_loss(painted: Painted, truth: Truth) -> Tensor:
+def piece_loss(painted: Painted, truth: Tensor) -> Tensor:
     """Negative logarithm of the share of what each pixel shows: cross-entropy.
 
     The scene may be that of the reference or be drawn; what the reference does not show is drawn.
     """
-    frames = truth.pieces.flatten(0, 1).unflatten(2, (-1, PATCH)).unflatten(1, (-1, PATCH))
+    frames = truth.flatten(0, 1).unflatten(2, (-1, PATCH)).unflatten(1, (-1, PATCH))
     cells = frames.transpose(2, 3).flatten(3, 4).flatten(1, 2)  # n, h' * w', 64
     pieces = cells[torch.arange(len(cells))[:, None], painted.cells]
     scene = painted.scores[..., [Brush.DRAWN, Brush.STILL]]
@@ -87,9 +75,3 @@ def piece_loss(painted: Painted, truth: Truth) -> Tensor:
     shown = of_bodies.gather(-1, index)[..., 0].logsumexp(dim=-1)  # by any body
     said = torch.where(pieces == 0, scene.logsumexp(dim=-1), shown)
     return -torch.where(pieces == UNSEEN, scene[..., Brush.DRAWN], said).mean()
-
-
-def joint_loss(painted: Painted, truth: Truth, size: int) -> Tensor:
-    """Mean absolute error of the joints, in panels of size pixels."""
-    wanted = truth.joints.flatten(0, 1)[:, : painted.joints.shape[1]]
-    return (painted.joints - wanted).abs().mean() / size

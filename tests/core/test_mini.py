@@ -10,7 +10,7 @@ from diffusers.models.embeddings import apply_rotary_emb
 from dreamactor_core.backbones import Context
 from dreamactor_core.backbones.loading import load_backbone, save_backbone
 from dreamactor_core.backbones.mini import MiniBackbone, nearest_body, where_it_stands
-from dreamactor_core.backbones.mini_brush import Body, Brush, borrow, fill
+from dreamactor_core.backbones.mini_brush import Body, Brush, complete, fill, winged
 from dreamactor_core.backbones.mini_vae import GROUP, PATCH, MiniVAE, join_frames, split_frames
 from dreamactor_core.train.mini import MiniConfig, create_mini
 
@@ -178,7 +178,7 @@ def test_a_pair_is_what_the_stock_network_makes_of_two_frames():
         )[0][:, :, 1, :, :SIDE]
         cells = torch.arange(SIDE * SIDE)[None]
         of_frame = Body(*(part[t - GROUP : t - GROUP + 1] for part in seen))
-        change, *_ = Brush(backbone.vae).paint(answers.flatten(2), cells, of_frame)
+        change, _ = Brush(backbone.vae).paint(answers.flatten(2), cells, of_frame)
         torch.testing.assert_close(
             made[:, :, t], change.view_as(reference) + reference, atol=1e-4, rtol=1e-4
         )
@@ -304,7 +304,7 @@ def test_every_cell_is_told_of_the_body_it_belongs_to():
 # The brush: what becomes of the answers
 
 CELLS = torch.arange(16)[None]
-TORSO, THIGH = 0, 6  # of the twelve pieces
+TORSO, ARM, FOREARM, THIGH = 0, 2, 4, 6  # of the twelve pieces
 
 
 def lossless() -> MiniVAE:
@@ -328,38 +328,38 @@ def standing(bodies: int = 1) -> torch.Tensor:
     return joints.expand(1, bodies, -1, -1)
 
 
-def body(piece: int | None, guess: torch.Tensor | None = None, bodies: int = 1) -> Body:
+def body(piece: int | None, goal: torch.Tensor | None = None, bodies: int = 1) -> Body:
     """A random picture that is all one piece of the last body, or all scene."""
     picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5))
     pieces = torch.zeros(1, bodies, Brush.PIECES, 32, 32)
     if piece is not None:
         pieces[:, -1, piece] = 1
+    pictures = picture[:, None, None].expand(-1, *pieces.shape[1:3], -1, -1, -1)
     joints = standing(bodies)
     return Body(
         picture=picture,
-        pieces=pieces,
+        pieces=torch.cat([pictures, pieces[:, :, :, None]], dim=3),
         scene=torch.full((1, 1, 32, 32), float(piece is None)),
         behind=torch.full((1, 3, 32, 32), 0.5),
         there=torch.ones(1, bodies, dtype=torch.bool),
-        borrowed=torch.zeros(1, bodies, Brush.PIECES, dtype=torch.bool),
+        winged=torch.zeros(1, bodies, dtype=torch.bool),
         joints=joints,
-        guess=joints if guess is None else guess,
+        goal=joints if goal is None else goal,
     )
 
 
-def answers(code: float = 0.0, vote=(0.0, 0.0), drawn: float = 0.0) -> torch.Tensor:
+def answers(code: float = 0.0, drawn: float = 0.0) -> torch.Tensor:
     """The same for all 16 cells; drawn: how much more what is drawn shows."""
     made = torch.zeros(1, Brush.answers(192), 16)
     made[:, :192] = code
-    made[:, 192 : 192 + 36].view(1, 18, 2, 16)[:] = torch.as_tensor(vote)[:, None]
-    made[:, 192 + 36 + 12 :: 2] = drawn
+    made[:, 192 + 12 :: 2] = drawn
     return made
 
 
 def painted(seen: Body, said: torch.Tensor) -> torch.Tensor:
     vae = lossless()
     reference = vae.code(seen.picture)
-    change, *_ = Brush(vae).paint(said, CELLS, seen)
+    change, _ = Brush(vae).paint(said, CELLS, seen)
     return vae.uncode(reference + change.view_as(reference))
 
 
@@ -371,12 +371,9 @@ def test_what_does_not_move_is_the_reference(piece):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("by_vote", [False, True])
-def test_a_piece_is_where_its_joints_are(by_vote):
-    """Retargeting says so, or the network."""
-    shift = torch.tensor([5.0, -3.0])
-    seen = body(TORSO) if by_vote else body(TORSO, standing() + shift)
-    made = painted(seen, answers(vote=(shift / Brush.REACH if by_vote else (0.0, 0.0))))
+def test_a_piece_is_where_its_joints_are():
+    seen = body(TORSO, standing() + torch.tensor([5.0, -3.0]))
+    made = painted(seen, answers())
     torch.testing.assert_close(made[..., :-3, 5:], seen.picture[..., 3:, :-5], atol=0.02, rtol=0)
 
 
@@ -389,23 +386,6 @@ def test_a_piece_turns_with_its_joints():
 
 
 @torch.no_grad()
-def test_the_cells_near_a_joint_decide_where_it_is():
-    brush, seen = Brush(lossless()), body(TORSO)
-    said = answers()
-    wrist, hip = 4, 11
-    votes = said[:, 192 : 192 + 36].view(1, 18, 2, 16)
-    votes[:, wrist, 0, 8] = 0.25  # cell 8 holds the wrist at (6, 20), and no hip
-    votes[:, hip, 0, 8] = 0.25
-    *_, joints = brush.paint(said, CELLS, seen)
-    moved = (joints - seen.joints)[0, 0, :, 0]
-    assert moved[wrist] > 2 * moved[hip] > 0
-    far = torch.tensor([[4.0, 20.0], [28.0, 20.0]])[None]
-    ends = brush._joints(votes[..., [8, 11]], far, seen.guess)
-    weight = torch.softmax(-torch.tensor([2.0, 22.0]) / Brush.NEAR, 0)[0]
-    assert ends[0, 0, wrist, 0].item() == pytest.approx(6 + 8 * weight.item(), abs=1e-4)
-
-
-@torch.no_grad()
 def test_what_is_drawn_anew_begins_with_the_scene_behind_the_body():
     made = painted(body(TORSO), answers(code=0.25, drawn=50.0))
     torch.testing.assert_close(made, torch.full_like(made, 0.75), atol=1e-4, rtol=0)
@@ -414,30 +394,89 @@ def test_what_is_drawn_anew_begins_with_the_scene_behind_the_body():
 @torch.no_grad()
 def test_the_piece_in_front_covers_the_other():
     seen, said = body(TORSO), answers()
-    seen.pieces[:, :, THIGH] = 1
+    seen.pieces[:, :, THIGH, 3] = 1
     stepping = standing().clone()
     stepping[..., (9, 10), 0] -= 4  # the thigh is turned, the trunk is not
-    said[:, 192 + 36 + THIGH] = 9.0
+    said[:, 192 + THIGH] = 9.0
     brush = Brush(lossless())
-    _, scores, _ = brush.paint(said, CELLS, seen._replace(guess=stepping))
+    _, scores = brush.paint(said, CELLS, seen._replace(goal=stepping))
     assert (scores[..., 2 + THIGH] > scores[..., 2 + TORSO]).any()
-    said[:, 192 + 36 + THIGH] = -9.0
-    _, scores, _ = brush.paint(said, CELLS, seen._replace(guess=stepping))
+    said[:, 192 + THIGH] = -9.0
+    _, scores = brush.paint(said, CELLS, seen._replace(goal=stepping))
     assert (scores[..., 2 + THIGH] < scores[..., 2 + TORSO] - 5).all()
     torch.testing.assert_close(scores.exp().sum(dim=-1), torch.ones(1, 16, 64))
 
 
-def test_a_hidden_piece_is_borrowed_from_the_other_side():
-    pieces = torch.zeros(1, 1, Brush.PIECES, 8, 8)
-    right, left, forearm = 2, 3, 4
-    pieces[:, :, right, :, :4] = 1
-    pieces[:, :, left, 0, 0] = 1  # a tip of it
-    pieces[:, :, forearm, :2] = pieces[:, :, forearm + 1, :2] = 0.5
-    made, borrowed = borrow(pieces)
-    assert borrowed[0, 0].nonzero().flatten().tolist() == [left]
-    assert torch.equal(made[:, :, left], pieces[:, :, right])
-    kept = [piece for piece in range(Brush.PIECES) if piece != left]
-    assert torch.equal(made[:, :, kept], pieces[:, :, kept])
+# Pieces as they would look alone
+
+
+def shown(**where) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pieces, each 1 in a box (rows, columns) of 32x32 pixels, and a picture with its own grey of
+    each, later ones in front."""
+    names = {"torso": TORSO, "arm": ARM, "other_arm": ARM + 1, "forearm": FOREARM}
+    pieces, picture = torch.zeros(1, 1, Brush.PIECES, 32, 32), torch.zeros(1, 3, 32, 32)
+    for grey, (name, (rows, columns)) in enumerate(where.items(), start=1):
+        pieces[..., rows, columns] = 0
+        pieces[:, :, names[name], rows, columns] = 1
+        picture[..., rows, columns] = grey / 4
+    return pieces, picture
+
+
+def completed(pieces: torch.Tensor, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Colours (12, 3, 32, 32) and shares (12, 32, 32) of someone standing()."""
+    none = torch.zeros(1, 1, dtype=torch.bool)
+    return complete(picture, pieces, standing(), none)[0, 0].split((3, 1), dim=1)
+
+
+def test_what_hides_nothing_changes_nothing():
+    trunk, limb = (slice(12, 21), slice(11, 21)), (slice(11, 16), slice(6, 11))
+    mirrored = (slice(11, 16), slice(21, 26))
+    pieces, picture = shown(torso=trunk, arm=limb, other_arm=mirrored)
+    colours, shares = completed(pieces, picture)
+    torch.testing.assert_close(shares[:, 0], pieces[0, 0], atol=1e-3, rtol=0)
+    for piece in (TORSO, ARM, ARM + 1):
+        seen = shares[piece].expand(3, -1, -1) > 0.5
+        torch.testing.assert_close(colours[piece][seen], picture[0][seen])
+
+
+@pytest.mark.parametrize("side", ["beside", "across"])
+def test_a_torso_goes_on_under_an_arm(side):
+    """Where its other side shows it, or it shows on both sides of the arm; and no further."""
+    columns = slice(7, 13) if side == "beside" else slice(15, 18)
+    rows = slice(14, 19)
+    pieces, picture = shown(torso=(slice(12, 21), slice(10, 22)), forearm=(rows, columns))
+    colours, shares = completed(pieces, picture)
+    under = slice(max(columns.start, 10), columns.stop)
+    assert (shares[TORSO, 0, rows, under] > 0.9).all()
+    assert (shares[TORSO, 0, rows, columns.start : under.start] < 0.1).all()
+    assert ((colours[TORSO, :, rows, under] - 0.25).abs() < 0.05).all()
+
+
+def test_an_arm_goes_on_behind_the_torso_as_its_other_side_shows():
+    """And is not drawn where the scene shows in its place."""
+    arm, whole = (slice(11, 16), slice(21, 26)), (slice(11, 16), slice(6, 11))
+    pieces, picture = shown(other_arm=arm, arm=whole, torso=(slice(10, 22), slice(11, 23)))
+    picture[..., 25:26] = -1
+    pieces[..., 25:26] = 0  # cut off
+    colours, shares = completed(pieces, picture)
+    left = ARM + 1
+    assert (shares[left, 0, 12:15, 21:23] > 0.9).all()
+    assert ((colours[left, :, 12:15, 21:23] - 0.5).abs() < 0.3).all()
+    assert (shares[left, 0, :, 25:] == 0).all()
+
+
+def test_a_limb_that_is_gone_is_the_mirror_image_of_the_other():
+    pieces, picture = shown(arm=(slice(11, 16), slice(6, 11)))
+    colours, shares = completed(pieces, picture)
+    torch.testing.assert_close(shares[ARM + 1], shares[ARM].flip(-1), atol=1e-3, rtol=0)
+    assert ((colours[ARM + 1, :, 12:15, 22:25] - 0.25).abs() < 0.01).all()
+
+
+def test_arms_without_forearms_are_wings():
+    pieces = torch.zeros(1, 2, Brush.PIECES, 8, 8)
+    pieces[:, :, 2:4, :4] = 1
+    pieces[:, 0, FOREARM, 4:] = 1
+    assert winged(pieces).tolist() == [[False, True]]
 
 
 @torch.no_grad()
@@ -448,5 +487,5 @@ def test_each_of_two_bodies_moves_by_itself():
     made = painted(seen, answers())
     torch.testing.assert_close(made[..., 4:], seen.picture[..., :-4], atol=0.02, rtol=0)
     seen.there[:, 1] = False
-    _, scores, _ = Brush(lossless()).paint(answers(), CELLS, seen)
+    _, scores = Brush(lossless()).paint(answers(), CELLS, seen)
     assert scores.shape == (1, 16, 64, 2 + 24) and (scores[..., 14:] < -20).all()

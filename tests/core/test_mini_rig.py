@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from dreamactor_core.backbones.mini_rig import FEET, LIMBS, Rig, carried_back
+from dreamactor_core.backbones.mini_rig import FEET, LIMBS, Clip, Rig, carried_back
 from dreamactor_core.puppets.body import ANKLE, NECK
 from dreamactor_core.puppets.scene import LEAD_IN, triplet
 
 SIZE = 128
 PANEL = torch.tensor([SIZE, SIZE]).float()
-NONE = torch.zeros(1, 12, dtype=torch.bool)
+ALL, WINGS = torch.ones(1, 12, dtype=torch.bool), torch.ones(1, dtype=torch.bool)
+NONE = None, ~WINGS  # no piece mirrored, no wings
 
 
 def joints_of(clip) -> torch.Tensor:
@@ -75,7 +76,8 @@ def test_other_frames_tell_where_the_driver_stands_on_the_whole():
     truth, driver = clips(1)[0]
     whole = carried(truth[0], driver[LEAD_IN:])
     alone = carried(truth[0], driver[LEAD_IN : LEAD_IN + 2])
-    told = carried(truth[0], driver[LEAD_IN : LEAD_IN + 2], others=driver[None, LEAD_IN + 2 :])
+    clip = Clip(driver[None, LEAD_IN:], torch.tensor([[0, 1]]))
+    told = carried(truth[0], driver[LEAD_IN : LEAD_IN + 2], clip=clip)
     torch.testing.assert_close(told, whole[:2], atol=1e-3, rtol=0)
     assert not torch.allclose(alone, whole[:2], atol=0.2)
 
@@ -119,7 +121,7 @@ def test_of_an_upright_driver_an_animal_takes_the_legs_alone():
 def test_a_piece_carries_the_joints_of_the_answer_back_to_those_of_the_reference():
     truth, _ = clips(1)[0]
     reference, target = truth[0], truth[LEAD_IN + 3]
-    back = carried_back(target[0], target, reference, NONE)[0]  # 12 pieces, 18 points, 2
+    back = carried_back(target[0], target, reference, *NONE)[0]  # 12 pieces, 18 points, 2
     scale = lengths(reference).sum() / lengths(target).sum()
     assert scale == pytest.approx(1, abs=1e-3)
     for limb, (start, end) in enumerate(LIMBS):
@@ -128,17 +130,73 @@ def test_a_piece_carries_the_joints_of_the_answer_back_to_those_of_the_reference
     torch.testing.assert_close(back[0, NECK], reference[0, NECK], atol=0.3, rtol=0)
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_wing_is_one_piece_that_keeps_its_feathers_down(mirrored):
+    reference = torch.zeros(1, 18, 2)
+    reference[0, 1], reference[0, 8], reference[0, 11] = (
+        torch.tensor(at) for at in ((64.0, 50), (58.0, 80), (70.0, 80))
+    )
+    reference[0, 2:5] = torch.tensor([[58.0, 52], [48, 58], [38, 52]])
+    reference[0, 5:8] = torch.tensor([[70.0, 52], [80, 58], [90, 52]])
+    target = reference.clone()
+    target[0, 4] = torch.tensor([58.0 - 8, 52 - 8])  # half as long, pointing up
+    feather = torch.tensor([[[54.0, 52.0]]]) + torch.tensor([-1.0, 1])  # beside the wing, below
+    mirror = ALL if mirrored else None
+    back = carried_back(feather, target, reference, mirror, WINGS)[0, 2, 0]
+    along, across = 20 * torch.tensor([0.25, 0.375])
+    assert back[1] > 52  # feathers stay below
+    shoulder, way = (70, 1) if mirrored else (58, -1)
+    torch.testing.assert_close(
+        back, torch.tensor([shoulder + way * along, 52 + across]), atol=0.1, rtol=0
+    )
+
+
+def test_a_face_slides_over_a_head_that_turns():
+    """Its middle comes from the middle, the rim stays, and a hat does not move."""
+    reference = torch.rand(1, 18, 2, generator=torch.Generator().manual_seed(1)) * 20 + 40
+    for joint, at in {0: (60, 51), 14: (57, 48), 15: (63, 48), 16: (50, 50), 17: (70, 50)}.items():
+        reference[0, joint] = torch.tensor(at).float()
+    target = reference.clone()
+    target[0, (0, 14, 15), 0] += 3
+    target[0, (16, 17), 0] -= 0.4 * 3
+    at = torch.tensor([[[63.0, 51], [66, 48], [49.9, 50], [70.1, 50], [63, 40], [63, 60]]])
+    back = carried_back(at, target, reference, *NONE)[0, 1]
+    want = torch.tensor([[60.0, 51], [63, 48], [49.9, 50], [70.1, 50], [63, 40], [63, 60]])
+    torch.testing.assert_close(back, want, atol=0.15, rtol=0)
+    line = torch.stack([torch.linspace(45, 75, 61), torch.full((61,), 50.0)], dim=-1)[None]
+    made = carried_back(line, target, reference, *NONE)[0, 1, :, 0]
+    assert (made.diff() > 0).all()  # nothing is shown twice
+
+
+def test_what_all_frames_have_in_common_is_read_in_any_company():
+    """A trained rig says of a frame the same, alone with its clip or as one of it."""
+    truth, driver = clips(1)[0]
+    driver = driver[LEAD_IN:]
+    rig = Rig()
+    torch.manual_seed(0)
+    torch.nn.init.normal_(rig.out.weight, std=0.1)
+    shown = torch.ones(1, len(driver), dtype=torch.bool)
+    with torch.no_grad():
+        whole = rig(truth[None, 0], driver[None], shown, PANEL)[:, [7, 2]]
+        few = driver[None, [7, 2]]
+        clip = Clip(driver[None], torch.tensor([[7, 2]]))
+        told = rig(truth[None, 0], few, shown[:, :2], PANEL, clip)
+        alone = rig(truth[None, 0], few, shown[:, :2], PANEL)
+    torch.testing.assert_close(told, whole, atol=1e-3, rtol=0)
+    assert not torch.allclose(alone, whole, atol=0.2)
+
+
 def test_gradients_reach_the_joints():
     truth, _ = clips(1)[0]
     target = truth[LEAD_IN].clone().requires_grad_()
-    carried_back(torch.rand(1, 5, 2) * SIZE, target, truth[0], NONE).sum().backward()
+    carried_back(torch.rand(1, 5, 2) * SIZE, target, truth[0], *NONE).sum().backward()
     assert target.grad.isfinite().all() and (target.grad[0, 3] != 0).any()
 
 
 def test_what_is_learned_is_added_in_sizes_of_the_body():
     truth, driver = clips(1)[0]
     rig = Rig()
-    torch.nn.init.constant_(rig.correct[-1].bias, 0.1)
+    torch.nn.init.constant_(rig.out.bias, 0.1)
     shown = torch.ones(1, len(driver), dtype=torch.bool)
     with torch.no_grad():
         moved = [
@@ -150,7 +208,7 @@ def test_what_is_learned_is_added_in_sizes_of_the_body():
     assert 1 < moved[0].mean() < 20
 
 
-def test_a_borrowed_piece_is_the_mirror_image_of_the_other_side():
+def test_a_mirrored_piece_is_the_mirror_image_of_the_other_side():
     """Of a body whose left is its right mirrored: the same picture, read from the other side."""
     joints = torch.zeros(1, 18, 2)
     joints[0] = torch.rand(18, 2, generator=torch.Generator().manual_seed(1)) * 20 + 40
@@ -158,9 +216,9 @@ def test_a_borrowed_piece_is_the_mirror_image_of_the_other_side():
         joints[0, left] = torch.tensor([SIZE, 0.0]) + joints[0, right] * torch.tensor([-1.0, 1])
     joints[0, 1, 0] = SIZE / 2
     points = torch.rand(1, 7, 2, generator=torch.Generator().manual_seed(2)) * SIZE
-    own = carried_back(points, joints, joints, NONE)
+    own = carried_back(points, joints, joints, *NONE)
     torch.testing.assert_close(own, points[:, None].expand_as(own), atol=1e-3, rtol=0)
-    made = carried_back(points, joints, joints, ~NONE)[0]
+    made = carried_back(points, joints, joints, ALL, ~WINGS)[0]
     mirrored = torch.tensor([SIZE, 0.0]) + points[0] * torch.tensor([-1.0, 1])
     for piece in range(2, 12):
         torch.testing.assert_close(made[piece], mirrored, atol=1e-2, rtol=0)

@@ -35,8 +35,6 @@ from dreamactor_core.train.rig import Clips, RigConfig, train_rig
 from dreamactor_core.train.truth import (
     UNSEEN,
     ClipTruth,
-    Truth,
-    joint_loss,
     piece_loss,
     sources_of,
     truth_of,
@@ -104,13 +102,11 @@ def test_a_pixel_is_told_by_its_piece_whichever_body_it_belongs_to():
     given = clip_truth(clip)
     truth = truth_of(given, [0, 12])
     _, seen = sources_of(given, [0, 12])
-    parts, pieces = clip.parts[12], truth.pieces[0, 0].numpy()
+    parts, pieces = clip.parts[12], truth[0, 0].numpy()
     assert parts.max() > PARTS and set(np.unique(pieces)) <= {UNSEEN, *range(PARTS + 1)}
     assert (pieces[~seen[0]] == UNSEEN).all()
     second = seen[0] & (parts > PARTS)
     assert second.any() and np.array_equal(pieces[second], parts[second] - PARTS)
-    assert truth.joints.shape == (1, 1, 2, 18, 2)
-    assert not torch.equal(truth.joints[:, :, 0], truth.joints[:, :, 1])
 
 
 def test_places_put_joints_where_they_are():
@@ -148,13 +144,11 @@ def paint(shares: dict[int, float], bodies: int = 1) -> Painted:
     return Painted(
         torch.zeros(1, 1).long(),
         scores.expand(1, 1, PATCH * PATCH, count),
-        torch.zeros(1, bodies, 18, 2),
     )
 
 
-def truth(piece: int) -> Truth:
-    pieces = torch.full((1, 1, PATCH, PATCH), piece)
-    return Truth(pieces, torch.zeros(1, 1, 2, 18, 2))
+def truth(piece: int) -> torch.Tensor:
+    return torch.full((1, 1, PATCH, PATCH), piece)
 
 
 @pytest.mark.parametrize(
@@ -179,19 +173,10 @@ def test_either_body_may_show_a_piece():
 def test_the_piece_loss_looks_at_the_cells_that_were_painted():
     pieces = torch.zeros(1, 1, 2 * PATCH, 2 * PATCH).long()
     pieces[:, :, PATCH:, :PATCH] = TORSO  # cell 2
-    given = truth(0)._replace(pieces=pieces)
     painted = paint({0: 0.25, 1: 0.25, 1 + TORSO: 0.125})
-    scene = piece_loss(painted._replace(cells=torch.tensor([[1]])), given)
-    torso = piece_loss(painted._replace(cells=torch.tensor([[2]])), given)
+    scene = piece_loss(painted._replace(cells=torch.tensor([[1]])), pieces)
+    torso = piece_loss(painted._replace(cells=torch.tensor([[2]])), pieces)
     assert (scene.item(), torso.item()) == pytest.approx((math.log(2), math.log(8)), abs=1e-5)
-
-
-def test_the_joint_loss_is_in_panels_and_of_as_many_bodies_as_were_painted():
-    joints = torch.zeros(1, 1, 2, 18, 2)
-    joints[:, :, 0], joints[:, :, 1] = 16, 48
-    given = truth(0)._replace(joints=joints)
-    assert joint_loss(paint({}), given, 128).item() == pytest.approx(16 / 128)
-    assert joint_loss(paint({}, bodies=2), given, 128).item() == pytest.approx(32 / 128)
 
 
 # The world that is drawn while the model trains
@@ -217,17 +202,19 @@ def test_both_samples_of_a_triplet_are_drawn_side_by_side():
 
 def test_a_batch_of_the_world_knows_the_truth_of_its_own_frames():
     backbone = tiny_mini()
-    world, rng = World(backbone), np.random.default_rng(3)
+    world, rng, rows = World(backbone), np.random.default_rng(3), [4, 5]
+    world.draw_rows = lambda count, rng: rows
     batch = draw_batch(backbone, world, POSE, rng)
-    assert batch.truth.pieces.shape == (2, 4, MINI.size, MINI.size)
-    # Driven by the target's own pose: every joint of the answer is one of the driver's clip, and
-    # all frames of that are told.
-    assert batch.others.shape == (2, NUM_FRAMES - LEAD_IN, 2, 18, 2)
-    for asked, clip in zip(batch.truth.joints, batch.others, strict=True):
-        assert all(any(torch.equal(frame, each) for each in clip) for frame in asked)
+    assert batch.truth.shape == (2, 4, MINI.size, MINI.size)
+    # All frames of the driver's clip are told, and which of them are asked for.
+    right = split_frames(batch.target)[:, :, GROUP:].chunk(2, dim=-1)[1]
+    for row, shown, joints, times in zip(rows, right, *batch.clip, strict=True):
+        assert np.array_equal(joints, world.truth("pose", row).joints[LEAD_IN:])
+        driven = split_frames(world.panel("pose", row))[0, :, GROUP - 1 + LEAD_IN :]
+        assert torch.equal(shown, driven[:, times])
     other = draw_batch(backbone, world, replace(POSE, tasks={"driving>pose": 1.0}), rng)
     assert (
-        other.truth is None and other.others is None
+        other.truth is None and other.clip is None
     )  # a skeleton is not put together of the reference's pixels
 
 
@@ -260,13 +247,13 @@ def test_a_batch_with_a_missing_driver_is_told_no_truth(rate):
     phase = replace(POSE, batch_size=6, conditions=conditions)
     batch = draw_batch(backbone, World(backbone), phase, np.random.default_rng(2))
     assert batch.truth is None
-    assert Trainee(backbone, replace(CONFIG, joint_weight=1.0, loss="pixels"))(batch).isfinite()
+    assert Trainee(backbone, replace(CONFIG, piece_weight=1.0, loss="pixels"))(batch).isfinite()
 
 
 def test_training_on_the_world_resumes_to_the_last_bit(tmp_path):
     config = replace(
         CONFIG, phases=(replace(POSE, steps=4, tokens=6),), loss="pixels", piece_weight=0.1,
-        joint_weight=0.1, checkpoint_minutes=0,
+        checkpoint_minutes=0,
     )  # fmt: skip
 
     def run(name: str, **options) -> MiniBackbone:
@@ -284,21 +271,20 @@ def test_training_on_the_world_resumes_to_the_last_bit(tmp_path):
 
 
 def test_the_truth_is_learned():
-    """One batch by heart: joints and pieces, from a new eye that sees nothing."""
+    """One batch by heart, from a new eye that sees nothing."""
     backbone = tiny_mini()
-    config = replace(CONFIG, loss="pixels", piece_weight=1.0, joint_weight=1.0)
+    config = replace(CONFIG, loss="pixels", piece_weight=1.0)
     batch = draw_batch(backbone, World(backbone), POSE, np.random.default_rng(1))
     trainee = Trainee(backbone, config).train()
     optimizer = torch.optim.AdamW([p for p in trainee.parameters() if p.requires_grad], 3e-3)
     told = []
     for _ in range(40):
         loss = trainee(batch)
-        joints = joint_loss(backbone.painted, batch.truth, MINI.size)
-        told.append((piece_loss(backbone.painted, batch.truth).item(), joints.item()))
+        told.append(piece_loss(backbone.painted, batch.truth).item())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert told[-1][0] < 0.7 * told[0][0] and told[-1][1] < 0.7 * told[0][1]
+    assert told[-1] < 0.7 * told[0]
 
 
 # The eye, which learns before
@@ -417,10 +403,10 @@ def test_a_clip_is_blurred_and_a_body_alone_stays_one():
     alone = (truth[:, :, 0] == truth[:, :, 1]).flatten(1).all(dim=1)
     assert alone.any() and torch.equal(reference[alone, 0], reference[alone, 1])
     assert torch.equal(driver[alone, :, 0], driver[alone, :, 1])
-    sharp = Clips(replace(RIG, blur=0.0), NUM_FRAMES, 64).batch(1)
+    sharp = Clips(replace(RIG, blur=(0.0, 0.0, 0.0)), NUM_FRAMES, 64).batch(1)
     assert torch.equal(sharp[2], truth)
     off = (reference - sharp[0]).abs().flatten(1).mean(dim=1)
-    assert (off > 0).all() and off.max() < RIG.blur * 64 / 128 * 1.3
+    assert (off > 0).all() and off.max() < RIG.blur[0] * 64 / 128 * 1.3
 
 
 def test_the_rig_learns_and_resumes_to_the_last_bit(tmp_path):
