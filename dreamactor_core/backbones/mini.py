@@ -13,7 +13,7 @@ Three things are done around the network, which is too small to learn them in th
     the eye    (mini_eye.py)    tells where the joints of reference and driver are, and which piece
                                 of the body each pixel of the reference shows
     the rig    (mini_rig.py)    carries the driver's pose over to the reference's bones
-    the brush  (mini_brush.py)  moves the pieces to where the network says the joints are
+    the brush  (mini_brush.py)  completes the pieces and moves them to where those joints are
 
 Every token reads what the eye saw there, all joints, and where it stands itself: rotary embedding
 tells how far two tokens are apart, but what is attended to does not tell where it is.

@@ -1,4 +1,4 @@
-"""How the small model paints: the pieces of the reference, moved to where the joints are.
+"""How the small model paints: the pieces of the reference, completed and moved to the joints.
 
 Cells are of 8x8 pixels; pictures are (n, 3, h, w) in [-1, 1].
 """
