@@ -12,11 +12,10 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate, max_pool2d
 
 from .mini_eye import PIECES
-from .mini_rig import HEAD, OTHER_SIDE, carried_back
+from .mini_rig import ARMS, FOREARMS, HEAD, OTHER_SIDE, TORSO, carried_back
 from .mini_vae import PATCH, MiniVAE
 
 HIDDEN = 0.3  # of the other side's area: a piece that shows less of itself is behind the body
-TORSO, ARMS = 0, [2, 3, 4, 5]  # of the pieces
 BETWEEN = 8  # pixels: what lies so near torso on both sides is torso, if an arm is over it
 WING = 0.3  # of the upper arms' area: with less of forearms they are wings
 
@@ -138,7 +137,7 @@ def complete(picture: Tensor, pieces: Tensor, joints: Tensor, wings: Tensor) -> 
     gone = (area < HIDDEN * area[:, :, OTHER_SIDE])[..., None, None]
     may_be = (pieces.sum(dim=2, keepdim=True) - pieces).clamp(min=0)
     may_be[:, :, HEAD] = 0
-    may_be[:, :, TORSO] = pieces[:, :, ARMS].sum(dim=2)
+    may_be[:, :, TORSO] = pieces[:, :, ARMS + FOREARMS].sum(dim=2)
     whole = torch.maximum(pieces, torch.where(gone, shows, may_be * shows))
     torso = pieces[:, :, TORSO]
     between = {"kernel_size": 2 * BETWEEN + 1, "stride": 1, "padding": BETWEEN}
@@ -155,7 +154,7 @@ def complete(picture: Tensor, pieces: Tensor, joints: Tensor, wings: Tensor) -> 
 
 def winged(pieces: Tensor) -> Tensor:
     """Pieces (n, m, 12, h, w) -> (n, m) bool: the arms have no forearms worth the name."""
-    arms, forearms = (pieces[:, :, pair].sum(dim=(2, 3, 4)) for pair in ((2, 3), (4, 5)))
+    arms, forearms = (pieces[:, :, pair].sum(dim=(2, 3, 4)) for pair in (ARMS, FOREARMS))
     return forearms < WING * arms
 
 

@@ -18,7 +18,7 @@ NECK = 1
 SHOULDER, ELBOW, WRIST = (2, 5), (3, 6), (4, 7)  # (right, left)
 HIP, KNEE, ANKLE = (8, 11), (9, 12), (10, 13)
 EYE, EAR = (14, 15), (16, 17)
-FACE = (0, 14, 15, 16, 17)
+FACE = (0, *EYE, *EAR)
 LIMBS = tuple(
     (start[side], end[side])
     for start, end in ((SHOULDER, ELBOW), (ELBOW, WRIST), (HIP, KNEE), (KNEE, ANKLE))
@@ -26,7 +26,7 @@ LIMBS = tuple(
 )
 # Of the pieces: torso, head, then right and left of arms, forearms, thighs, shins, feet.
 OTHER_SIDE = (0, 1, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10)
-HEAD, WINGS, FEET = 1, (2, 3), (10, 11)
+TORSO, HEAD, ARMS, FOREARMS, FEET = 0, 1, (2, 3), (4, 5), (10, 11)
 EARS_BACK = 0.4  # how far ears go back where the face comes forward by 1
 FACE_WIDTH = 0.5  # half of what slides, as a share of half the head's width
 FACE_HEIGHT = (-0.45, 0.75)  # from the brow down to the chin, the same
@@ -247,7 +247,7 @@ def carried_back(
     goals, goal_ways, goal_lengths = frames_of(target, winged)
     feet, wings = (
         torch.tensor([piece in some for piece in range(len(OTHER_SIDE))]).to(winged.device)
-        for some in (FEET, WINGS)
+        for some in (FEET, ARMS)
     )
     wings = wings & winged[..., None]
     if mirror is None:
@@ -268,16 +268,8 @@ def carried_back(
     off = turned(points[..., None, :, :] - goals[..., None, :], back[..., None, :])
     along, across = (scale[..., None, None] * off).unbind(-1)
     across = torch.where(mirror[..., None], -across, across)
-    along = torch.cat(
-        [
-            along[..., :HEAD, :],
-            _looked(along[..., HEAD, :], across[..., HEAD, :], reference, target, size)[
-                ..., None, :
-            ],
-            along[..., HEAD + 1 :, :],
-        ],
-        dim=-2,
-    )
+    head = _looked(along[..., HEAD, :], across[..., HEAD, :], reference, target, size)
+    along = along.index_copy(-2, torch.tensor([HEAD]).to(winged.device), head[..., None, :])
     off = turned(torch.stack([along, across], dim=-1), ways[..., None, :])
     return origins[..., None, :] + off
 
