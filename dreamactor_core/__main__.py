@@ -68,9 +68,9 @@ with none (no caption) and other (the caption of another case).
 
 The figures come again for each group that has cases: multi-subject (more than one puppet, 6 % of
 what is drawn at random), cross-species (the driver is of another kind than the reference, as a
-bird and a robot) and glb-bodies (those of --bodies). For more of the first, --group multi-subject
-draws on until it has --cases of them; the same seed always finds the same ones. Several seeds give
-error bars: mean and standard deviation over the seeds.
+bird and a robot), varied (those of --varied) and glb-bodies (those of --bodies). For more of the
+first, --group multi-subject draws on until it has --cases of them; the same seed always finds the
+same ones. Several seeds give error bars: mean and standard deviation over the seeds.
 """
 BENCH_EXAMPLES = """examples:
   error bars from three seeds
@@ -208,7 +208,7 @@ def _bench(args: argparse.Namespace) -> None:
 
     from .backbones import loading
     from .backbones.wan_animate import kind_of
-    from .bench.cases import draw_bodies
+    from .bench.cases import BODIES, VARIED, draw_bodies, draw_varied
     from .bench.puppets import bench_puppets
     from .bench.report import join
     from .lora import VARIANTS, load_lora
@@ -224,7 +224,9 @@ def _bench(args: argparse.Namespace) -> None:
     if args.bodies and not args.bodies.is_dir():
         fix = "Name the folder that holds them."
         raise InputError("--bodies", got=args.bodies, need="a folder of GLB files", fix=fix)
-    bodies = draw_bodies(args.bodies) if args.bodies else None
+    apart = {VARIED: draw_varied} if args.varied else {}
+    if args.bodies:
+        apart[BODIES] = draw_bodies(args.bodies)
     if kind := kind_of(args.model):
         fix = "Choose a backbone; see docs/backbones.md."
         raise InputError("--model", got=kind.name, need="a model that takes LoRAs", fix=fix)
@@ -237,7 +239,7 @@ def _bench(args: argparse.Namespace) -> None:
         backbone = loading.load_model(args.model, placement, files)
     loaded = [load_lora(backbone, path) for path in shipped or [path for path, _ in args.lora]]
     loras = {lora.info.variant: lora.name for lora in loaded}
-    total = args.cases * len(seeds) * (2 if bodies else 1)
+    total = args.cases * len(seeds) * (1 + len(apart))
     with tqdm(total=total, unit="case", disable=None) as bar:
 
         def on_case(index: int) -> None:
@@ -246,7 +248,7 @@ def _bench(args: argparse.Namespace) -> None:
             bar.update()
 
         settings = _settings(args)
-        options = on_case, args.text, args.group, bodies
+        options = on_case, args.text, args.group, apart
         result = join(
             [bench_puppets(backbone, args.cases, s, settings, loras, *options) for s in seeds]
         )
@@ -446,6 +448,12 @@ def _add_bench(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--group", choices=("multi-subject", "cross-species"), help="cases of this group only (any)"
+    )
+    parser.add_argument(
+        "--varied",
+        action="store_true",
+        help="score as many cases more, with what only training draws otherwise: half bodies, "
+        "shadows, things, photographs' colours, puppets that leave, three of them",
     )
     parser.add_argument(
         "--bodies",

@@ -22,7 +22,7 @@ from ..puppets.scene import LEAD_IN, THUMBNAIL, Triplet, to_frames, triplet
 Draw = Callable[[int, int, int], Triplet]  # (seed, num_frames, size) -> one of the test split
 
 GROUPS = ("multi-subject", "cross-species")  # a case is in any number of them
-BODIES = "glb-bodies"
+VARIED, BODIES = APART = ("varied", "glb-bodies")  # a case is in one of these, or in none
 SEED_CASES = 1000  # so many triplets belong to one seed, so that no two seeds share one
 
 
@@ -46,6 +46,11 @@ def draw_puppets(seed: int, num_frames: int, size: int) -> Triplet:
     return triplet(seed, "test", num_frames, size)
 
 
+def draw_varied(seed: int, num_frames: int, size: int) -> Triplet:
+    """As those of the training split, but of unseen puppets."""
+    return triplet(seed, "test", num_frames, size, varied=True)
+
+
 def draw_bodies(folder: Path) -> Draw:
     """Triplets of the rigged bodies in a folder of GLB files."""
     from ..puppets.glb import glb_triplet
@@ -53,8 +58,10 @@ def draw_bodies(folder: Path) -> Draw:
     return lambda seed, num_frames, size: glb_triplet(seed, folder, "test", num_frames, size)
 
 
-def make_case(seed: int, size: int, num_frames: int, draw: Draw = draw_puppets) -> Case:
-    """Case of one triplet; num_frames counts frame 0 and the lead-in."""
+def make_case(
+    seed: int, size: int, num_frames: int, draw: Draw = draw_puppets, apart: str | None = None
+) -> Case:
+    """Case of one triplet; num_frames counts frame 0 and the lead-in; apart: one of APART."""
     clips = draw(seed, num_frames, size)
     driver, truth = clips.driver, clips.truth
     return Case(
@@ -67,7 +74,7 @@ def make_case(seed: int, size: int, num_frames: int, draw: Draw = draw_puppets) 
         reference_mask=truth.mask[:1] > 127,
         driving_mask=driver.mask[LEAD_IN:] > 127,
         prompt=truth.caption,
-        groups=groups_of(clips) if draw is draw_puppets else (BODIES,),
+        groups=(apart,) if apart else groups_of(clips),
     )
 
 

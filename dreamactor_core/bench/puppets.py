@@ -33,26 +33,26 @@ def bench_puppets(
     on_case: Callable[[int], None] | None = None,
     text: str = "true",
     group: str | None = None,
-    bodies: Draw | None = None,
+    apart: dict[str, Draw] | None = None,
 ) -> Result:
     """Score every row on `cases` unseen triplets of a seed, see case_seeds.
 
     loras: {row: name of a loaded LoRA} for "end-to-end" and "pose-based"; the row "foundation"
     is the network with every LoRA at 0, driven by RGB.
     text: what the network reads: the "true" caption, "none", or that of an "other" case.
-    group: draw cases of this one only. bodies: draws as many cases more, of GLB bodies.
+    group: draw cases of this one only. apart: {one of cases.APART: draws as many cases more}.
     """
     if text not in TEXTS:
         need = " or ".join(map(repr, TEXTS))
         raise InputError("text", got=repr(text), need=need, fix="Check the spelling.")
     rows = [row for row in ROWS if row not in ("end-to-end", "pose-based") or row in loras]
     size, num_frames = backbone.geometry.panel[0], backbone.geometry.num_frames
-    drawn = [(each, draw_puppets) for each in case_seeds(seed, cases, num_frames, group)]
-    if bodies:
-        drawn += [(each, bodies) for each in case_seeds(seed, cases, num_frames)]
+    drawn = [(each, draw_puppets, None) for each in case_seeds(seed, cases, num_frames, group)]
+    for name, draw in (apart or {}).items():
+        drawn += [(each, draw, name) for each in case_seeds(seed, cases, num_frames)]
     result = Result(text, group)
-    for index, (each, draw) in enumerate(drawn):
-        which = each, size, num_frames, draw
+    for index, (each, draw, name) in enumerate(drawn):
+        which = each, size, num_frames, draw, name
         case = make_case(*which)
         if text != "true":
             case = replace(case, prompt=_other_prompt(case, *which) if text == "other" else "")
@@ -76,9 +76,11 @@ def _shown(case: Case, made: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: (video * 255).round().astype(np.uint8) for name, video in shown.items()}
 
 
-def _other_prompt(case: Case, seed: int, size: int, num_frames: int, draw: Draw) -> str:
+def _other_prompt(
+    case: Case, seed: int, size: int, num_frames: int, draw: Draw, apart: str | None
+) -> str:
     """The caption of the next case that is told in other words."""
-    prompts = (make_case(other, size, num_frames, draw).prompt for other in count(seed + 1))
+    prompts = (make_case(other, size, num_frames, draw, apart).prompt for other in count(seed + 1))
     return next(prompt for prompt in prompts if prompt != case.prompt)
 
 

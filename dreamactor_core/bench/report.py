@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 import cv2
 import numpy as np
 
-from .cases import BODIES, GROUPS
+from .cases import APART, GROUPS
 from .metrics import Share
 
 SHOWN = ("driver", "end-to-end", "pose-based", "truth")  # in pictures, behind the reference
@@ -40,17 +40,17 @@ class Result:
     def table(self) -> dict:
         """{"variants": {row: {figure: mean}}, "cases": n, "groups": {group: the same of it}, ...}.
 
-        variants are over the puppets, so that they do not depend on whether bodies were scored.
+        variants are over the cases that are in none of APART, whatever else was scored.
         With several seeds, means are over the seeds' own figures, and "deviations" beside
         "variants" holds their sample standard deviations. Groups without a case are left out.
         """
         seeds = _seeds(self.scored)
         members = {
             name: [case for case in self.scored if name in case.groups]
-            for name in (*GROUPS, BODIES)
+            for name in (*GROUPS, *APART)
         }
         return {
-            **_summary([case for case in self.scored if BODIES not in case.groups]),
+            **_summary([case for case in self.scored if not set(APART) & set(case.groups)]),
             "seed": seeds[0],
             "seeds": seeds,
             "text": self.text,

@@ -126,7 +126,7 @@ def _upright(who: Identity, motion: Motion) -> Body:
         if who.kind != "blob"
         else neck - up * 0.45 * who.torso_length * scale
     )
-    _face(joints, head, head_up, radius, motion.turn)
+    put_face(joints, head, head_up, radius, motion.turn)
     return Body(joints, pelvis, head, up, head_up)
 
 
@@ -166,7 +166,7 @@ def _quadruped(who: Identity, motion: Motion) -> Body:
     head_up = _turn(up, motion.head + f * 0.15)
     radius = who.head_size * scale
     head = front + spine * radius * 0.7 + up * radius * 1.5
-    _face(joints, head, head_up, radius, 0.6 * f + 0.3 * motion.turn)
+    put_face(joints, head, head_up, radius, 0.6 * f + 0.3 * motion.turn)
     return Body(joints, pelvis, head, up, head_up)
 
 
@@ -177,9 +177,11 @@ def _turn(vectors: np.ndarray, angle: np.ndarray) -> np.ndarray:
     return np.stack([c * x - s * y, s * x + c * y], axis=-1)
 
 
-def _face(
+def put_face(
     joints: np.ndarray, head: np.ndarray, up: np.ndarray, radius: float, turn: np.ndarray
 ) -> None:
+    """Nose, eyes and ears of joints (t, 18, 2), in place: head (t, 2) is the middle, up (t, 2) a
+    unit vector, turn (t,) from -1 to 1 how far it looks to its up's right."""
     right = _across(up)
     ahead = right * (turn * 0.45 * radius)[:, None]
     joints[:, NOSE] = head + ahead - up * 0.1 * radius

@@ -1,6 +1,7 @@
 """A second world with ground truth: rigged bodies in three dimensions, from a folder of GLB files.
 
     glb_triplet(seed, folder, split)    driver and truth: the same motion on two bodies
+    glb_glance(seed, folder, split)     one body at any moments of any motion
 
 As in the drawn world (scene.py) a clip opens on a pose of its own, moves into the motion during
 the lead-in and then performs it. Bodies of one group have motions of the same names, but not of
@@ -22,17 +23,20 @@ import numpy as np
 
 from ..errors import InputError
 from ..pose.keypoints import Pose
-from .body import NECK, NOSE, SHOULDER
+from .background import draw_background
+from .body import EAR, EYE, HIP, NECK, NOSE, PARTS, SHOULDER, put_face
 from .glb_body import Body, mix, sample, skin, to_world
 from .glb_draw import Camera, aim, draw
 from .glb_file import read_glb
-from .glb_names import cast, character_of, describe, joint_bones, motion_label
+from .glb_names import cast, character_of, describe, joint_bones, motion_label, parts_of
 from .identity import Split
-from .scene import FPS, LEAD_IN, Clip, Triplet, draw_background, entered
+from .scene import FPS, LEAD_IN, Clip, Triplet, entered
 
 PHASES = np.linspace(0, 1, 9)  # where two motions are compared
 MIN_TURN = 3.0  # degrees, a mean over bones and time; stiller motions teach little
 SAME, APART = 0.45, 12.0  # the same motions differ by less than this share of it, and degrees
+FACE = (NOSE, *EYE, *EAR)
+HEAD_SHARE = 0.9  # of a head's points are as near to its middle as its radius; hats may reach out
 CLOSED = 0.2  # of the turning, left at the end of a motion that may start over
 _read = cache(read_glb)
 
@@ -63,6 +67,18 @@ def glb_triplet(seed: int, folder: Path | str, split: Split, num_frames: int, si
         for body, name in ((driver, motion.driver), (truth, motion.truth))
     ]
     return Triplet(*clips)
+
+
+def glb_glance(seed: int, folder: Path | str, split: Split, num_frames: int, size: int) -> Clip:
+    """One body at num_frames moments of one of its motions, turned to anywhere in front."""
+    rng = np.random.default_rng((seed, split == "test", 1))
+    bodies = list(cast(Path(folder), split))
+    body = _read(bodies[rng.integers(len(bodies))])
+    motion = sorted(body.motions)[rng.integers(len(body.motions))]
+    local = sample(body, motion, rng.uniform(0, body.duration(motion), num_frames))
+    view = _view_of(rng, body), rng.uniform(0, 0.35)
+    label = motion_label(motion, {character_of(body.name)})
+    return _film(rng, body, to_world(body, local), view, size, label)
 
 
 def _pair(rng: np.random.Generator, pairs: dict[Path, list[Path]]) -> tuple[Body, Body, Shared]:
@@ -176,13 +192,27 @@ def _film(
     light = light / np.linalg.norm(light) @ camera.view
     textures = _recoloured(rng, body.textures)
     scene = np.repeat(draw_background(rng, size)[None], len(world), axis=0)
-    drawn = [draw(body.mesh, textures, camera.project(p), n @ light, size) for p, n in skins]
+    labels = _labels(body)
+    drawn, parts = zip(
+        *(draw(body.mesh, textures, camera.project(p), n @ light, labels, size) for p, n in skins),
+        strict=True,
+    )
     drawn = np.stack(drawn) * 255
     cover = drawn[..., 3:]
     frames = drawn[..., :3] + scene * (1 - cover / 255)
     pose = _pose(body, world, camera)
     mask = np.rint(cover[..., 0]).astype(np.uint8)
-    return Clip(np.rint(frames).astype(np.uint8), mask, scene, pose, describe(body.name, label))
+    caption = describe(body.name, label)
+    return Clip(np.rint(frames).astype(np.uint8), mask, scene, pose, caption, np.stack(parts))
+
+
+@cache
+def _labels(body: Body) -> np.ndarray:
+    """(f,) which part of the body each triangle is: that which moves it most."""
+    parts = np.array(parts_of(body.nodes, body.parents))[body.palette]
+    of_part = np.arange(PARTS + 1) == parts[:, None]
+    weights = (body.mesh.weights @ of_part)[body.mesh.triangles].sum(axis=1)
+    return weights.argmax(axis=1)
 
 
 def _recoloured(
@@ -201,23 +231,54 @@ def _recoloured(
 
 
 def _pose(body: Body, world: np.ndarray, camera: Camera) -> Pose:
-    """The joints that the skeleton has, seen or hidden, as all of the drawn world are."""
+    """The joints that the skeleton has, seen or hidden, as all of the drawn world are. What has no
+    legs is a trunk: from its foremost bone, a neck, to its hindmost, the hips."""
     places = {j: world[:, node, :3, 3] for j, node in joint_bones(body.nodes).items()}
     names = [name.lower() for name in body.nodes]
+    rest = to_world(body, body.rest[None])[0]
     if set(SHOULDER) <= places.keys():
         places[NECK] = (places[SHOULDER[0]] + places[SHOULDER[1]]) / 2
     elif "neck" in names:
         places[NECK] = world[:, names.index("neck"), :3, 3]
-    if "head" in names and names.index("head") in body.palette:
-        entry = list(body.palette).index(names.index("head"))
-        weights = body.mesh.weights[:, entry]
-        middle = np.append(weights @ body.mesh.points / max(weights.sum(), 1e-9), 1)
-        places[NOSE] = (world[:, body.palette[entry]] @ body.offsets[entry] @ middle)[:, :3]
+    if not set(HIP) & places.keys():
+        moving = [body.nodes.index(name) for name in _moving_bones(body)]
+        order = sorted(moving, key=lambda node: rest[node, 2, 3])
+        places[HIP[0]] = places[HIP[1]] = world[:, order[0], :3, 3]
+        places.setdefault(NECK, world[:, order[-1], :3, 3])
     joints = np.zeros((len(world), 1, 18, 3))
     for joint, place in places.items():
         joints[:, 0, joint, :2], joints[:, 0, joint, 2] = camera.project(place)[:, :2], 1
+    if "head" in names and names.index("head") in body.palette:
+        head = names.index("head")
+        moved = world[:, head] @ np.linalg.inv(rest[head])
+        own = skin(body, rest)[0][_head_of(body, head)]
+        put_face(joints[:, 0, :, :2], *_head(own, moved, camera))
+        joints[:, 0, FACE, 2] = 1
     none = lambda *shape: np.zeros((len(world), 1, *shape, 3))  # noqa: E731
     return Pose(joints, hands=none(2, 21), face=none(70), feet=none(6), aspect=1.0)
+
+
+def _head_of(body: Body, node: int) -> np.ndarray:
+    """(v,) bool: what that bone alone moves."""
+    entry = list(body.palette).index(node)
+    return body.mesh.weights[:, entry] > 0.5
+
+
+def _head(
+    points: np.ndarray, moved: np.ndarray, camera: Camera
+) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
+    """Points (v, 3) of a head at rest and how it has moved (t, 4, 4) -> what put_face asks for."""
+    middle = points.mean(axis=0)
+    radius = np.quantile(np.abs(points - middle)[:, 0], HEAD_SHARE)
+    places = middle + radius * np.array([[0, 0, 0], [0, 1, 0], [0, 0, 1]])  # and above, and ahead
+    places = np.concatenate([places, np.ones((3, 1))], axis=1)
+    at = camera.project((moved[:, None] @ places[..., None])[..., :3, 0])[..., :2]  # t, 3, 2
+    far = camera.project(middle + radius * np.eye(3)) - camera.project(middle)
+    radius = np.linalg.norm(far[:, :2], axis=0).max()  # in the picture
+    up, ahead = at[:, 1] - at[:, 0], at[:, 2] - at[:, 0]
+    up = up / np.maximum(np.linalg.norm(up, axis=1, keepdims=True), 1e-9)
+    turn = (ahead * np.stack([-up[:, 1], up[:, 0]], axis=1)).sum(axis=1) / radius
+    return at[:, 0], up, radius, turn.clip(-1, 1)
 
 
 def _sheet(clips: Triplet) -> np.ndarray:

@@ -68,11 +68,14 @@ def draw(
     textures: tuple[np.ndarray, ...],
     points: np.ndarray,
     brightness: np.ndarray,
+    labels: np.ndarray,
     size: int,
-) -> np.ndarray:
-    """One body on nothing: (size, size, 4) in [0, 1], colours times coverage and coverage.
+) -> tuple[np.ndarray, np.ndarray]:
+    """One body on nothing: (size, size, 4) in [0, 1], colours times coverage and coverage; and the
+    label of what is seen near the middle of each pixel, 0 where nothing is, (size, size) uint8.
 
-    points: (v, 3) as Camera.project gives them; brightness: (v,) cosine between normal and light.
+    points: (v, 3) as Camera.project gives them; brightness: (v,) cosine between normal and light;
+    labels: (f,) of the triangles.
     """
     fine = size * SAMPLES
     hits = rasterise(points * [fine, fine, 1], mesh.triangles, fine)
@@ -83,7 +86,11 @@ def draw(
     picture = np.zeros((fine * fine, 4), np.float32)
     picture[hits.pixel, :3], picture[hits.pixel, 3] = np.minimum(colours, 1), 1
     picture = picture.reshape(fine, fine, 4)
-    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)  # the mean
+    seen = np.zeros(fine * fine, np.uint8)
+    seen[hits.pixel] = labels[hits.triangle]
+    middle = SAMPLES // 2
+    seen = seen.reshape(fine, fine)[middle::SAMPLES, middle::SAMPLES]
+    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA), seen  # the mean
 
 
 def rasterise(points: np.ndarray, triangles: np.ndarray, size: int) -> Hits:

@@ -11,7 +11,22 @@ import zlib
 from pathlib import Path
 
 from ..errors import InputError
-from .body import ANKLE, EAR, ELBOW, HIP, KNEE, SHOULDER, WRIST
+from .body import (
+    ANKLE,
+    EAR,
+    ELBOW,
+    FOOT,
+    FOREARM,
+    HEAD,
+    HIP,
+    KNEE,
+    SHIN,
+    SHOULDER,
+    THIGH,
+    TORSO,
+    UPPER_ARM,
+    WRIST,
+)
 from .identity import Split
 
 TEST_SHARE = 3  # one character in this many of a group is held out
@@ -25,6 +40,15 @@ BONES = {
     KNEE: ("midleg", "lowerleg", "backupperleg", "backlowleg"),
     ANKLE: ("foot", "ffb", "backfoot"),
     EAR: ("ear1",),
+}
+PARTS = {  # of what hangs on a joint
+    SHOULDER: UPPER_ARM,
+    ELBOW: FOREARM,
+    WRIST: FOREARM,
+    HIP: THIGH,
+    KNEE: SHIN,
+    ANKLE: FOOT,
+    EAR: (HEAD, HEAD),
 }
 BODIES = {"mech": "robot", "smallmech": "robot"}  # groups whose files have the names of persons
 PHRASES = (  # the first pattern found in a motion's name counts
@@ -160,3 +184,19 @@ def joint_bones(nodes: tuple[str, ...]) -> dict[int, int]:
             if nodes_of_joint:
                 joints[joint] = nodes_of_joint[0]
     return joints
+
+
+def parts_of(nodes: tuple[str, ...], parents: tuple[int, ...]) -> list[int]:
+    """Which part of a body (body.TORSO and so on) each node moves: that of the joint that it stands
+    at or hangs on. parents come before their children."""
+    standing = {node: joint for joint, node in joint_bones(nodes).items()}
+    part_of = {joint: part for pair in PARTS for joint, part in zip(pair, PARTS[pair], strict=True)}
+    parts: list[int] = []
+    for node, (name, parent) in enumerate(zip(nodes, parents, strict=True)):
+        if node in standing:
+            parts.append(part_of[standing[node]])
+        elif name.lower() == "head":
+            parts.append(HEAD)
+        else:
+            parts.append(parts[parent] if parent >= 0 else TORSO)
+    return parts

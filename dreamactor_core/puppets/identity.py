@@ -26,6 +26,7 @@ HEADGEAR = (
 )  # fmt: skip
 TORSOS = ("straight", "wide shoulders", "dress", "belly", "slim")
 PATTERNS = ("plain", "stripes", "bars", "dots", "belly patch", "buttons", "sash", "shorts")
+HELD = ("stick", "sword", "ball", "shield")
 HUES = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "grey", "white")
 TEST_SHARE = 8  # one combination of traits in this many is a test identity
 
@@ -67,6 +68,7 @@ class Identity:
     extra: str  # tail, scarf, cape, glasses, belt or none
     shading: float  # 0 flat .. 0.3 strong
     arm_behind: int  # the side (0 right, 1 left, 2 none) whose arm is drawn behind the torso
+    held: str = "none"  # in the hand of the side that it faces; one of HELD
 
     @property
     def split(self) -> Split:

@@ -200,9 +200,32 @@ def _arm(pen: Pen, who: Identity, j: np.ndarray, side: int) -> None:
         pen.limb(shoulder, elbow, r0, (r0 + r1) / 2, sleeve)
     pen.part = FOREARM[side]
     hand = r1 * who.hand
+    if who.held != "none" and (who.facing > 0) == (side == 1):
+        _held(pen, who, elbow, wrist)
     pen.ellipse(
         wrist, np.array([0, -1.0]), hand, hand, who.accent if who.kind == "robot" else who.skin
     )
+
+
+def _held(pen: Pen, who: Identity, elbow, wrist) -> None:
+    """A thing in the hand, which goes with the forearm."""
+    along = (wrist - elbow) / (np.linalg.norm(wrist - elbow) + 1e-6)
+    across, h = np.array([-along[1], along[0]]), who.height
+
+    def at(forth: float, aside: float = 0.0) -> np.ndarray:
+        return wrist + (along * forth + across * aside) * h
+
+    if who.held == "ball":
+        pen.ellipse(at(0.055), along, 0.055 * h, 0.055 * h, who.accent)
+    elif who.held == "shield":
+        pen.ellipse(at(-0.03), along, 0.085 * h, 0.11 * h, who.gear)
+        pen.ellipse(at(-0.03), along, 0.04 * h, 0.05 * h, who.accent, line=False)
+    elif who.held == "sword":
+        blade = [at(0.0, -0.018), at(0.0, 0.018), at(0.24, 0.014), at(0.28), at(0.24, -0.014)]
+        pen.polygon(np.array(blade), (205, 210, 220))
+        pen.limb(at(0.01, -0.05), at(0.01, 0.05), 0.012 * h, 0.012 * h, who.gear)
+    else:
+        pen.limb(at(-0.1), at(0.25), 0.014 * h, 0.014 * h, who.gear)
 
 
 def _wing(pen: Pen, who: Identity, shoulder, elbow, wrist) -> None:

@@ -1,11 +1,15 @@
 """Backgrounds, cameras and whole clips: the world whose truth is known.
 
-    clip(seed)     one or two puppets, a background, a camera
-    triplet(seed)  driver, reference and truth: the same motion on another identity
+    render(look, play, size)    one to three puppets, a background, a camera
+    triplet(seed, split, ...)   driver, reference and truth: the same motion on another identity
 
 Every clip opens on a reference pose (frame 0), moves into the motion during the lead-in and then
 performs it, so that frame 0 is the reference picture and the first second is the transition that
 the model has to invent (paper section 5.1).
+
+The training split is drawn with more variety than the test split: shadows, things, photographs'
+colours, half-body framing, bodies far away, at the side or on their way out of the picture, three
+puppets. The scores of the test split stay comparable; `varied` asks for it there too.
 """
 
 from __future__ import annotations
@@ -21,8 +25,9 @@ from torch import Tensor
 from ..pose.draw import draw_pose, fit_box
 from ..pose.keypoints import Pose, dump_keypoints
 from . import motion as moves
-from .body import PARTS, Body, places, solve
-from .identity import Identity, Split, sample_identity
+from .background import draw_background, draw_photograph, furnish
+from .body import ANKLE, HIP, PARTS, SHOULDER, Body, places, solve
+from .identity import HELD, Identity, Split, sample_identity
 from .motion import Motion
 from .render import draw_puppet
 
@@ -30,10 +35,9 @@ FPS = 8.0
 LEAD_IN = 9  # frames, see composite.lead_in_frames
 EXAMPLE_SIZE = 128  # pixels
 THUMBNAIL = 8  # pixels; a triplet is the same at any size, and this one is quick to draw
-BACKGROUNDS = (
-    "plain", "vertical", "diagonal", "room", "hills", "stripes", "checks", "blobs", "noise", "sun",
-)  # fmt: skip
-BACKGROUND_ODDS = (0.16, 0.12, 0.08, 0.2, 0.12, 0.05, 0.05, 0.08, 0.08, 0.06)
+OUTSIDE = 0.1  # of the panel: a joint so far outside is none that a detector finds
+UNSURE = 0.01  # its confidence
+CLOSEST = 2.6  # zoom of half-body framing at most
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Look:
     background: np.ndarray  # (h, w, 3) uint8
     blur: float  # pixels at 128
     gain: np.ndarray  # (3,) a tint of the whole picture
+    shadow: float = 0.0  # how dark, 0..1
+    crop: float = 0.0  # half-body framing: the upper share of the body that is in the picture
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ def sample_look(
         who = sample_identity(rng, split, kind, but)
         if subjects > 1:
             place = (i + 1) / (subjects + 1) + rng.uniform(-0.03, 0.03)
-            who = replace(who, base_x=place, height=who.height * 0.72)
+            who = replace(who, base_x=place, height=who.height * (0.72, 0.54)[subjects > 2])
         cast.append(who)
     blur = float(rng.uniform(0.4, 0.9)) if rng.random() < 0.2 else 0.0
     gain = rng.uniform(0.85, 1.1, 3) if rng.random() < 0.3 else np.ones(3)
@@ -163,21 +169,23 @@ def render(look: Look, play: Play, size: int, *, transition: bool = True) -> Cli
     scene, mask = np.zeros_like(frames), np.zeros((num_frames, size, size), np.uint8)
     parts = np.zeros_like(mask)
     bodies = _bodies(look, play)
+    views = _views(look, bodies, play.camera)
     backdrop = cv2.resize(look.background, (size, size), interpolation=cv2.INTER_AREA)
     for t in range(num_frames):
         if not transition and 0 < t < LEAD_IN:
             continue
         canvas = np.zeros((size, size, 4), np.uint8)
-        canvas[..., :3] = empty = _seen(backdrop, play.camera[t])
-        view = tuple(play.camera[t])
+        view = tuple(views[t])
+        empty = _shaded(_seen(backdrop, view), look, bodies, t, view)
+        canvas[..., :3] = empty
         for i, (who, body, motion) in enumerate(zip(look.cast, bodies, play.motions, strict=True)):
             mouth, first = float(motion.mouth[t]), i * PARTS + 1
             draw_puppet(canvas, view, who, body, t, mouth, parts[t], first)
         frames[t], scene[t] = _shot(look, canvas[..., :3]), _shot(look, empty)
         mask[t] = canvas[..., 3]
     return Clip(
-        frames, mask, scene, _pose(bodies, play.camera), _caption(look, play), parts,
-        _places(look, bodies, play.camera) * size,
+        frames, mask, scene, _pose(bodies, views), _caption(look, play), parts,
+        _places(look, bodies, views) * size,
     )  # fmt: skip
 
 
@@ -189,35 +197,90 @@ def triplet(
     kind: str | None = None,
     *,
     transition: bool = True,
+    varied: bool | None = None,
 ) -> Triplet:
     """The same motion on two identities, each out of its own reference pose. Exact truth.
 
-    kind asks for a body plan of the truth; transition: see render.
+    kind asks for a body plan of the truth; transition: see render; varied: see above.
     """
-    roles = _triplet_roles(seed, split, num_frames, size, kind)
+    varied = split == "train" if varied is None else varied
+    roles = _triplet_roles(seed, split, num_frames, size, kind, varied)
     return Triplet(*(render(look, play, size, transition=transition) for look, play in roles))
 
 
 def triplet_poses(seed: int, split: Split, num_frames: int) -> tuple[Pose, Pose]:
     """Of the driver and of the truth of a triplet, nothing drawn: thirty times as fast."""
-    roles = _triplet_roles(seed, split, num_frames, THUMBNAIL, None)
-    driver, truth = (_pose(_bodies(look, play), play.camera) for look, play in roles)
+    roles = _triplet_roles(seed, split, num_frames, THUMBNAIL, None, split == "train")
+    bodies = [_bodies(look, play) for look, play in roles]
+    driver, truth = (
+        _pose(cast, _views(look, cast, play.camera))
+        for cast, (look, play) in zip(bodies, roles, strict=True)
+    )
     return driver, truth
 
 
 def _triplet_roles(
-    seed: int, split: Split, num_frames: int, size: int, kind: str | None
+    seed: int, split: Split, num_frames: int, size: int, kind: str | None, varied: bool
 ) -> tuple[tuple[Look, Play], tuple[Look, Play]]:
     """Look and play of the driver, then of the truth."""
     rng = np.random.default_rng((seed, split == "test"))
+    more = np.random.default_rng((seed, split == "test", 1))  # leaves rng's draws as they are
     subjects = 2 if rng.random() < 0.06 else 1
+    if varied and subjects > 1 and more.random() < 0.2:
+        subjects = 3
     play = sample_play(rng, split, num_frames, subjects)
     target = sample_look(rng, split, size, subjects, kind)
     # A body seen from the side tells little of two arms, so quadrupeds mostly drive quadrupeds.
     on_four = target.cast[0].kind == "quadruped"
     like = "quadruped" if on_four and rng.random() < 0.8 else None
     source = sample_look(rng, split, size, subjects, like, "" if on_four else "quadruped")
-    return (source, other_rest(rng, play)), (target, play)
+    others = other_rest(rng, play)
+    if varied:
+        if more.random() < 0.05:
+            play, others = _leaving(more, play, others)
+        source, target = (_varied(more, look, size) for look in (source, target))
+    return (source, others), (target, play)
+
+
+def _varied(rng: np.random.Generator, look: Look, size: int) -> Look:
+    """The look with some of what most pictures of the world do not have."""
+    of_picture = rng.spawn(1)[0]
+    cast = [replace(who, held=_pick(rng, 0.2, HELD, "none")) for who in look.cast]
+    alone = len(cast) == 1
+    if alone and rng.random() < 0.25:
+        height = cast[0].height * rng.uniform(0.6, 1.1)
+        cast = [replace(cast[0], height=height, base_x=rng.uniform(0.3, 0.7))]
+    crop = 0.0
+    if alone and cast[0].kind != "quadruped" and rng.random() < 0.15:
+        crop = rng.uniform(0.45, 0.8)
+    background = look.background
+    if of_picture.random() < 0.25:
+        background = draw_photograph(of_picture, size)
+    if of_picture.random() < 0.2:
+        background = furnish(of_picture, background)
+    shadow = rng.uniform(0.1, 0.5) if rng.random() < 0.3 else 0.0
+    return replace(look, cast=tuple(cast), background=background, shadow=shadow, crop=crop)
+
+
+def _pick(rng: np.random.Generator, odds: float, some: tuple[str, ...], none: str) -> str:
+    return str(rng.choice(some)) if rng.random() < odds else none
+
+
+def _leaving(rng: np.random.Generator, *plays: Play) -> tuple[Play, ...]:
+    """One puppet of the plays walks out of the picture, into it, or out and in again."""
+    play = plays[0]
+    share = np.clip((np.arange(len(play.camera)) - LEAD_IN) / (len(play.camera) - LEAD_IN), 0, 1)
+    away = {"leave": share, "enter": 1 - share, "both": np.sin(np.pi * share)}
+    away = away[str(rng.choice(list(away)))] * entered(len(share))
+    far = rng.choice([-1, 1]) * rng.uniform(0.6, 1.3)  # body heights
+    who = rng.integers(len(play.motions))
+    changed = []
+    for play in plays:
+        motions = list(play.motions)
+        root = motions[who].root + np.stack([far * away, 0 * away], axis=-1)
+        motions[who] = replace(motions[who], root=root)
+        changed.append(replace(play, motions=tuple(motions)))
+    return tuple(changed)
 
 
 def _bodies(look: Look, play: Play) -> list[Body]:
@@ -236,47 +299,38 @@ def example(seed: int, kind: str | None = None) -> Example:
     )
 
 
-def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """(size, size, 3) uint8: plain, gradients, patterns, simple scenes, soft noise."""
-    a, b, c = (rng.integers(30, 256, 3).astype(float) for _ in range(3))
-    if rng.random() < 0.5:  # calm colours, as most pictures have
-        a, b, c = (x * 0.5 + x.mean() * 0.3 + 40 for x in (a, b, c))
-    y, x = np.mgrid[0:size, 0:size] / size
-    kind = rng.choice(BACKGROUNDS, p=BACKGROUND_ODDS)
-    picture = np.tile(a, (size, size, 1))
-    if kind == "vertical":
-        picture = a + (b - a) * y[..., None]
-    elif kind == "diagonal":
-        picture = a + (b - a) * ((x + y) / 2)[..., None]
-    elif kind == "room":
-        floor = rng.uniform(0.65, 0.88)
-        picture = np.where(y[..., None] > floor, b * (0.75 + 0.25 * y[..., None]), a)
-        picture[np.abs(y - floor) < 0.008] = c
-    elif kind == "hills":
-        line = rng.uniform(0.55, 0.75) + 0.06 * np.sin(x * rng.uniform(4, 10) + rng.uniform(0, 6))
-        picture = np.where((y > line)[..., None], b, a + (255 - a) * 0.4 * (1 - y[..., None]))
-    elif kind == "stripes":
-        angle, count = rng.uniform(0, np.pi), rng.uniform(3, 8)
-        wave = np.sin(2 * np.pi * count * (x * np.cos(angle) + y * np.sin(angle)))
-        picture = a + (b - a) * 0.35 * np.clip(wave * 4, 0, 1)[..., None]
-    elif kind == "checks":
-        count = rng.integers(3, 7)
-        picture = (
-            a + (b - a) * 0.3 * (((x * count).astype(int) + (y * count).astype(int)) % 2)[..., None]
-        )
-    elif kind in ("blobs", "noise"):
-        grid = rng.uniform(-1, 1, (4, 4, 3) if kind == "blobs" else (12, 12, 3)).astype(np.float32)
-        soft = cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
-        picture = a + soft * (60 if kind == "blobs" else 22)
-    elif kind == "sun":
-        far = np.hypot(x - rng.uniform(0.1, 0.9), y - rng.uniform(0.05, 0.4))
-        picture = np.where(
-            (far < rng.uniform(0.06, 0.15))[..., None], c, a + (b - a) * y[..., None]
-        )
-    return np.clip(picture, 0, 255).astype(np.uint8)
+def _views(look: Look, bodies: list[Body], camera: np.ndarray) -> np.ndarray:
+    """(t, 3) pan x, pan y, zoom: the camera upon the look's own framing."""
+    if not look.crop:
+        return camera
+    who, body = look.cast[0], bodies[0]
+    top = body.head[0, 1] - 1.4 * who.head_size * who.height
+    zoom = min(0.92 / (look.crop * (who.ground - top)), CLOSEST)
+    pan = np.array([body.pelvis[0, 0] - 0.5, top + 0.42 / zoom - 0.5])
+    return np.concatenate([pan + camera[:, :2] / zoom, zoom * camera[:, 2:]], axis=1)
 
 
-def _seen(backdrop: np.ndarray, view: np.ndarray) -> np.ndarray:
+def _shaded(
+    picture: np.ndarray, look: Look, bodies: list[Body], t: int, view: tuple[float, float, float]
+) -> np.ndarray:
+    """The scene in frame t with the shadows of the bodies on the ground below them."""
+    if not look.shadow:
+        return picture
+    size = len(picture)
+    pan_x, pan_y, zoom = view
+    dark = np.zeros((size, size), np.float32)
+    for who, body in zip(look.cast, bodies, strict=True):
+        x = body.joints[t, [*SHOULDER, *HIP, *ANKLE], 0]
+        middle = np.array([(x.min() + x.max()) / 2 - pan_x, who.ground - pan_y])
+        middle = size * ((middle - 0.5) * zoom + 0.5)
+        wide = size * zoom * ((x.max() - x.min()) / 2 + 0.07 * who.height)
+        axes = (max(1, round(wide)), max(1, round(0.22 * wide)))
+        cv2.ellipse(dark, tuple(np.rint(middle).astype(int).tolist()), axes, 0, 0, 360, 1.0, -1)
+    dark = cv2.GaussianBlur(dark, (0, 0), max(0.3, 0.02 * size * zoom))
+    return np.rint(picture * (1 - look.shadow * dark[..., None])).astype(np.uint8)
+
+
+def _seen(backdrop: np.ndarray, view: tuple[float, float, float]) -> np.ndarray:
     """The backdrop through the camera; what lies beyond its border is mirrored."""
     pan_x, pan_y, zoom = view
     if (pan_x, pan_y, zoom) == (0.0, 0.0, 1.0):
@@ -296,23 +350,25 @@ def _shot(look: Look, picture: np.ndarray) -> np.ndarray:
     return np.clip(picture * look.gain, 0, 255) if (look.gain != 1).any() else picture
 
 
-def _places(look: Look, bodies: list[Body], camera: np.ndarray) -> np.ndarray:
+def _places(look: Look, bodies: list[Body], views: np.ndarray) -> np.ndarray:
     """The scene's place and those of every puppet's parts, (t, k, 2, 3), in shares of the panel."""
     world = [places(who, body) for who, body in zip(look.cast, bodies, strict=True)]
-    still = np.broadcast_to(np.eye(2, 3), (len(camera), 1, 2, 3))
-    seen = np.concatenate([still, *world], axis=1) * camera[:, None, None, None, 2]
-    seen[..., 2] += 0.5 - (0.5 + camera[:, None, :2]) * camera[:, None, 2:]
+    still = np.broadcast_to(np.eye(2, 3), (len(views), 1, 2, 3))
+    seen = np.concatenate([still, *world], axis=1) * views[:, None, None, None, 2]
+    seen[..., 2] += 0.5 - (0.5 + views[:, None, :2]) * views[:, None, 2:]
     return seen
 
 
-def _pose(bodies, camera: np.ndarray) -> Pose:
-    """Joints of a square panel's puppets as a Pose, in shares of the canvas, all of them seen."""
+def _pose(bodies: list[Body], views: np.ndarray) -> Pose:
+    """Joints of a square panel's puppets as a Pose, in shares of the canvas; hidden ones count as
+    seen, those outside of the picture do not."""
     joints = np.stack([body.joints for body in bodies], axis=1)  # (t, p, 18, 2)
     t, p = joints.shape[:2]
-    pan, zoom = camera[:, None, None, :2], camera[:, None, None, 2:]
+    pan, zoom = views[:, None, None, :2], views[:, None, None, 2:]
     seen = (joints - 0.5 - pan) * zoom + 0.5
     none = lambda *shape: np.zeros((t, p, *shape, 3))  # noqa: E731
-    body = np.concatenate([seen, np.ones((t, p, 18, 1))], axis=-1)
+    inside = (np.abs(seen - 0.5) < 0.5 + OUTSIDE).all(axis=-1, keepdims=True)
+    body = np.concatenate([seen, np.where(inside, 1, UNSURE)], axis=-1)
     return Pose(body=body, hands=none(2, 21), face=none(70), feet=none(6), aspect=1.0)
 
 

@@ -95,6 +95,8 @@ def train_part(arguments: argparse.Namespace) -> None:
     if arguments.part_steps:
         schedule = replace(config.schedule, steps=arguments.part_steps)
         config = replace(config, schedule=schedule)
+    if name == "eye":
+        config = replace(config, bodies=arguments.bodies)
     bar = tqdm(total=config.schedule.steps, desc=name)
     learn(backbone, config, arguments.out, lambda step, loss: _show(bar, step, loss))
     save_backbone(backbone, arguments.out / "model", description=f"After the stage {name}.")
@@ -260,6 +262,10 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--part-steps", type=int, help=f"default: {part[2].schedule.steps}", metavar="STEPS"
         )
+        if part[0] == "eye":
+            sub.add_argument(
+                "--bodies", type=Path, metavar="FOLDER", help="learn from these GLB files as well"
+            )
     cache = stage("cache", make_cache, "render puppets and store their latents")
     encoder = cache.add_mutually_exclusive_group(required=True)
     encoder.add_argument(

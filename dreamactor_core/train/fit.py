@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,6 +15,9 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .curve import Curve
+from .pace import Pace
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,13 @@ def fit(
         optimizer.load_state_dict(saved["optimizer"])
         done = saved["step"]
     curve, began = Curve(folder / "loss.csv"), time.monotonic()
-    order = range(done + 1, schedule.steps + 1)
+    order, pace = range(done + 1, schedule.steps + 1), Pace()
     for step, batch in zip(order, batches(order), strict=True):
         for group in optimizer.param_groups:
             way = 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
             group["lr"] = schedule.learning_rate * min(1, step / schedule.warm_up) * way
+        if step == done + 1:
+            pace.count(partial(loss_of, *batch), len(batch[0]))
         loss = loss_of(*batch)
         if not math.isfinite(loss.item()):
             raise InputError(
@@ -64,6 +71,7 @@ def fit(
         nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimizer.step()
         curve.add(step, loss.item(), time.monotonic() - began)
+        pace.add(len(batch[0]))
         on_step(step, loss.item())
         if step % schedule.save_every == 0 or step == schedule.steps:
             temporary = state.with_suffix(".tmp")
@@ -75,4 +83,6 @@ def fit(
             torch.save(kept, temporary)
             temporary.replace(state)
             curve.draw()
+            if told := pace.report():
+                logger.info("step %d: %s", step, told)
     module.requires_grad_(False).eval()

@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..pose.draw import draw_pose
 from ..pose.keypoints import Pose
 from ..pose.vary import vary_pose
+from ..puppets.body import PARTS
 from ..puppets.scene import Clip, to_frames, triplet
 from .cache import Cache, read_cache
 from .truth import ClipTruth
@@ -65,10 +66,14 @@ class World:
 
     def panel(self, key: str, row: int) -> Tensor:
         """A clip, (1, c, t', h', w') float32."""
+        return self._encode(self.frames(key, row))
+
+    def frames(self, key: str, row: int) -> np.ndarray:
+        """(t, h, w, 3) uint8"""
         target, driver = self._clips(row)
         if key in ("target", "driving"):
-            return self._encode((target if key == "target" else driver).frames)
-        return self._encode(draw_pose(self._pose(key, row), self.size, self.size))
+            return (target if key == "target" else driver).frames
+        return draw_pose(self._pose(key, row), self.size, self.size)
 
     def caption(self, row: int) -> str:
         return self._clips(row)[0].caption
@@ -78,7 +83,10 @@ class World:
         clip = driver if key == "driving" else target
         pose = clip.pose if key in ("target", "driving") else self._pose(key, row)
         joints = pose.body[:, [0, -1], :, :2] * self.size
-        return ClipTruth(clip.parts, clip.places, joints.astype(np.float32))
+        # Of three bodies the model knows those at the sides; the others count as scene.
+        last = max(1, pose.body.shape[1] - 1)
+        parts = np.where((clip.parts - 1) // PARTS % last == 0, clip.parts, 0)
+        return ClipTruth(parts, clip.places, joints.astype(np.float32))
 
     def _clips(self, row: int) -> tuple[Clip, Clip]:
         """Target and driver."""

@@ -35,11 +35,13 @@ from .batches import Batch, Conditions, Phase, draw_batch
 from .cache import Cache
 from .curve import Curve
 from .live import World
+from .pace import Pace
 from .truth import piece_loss
 
 logger = logging.getLogger(__name__)
 
 CONFIGS = Path(__file__).parent / "configs"
+PRECISIONS = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 VISUAL_MATRIX = re.compile(r"\btransformer_blocks\.\d+\.(attn\.to_(q|k|v|out)|ff)\.")
 
 
@@ -212,13 +214,19 @@ def train(
     workers = {"num_workers": 1, "prefetch_factor": 6} if isinstance(source, World) else {}
     order = [(step, part) for step in steps for part in parts]
     drawn = iter(DataLoader(batches, batch_size=None, sampler=order, **workers))
+    pace, phase = Pace(accelerator.device, PRECISIONS[config.mixed_precision]), None
     for step in range(done + 1, config.steps + 1):
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = learning_rate(config, step)
         losses = []
         for _ in parts:
             with accelerator.accumulate(trainee):
-                loss = trainee(_to(next(drawn), accelerator.device))
+                batch = _to(next(drawn), accelerator.device)
+                if phase is not config.phase_at(step):
+                    _log_pace(pace, step)
+                    phase = config.phase_at(step)
+                    pace.count(partial(trainee, batch), phase.batch_size)
+                loss = trainee(batch)
                 losses.append(loss.item())
                 if not math.isfinite(losses[-1]):
                     raise InputError(
@@ -237,6 +245,7 @@ def train(
         ema.step(learning)
         done, now = step, time.monotonic()
         curve.add(step, sum(losses) / len(losses), now - began)
+        pace.add(phase.batch_size * len(parts))
         if on_step:
             on_step(step, losses[-1])
         last = step == config.steps or now - began > 60 * minutes
@@ -244,6 +253,7 @@ def train(
             if accelerator.is_main_process:
                 _save(folder, config, learning, optimizers, ema, step)
                 curve.draw()
+            _log_pace(pace, step)
             saved_at = now
         if validate and (step % config.validate_every == 0 or last):
             ema.store(learning)
@@ -253,11 +263,17 @@ def train(
                 validate(step)
             trainee.train()
             ema.restore(learning)
+            pace.pause()
         if last:
             break
     ema.copy_to(learning)
     accelerator.unwrap_model(trainee).eval()
     return done
+
+
+def _log_pace(pace: Pace, step: int) -> None:
+    if told := pace.report():
+        logger.info("step %d: %s", step, told)
 
 
 def _optimizers(trainee: Trainee, config: TrainConfig) -> list[torch.optim.Optimizer]:

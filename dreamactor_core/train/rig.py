@@ -18,11 +18,12 @@ from tqdm import tqdm
 from ..backbones.mini import MiniBackbone
 from ..backbones.mini_rig import Clip
 from ..pose.draw import MIN_BOX
-from ..puppets.scene import LEAD_IN, triplet_poses
+from ..puppets.scene import LEAD_IN, OUTSIDE, triplet_poses
 from .fit import Schedule, fit
 
 SCHEDULE = Schedule(steps=30_000, learning_rate=2e-3, warm_up=100, save_every=1000)
 DRIVERS = {"other": 0.45, "other boxed": 0.4, "own": 0.1, "own boxed": 0.05}
+GUESSED = 6.0  # times the blur of what is seen
 ASKED = 6  # frames of a clip in every other step; all in the rest
 
 
@@ -73,16 +74,25 @@ class Clips:
             joints[alone, 1] = joints[alone, 0]
         return reference, driver, truth
 
+    def _inside(self, joints: Tensor) -> Tensor:
+        """(..., 2) -> (..., 1) bool"""
+        return ((joints / self.size - 0.5).abs() < 0.5 + OUTSIDE).all(dim=-1, keepdim=True)
+
     def _blur(self, joints: Tensor, rng: np.random.Generator) -> Tensor:
-        """Laplace, up to a pixel of 128 a clip."""
+        """Laplace, up to a pixel of 128 a clip; what is not in the picture is guessed."""
         blur = rng.laplace(size=joints.shape) * self.size / 128
         blur *= rng.random((len(joints), *[1] * (joints.ndim - 1)))
-        return torch.from_numpy(blur).float()
+        blur = torch.from_numpy(blur).float()
+        return torch.where(self._inside(joints), blur, GUESSED * blur)
 
     def _boxed(self, joints: Tensor) -> Tensor:
         """As pose.draw.fit_box does with a clip, (n, t, 2, 18, 2)."""
-        low = joints.amin(dim=(1, 2, 3), keepdim=True)
-        side = joints.amax(dim=(1, 2, 3), keepdim=True) - low
+        inside = self._inside(joints)
+        low = joints.where(inside, torch.inf).amin(dim=(1, 2, 3), keepdim=True)
+        high = joints.where(inside, -torch.inf).amax(dim=(1, 2, 3), keepdim=True)
+        gone = low > high
+        low, high = low.masked_fill(gone, 0), high.masked_fill(gone, self.size)
+        side = high - low
         grown = side.clamp(min=MIN_BOX * self.size)
         return self.size * (joints - low + (grown - side) / 2) / grown
 

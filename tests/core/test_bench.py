@@ -308,10 +308,10 @@ def test_bodies_are_a_group_apart_from_the_puppets():
         return triplet(seed, "test", num_frames, size, "bird")
 
     settings, oracle, done = SampleSettings(num_inference_steps=1), Oracle(), []
-    for case in (make_case(7000, 32, 25), bird := make_case(7000, 32, 25, birds)):
+    for case in (make_case(7000, 32, 25), bird := make_case(7000, 32, 25, birds, "glb-bodies")):
         oracle.answers[case.prompt] = oracle.encode_video(case.reference.expand(25, -1, -1, -1))
     alone = bench_puppets(oracle, 1, 7, settings, {}).table()
-    result = bench_puppets(oracle, 1, 7, settings, {}, done.append, bodies=birds)
+    result = bench_puppets(oracle, 1, 7, settings, {}, done.append, apart={"glb-bodies": birds})
     table = result.table()
     assert table["cases"] == 1 and done == [0, 1]
     driver = table["variants"]["driver"]["relative_error"]

@@ -5,7 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dreamactor_core.bench.cases import THUMBNAIL, case_seeds, draw_puppets, groups_of, make_case
+from dreamactor_core.bench.cases import (
+    THUMBNAIL,
+    VARIED,
+    case_seeds,
+    draw_puppets,
+    draw_varied,
+    groups_of,
+    make_case,
+)
 from dreamactor_core.errors import InputError
 from dreamactor_core.puppets.identity import KINDS
 from dreamactor_core.puppets.scene import (
@@ -59,6 +67,13 @@ def test_a_seed_has_the_next_thousand_triplets():
     assert case_seeds(8, 1000, 25)[-1] == 8999
     with pytest.raises(InputError, match="cases: got 1001, need at most the 1000 of a seed"):
         case_seeds(7, 1001, 25)
+
+
+def test_a_varied_case_is_of_a_group_apart():
+    case = make_case(7001, 32, 25, draw_varied, VARIED)
+    assert case.groups == (VARIED,)
+    clips = triplet(7001, "test", 25, 32, varied=True)
+    np.testing.assert_allclose(case.truth, clips.truth.frames[LEAD_IN:] / np.float32(255))
 
 
 def test_a_group_is_searched_for_in_order():

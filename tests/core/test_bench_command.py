@@ -64,7 +64,7 @@ def test_a_folder_of_bodies_that_is_none_is_told_before_anything_else(tmp_path, 
 def test_bodies_of_glb_files_make_cases(characters_dir: Path | None):
     if characters_dir is None:
         return
-    case = make_case(7000, 32, 25, draw_bodies(characters_dir))
+    case = make_case(7000, 32, 25, draw_bodies(characters_dir), BODIES)
     assert case.groups == (BODIES,)
     assert case.truth.shape == case.driving.shape == (16, 32, 32, 3)
     assert case.mask.any() and case.driving_mask.any() and case.prompt

@@ -10,18 +10,40 @@ import pytest
 
 from dreamactor_core.errors import InputError
 from dreamactor_core.pose.draw import overlay_pose
-from dreamactor_core.puppets.body import ANKLE, ELBOW, HIP, KNEE, NECK, NOSE, SHOULDER, WRIST
-from dreamactor_core.puppets.glb import glb_triplet, main, shared_motions
+from dreamactor_core.puppets.body import (
+    ANKLE,
+    ELBOW,
+    FOREARM,
+    HEAD,
+    HIP,
+    KNEE,
+    NECK,
+    NOSE,
+    SHIN,
+    SHOULDER,
+    THIGH,
+    TORSO,
+    UPPER_ARM,
+    WRIST,
+)
+from dreamactor_core.puppets.glb import _head, glb_glance, glb_triplet, main, shared_motions
 from dreamactor_core.puppets.glb_body import mix, sample, skin, to_world
 from dreamactor_core.puppets.glb_draw import aim, draw, rasterise
 from dreamactor_core.puppets.glb_file import read_glb
-from dreamactor_core.puppets.glb_names import cast, character_of, describe, joint_bones
+from dreamactor_core.puppets.glb_names import (
+    cast,
+    character_of,
+    describe,
+    joint_bones,
+    parts_of,
+)
 from dreamactor_core.puppets.scene import LEAD_IN
 
 TURN = np.sqrt(0.5)  # sine and cosine of 45 degrees, half a quarter turn in a quaternion
 AROUND_Z, AROUND_X = [0, 0, TURN, TURN], [TURN, 0, 0, TURN]
 NONE = [0, 0, 0, 1]
 CENTRE = [0.1, 0.9, 0.3]
+LABELS = np.array([7, 7, 9, 9])  # of the strip's triangles
 
 
 class Glb:
@@ -292,7 +314,7 @@ def test_colour_is_the_materials_light_is_the_normals(tmp_path):
     points, normals = skin(body, at(body, "Idle", 0)[0])
     flat = np.stack([points[:, 0] * 4 + 0.5, 1 - points[:, 1] / 2, np.ones(6)], axis=1)
     lit, unlit = (
-        draw(body.mesh, body.textures, flat, normals @ light, 16)
+        draw(body.mesh, body.textures, flat, normals @ light, LABELS, 16)[0]
         for light in (np.array([0, 0, 1.0]), np.array([0, 0, -1.0]))
     )
     colour = np.array([89, 243, 149]) / 255  # CENTRE in sRGB
@@ -320,7 +342,7 @@ def test_textures_stand_upright_and_repeat(tmp_path):
     body = glb.body(tmp_path)
     points, _ = skin(body, at(body, "Idle", 0)[0])
     flat = np.stack([points[:, 0] * 5 + 0.5, 1 - points[:, 1] / 2, np.ones(6)], axis=1)
-    drawn = draw(body.mesh, body.textures, flat, np.zeros(6), 8) * 255 / 0.5
+    drawn = draw(body.mesh, body.textures, flat, np.zeros(6), LABELS, 8)[0] * 255 / 0.5
     corners = drawn[[1, 1, 6, 6], [1, 6, 1, 6]]
     np.testing.assert_allclose(corners[:, 0], [10, 60, 120, 250], atol=1e-3)
     np.testing.assert_array_equal(corners[:, 2], 0)  # the vertices take the blue away
@@ -393,6 +415,68 @@ def test_a_clip_is_as_those_of_the_drawn_world(toys):
     assert clip.skeleton().shape == (4, 64, 64, 3)
     small = glb_triplet(3, toys, "test", LEAD_IN + 4, 32).truth
     np.testing.assert_array_equal(small.pose.body, clip.pose.body)
+
+
+def test_every_pixel_is_labelled_by_what_moves_it_most(toys):
+    clip = glb_triplet(3, toys, "test", LEAD_IN + 4, 64).truth
+    assert clip.parts.shape == clip.mask.shape and clip.parts.dtype == np.uint8
+    assert set(np.unique(clip.parts)) == {0, THIGH[1], SHIN[1]}
+    assert (clip.mask[clip.parts > 0] > 0).all() and (clip.parts[clip.mask == 255] > 0).all()
+    hip, knee = (clip.pose.body[0, 0, joint[1], :2] * 64 for joint in (HIP, KNEE))
+    y, x = np.argwhere(clip.parts[0] == THIGH[1]).T
+    middle = np.array([x.mean(), y.mean()]) + 0.5
+    assert np.linalg.norm(middle - (hip + knee) / 2) < 3  # a thigh is between hip and knee
+
+
+def test_parts_go_down_the_skeleton():
+    nodes = (
+        "Root",
+        "Torso",
+        "Head",
+        "Hat",
+        "UpperArm.L",
+        "LowerArm.L",
+        "Thumb.L",
+        "Wrist.L",
+        "Tail",
+    )
+    parents = (-1, 0, 1, 2, 1, 4, 5, 5, 0)
+    arm, fore = UPPER_ARM[1], FOREARM[1]
+    assert parts_of(nodes, parents) == [TORSO, TORSO, HEAD, HEAD, arm, fore, fore, fore, TORSO]
+
+
+def test_a_glance_is_a_clip_of_a_training_body_at_any_moments(toys):
+    held_out = {describe(path.stem, "").split(" is ")[0] for path in cast(toys, "test")}
+    nouns = set()
+    for seed in range(12):
+        clip = glb_glance(seed, toys, "train", 3, 32)
+        again = glb_glance(seed, toys, "train", 3, 32)
+        np.testing.assert_array_equal(clip.frames, again.frames)
+        assert clip.frames.shape == (3, 32, 32, 3) and clip.parts.shape == (3, 32, 32)
+        nouns.add(clip.caption.split(" is ")[0])
+    assert not nouns & held_out and len(nouns) == 2
+
+
+def head(angle=0.0):
+    """A head of radius 1 around (0, 3, 0) that has turned to its left about the upright."""
+    ring = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    points = np.stack([1.2 * np.cos(ring), 3 + np.sin(ring), 0 * ring], axis=1)
+    moved = np.eye(4)
+    moved[:3, :3] = np.array(turn_z(angle))[[1, 2, 0]][:, [1, 2, 0]]
+    return points, moved[None]
+
+
+def test_a_face_is_where_the_head_looks():
+    camera = aim(np.random.default_rng(0), 0.0, 0.0, head()[0])
+    middle, up, radius, turn = _head(*head(), camera)
+    np.testing.assert_allclose(middle[0], camera.project(np.array([0, 3, 0]))[:2], atol=1e-9)
+    np.testing.assert_allclose(up, [[0, -1]], atol=1e-9)
+    assert turn == pytest.approx(0, abs=1e-9)
+    wide = np.ptp([camera.project(np.array([x, 3, 0]))[0] for x in (-1, 1)]) / 2
+    assert radius == pytest.approx(1.2 * wide, rel=0.05)
+    for angle in (30, -30):
+        _, _, _, turn = _head(*head(angle), camera)
+        assert turn == pytest.approx(np.sin(np.radians(angle)), rel=0.2)  # it comes nearer
 
 
 def test_motions_must_agree_in_more_than_their_name(tmp_path):

@@ -12,9 +12,19 @@ import pytest
 
 from dreamactor_core.pose.keypoints import dump_keypoints, parse_keypoints
 from dreamactor_core.puppets import motion as moves
+from dreamactor_core.puppets.background import draw_photograph, furnish
 from dreamactor_core.puppets.body import ANKLE, ELBOW, HIP, KNEE, SHOULDER, WRIST, solve
-from dreamactor_core.puppets.identity import HEADGEAR, HUES, KINDS, sample_identity
-from dreamactor_core.puppets.scene import LEAD_IN, render, sample_look, sample_play, triplet
+from dreamactor_core.puppets.identity import HEADGEAR, HELD, HUES, KINDS, sample_identity
+from dreamactor_core.puppets.scene import (
+    LEAD_IN,
+    OUTSIDE,
+    UNSURE,
+    render,
+    sample_look,
+    sample_play,
+    triplet,
+    triplet_poses,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMBS = [*ELBOW, *WRIST, *KNEE, *ANKLE]
@@ -217,3 +227,103 @@ def test_other_sizes_show_the_same_scene():
         other = np.abs(shrunk - triplet(seed + 1, "train", 10, 64).truth.frames).mean()
         assert error < 6
         assert error < other / 4
+
+
+# What the training split has beside
+
+
+def one_human(size=64, **changes):
+    rng = np.random.default_rng(4)
+    look, play = sample_look(rng, "train", size, kind="human"), sample_play(rng, "train", 12)
+    look = replace(look, blur=0.0, gain=np.ones(3), **changes)
+    return render(look, replace(play, camera=np.tile([0.0, 0.0, 1.0], (12, 1))), size)
+
+
+def test_variety_is_of_the_training_split_and_on_request():
+    assert digest(triplet(5, "test", 13, 32)) == digest(triplet(5, "test", 13, 32, varied=False))
+    plain, varied = (
+        [triplet(seed, "test", 25, 32, varied=varied) for seed in range(12)]
+        for varied in (False, True)
+    )
+    changed = [digest(a) != digest(b) for a, b in zip(plain, varied, strict=True)]
+    assert sum(changed) > 6
+    train = triplet(5, "train", 13, 32)
+    assert digest(train) == digest(triplet(5, "train", 13, 32, varied=True))
+
+
+def test_training_has_half_bodies_some_that_leave_and_three_at_a_time():
+    halves = leaving = 0
+    subjects = set()
+    for seed in range(600):
+        for pose in triplet_poses(seed, "train", 25):
+            subjects.add(pose.body.shape[1])
+            seen = pose.body[..., 2] == 1
+            halves += not seen[0, :, ANKLE].any() and seen[0, 0, 0]
+            leaving += seen[0].any() and not seen[LEAD_IN:].all(axis=-1).any(axis=0).all()
+    assert subjects == {1, 2, 3}
+    assert halves > 60
+    assert leaving > 20
+
+
+def test_half_body_framing_shows_the_head_large_and_no_feet():
+    whole, half = one_human(), one_human(crop=0.5)
+    one, two = whole.pose.body[:, 0], half.pose.body[:, 0]
+    assert (one[..., 2] == 1).all()
+    assert (two[0, :2, 2] == 1).all() and (two[0, :2, 1] > 0).all()
+    assert (two[0, ANKLE, 1] > 1 + OUTSIDE).all() and (two[0, ANKLE, 2] == UNSURE).all()
+    zoom = np.linalg.norm(two[0, 16] - two[0, 17]) / np.linalg.norm(one[0, 16] - one[0, 17])
+    assert 1.5 < zoom <= 2.6
+    np.testing.assert_allclose(limb_directions(one[..., :2]), limb_directions(two[..., :2]))
+    # The places of the parts go with the picture: the same share of the body, zoomed.
+    ratio = np.linalg.norm(half.places[0, 1:, :, 0], axis=-1)
+    ratio = ratio / np.linalg.norm(whole.places[0, 1:, :, 0], axis=-1)
+    np.testing.assert_allclose(ratio, zoom)
+
+
+def test_a_shadow_lies_in_the_scene_below_the_body():
+    plain, dark = one_human(), one_human(shadow=0.5)
+    darker = plain.scene[0].astype(int).sum(axis=-1) - dark.scene[0].astype(int).sum(axis=-1)
+    assert (darker >= 0).all() and darker.max() > 60
+    y, x = np.argwhere(darker > 30).T
+    feet = plain.pose.body[0, 0, ANKLE, :2] * 64
+    assert abs(y.mean() - feet[:, 1].max()) < 6 and abs(x.mean() - feet[:, 0].mean()) < 6
+    np.testing.assert_array_equal(plain.mask, dark.mask)
+    np.testing.assert_array_equal(plain.parts, dark.parts)
+
+
+@pytest.mark.parametrize("held", HELD)
+def test_what_is_held_goes_with_the_forearm(held):
+    rng = np.random.default_rng(4)
+    look, play = sample_look(rng, "train", 96, kind="human"), sample_play(rng, "train", 12)
+    who = replace(look.cast[0], facing=1, arm_behind=2)
+    plain, full = (
+        render(replace(look, cast=(replace(who, held=thing),)), play, 96)
+        for thing in ("none", held)
+    )
+    wrist = plain.pose.body[:, 0, WRIST[1], :2] * 96
+    for t in range(12):
+        new = (plain.frames[t] != full.frames[t]).any(axis=-1)
+        assert new.sum() > 8
+        y, x = np.argwhere(new & (full.mask[t] > 200)).T
+        assert np.hypot(x - wrist[t, 0], y - wrist[t, 1]).max() < 0.33 * 96
+        assert (full.parts[t][new & (plain.mask[t] == 0) & (full.mask[t] > 250)] == 6).all()
+    assert np.ptp(wrist, axis=0).max() > 3  # it did move
+
+
+def test_a_photograph_varies_most_in_brightness_least_from_green_to_red():
+    rng = np.random.default_rng(0)
+    pictures = np.stack([draw_photograph(rng, 64) for _ in range(20)]).reshape(20, -1, 3) / 255
+    axes = np.array([[1, 1, 1], [1, 1, -2], [1, -1, 0]]) / np.sqrt([[3], [6], [2]])
+    brightness, yellow, red = (pictures @ axes.T).std(axis=1).mean(axis=0)
+    assert brightness > 2 * yellow > 3 * red > 0
+
+
+def test_a_background_is_the_same_at_any_size():
+    def furnished(rng, size):
+        return furnish(rng, np.full((size, size, 3), 128, np.uint8))
+
+    for draw in (draw_photograph, furnished):
+        for seed in range(4):
+            small, large = (draw(np.random.default_rng(seed), size) for size in (64, 256))
+            mean = large.reshape(64, 4, 64, 4, 3).mean(axis=(1, 3))
+            assert np.corrcoef(mean.ravel(), small.ravel())[0, 1] > 0.85

@@ -1,0 +1,76 @@
+"""How fast training goes, and how much of the machine that uses.
+
+The work of a step is counted once, on its forward pass; a backward pass is as much again for the
+inputs and for the weights. It is set against what the machine does in one large matrix product,
+as no data sheet says what a shared processor or a throttled accelerator gives.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+SIDES = {"cuda": 8192, "cpu": 1024}  # of the matrix that is multiplied with itself
+PASSES = 3  # forward, and backward for inputs and weights
+
+
+class Pace:
+    """Samples a second of a stretch of steps, its first left out."""
+
+    def __init__(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32):
+        self.peak = product_rate(torch.device(device), dtype)
+        self.work = 0.0  # floating-point operations of a sample
+        self._samples, self._began = 0, None
+
+    def count(self, forward: Callable[[], object], samples: int) -> None:
+        """Measure the work of a sample by a forward pass of so many; a new stretch begins."""
+        self.work = PASSES * forward_work(forward) / samples
+        self.pause()
+
+    def add(self, samples: int) -> None:
+        """A step is done. The first of a stretch, which may compile, starts the clock."""
+        if self._began is None:
+            self._samples, self._began = 0, time.perf_counter()
+        else:
+            self._samples += samples
+
+    def pause(self) -> None:
+        """Something else took time: a new stretch begins."""
+        self._began = None
+
+    def report(self) -> str:
+        """Of the stretch, which ends; "" if it has no step that counts."""
+        if self._began is None or not self._samples:
+            return ""
+        rate = self._samples / (time.perf_counter() - self._began)
+        self._samples, self._began = 0, time.perf_counter()
+        done = rate * self.work
+        return (
+            f"{rate:.3g} samples/s, {done / 1e9:.3g} GFLOP/s: {done / self.peak:.0%} of a matrix "
+            f"product's {self.peak / 1e9:.3g}"
+        )
+
+
+@torch.no_grad()
+def forward_work(forward: Callable[[], object]) -> int:
+    """Floating-point operations of matrix products, convolutions and attention in one call."""
+    with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
+        forward()
+    return counter.get_total_flops()
+
+
+def product_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations a second in the best of some products of square matrices."""
+    side = SIDES.get(device.type, SIDES["cpu"])
+    matrix = torch.ones(side, side, device=device, dtype=dtype)
+    best = float("inf")
+    for _ in range(4):
+        began = time.perf_counter()
+        matrix @ matrix
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - began)
+    return 2 * side**3 / best
