@@ -24,6 +24,10 @@ them, and how much of each, made the shipped weights (far fewer pairs, so far):
                       --end-to-end runs/mini/end_to_end/lora.safetensors
                       --out dreamactor_core/weights/mini
 
+All of them but refine, in bites of nine minutes, is the same call again and again:
+
+    train whole       --out runs/mini --minutes 9
+
 Without --cache the small model trains on puppets that are drawn on the way, and is told what their
 renderer knows (truth.py). Any other base needs a cache. A CPU without bfloat16 units is faster with
 "mixed_precision": "no" in the configuration.
@@ -43,6 +47,7 @@ from pathlib import Path
 
 import torch
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..backbones.hunyuan15 import HunyuanVideo15Backbone
 from ..backbones.loading import load_backbone, save_backbone
@@ -60,14 +65,18 @@ from .refine import guess_codes
 from .rig import RigConfig, train_rig
 from .vae import VaeConfig, fit_code, train_clean
 from .validation import puppet_pairs, validate
+from .whole import train_whole
 
+WORTH_COMPILING = 100  # steps
 LORA = "learning"  # the name of the LoRA in training within the network
 
 
 def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     torch.set_num_threads(arguments.threads or torch.get_num_threads())
-    arguments.run(arguments)
+    logging.getLogger(__package__).setLevel(logging.INFO)
+    with logging_redirect_tqdm():
+        arguments.run(arguments)
     return 0
 
 
@@ -79,8 +88,10 @@ def train_vae(arguments: argparse.Namespace) -> None:
     else:
         vae = fit_code(config)
         vae.save_pretrained(arguments.out / "vae")
-    bar = tqdm(total=config.steps, desc="vae")
-    train_clean(vae, config, arguments.out, lambda step, loss: _show(bar, step, loss))
+    config = replace(config, steps=arguments.clean_steps)
+    if config.steps:
+        bar = tqdm(total=config.steps, desc="vae")
+        train_clean(vae, config, arguments.out, lambda step, loss: _show(bar, step, loss))
 
 
 def train_part(arguments: argparse.Namespace) -> None:
@@ -97,9 +108,19 @@ def train_part(arguments: argparse.Namespace) -> None:
         config = replace(config, schedule=schedule)
     if name == "eye":
         config = replace(config, bodies=arguments.bodies)
+        if config.schedule.steps < WORTH_COMPILING:
+            config = replace(config, compile=False)
     bar = tqdm(total=config.schedule.steps, desc=name)
-    learn(backbone, config, arguments.out, lambda step, loss: _show(bar, step, loss))
+    show = lambda step, loss: _show(bar, step, loss)  # noqa: E731
+    learn(backbone, config, arguments.out, show, arguments.minutes)
     save_backbone(backbone, arguments.out / "model", description=f"After the stage {name}.")
+
+
+def whole(arguments: argparse.Namespace) -> None:
+    options = {name: getattr(arguments, name) for name in ("bodies", "toy", "threads")}
+    done = train_whole(arguments.out, arguments.minutes, **options)
+    told = f"all is done, see {arguments.out / 'mini'}" if done else "the same call goes on"
+    logging.getLogger(__name__).info("%s", told)
 
 
 def make_cache(arguments: argparse.Namespace) -> None:
@@ -222,6 +243,16 @@ def _show(bar: tqdm, step: int, loss: float) -> None:
     bar.set_postfix(loss=f"{loss:.3f}")
 
 
+def _add_minutes(parser: argparse.ArgumentParser) -> None:
+    text = "stop after this long, resumable"
+    parser.add_argument("--minutes", type=float, default=math.inf, help=text)
+
+
+def _add_bodies(parser: argparse.ArgumentParser) -> None:
+    text = "folder of GLB files that the eye learns from as well"
+    parser.add_argument("--bodies", type=Path, metavar="FOLDER", help=text)
+
+
 def _seeds(text: str) -> tuple[int, int]:
     first, _, last = text.partition(":")
     return int(first), int(last)
@@ -249,7 +280,14 @@ def _parser() -> argparse.ArgumentParser:
         )
         return sub
 
-    stage("vae", train_vae, "fit the linear code of the autoencoder, then train its clean-up")
+    sub = stage("vae", train_vae, "fit the linear code of the autoencoder, then train its clean-up")
+    sub.add_argument(
+        "--clean-steps",
+        type=int,
+        default=VaeConfig().steps,
+        help="of the clean-up; 0 leaves it as it is (default: %(default)s)",
+        metavar="STEPS",
+    )
     for part, text in (
         (("eye", train_eye, EyeConfig()), "teach the small model's eye where bodies are"),
         (("rig", train_rig, RigConfig()), "teach its rig to carry a pose to another body"),
@@ -262,10 +300,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--part-steps", type=int, help=f"default: {part[2].schedule.steps}", metavar="STEPS"
         )
+        _add_minutes(sub)
         if part[0] == "eye":
-            sub.add_argument(
-                "--bodies", type=Path, metavar="FOLDER", help="learn from these GLB files as well"
-            )
+            _add_bodies(sub)
     cache = stage("cache", make_cache, "render puppets and store their latents")
     encoder = cache.add_mutually_exclusive_group(required=True)
     encoder.add_argument(
@@ -296,9 +333,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--config", default=name, help="file, or a name in train/configs (default: %(default)s)"
         )
-        sub.add_argument(
-            "--minutes", type=float, default=math.inf, help="stop after this long, resumable"
-        )
+        _add_minutes(sub)
         sub.add_argument(
             "--steps", type=int, default=2, help="sampling steps of the validation pictures"
         )
@@ -319,6 +354,10 @@ def _parser() -> argparse.ArgumentParser:
         "--seeds", type=_seeds, default=(30_000, 30_200), help="puppets (default: 30000:30200)"
     )
     sub.add_argument("--refine-steps", type=int, default=800, help="default: %(default)s")
+    sub = stage("whole", whole, "all that made the shipped model, from nothing, in bites")
+    _add_minutes(sub)
+    _add_bodies(sub)
+    sub.add_argument("--toy", action="store_true", help="a few steps of each, as a rehearsal")
     sub = stage("export", export, "put the model folder together that the package ships")
     for name in ("--base", "--vae", "--pose-based", "--end-to-end"):
         sub.add_argument(name, type=Path, required=True, help="what an earlier stage wrote")

@@ -6,6 +6,7 @@ the transformer; the later stages leave it as it is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +24,7 @@ from ..backbones.mini_vae import PATCH
 from ..puppets.glb import glb_glance
 from ..puppets.scene import LEAD_IN, to_frames
 from .fit import Schedule, fit
-from .live import World
+from .live import World, drawn_beside
 from .truth import piece_of
 
 SCHEDULE = Schedule(steps=6000, learning_rate=2e-3)
@@ -111,15 +112,19 @@ def train_eye(
     config: EyeConfig,
     folder: Path,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
+    minutes: float = math.inf,
 ) -> None:
     """Train backbone.transformer.eye; see fit."""
     eye = backbone.transformer.eye.to(memory_format=torch.channels_last)
     look = torch.compile(eye, dynamic=False) if config.compile else eye
     glances = Glances(backbone, config)
-    # Drawn beside the training, by a process of its own.
-    loader = partial(DataLoader, glances, batch_size=None, num_workers=1, prefetch_factor=6)
+    # Drawn beside the training, by processes of their own.
+    loader = partial(DataLoader, glances, batch_size=None, **drawn_beside())
 
     def loss_of(pictures: Tensor, joints: Tensor, pieces: Tensor) -> Tensor:
         return eye_loss(look(pictures.to(memory_format=torch.channels_last)), joints, pieces)
 
-    fit(eye, loss_of, lambda order: loader(sampler=order), config.schedule, folder, on_step)
+    def batches(order: range) -> DataLoader:
+        return loader(sampler=order)
+
+    fit(eye, loss_of, batches, config.schedule, folder, on_step, minutes)

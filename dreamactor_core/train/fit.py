@@ -35,14 +35,17 @@ def fit(
     schedule: Schedule,
     folder: Path,
     on_step: Callable[[int, float], None],
+    minutes: float = math.inf,
 ) -> None:
-    """Train all of module with AdamW, by loss_of(*batch) for the batches of a range of steps.
+    """Train all of module with AdamW, by loss_of(*batch) for the batches of a range of steps, on an
+    accelerator if there is one, until the last step or for `minutes`.
 
     Resumes exactly from folder/state.pt as long as a batch depends on its step alone. Raises
     InputError when the loss is no longer a number; the last state is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    module.requires_grad_(True).train()
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    module.requires_grad_(True).train().to(device)
     optimizer = torch.optim.AdamW(module.parameters(), betas=(0.9, 0.99), fused=True)
     state, done = folder / "state.pt", 0
     if state.exists():
@@ -51,11 +54,12 @@ def fit(
         optimizer.load_state_dict(saved["optimizer"])
         done = saved["step"]
     curve, began = Curve(folder / "loss.csv"), time.monotonic()
-    order, pace = range(done + 1, schedule.steps + 1), Pace()
+    order, pace = range(done + 1, schedule.steps + 1), Pace(device)
     for step, batch in zip(order, batches(order), strict=True):
         for group in optimizer.param_groups:
             way = 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
             group["lr"] = schedule.learning_rate * min(1, step / schedule.warm_up) * way
+        batch = to_device(batch, device)
         if step == done + 1:
             pace.count(partial(loss_of, *batch), len(batch[0]))
         loss = loss_of(*batch)
@@ -73,7 +77,8 @@ def fit(
         curve.add(step, loss.item(), time.monotonic() - began)
         pace.add(len(batch[0]))
         on_step(step, loss.item())
-        if step % schedule.save_every == 0 or step == schedule.steps:
+        last = step == schedule.steps or time.monotonic() - began > 60 * minutes
+        if last or step % schedule.save_every == 0:
             temporary = state.with_suffix(".tmp")
             kept = {
                 "module": module.state_dict(),
@@ -85,4 +90,16 @@ def fit(
             curve.draw()
             if told := pace.report():
                 logger.info("step %d: %s", step, told)
-    module.requires_grad_(False).eval()
+        if last:
+            break
+    module.requires_grad_(False).eval().cpu()
+
+
+def to_device(batch, device: torch.device):
+    """A tensor, or tuples of tensors within tuples; anything else as it is."""
+    if isinstance(batch, Tensor):
+        return batch.to(device)
+    if isinstance(batch, tuple):
+        moved = [to_device(part, device) for part in batch]
+        return type(batch)(*moved) if hasattr(batch, "_fields") else tuple(moved)
+    return batch

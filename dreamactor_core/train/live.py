@@ -6,6 +6,7 @@ whose encoder costs next to nothing, as the small one's.
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -41,6 +42,11 @@ def source_of(backbone: Backbone, cache: Path | None) -> Cache | World:
             fix="Make one and pass it with --cache.",
         )
     return World(backbone)
+
+
+def drawn_beside() -> dict[str, int]:
+    """How a DataLoader draws while the model trains: a core for each process but one."""
+    return {"num_workers": max(1, min(15, (os.cpu_count() or 1) - 1)), "prefetch_factor": 6}
 
 
 class World:

@@ -34,7 +34,8 @@ from ..sampling import flow_loss
 from .batches import Batch, Conditions, Phase, draw_batch
 from .cache import Cache
 from .curve import Curve
-from .live import World
+from .fit import to_device
+from .live import World, drawn_beside
 from .pace import Pace
 from .truth import piece_loss
 
@@ -210,8 +211,8 @@ def train(
     parts = range(config.gradient_accumulation_steps)
     batches = Batches(backbone, source, config, accelerator.process_index)
     steps = range(done + 1, config.steps + 1)
-    # A world is drawn beside the training, by a process of its own.
-    workers = {"num_workers": 1, "prefetch_factor": 6} if isinstance(source, World) else {}
+    # A world is drawn beside the training, by processes of their own.
+    workers = drawn_beside() if isinstance(source, World) else {}
     order = [(step, part) for step in steps for part in parts]
     drawn = iter(DataLoader(batches, batch_size=None, sampler=order, **workers))
     pace, phase = Pace(accelerator.device, PRECISIONS[config.mixed_precision]), None
@@ -221,7 +222,7 @@ def train(
         losses = []
         for _ in parts:
             with accelerator.accumulate(trainee):
-                batch = _to(next(drawn), accelerator.device)
+                batch = to_device(next(drawn), accelerator.device)
                 if phase is not config.phase_at(step):
                     _log_pace(pace, step)
                     phase = config.phase_at(step)
@@ -349,14 +350,3 @@ def _resume(folder: Path, config: TrainConfig, learning, optimizers, ema: EMAMod
     ema.load_state_dict(state["ema"])
     logger.info("resumed %s at step %d of %d", folder, state["step"], config.steps)
     return state["step"]
-
-
-def _to(batch: Batch, device: torch.device) -> Batch:
-    move = lambda x: x.to(device)  # noqa: E731
-    all_of = lambda parts: parts and type(parts)(*map(move, parts))  # noqa: E731
-    return Batch(
-        move(batch.target), all_of(batch.context), move(batch.weight),
-        batch.prompts, move(batch.noise), move(batch.sigma),
-        None if batch.tokens is None else move(batch.tokens),
-        all_of(batch.clip), None if batch.truth is None else move(batch.truth),
-    )  # fmt: skip

@@ -6,6 +6,7 @@ skeleton stretched onto its panel, or the body's own; both sides are blurred as 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..backbones.mini import MiniBackbone
+from ..backbones.mini_eye import JOINTS
 from ..backbones.mini_rig import Clip
 from ..pose.draw import MIN_BOX
 from ..puppets.scene import LEAD_IN, OUTSIDE, triplet_poses
@@ -30,7 +32,7 @@ ASKED = 6  # frames of a clip in every other step; all in the rest
 @dataclass(frozen=True)
 class RigConfig:
     schedule: Schedule = SCHEDULE
-    triplets: int = 112_000
+    triplets: int = 112_000  # at most, those of a short schedule are fewer
     clips: int = 128  # of a batch
     # Pixels of 128, Laplace, a clip's up to this: of the reference, of a driver's frames, and of
     # what all its frames are off by.
@@ -44,10 +46,14 @@ class Clips:
 
     def __init__(self, config: RigConfig, num_frames: int, size: int):
         self.config, self.size = config, size
-        seeds = tqdm(range(config.first, config.first + config.triplets), desc="motions")
-        found = [triplet_poses(seed, "train", num_frames) for seed in seeds]
-        joints = [[pose.body[:, [0, -1], :, :2] for pose in pair] for pair in found]
-        self.joints = torch.from_numpy(np.array(joints, np.float32)) * size
+        count = min(config.triplets, config.schedule.steps * config.clips)
+        seeds = tqdm(range(config.first, config.first + count), desc="motions")
+        # Nothing of the poses but this is kept: their hands and faces would fill the memory.
+        joints = np.empty((len(seeds), 2, num_frames, 2, JOINTS, 2), np.float32)
+        for row, seed in enumerate(seeds):
+            for side, pose in enumerate(triplet_poses(seed, "train", num_frames)):
+                joints[row, side] = pose.body[:, [0, -1], :, :2]
+        self.joints = torch.from_numpy(joints).mul_(size)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """References (n, 2, 18, 2), drivers and truth (n, t, 2, 18, 2) of driven frames."""
@@ -102,6 +108,7 @@ def train_rig(
     config: RigConfig,
     folder: Path,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
+    minutes: float = math.inf,
 ) -> None:
     """Train backbone.transformer.rig; see fit. The loss is in pixels."""
     geometry, rig = backbone.geometry, backbone.transformer.rig
@@ -123,7 +130,8 @@ def train_rig(
             yield reference, driver[row, times], truth[row, times], Clip(driver, times)
 
     def loss_of(reference: Tensor, driver: Tensor, truth: Tensor, clip: Clip | None) -> Tensor:
-        shown = torch.ones(driver.shape[:2], dtype=torch.bool)
-        return (rig(reference, driver, shown, size, clip) - truth).abs().mean()
+        shown = torch.ones(driver.shape[:2], dtype=torch.bool, device=driver.device)
+        made = rig(reference, driver, shown, size.to(driver.device), clip)
+        return (made - truth).abs().mean()
 
-    fit(rig, loss_of, batches, config.schedule, folder, on_step)
+    fit(rig, loss_of, batches, config.schedule, folder, on_step, minutes)
