@@ -145,6 +145,7 @@ class MiniBackbone(HunyuanVideo15Backbone):
         given = split_frames(context.latents)
         driver = given[:, :, GROUP:, :, panel:]
         asked = torch.ones(samples, count, dtype=torch.bool, device=latents.device)
+        self.painted = None
         if driven:
             asked = _shown(driver - self._black(driver))
         if asked.any():
@@ -158,7 +159,8 @@ class MiniBackbone(HunyuanVideo15Backbone):
             if tokens is not None:
                 tokens = tokens.repeat_interleave(GROUP, dim=1).flatten(0, 1)[asked]
             seen = torch.cat([pairs[asked], beside.to(pairs)], dim=1)
-            cells, change = self._paint(seen, sigma[of_sample], end, text, tokens, body)
+            cells, change, painted = self._paint(seen, sigma[of_sample], end, text, tokens, body)
+            self.painted = Painted(asked, *painted)
             cells = cells[:, None].expand_as(change)
             frames[asked] = frames[asked].scatter(2, cells, change)
         frames = frames.view(samples, count, channels, height, width)
@@ -269,9 +271,9 @@ class MiniBackbone(HunyuanVideo15Backbone):
         text: Text,
         tokens: Tensor | None,
         body: Body,
-    ) -> tuple[Tensor, Tensor]:
-        """Cells (n, l) of the second frame (h', width) of pairs (n, channels, 2, h', width), and
-        how their codes differ from the reference's, (n, c / 4, l)."""
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+        """Cells (n, l) of the second frame (h', width) of pairs (n, channels, 2, h', width), how
+        their codes differ from the reference's, (n, c / 4, l), and cells and scores of Painted."""
         grid, panel = pairs.shape[2:], body.picture.shape[3] // PATCH
         height, width = grid[1:]
         if tokens is None:
@@ -289,8 +291,7 @@ class MiniBackbone(HunyuanVideo15Backbone):
         answers = answers.transpose(1, 2)[drawn].view(*cells.shape, -1).transpose(1, 2)
         places = cells // width * panel + cells % width
         change, scores = Brush(self.vae).paint(answers, places, body)
-        self.painted = Painted(places, scores)
-        return cells, change
+        return cells, change, (places, scores)
 
     def _black(self, like: Tensor) -> Tensor:
         """The code of a black cell, (1, c / 4, 1, 1, 1)."""

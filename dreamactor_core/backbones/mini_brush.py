@@ -36,6 +36,7 @@ class Body(NamedTuple):
 class Painted(NamedTuple):
     """What the network says of the cells it draws: n frames, l cells, 64 pixels a cell."""
 
+    frames: Tensor  # (b * t,) bool: which n of all, those that have a driver
     cells: Tensor  # (n, l) what was drawn, indices into a panel (h', w')
     scores: Tensor  # (n, l, 64, 2 + 12 m) logarithms of the shares: drawn, still, pieces
 

@@ -58,7 +58,7 @@ class Eye(nn.Module):
         )
         self.third = nn.Sequential(
             nn.Conv2d(quarter, cell, 4, stride=2, padding=1),
-            *(EyeBlock(cell, dilation) for dilation in (1, 2, 4, 1)),
+            *(EyeBlock(cell, dilation) for dilation in (1, 2, 4, 1, 2, 1)),
             nn.GroupNorm(8, cell),
             nn.SiLU(),
         )

@@ -245,7 +245,9 @@ def _triplet_roles(
 def _varied(rng: np.random.Generator, look: Look, size: int) -> Look:
     """The look with some of what most pictures of the world do not have."""
     of_picture = rng.spawn(1)[0]
-    cast = [replace(who, held=_pick(rng, 0.2, HELD, "none")) for who in look.cast]
+    cast = [
+        replace(who, held=str(rng.choice(HELD))) if rng.random() < 0.2 else who for who in look.cast
+    ]
     alone = len(cast) == 1
     if alone and rng.random() < 0.25:
         height = cast[0].height * rng.uniform(0.6, 1.1)
@@ -262,18 +264,14 @@ def _varied(rng: np.random.Generator, look: Look, size: int) -> Look:
     return replace(look, cast=tuple(cast), background=background, shadow=shadow, crop=crop)
 
 
-def _pick(rng: np.random.Generator, odds: float, some: tuple[str, ...], none: str) -> str:
-    return str(rng.choice(some)) if rng.random() < odds else none
-
-
 def _leaving(rng: np.random.Generator, *plays: Play) -> tuple[Play, ...]:
     """One puppet of the plays walks out of the picture, into it, or out and in again."""
-    play = plays[0]
-    share = np.clip((np.arange(len(play.camera)) - LEAD_IN) / (len(play.camera) - LEAD_IN), 0, 1)
+    num_frames = len(plays[0].camera)
+    share = np.clip((np.arange(num_frames) - LEAD_IN) / max(1, num_frames - LEAD_IN), 0, 1)
     away = {"leave": share, "enter": 1 - share, "both": np.sin(np.pi * share)}
-    away = away[str(rng.choice(list(away)))] * entered(len(share))
+    away = away[str(rng.choice(list(away)))] * entered(num_frames)
     far = rng.choice([-1, 1]) * rng.uniform(0.6, 1.3)  # body heights
-    who = rng.integers(len(play.motions))
+    who = rng.integers(len(plays[0].motions))
     changed = []
     for play in plays:
         motions = list(play.motions)

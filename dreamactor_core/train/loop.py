@@ -151,7 +151,8 @@ class Trainee(nn.Module):
         """What the last call of the network is told beside the pixels."""
         if batch.truth is None or not self.piece_weight:
             return 0.0
-        return self.piece_weight * piece_loss(self._backbone[0].painted, batch.truth)
+        painted = self._backbone[0].painted  # None where no frame had a driver
+        return self.piece_weight * piece_loss(painted, batch.truth) if painted else 0.0
 
 
 class Batches(Dataset):

@@ -67,7 +67,7 @@ def piece_loss(painted: Painted, truth: Tensor) -> Tensor:
     The scene may be that of the reference or be drawn; what the reference does not show is drawn.
     """
     frames = truth.flatten(0, 1).unflatten(2, (-1, PATCH)).unflatten(1, (-1, PATCH))
-    cells = frames.transpose(2, 3).flatten(3, 4).flatten(1, 2)  # n, h' * w', 64
+    cells = frames.transpose(2, 3).flatten(3, 4).flatten(1, 2)[painted.frames]  # n, h' * w', 64
     pieces = cells[torch.arange(len(cells))[:, None], painted.cells]
     scene = painted.scores[..., [Brush.DRAWN, Brush.STILL]]
     of_bodies = painted.scores[..., len((Brush.DRAWN, Brush.STILL)) :].unflatten(-1, (-1, PARTS))

@@ -143,6 +143,7 @@ def paint(shares: dict[int, float], bodies: int = 1) -> Painted:
     rest = (1 - sum(shares.values())) / (count - len(shares))
     scores = torch.tensor([shares.get(index, rest) for index in range(count)]).log()
     return Painted(
+        torch.tensor([True]),
         torch.zeros(1, 1).long(),
         scores.expand(1, 1, PATCH * PATCH, count),
     )
@@ -169,6 +170,17 @@ def test_the_piece_loss_is_the_share_of_what_shows(piece, share):
 def test_either_body_may_show_a_piece():
     painted = paint({1 + HEAD: 0.4, 1 + PARTS + HEAD: 0.3}, bodies=2)
     assert piece_loss(painted, truth(HEAD)).item() == pytest.approx(-math.log(0.7), abs=1e-5)
+
+
+def test_the_piece_loss_looks_at_the_frames_that_were_painted():
+    """A driver that has left the picture is none."""
+    painted = paint({1 + HEAD: 0.4, 1 + TORSO: 0.1})
+    both = torch.cat([truth(HEAD), truth(TORSO)], dim=1)
+    first, second = (
+        piece_loss(painted._replace(frames=torch.tensor(frames)), both).item()
+        for frames in ([True, False], [False, True])
+    )
+    assert (first, second) == pytest.approx((-math.log(0.4), -math.log(0.1)), abs=1e-5)
 
 
 def test_the_piece_loss_looks_at_the_cells_that_were_painted():
