@@ -71,7 +71,7 @@ def stages(out: Path, bodies: Path | None, toy: bool) -> list[Stage]:
     def stage(name: str, kind: str, *start: str) -> Stage:
         path = made[name].with_suffix(".json")
         path.write_text(json.dumps(asdict(configs[name]), indent=1))
-        command = ["train", kind, *start, "--config", str(path)]
+        command = ["train", kind, *start, "--config", str(path), "--steps", "1"]
         return Stage(made[name], command, configs[name].steps)
 
     glances = ["--bodies", str(bodies)] if bodies else []

@@ -100,9 +100,10 @@ def test_a_pair_comes_back_in_step_and_with_its_skeleton(written, pairs):
         driving = triplet(pair.seed, "train", GEOMETRY.num_frames, 32).truth.frames[LEAD_IN:]
         assert sample.target.shape == sample.driving.shape == sample.skeleton.shape
         assert sample.target.shape == (25, 32, 32, 3) and sample.target.dtype == np.uint8
-        assert np.abs(sample.target.astype(int) - pair.target).mean() < 8  # H.264
+        # H.264 at 32 pixels, where backgrounds like photographs are all edges.
+        assert np.abs(sample.target.astype(int) - pair.target).mean() < 10
         assert (sample.driving[:LEAD_IN] == 0).all()
-        assert np.abs(sample.driving[LEAD_IN:].astype(int) - driving).mean() < 8
+        assert np.abs(sample.driving[LEAD_IN:].astype(int) - driving).mean() < 10
         assert sample.caption == pair.caption
         lit = sample.skeleton.max(axis=-1) > 60
         assert lit.any(axis=(1, 2)).all()

@@ -41,10 +41,11 @@ def test_each_lora_and_the_driver_change_what_is_drawn():
     for variant in VARIANTS:
         load_lora(backbone, shipped_lora("mini", variant), strength=0.0, name=variant)
     base = animate_pass(backbone, case.reference, case.driving, case.prompt, SETTINGS)
+    moved = (base - case.reference).abs().amax(dim=-1) > 0.05
     for variant in VARIANTS:
         set_lora_strengths(backbone, {name: float(name == variant) for name in VARIANTS})
         tuned = animate_pass(backbone, case.reference, case.driving, case.prompt, SETTINGS)
-        assert (tuned - base).abs().mean() > 1e-3
+        assert (tuned - base).abs()[moved].mean() > 1e-3  # elsewhere the scene stands still
         backwards = animate_pass(
             backbone, case.reference, case.driving.flip(0), case.prompt, SETTINGS
         )
