@@ -172,7 +172,7 @@ def _turned(angle: np.ndarray) -> np.ndarray:
 
 def _view_of(rng: np.random.Generator, body: Body) -> float:
     """Yaw in radians: long bodies from the side, others from anywhere in front."""
-    width, _, depth = np.ptp(skin(body, to_world(body, body.rest[None])[0])[0], axis=0)
+    width, _, depth = np.ptp(_at_rest(body)[1], axis=0)
     least = 0.6 if depth > width else 0.0
     return rng.choice([-1, 1]) * rng.uniform(least, 1.4)
 
@@ -235,7 +235,7 @@ def _pose(body: Body, world: np.ndarray, camera: Camera) -> Pose:
     legs is a trunk: from its foremost bone, a neck, to its hindmost, the hips."""
     places = {j: world[:, node, :3, 3] for j, node in joint_bones(body.nodes).items()}
     names = [name.lower() for name in body.nodes]
-    rest = to_world(body, body.rest[None])[0]
+    rest, points = _at_rest(body)
     if set(SHOULDER) <= places.keys():
         places[NECK] = (places[SHOULDER[0]] + places[SHOULDER[1]]) / 2
     elif "neck" in names:
@@ -251,17 +251,18 @@ def _pose(body: Body, world: np.ndarray, camera: Camera) -> Pose:
     if "head" in names and names.index("head") in body.palette:
         head = names.index("head")
         moved = world[:, head] @ np.linalg.inv(rest[head])
-        own = skin(body, rest)[0][_head_of(body, head)]
+        own = points[body.mesh.weights[:, list(body.palette).index(head)] > 0.5]
         put_face(joints[:, 0, :, :2], *_head(own, moved, camera))
         joints[:, 0, FACE, 2] = 1
     none = lambda *shape: np.zeros((len(world), 1, *shape, 3))  # noqa: E731
     return Pose(joints, hands=none(2, 21), face=none(70), feet=none(6), aspect=1.0)
 
 
-def _head_of(body: Body, node: int) -> np.ndarray:
-    """(v,) bool: what that bone alone moves."""
-    entry = list(body.palette).index(node)
-    return body.mesh.weights[:, entry] > 0.5
+@cache
+def _at_rest(body: Body) -> tuple[np.ndarray, np.ndarray]:
+    """Matrices (n, 4, 4) and points (v, 3) without animation."""
+    world = to_world(body, body.rest[None])[0]
+    return world, skin(body, world)[0]
 
 
 def _head(

@@ -357,6 +357,12 @@ def _places(look: Look, bodies: list[Body], views: np.ndarray) -> np.ndarray:
     return seen
 
 
+def in_picture(places):
+    """Joints (..., 2) in shares of the panel, NumPy's or torch's -> (...) bool: near enough to the
+    picture to be found in it, see OUTSIDE."""
+    return (abs(places - 0.5) < 0.5 + OUTSIDE).all(-1)
+
+
 def _pose(bodies: list[Body], views: np.ndarray) -> Pose:
     """Joints of a square panel's puppets as a Pose, in shares of the canvas; hidden ones count as
     seen, those outside of the picture do not."""
@@ -365,8 +371,7 @@ def _pose(bodies: list[Body], views: np.ndarray) -> Pose:
     pan, zoom = views[:, None, None, :2], views[:, None, None, 2:]
     seen = (joints - 0.5 - pan) * zoom + 0.5
     none = lambda *shape: np.zeros((t, p, *shape, 3))  # noqa: E731
-    inside = (np.abs(seen - 0.5) < 0.5 + OUTSIDE).all(axis=-1, keepdims=True)
-    body = np.concatenate([seen, np.where(inside, 1, UNSURE)], axis=-1)
+    body = np.concatenate([seen, np.where(in_picture(seen), 1, UNSURE)[..., None]], axis=-1)
     return Pose(body=body, hands=none(2, 21), face=none(70), feet=none(6), aspect=1.0)
 
 

@@ -43,6 +43,7 @@ import logging
 import math
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -111,8 +112,7 @@ def train_part(arguments: argparse.Namespace) -> None:
         if config.schedule.steps < WORTH_COMPILING:
             config = replace(config, compile=False)
     bar = tqdm(total=config.schedule.steps, desc=name)
-    show = lambda step, loss: _show(bar, step, loss)  # noqa: E731
-    learn(backbone, config, arguments.out, show, arguments.minutes)
+    learn(backbone, config, arguments.out, partial(_show, bar), arguments.minutes)
     save_backbone(backbone, arguments.out / "model", description=f"After the stage {name}.")
 
 

@@ -20,7 +20,7 @@ from ..backbones.mini import MiniBackbone
 from ..backbones.mini_eye import JOINTS
 from ..backbones.mini_rig import Clip
 from ..pose.draw import MIN_BOX
-from ..puppets.scene import LEAD_IN, OUTSIDE, triplet_poses
+from ..puppets.scene import LEAD_IN, in_picture, triplet_poses
 from .fit import Schedule, fit
 
 SCHEDULE = Schedule(steps=30_000, learning_rate=2e-3, warm_up=100, save_every=1000)
@@ -80,20 +80,16 @@ class Clips:
             joints[alone, 1] = joints[alone, 0]
         return reference, driver, truth
 
-    def _inside(self, joints: Tensor) -> Tensor:
-        """(..., 2) -> (..., 1) bool"""
-        return ((joints / self.size - 0.5).abs() < 0.5 + OUTSIDE).all(dim=-1, keepdim=True)
-
     def _blur(self, joints: Tensor, rng: np.random.Generator) -> Tensor:
         """Laplace, up to a pixel of 128 a clip; what is not in the picture is guessed."""
         blur = rng.laplace(size=joints.shape) * self.size / 128
         blur *= rng.random((len(joints), *[1] * (joints.ndim - 1)))
         blur = torch.from_numpy(blur).float()
-        return torch.where(self._inside(joints), blur, GUESSED * blur)
+        return torch.where(in_picture(joints / self.size)[..., None], blur, GUESSED * blur)
 
     def _boxed(self, joints: Tensor) -> Tensor:
         """As pose.draw.fit_box does with a clip, (n, t, 2, 18, 2)."""
-        inside = self._inside(joints)
+        inside = in_picture(joints / self.size)[..., None]
         low = joints.where(inside, torch.inf).amin(dim=(1, 2, 3), keepdim=True)
         high = joints.where(inside, -torch.inf).amax(dim=(1, 2, 3), keepdim=True)
         gone = low > high

@@ -116,7 +116,7 @@ def train_whole(
         command = [sys.executable, "-m", "dreamactor_core", *command, "--out", str(folder)]
         if steps:
             command += ["--minutes", f"{left:.2f}"]
-        if threads and "cache" not in command:
+        if threads:
             command += ["--threads", str(threads)]
         logger.info("%s", " ".join(command[1:]))
         if status := subprocess.run(command, check=False).returncode:
