@@ -15,7 +15,7 @@ from .mini_eye import PIECES
 from .mini_rig import ARMS, FOREARMS, HEAD, OTHER_SIDE, TORSO, carried_back
 from .mini_vae import PATCH, MiniVAE
 
-HIDDEN = 0.3  # of the other side's area: a piece that shows less of itself is behind the body
+HIDDEN = 0.5  # of the other side's area: a piece that shows less of itself is behind the body
 BETWEEN = 8  # pixels: what lies so near torso on both sides is torso, if an arm is over it
 WING = 0.3  # of the upper arms' area: with less of forearms they are wings
 
@@ -121,9 +121,14 @@ def complete(picture: Tensor, pieces: Tensor, joints: Tensor, wings: Tensor) -> 
     bodies -> each piece as it would look alone, (n, m, 12, 4, h, w): colours, and its share.
 
     What is hidden of a limb, or of the torso by an arm, is taken from its other side, mirrored; and
-    what lies between what shows of the torso is torso.
+    what lies between what shows of the torso is torso. What looks like the forearm of a wing is
+    wing.
     """
     count, bodies, _, height, width = pieces.shape
+    forearms = pieces[:, :, FOREARMS] * wings[..., None, None, None]
+    pieces = pieces.clone()
+    pieces[:, :, ARMS] += forearms
+    pieces[:, :, FOREARMS] -= forearms
     y, x = (torch.arange(size).to(joints) + 0.5 for size in (height, width))
     places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)
     places = places.expand(count, bodies, -1, -1)
@@ -139,11 +144,13 @@ def complete(picture: Tensor, pieces: Tensor, joints: Tensor, wings: Tensor) -> 
     may_be = (pieces.sum(dim=2, keepdim=True) - pieces).clamp(min=0)
     may_be[:, :, HEAD] = 0
     may_be[:, :, TORSO] = pieces[:, :, ARMS + FOREARMS].sum(dim=2)
-    whole = torch.maximum(pieces, torch.where(gone, shows, may_be * shows))
     torso = pieces[:, :, TORSO]
     between = {"kernel_size": 2 * BETWEEN + 1, "stride": 1, "padding": BETWEEN}
     closed = -max_pool2d(-max_pool2d(torso, **between), **between)
-    whole[:, :, TORSO] = torch.maximum(whole[:, :, TORSO], may_be[:, :, TORSO] * closed)
+    # It shows, or what shows may have it beneath: at the outline of an arm both are half true.
+    beneath = shows.clone()
+    beneath[:, :, TORSO] = torch.maximum(shows[:, :, TORSO], closed)
+    whole = torch.where(gone, torch.maximum(pieces, shows), pieces + may_be * beneath)
 
     colours, share = other[:, :, :, :3], shows[:, :, TORSO, None]
     known = torso.flatten(0, 1)[:, None] ** 4

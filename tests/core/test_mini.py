@@ -455,13 +455,13 @@ def test_a_torso_goes_on_under_an_arm(side):
 def test_an_arm_goes_on_behind_the_torso_as_its_other_side_shows():
     """And is not drawn where the scene shows in its place."""
     arm, whole = (slice(11, 16), slice(21, 26)), (slice(11, 16), slice(6, 11))
-    pieces, picture = shown(other_arm=arm, arm=whole, torso=(slice(10, 22), slice(11, 23)))
+    pieces, picture = shown(other_arm=arm, arm=whole, torso=(slice(10, 22), slice(11, 22)))
     picture[..., 25:26] = -1
     pieces[..., 25:26] = 0  # cut off
     colours, shares = completed(pieces, picture)
     left = ARM + 1
-    assert (shares[left, 0, 12:15, 21:23] > 0.9).all()
-    assert ((colours[left, :, 12:15, 21:23] - 0.5).abs() < 0.3).all()
+    assert (shares[left, 0, 12:15, 21:22] > 0.9).all()
+    assert ((colours[left, :, 12:15, 21:22] - 0.5).abs() < 0.3).all()
     assert (shares[left, 0, :, 25:] == 0).all()
 
 
@@ -470,6 +470,25 @@ def test_a_limb_that_is_gone_is_the_mirror_image_of_the_other():
     colours, shares = completed(pieces, picture)
     torch.testing.assert_close(shares[ARM + 1], shares[ARM].flip(-1), atol=1e-3, rtol=0)
     assert ((colours[ARM + 1, :, 12:15, 22:25] - 0.25).abs() < 0.01).all()
+
+
+def test_of_a_limb_that_is_half_hidden_the_other_tells_the_rest():
+    whole, half = (slice(11, 16), slice(6, 11)), (slice(11, 16), slice(24, 26))
+    pieces, picture = shown(arm=whole, other_arm=half)
+    colours, shares = completed(pieces, picture)
+    torch.testing.assert_close(shares[ARM + 1], shares[ARM].flip(-1), atol=1e-3, rtol=0)
+    assert ((colours[ARM + 1, :, 12:15, 22:23] - 0.25).abs() < 0.01).all()
+    assert ((colours[ARM + 1, :, 12:15, 25:26] - 0.5).abs() < 0.01).all()  # its own
+
+
+def test_what_looks_like_the_forearm_of_a_wing_is_wing():
+    pieces, picture = shown(
+        arm=(slice(11, 16), slice(6, 11)), forearm=(slice(16, 17), slice(6, 11))
+    )
+    wings = torch.ones(1, 1, dtype=torch.bool)
+    shares = complete(picture, pieces, standing(), wings)[0, 0, :, 3]
+    torch.testing.assert_close(shares[ARM], pieces[0, 0, [ARM, FOREARM]].sum(dim=0))
+    assert shares[FOREARM].sum() == 0
 
 
 def test_arms_without_forearms_are_wings():
