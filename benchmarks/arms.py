@@ -27,7 +27,6 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dreamactor_core.backbones.loading import load_backbone
 from dreamactor_core.backbones.mini import MiniBackbone
 from dreamactor_core.bench.puppets import bench_puppets
 from dreamactor_core.bench.report import Result, in_words, join
@@ -35,6 +34,7 @@ from dreamactor_core.lora import add_lora
 from dreamactor_core.sampling import SampleSettings
 from dreamactor_core.train.live import source_of
 from dreamactor_core.train.loop import TrainConfig, read_config, train
+from dreamactor_core.train.mini import load_base
 
 LORA, ROW = "arm", "pose-based"
 FIGURES = ("relative_error", "silhouette_iou", "identity_error")
@@ -78,7 +78,7 @@ def config_of(arm: Arm, steps: int) -> TrainConfig:
 
 
 def backbone_of(arm: Arm, base: str) -> MiniBackbone:
-    backbone = load_backbone(base)
+    backbone = load_base(base)
     if arm.in_time:
         backbone = InTime(
             backbone.name,

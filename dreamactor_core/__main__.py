@@ -233,7 +233,8 @@ def _bench(args: argparse.Namespace) -> None:
     shipped = [] if args.lora else [loading.shipped_lora(args.model, one) for one in VARIANTS]
     placement, files = _placement(args), _files(args)
     if loading.is_pipeline(args.model):
-        square = loading.preflight(args.model, placement, lambda g: (g.panel[0],) * 2, files)
+        side = lambda geometry: (args.size or geometry.panel[0],) * 2  # noqa: E731
+        square = loading.preflight(args.model, placement, side, files)
         print(f"{args.model}: {square}", file=sys.stderr)
     with _quiet():
         backbone = loading.load_model(args.model, placement, files)
@@ -248,7 +249,7 @@ def _bench(args: argparse.Namespace) -> None:
             bar.update()
 
         settings = _settings(args)
-        options = on_case, args.text, args.group, apart
+        options = on_case, args.text, args.group, apart, args.size
         result = join(
             [bench_puppets(backbone, args.cases, s, settings, loras, *options) for s in seeds]
         )
@@ -448,6 +449,9 @@ def _add_bench(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--group", choices=("multi-subject", "cross-species"), help="cases of this group only (any)"
+    )
+    parser.add_argument(
+        "--size", type=int, metavar="PX", help="side of the cases' panels (the model's own)"
     )
     parser.add_argument(
         "--varied",

@@ -21,7 +21,7 @@ from .pose.keypoints import save_keypoints
 from .puppets.scene import FPS, LEAD_IN, triplet
 from .sampling import SampleSettings, Step
 
-CELL, LABEL, COLUMNS = 128, 104, 6  # of the contact sheet: pixels, pixels, times
+CELL, LABEL, COLUMNS = 256, 104, 6  # of the contact sheet: pixels, pixels, times
 
 
 def run_demo(

@@ -38,7 +38,7 @@ class DreamActorExample(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output(
-                    "reference", display_name="reference", tooltip="One picture, 128 x 128 pixels."
+                    "reference", display_name="reference", tooltip="One picture, 256 x 256 pixels."
                 ),
                 io.Image.Output("driving", display_name="driving", tooltip="16 frames of motion."),
                 Keypoints.Output(

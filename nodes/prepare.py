@@ -83,10 +83,10 @@ class DreamActorDrawPose(io.ComfyNode):
             inputs=[
                 Keypoints.Input("keypoints", tooltip="OpenPose keypoints, one entry a frame."),
                 io.Int.Input(
-                    "width", default=128, min=16, max=8192, tooltip="Width of a picture in pixels."
+                    "width", default=256, min=16, max=8192, tooltip="Width of a picture in pixels."
                 ),
                 io.Int.Input(
-                    "height", default=128, min=16, max=8192, tooltip="Height of it in pixels."
+                    "height", default=256, min=16, max=8192, tooltip="Height of it in pixels."
                 ),
                 io.Combo.Input(
                     "fit",

@@ -15,23 +15,27 @@ Three things are done around the network, which is too small to learn them in th
     the rig    (mini_rig.py)    carries the driver's pose over to the reference's bones
     the brush  (mini_brush.py)  completes the pieces and moves them to where those joints are
 
+A larger picture is read at the size that was learned, and painted as fine as it is: a piece that is
+cut out and moved is as sharp as the reference.
+
 Every token reads what the eye saw there, all joints, and where it stands itself: rotary embedding
 tells how far two tokens are apart, but what is attended to does not tell where it is.
 """
 
 from __future__ import annotations
 
+import math
 from functools import wraps
 
 import torch
 from diffusers import HunyuanVideo15Transformer3DModel
 from diffusers.models.transformers.transformer_hunyuan_video15 import HunyuanVideo15RotaryPosEmbed
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, max_pool2d
+from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, max_pool3d, pad
 
 from . import Context, Text
 from .hunyuan15 import HunyuanVideo15Backbone, JointAttention
-from .mini_brush import Body, Brush, Painted, complete, fill, winged
+from .mini_brush import BETWEEN, Body, Brush, Painted, complete, fill, winged
 from .mini_eye import JOINTS, Eye, Seen
 from .mini_rig import HIP, Clip, Rig
 from .mini_vae import GROUP, PATCH, join_frames, split_frames
@@ -137,21 +141,27 @@ class MiniBackbone(HunyuanVideo15Backbone):
         """
         sigma = torch.ones_like(sigma)
         driven = two_panels(context)
-        pairs = self._pairs(latents, context, driven)  # b * t, channels, 2, h', 2w'
-        samples, (height, width) = len(latents), pairs.shape[3:]
-        count, panel = len(pairs) // samples, width // 2 if driven else width
-        channels = self.geometry.latent_channels // GROUP
-        frames = latents.new_zeros(len(pairs), channels, height * width)
         given = split_frames(context.latents)
-        driver = given[:, :, GROUP:, :, panel:]
+        height, width = given.shape[3:]
+        samples, count = len(latents), given.shape[2] - GROUP
+        panel = width // 2 if driven else width
+        channels = self.geometry.latent_channels // GROUP
+        frames = latents.new_zeros(samples * count, channels, height * panel)
         asked = torch.ones(samples, count, dtype=torch.bool, device=latents.device)
         self.painted = None
         if driven:
+            driver = given[:, :, GROUP:, :, panel:]
             asked = _shown(driver - self._black(driver))
         if asked.any():
-            known = context.known.repeat_interleave(GROUP, dim=2)[:, 0, GROUP:, :, :panel]
+            picture = self.picture(given[:, :, 0, :, :panel])
+            context = self.coarser(context, self.finer(height, panel))
+            given = split_frames(context.latents)
+            pairs = self._pairs(context, driven)  # b * t, channels, 2, h', 2w'
+            left = given.shape[4] // 2 if driven else given.shape[4]
+            driver = given[:, :, GROUP:, :, left:]
+            known = context.known.repeat_interleave(GROUP, dim=2)[:, 0, GROUP:, :, :left]
             kept = asked & (known == 1).flatten(2).all(dim=2)
-            body, beside = self._look(given[..., :panel], driver, asked, kept)
+            body, beside = self._look(picture, given[..., :left], driver, asked, kept)
             asked = asked.flatten()
             of_sample = torch.arange(samples, device=asked.device).repeat_interleave(count)[asked]
             text = Text(*(part[of_sample] for part in self._without_padding(text)))
@@ -159,21 +169,44 @@ class MiniBackbone(HunyuanVideo15Backbone):
             if tokens is not None:
                 tokens = tokens.repeat_interleave(GROUP, dim=1).flatten(0, 1)[asked]
             seen = torch.cat([pairs[asked], beside.to(pairs)], dim=1)
-            cells, change, painted = self._paint(seen, sigma[of_sample], end, text, tokens, body)
+            change, painted = self._paint(seen, sigma[of_sample], end, text, tokens, body)
             self.painted = Painted(asked, *painted)
-            cells = cells[:, None].expand_as(change)
+            cells = self.painted.cells[:, None].expand_as(change)
             frames[asked] = frames[asked].scatter(2, cells, change)
-        frames = frames.view(samples, count, channels, height, width)
-        return nn.functional.pad(join_frames(frames.transpose(1, 2)), (0, 0, 0, 0, 1, 0))
+        frames = frames.view(samples, count, channels, height, panel).transpose(1, 2)
+        return pad(join_frames(frames), (0, width - panel, 0, 0, 1, 0))
+
+    def finer(self, height: int, width: int) -> int:
+        """How many times finer a panel of so many cells is than what the network reads: it looks at
+        a panel as large as those it has learned from, and the brush paints on the finer one."""
+        learned = (self.transformer.config.target_size // PATCH) ** 2
+        # Halved as long as that is nearer to it, and goes without a remainder.
+        times = 1
+        while (
+            height * width >= 2 * learned * times**2 and math.gcd(height, width) % (2 * times) == 0
+        ):
+            times *= 2
+        return times
+
+    def coarser(self, context: Context, times: int) -> Context:
+        """The same composite, so many times smaller."""
+        if times == 1:
+            return context
+        frames = split_frames(context.latents)
+        pictures = self.picture(frames.transpose(1, 2).flatten(0, 1))
+        codes = self.vae.code(avg_pool2d(pictures, times).to(self.vae.dtype)).to(frames)
+        frames = codes.unflatten(0, (len(frames), -1)).transpose(1, 2)
+        known = -max_pool3d(-context.known, (1, times, times))
+        return Context(join_frames(frames) * known, known)
 
     @torch.no_grad()
     def _look(
-        self, left: Tensor, driver: Tensor, asked: Tensor, kept: Tensor
+        self, picture: Tensor, left: Tensor, driver: Tensor, asked: Tensor, kept: Tensor
     ) -> tuple[Body, Tensor]:
-        """Left panels (b, c / 4, 4 + t, h', w'), the reference first, drivers
-        (b, c / 4, t, h', w'), which of their frames are asked (b, t), n of them, and which of those
-        are known on the left too -> the bodies (n, ...), and what is read beside the pairs
-        (n, channels, 2, h', 2w'): places, joints and features.
+        """References as they are to be painted (b, 3, h, w), left panels (b, c / 4, 4 + t, h', w'),
+        the reference first, drivers (b, c / 4, t, h', w'), which of their frames are asked (b, t),
+        n of them, and which of those are known on the left too -> the bodies (n, ...), and what is
+        read beside the pairs (n, channels, 2, h', 2w'): places, joints and features.
         """
         reference = left[:, :, 0]
         sample, _ = asked.nonzero(as_tuple=True)
@@ -191,10 +224,14 @@ class MiniBackbone(HunyuanVideo15Backbone):
             of_driver = eye.twice(frames.to(eye.dtype), pieces=False)
             features[:, :, 1, :, panel:] = of_driver.features
             driver_joints, driver_spread = of_driver.joints, of_driver.spread
-            poses = joints.new_zeros(*asked.shape, *joints.shape[1:])
-            poses[asked] = driver_joints
+            found, found_driver = (
+                torch.cat([each.joints, each.spread.unsqueeze(-1)], dim=-1)
+                for each in (seen, of_driver)
+            )
+            poses = found_driver.new_zeros(*asked.shape, *found_driver.shape[1:])
+            poses[asked] = found_driver
             size = PATCH * torch.tensor([panel, height]).to(poses)
-            goal = self.transformer.rig(seen.joints, poses, asked, size, self._clip)
+            goal = self.transformer.rig(found, poses, asked, size, self._clip)
             if kept.any():
                 goal = self._go_on(goal, left[:, :, GROUP:], kept)
             goal = goal[asked]
@@ -203,25 +240,32 @@ class MiniBackbone(HunyuanVideo15Backbone):
         place = where_it_stands(grid, panel).to(told).expand(len(sample), -1, -1, -1, -1)
         beside = torch.cat([place, told, features.to(told)], dim=1)
 
-        body = [part[sample] for part in self._take_apart(pictures, seen)]
-        bodies = body[-1].shape[1]
-        return Body(*body, joints[:, :bodies], goal[:, :bodies]), beside
+        body = [part[sample] for part in self._take_apart(picture, seen)]
+        bodies, finer = body[-1].shape[1], picture.shape[3] // pictures.shape[3]
+        return Body(*body, finer * joints[:, :bodies], finer * goal[:, :bodies]), beside
 
     @staticmethod
     def _take_apart(pictures: Tensor, seen: Seen) -> tuple[Tensor, ...]:
-        """Pictures (b, 3, h, w) and what the eye saw of them -> Body up to `winged`."""
+        """Pictures (b, 3, h, w) and what the eye saw of them, or of smaller ones -> Body up to
+        `winged`."""
         height, width = seen.features.shape[2:]
-        pieces = seen.pieces.softmax(dim=1)
+        finer = pictures.shape[3] // (PATCH * width)
+        pieces = seen.pieces
+        if finer > 1:
+            pieces = interpolate(pieces, scale_factor=finer, mode="bilinear")
+        pieces = pieces.softmax(dim=1)
         # Outlines are blurred and half the scene's: what is left in place keeps off them.
-        scene = 1 - max_pool2d(1 - pieces[:, :1], 2 * EDGE + 1, stride=1, padding=EDGE)
+        edge = finer * EDGE
+        scene = 1 - max_pool2d(1 - pieces[:, :1], 2 * edge + 1, stride=1, padding=edge)
         two = seen.several > 0
         there = torch.stack([torch.ones_like(two), two], dim=1)[:, : 1 + bool(two.any())]
         owner = nearest_body(seen.joints, height, width)[:, None]
-        owner = interpolate(owner, scale_factor=PATCH)
+        owner = interpolate(owner, scale_factor=finer * PATCH)
         mine = [(owner == body) | ~two.view(-1, 1, 1, 1) for body in range(there.shape[1])]
         pieces = pieces[:, None, 1:] * torch.stack(mine, dim=1)
         wings = winged(pieces)
-        pieces = complete(pictures, pieces, seen.joints[:, : there.shape[1]], wings)
+        joints = finer * seen.joints[:, : there.shape[1]]
+        pieces = complete(pictures, pieces, joints, wings, finer * BETWEEN)
         behind = fill(pictures, scene**4)
         return pictures, pieces, scene, behind, there, wings
 
@@ -271,11 +315,14 @@ class MiniBackbone(HunyuanVideo15Backbone):
         text: Text,
         tokens: Tensor | None,
         body: Body,
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-        """Cells (n, l) of the second frame (h', width) of pairs (n, channels, 2, h', width), how
-        their codes differ from the reference's, (n, c / 4, l), and cells and scores of Painted."""
-        grid, panel = pairs.shape[2:], body.picture.shape[3] // PATCH
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """How the codes of cells (n, l) of the answer's panel differ from the reference's,
+        (n, c / 4, l), and cells and scores of Painted, from pairs (n, channels, 2, h', width). Of a
+        picture finer than these, all cells."""
+        grid, brush = pairs.shape[2:], Brush(self.vae)
         height, width = grid[1:]
+        finer = body.picture.shape[2] // (PATCH * height)
+        panel = body.picture.shape[3] // (PATCH * finer)
         if tokens is None:
             tokens = _without_black(grid, panel < width).to(pairs.device)
             seen = pairs.flatten(2)[..., tokens]
@@ -290,8 +337,11 @@ class MiniBackbone(HunyuanVideo15Backbone):
         cells = cells[drawn].view(len(pairs), -1)
         answers = answers.transpose(1, 2)[drawn].view(*cells.shape, -1).transpose(1, 2)
         places = cells // width * panel + cells % width
-        change, scores = Brush(self.vae).paint(answers, places, body)
-        return cells, change, (places, scores)
+        if finer > 1:
+            answers = brush.magnify(answers.unflatten(2, (height, panel)), finer).flatten(2)
+            places = torch.arange(answers.shape[2], device=places.device).expand(len(pairs), -1)
+        change, scores = brush.paint(answers, places, body)
+        return change, (places, scores)
 
     def _black(self, like: Tensor) -> Tensor:
         """The code of a black cell, (1, c / 4, 1, 1, 1)."""
@@ -305,11 +355,12 @@ class MiniBackbone(HunyuanVideo15Backbone):
         """The grid in whose terms the network is told where tokens are, and their indices there."""
         return grid, tokens
 
-    def _pairs(self, latents: Tensor, context: Context, driven: bool) -> Tensor:
+    def _pairs(self, context: Context, driven: bool) -> Tensor:
         """(b * t, 2 c / 4 + 1, 2, h', 2w'): frame 0 and one more, t = 4 (t' - 1) of them."""
-        noisy, given = split_frames(torch.zeros_like(latents)), split_frames(context.latents)
+        given = split_frames(context.latents)
+        noisy = torch.zeros_like(given)
         known = context.known.repeat_interleave(GROUP, dim=2)
-        width = latents.shape[-1] // 2
+        width = given.shape[-1] // 2
         if driven:
             summary = given[:, :, :1, :, width:]
             noisy = torch.cat([noisy[..., :width], summary.expand_as(noisy[..., width:])], dim=-1)

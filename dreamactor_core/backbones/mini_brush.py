@@ -9,7 +9,16 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, grid_sample, interpolate, max_pool2d
+from torch.nn.functional import (
+    avg_pool2d,
+    conv2d,
+    conv_transpose2d,
+    grid_sample,
+    interpolate,
+    max_pool2d,
+    pixel_shuffle,
+    pixel_unshuffle,
+)
 
 from .mini_eye import PIECES
 from .mini_rig import ARMS, FOREARMS, HEAD, OTHER_SIDE, TORSO, carried_back
@@ -72,6 +81,20 @@ class Brush:
         y, x = torch.meshgrid(at, at, indexing="ij")
         self.pixels = torch.stack([x, y], dim=-1).flatten(0, 1)  # (64, 2) of a cell
 
+    def magnify(self, answers: Tensor, times: int) -> Tensor:
+        """Answers (n, answers, h', w') for a picture so many times larger, along both sides."""
+        sizes = answers.shape[1] - self.answers(0), self.PIECES, 2 * self.PIXELS
+        code, front, scores = answers.float().split(sizes, dim=1)
+        encode, decode = (layer.weight.to(code) for layer in (self.vae.code, self.vae.uncode))
+        larger = {"scale_factor": times, "mode": "bilinear"}
+        drawn = interpolate(conv_transpose2d(code, decode, stride=PATCH), **larger)
+        front = interpolate(front, scale_factor=times)
+        # The two scores of a pixel lie side by side.
+        scores = pixel_shuffle(scores.unflatten(1, (-1, 2)).transpose(1, 2).flatten(1, 2), PATCH)
+        scores = pixel_unshuffle(interpolate(scores, **larger), PATCH)
+        scores = scores.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
+        return torch.cat([conv2d(drawn, encode, stride=PATCH), front, scores], dim=1)
+
     def paint(self, answers: Tensor, cells: Tensor, body: Body) -> tuple[Tensor, Tensor]:
         """answers (n, answers, l) for cells (n, l) -> the change of the codes against the
         reference, (n, C, l), and the scores of Painted.
@@ -116,7 +139,9 @@ class Brush:
         return change.to(answers.dtype), scores
 
 
-def complete(picture: Tensor, pieces: Tensor, joints: Tensor, wings: Tensor) -> Tensor:
+def complete(
+    picture: Tensor, pieces: Tensor, joints: Tensor, wings: Tensor, between: int = BETWEEN
+) -> Tensor:
     """Pictures (n, 3, h, w), pieces (n, m, 12, h, w), joints (n, m, 18, 2) and wings (n, m) of the
     bodies -> each piece as it would look alone, (n, m, 12, 4, h, w): colours, and its share.
 
@@ -145,8 +170,8 @@ def complete(picture: Tensor, pieces: Tensor, joints: Tensor, wings: Tensor) -> 
     may_be[:, :, HEAD] = 0
     may_be[:, :, TORSO] = pieces[:, :, ARMS + FOREARMS].sum(dim=2)
     torso = pieces[:, :, TORSO]
-    between = {"kernel_size": 2 * BETWEEN + 1, "stride": 1, "padding": BETWEEN}
-    closed = -max_pool2d(-max_pool2d(torso, **between), **between)
+    window = {"kernel_size": 2 * between + 1, "stride": 1, "padding": between}
+    closed = -max_pool2d(-max_pool2d(torso, **window), **window)
     # It shows, or what shows may have it beneath: at the outline of an arm both are half true.
     beneath = shows.clone()
     beneath[:, :, TORSO] = torch.maximum(shows[:, :, TORSO], closed)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from .mini_eye import JOINTS
 
@@ -38,7 +39,7 @@ class Clip(NamedTuple):
     """Of a driver, where only some frames of it are asked for: training reads a few of a clip, and
     has to tell the same of the whole as inference."""
 
-    joints: Tensor  # (b, k, m, 18, 2) of all its frames
+    joints: Tensor  # (b, k, m, 18, 2 or 3) of all its frames, see Rig.forward
     times: Tensor  # (b, t) which of these are asked for
 
 
@@ -49,12 +50,13 @@ class Rig(nn.Module):
     the reference stands, lifted as far as the driver has left the ground. Of two bodies seen from
     the side the driver is turned to look where the reference looks; a body on four legs and one on
     two share no more than legs and where they go. What this rule gets wrong, for heads that turn,
-    bodies of other plans, cameras that zoom, and where a driver stood before it set out, is learned
-    from motions alone (train/rig.py): from each frame, those before and after it, and what all
-    frames of the clip have in common.
+    bodies of other plans, cameras that zoom, where a driver stood before it set out, and what the
+    eye saw wrong, is learned (train/rig.py): from each frame, those before and after it, how sure
+    the eye is of them, and what all frames of the clip have in common.
     """
 
-    READ = 7 * 2 * JOINTS + 6
+    BESIDE = (-2, -1, 1, 2)  # frames
+    READ = (5 + len(BESIDE)) * 2 * JOINTS + (2 + len(BESIDE)) * JOINTS + 6
     FRAMES = 16  # of the clips that it learns from: the unit of time
 
     def __init__(self, width: int = 384):
@@ -74,22 +76,24 @@ class Rig(nn.Module):
         size: Tensor,
         clip: Clip | None = None,
     ) -> Tensor:
-        """reference (b, m, 18, 2), driver (b, t, m, 18, 2), shown (b, t) bool: which frames have a
+        """reference (b, m, 18, 3), driver (b, t, m, 18, 3): x, y, and how far from there they may
+        be, in pixels; without the third they are certain. shown (b, t) bool: which frames have a
         driver; m bodies, each driven by its like -> (b, t, m, 18, 2). size (2,): width and height
         of the panel. Without a clip the frames of the driver are all there are, in order.
         """
+        reference, driver = _with_spread(reference), _with_spread(driver)
         (samples, bodies), count = reference.shape[:2], driver.shape[1]
         whole, told = driver, shown
         own = torch.arange(count, device=shown.device).expand(samples, -1)
         times, last = own, count - 1
         if clip is not None:
-            whole = torch.cat([clip.joints, driver], dim=1)
+            whole = torch.cat([_with_spread(clip.joints), driver], dim=1)
             last = clip.joints.shape[1] - 1
             own = torch.arange(last + 1 + count, device=shown.device).expand(samples, -1)
             times = torch.cat([own[:, : last + 1], clip.times.to(own)], dim=1)
             told = torch.cat([shown.new_ones(samples, last + 1), torch.zeros_like(shown)], dim=1)
         rows = torch.arange(samples, device=shown.device)[:, None]
-        beside = [(times + way).clamp(0, last) for way in (-1, 1)]
+        beside = [(times + way).clamp(0, last) for way in self.BESIDE]
         beside = [whole[rows, torch.where(told[rows, at], at, own)] for at in beside]
         if clip is None:
             times = shown.cumsum(dim=1) - 1
@@ -111,13 +115,15 @@ class Rig(nn.Module):
         times: Tensor,
         size: Tensor,
     ) -> Tensor:
-        """reference (n, 1, 18, 2), driver (n, t, 18, 2), beside: the driver before and after,
+        """reference (n, 1, 18, 3), driver (n, t, 18, 3), beside: the driver before and after,
         shown, times (n, t, 1): those shown tell how large the driver is and where it stands on the
         whole."""
+        spreads = [joints[..., 2].log1p() for joints in (reference, driver, *beside)]
+        reference, driver, *beside = (joints[..., :2] for joints in (reference, driver, *beside))
         seen = driver
-        factor = _size_of_driver(_bones(reference), _bones(driver), shown)
+        factor = _size_of_driver(bones_of(reference), bones_of(driver), shown)
         (lies, right), (driver_lies, driver_right) = (
-            _lies((_bones(joints)[..., 0, :] * part).sum(dim=1, keepdim=True))
+            _lies((bones_of(joints)[..., 0, :] * part).sum(dim=1, keepdim=True))
             for joints, part in ((reference, 1), (driver, shown))
         )
         turned_round = lies & driver_lies & (right != driver_right)
@@ -136,19 +142,25 @@ class Rig(nn.Module):
         x = pelvis[..., 0] + _middle(driver, HIP)[..., 0] - middle[:, :1]
         made = made + torch.stack([x, y], dim=-1)[..., None, :]
 
-        tall = _bones(reference).norm(dim=-1).sum(dim=-1)[..., None, None] / 4
+        tall = bones_of(reference).norm(dim=-1).sum(dim=-1)[..., None, None] / 4
         about = [reference - pelvis[..., None, :], made - pelvis[..., None, :]]
         about += [joints - middle[:, None, None] for joints in (driver, *beside)]
         read = [each / tall for each in about] + [2 * each / size - 1 for each in (reference, seen)]
         kinds = torch.stack([lies, driver_lies, turned_round], dim=-1).to(driver)
         kinds = torch.cat([kinds, factor[:, :, 0].log()], dim=-1).expand(-1, made.shape[1], -1)
         read = [each.expand_as(made).flatten(2) for each in read]
-        read = torch.cat([*read, kinds, times / self.FRAMES], dim=-1).to(self.out.weight.dtype)
+        spreads = [each.expand(made.shape[:-1]) for each in spreads]
+        read = torch.cat([*read, kinds, times / self.FRAMES, *spreads], dim=-1)
+        read = read.to(self.out.weight.dtype)
         looks = self.look(read)
         common = (self.recall(looks) * shown.to(looks)).sum(dim=1, keepdim=True)
         common = common / count[:, None].to(looks)
         far = self.out(self.correct(torch.cat([looks, common.expand_as(looks)], dim=-1)))
         return made + tall * far.to(made).unflatten(-1, (JOINTS, 2))
+
+
+def _with_spread(joints: Tensor) -> Tensor:
+    return joints if joints.shape[-1] == 3 else pad(joints, (0, 1))
 
 
 def _layers(*widths: int) -> nn.Sequential:
@@ -258,7 +270,7 @@ def carried_back(
     lengths = torch.where(mirror, lengths[..., OTHER_SIDE], lengths)
     ways = torch.where((mirror & feet)[..., None], -ways, ways)
     mirror = torch.where(wings, (ways[..., 0] > 0) != (goal_ways[..., 0] > 0), mirror)
-    whole = lambda joints: _bones(joints).norm(dim=-1).sum(dim=-1)  # noqa: E731
+    whole = lambda joints: bones_of(joints).norm(dim=-1).sum(dim=-1)  # noqa: E731
     size = whole(reference) / whole(target).clamp(min=1e-3)
     scale = size[..., None].expand_as(lengths)
     spread = torch.minimum(lengths / goal_lengths.clamp(min=1e-3), 4 * scale)
@@ -321,7 +333,7 @@ def turned(vectors: Tensor, turn: Tensor) -> Tensor:
     return torch.stack([cos * x - sin * y, sin * x + cos * y], dim=-1)
 
 
-def _bones(joints: Tensor) -> Tensor:
+def bones_of(joints: Tensor) -> Tensor:
     """(..., 18, 2) -> (..., 9, 2): the trunk and the limbs."""
     starts, ends = zip(*LIMBS, strict=True)
     trunk = joints[..., NECK, :] - _middle(joints, HIP)

@@ -34,6 +34,7 @@ def bench_puppets(
     text: str = "true",
     group: str | None = None,
     apart: dict[str, Draw] | None = None,
+    size: int | None = None,
 ) -> Result:
     """Score every row on `cases` unseen triplets of a seed, see case_seeds.
 
@@ -41,12 +42,15 @@ def bench_puppets(
     is the network with every LoRA at 0, driven by RGB.
     text: what the network reads: the "true" caption, "none", or that of an "other" case.
     group: draw cases of this one only. apart: {one of cases.APART: draws as many cases more}.
+    size: side of the panel in pixels, by default the model's own. Raises InputError for a text or a
+    size that there cannot be.
     """
     if text not in TEXTS:
         need = " or ".join(map(repr, TEXTS))
         raise InputError("text", got=repr(text), need=need, fix="Check the spelling.")
     rows = [row for row in ROWS if row not in ("end-to-end", "pose-based") or row in loras]
-    size, num_frames = backbone.geometry.panel[0], backbone.geometry.num_frames
+    size, num_frames = size or backbone.geometry.panel[0], backbone.geometry.num_frames
+    backbone.geometry.check_panel(size, size)
     drawn = [(each, draw_puppets, None) for each in case_seeds(seed, cases, num_frames, group)]
     for name, draw in (apart or {}).items():
         drawn += [(each, draw, name) for each in case_seeds(seed, cases, num_frames)]

@@ -33,7 +33,7 @@ from .render import draw_puppet
 
 FPS = 8.0
 LEAD_IN = 9  # frames, see composite.lead_in_frames
-EXAMPLE_SIZE = 128  # pixels
+EXAMPLE_SIZE = 256  # pixels
 THUMBNAIL = 8  # pixels; a triplet is the same at any size, and this one is quick to draw
 OUTSIDE = 0.1  # of the panel: a joint so far outside is none that a detector finds
 UNSURE = 0.01  # its confidence

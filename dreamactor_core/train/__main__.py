@@ -51,7 +51,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..backbones.hunyuan15 import HunyuanVideo15Backbone
-from ..backbones.loading import load_backbone, save_backbone
+from ..backbones.loading import save_backbone
 from ..backbones.mini import MiniBackbone
 from ..backbones.mini_vae import MiniVAE
 from ..errors import InputError
@@ -61,7 +61,7 @@ from .cache import paired_samples, puppet_samples, write_cache
 from .eye import EyeConfig, train_eye
 from .live import source_of
 from .loop import TrainConfig, read_config, train
-from .mini import MiniConfig, create_mini
+from .mini import MiniConfig, create_mini, load_base, to_ship
 from .refine import guess_codes
 from .rig import RigConfig, train_rig
 from .vae import VaeConfig, fit_code, train_clean
@@ -97,7 +97,7 @@ def train_vae(arguments: argparse.Namespace) -> None:
 
 def train_part(arguments: argparse.Namespace) -> None:
     """The eye or the rig."""
-    backbone = load_backbone(arguments.base) if arguments.base else _new_mini(arguments.vae)
+    backbone = load_base(arguments.base) if arguments.base else _new_mini(arguments.vae)
     if not isinstance(backbone, MiniBackbone):
         raise InputError(
             "base", got=backbone.name, need="the small model: no other has an eye or a rig",
@@ -124,7 +124,7 @@ def whole(arguments: argparse.Namespace) -> None:
 
 
 def make_cache(arguments: argparse.Namespace) -> None:
-    backbone = _new_mini(arguments.vae) if arguments.vae else load_backbone(arguments.base)
+    backbone = _new_mini(arguments.vae) if arguments.vae else load_base(arguments.base)
     geometry = backbone.geometry
     if arguments.pairs:
         name, samples = arguments.pairs.parent.name, paired_samples(arguments.pairs, geometry)
@@ -137,7 +137,7 @@ def make_cache(arguments: argparse.Namespace) -> None:
 
 
 def train_foundation(arguments: argparse.Namespace) -> None:
-    backbone = load_backbone(arguments.base) if arguments.base else _new_mini(arguments.vae)
+    backbone = load_base(arguments.base) if arguments.base else _new_mini(arguments.vae)
     backbone.vae.requires_grad_(False)
     config = read_config(arguments.config)
     _run(backbone, config, arguments, skeleton=False)
@@ -147,7 +147,7 @@ def train_foundation(arguments: argparse.Namespace) -> None:
 
 
 def train_lora(arguments: argparse.Namespace) -> None:
-    backbone = load_backbone(arguments.base)
+    backbone = load_base(arguments.base)
     config = read_config(arguments.config)
     if config.lora is None or not config.variant:
         raise InputError(
@@ -185,7 +185,7 @@ def train_lora(arguments: argparse.Namespace) -> None:
 def refine(arguments: argparse.Namespace) -> None:
     config = replace(VaeConfig(), steps=arguments.refine_steps, learning_rate=4e-4)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    backbone = load_backbone(arguments.base)
+    backbone = load_base(arguments.base)
     if arguments.lora:
         load_lora(backbone, arguments.lora)
     first, last = arguments.seeds
@@ -196,7 +196,7 @@ def refine(arguments: argparse.Namespace) -> None:
 
 
 def export(arguments: argparse.Namespace) -> None:
-    backbone = load_backbone(arguments.base)
+    backbone = to_ship(load_base(arguments.base))
     backbone.vae = MiniVAE.from_pretrained(arguments.vae)
     save_backbone(
         backbone,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from diffusers import HunyuanVideo15Transformer3DModel
 
 from ..backbones import Geometry
 from ..backbones.byte_text import ByteTextEncoder
+from ..backbones.hunyuan15 import HunyuanVideo15Backbone
+from ..backbones.loading import load_backbone
 from ..backbones.mini import MiniBackbone, MiniTransformer3DModel
 from ..backbones.mini_vae import GROUP, PATCH, MiniVAE
 from ..puppets.scene import FPS
+
+SHIPPED_FINER = 2
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,24 @@ def create_mini(vae: MiniVAE, config: MiniConfig) -> MiniBackbone:
         panel=(config.size, config.size),
     )
     return MiniBackbone("mini", geometry, transformer, vae, text_encoder, "residual")
+
+
+def load_base(base: str | Path) -> HunyuanVideo15Backbone:
+    """A model to train. The small one with panels as large as those that it reads: it paints larger
+    ones (MiniBackbone.finer), but learns nothing more from them."""
+    return _with_panel(load_backbone(base), 1)
+
+
+def to_ship(backbone: MiniBackbone) -> MiniBackbone:
+    """With panels as large as those that it paints."""
+    return _with_panel(backbone, SHIPPED_FINER)
+
+
+def _with_panel(backbone: HunyuanVideo15Backbone, times: int) -> HunyuanVideo15Backbone:
+    if isinstance(backbone, MiniBackbone):
+        panel = (times * backbone.transformer.config.target_size,) * 2
+        backbone.geometry = replace(backbone.geometry, panel=panel)
+    return backbone
 
 
 @torch.no_grad()

@@ -126,7 +126,8 @@ def train_whole(
                 need="0",
                 fix="See its message above; the same call goes on from there.",
             )
-        if steps and Curve(folder / "loss.csv").rows[-1][0] < steps:
+        rows = Curve(folder / "loss.csv").rows
+        if steps and (not rows or rows[-1][0] < steps):
             return False  # its minutes are over
         done.touch()
     return True

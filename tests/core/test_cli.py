@@ -413,7 +413,7 @@ def test_the_demo_writes_what_it_lists_and_again(run, inputs, model):
     for name in ("end_to_end.mp4", "pose_based.mp4"):
         assert probe(folder / name).times == driver.times
     sheet = np.asarray(Image.open(folder / "contact_sheet.png"))
-    assert sheet.shape == (6 * 134, 104 + 6 * 134, 3)
+    assert sheet.shape == (6 * 262, 104 + 6 * 262, 3)
 
 
 def test_the_demo_cannot_write_into_a_file(run, inputs):

@@ -156,7 +156,8 @@ def test_a_pair_is_what_the_stock_network_makes_of_two_frames():
     text = backbone.encode_text(["a red bird"], None)
     reference = frames[:, :, 0, :, :SIDE]
     asked = torch.ones(1, GROUP, dtype=torch.bool)
-    seen, told = backbone._look(frames[..., :SIDE], frames[:, :, GROUP:, :, SIDE:], asked, ~asked)
+    panels = frames[..., :SIDE], frames[:, :, GROUP:, :, SIDE:]
+    seen, told = backbone._look(backbone.picture(reference), *panels, asked, ~asked)
     place = where_it_stands((2, SIDE, 2 * SIDE), SIDE)
     torch.testing.assert_close(told[:, : len(place)], place.expand(GROUP, *place.shape))
     for t in range(GROUP, 2 * GROUP):
@@ -508,3 +509,87 @@ def test_each_of_two_bodies_moves_by_itself():
     seen.there[:, 1] = False
     _, scores = Brush(lossless()).paint(answers(), CELLS, seen)
     assert scores.shape == (1, 16, 64, 2 + 24) and (scores[..., 14:] < -20).all()
+
+
+# Pictures finer than those that the network reads
+
+
+@pytest.mark.parametrize(
+    ("cells", "times"),
+    [((4, 4), 1), ((5, 6), 1), ((6, 6), 2), ((8, 8), 2), ((8, 10), 2), ((7, 9), 1), ((16, 16), 4)],
+)
+def test_a_panel_is_read_at_about_the_size_that_was_learned(cells, times):
+    """Of 4x4 cells here: halved while that is nearer to it, and goes without a remainder."""
+    assert new_model().finer(*cells) == times
+
+
+@torch.no_grad()
+def test_the_network_reads_the_same_composite_smaller():
+    backbone = create_mini(lossless(), SMALL)
+    frames = torch.rand(5, 64, 128, 3, generator=torch.Generator().manual_seed(0))
+    halves = frames.unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).mean(dim=(2, 4))
+    known = torch.zeros(5, 8, 16, 1)
+    known[0], known[:, :, 8:] = 1, 1
+    known[1:, 0, :3] = 1  # of the last cell a half: nothing is known that is not known whole
+    few = known[:, ::2, ::2].clone()
+    few[1:, 0, :4] = 0
+    coarse, want = (
+        backbone.context(backbone.encode_video(pixels), mask)
+        for pixels, mask in ((frames, known), (halves, few))
+    )
+    made = backbone.coarser(coarse, 2)
+    assert torch.equal(made.known, want.known)
+    # The mean of the driver, in frame 0, is that of the smaller driver.
+    torch.testing.assert_close(made.latents, want.latents, atol=1e-5, rtol=0)
+
+
+def test_answers_for_a_larger_picture_say_the_same():
+    brush, count = Brush(lossless()), 2 * Brush.PIXELS
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.rand(1, 3, 4, 4, generator=generator).repeat_interleave(8, 2)
+    code = brush.vae.code(picture.repeat_interleave(8, 3)).detach()
+    front = torch.rand(1, Brush.PIECES, 4, 4, generator=generator)
+    scores = torch.zeros(1, Brush.PIXELS, 2, 4, 4)
+    scores[:, :, 1, 1] = 5  # the second row of cells: the second score of all of its pixels
+    said = torch.cat([code, front, scores.flatten(1, 2)], dim=1)
+    made = brush.magnify(said, 2)
+    assert made.shape == (1, 192 + Brush.PIECES + count, 8, 8)
+    code, front_made, scores = made.split((192, Brush.PIECES, count), dim=1)
+    assert torch.equal(front_made, front.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    drawn_larger = brush.vae.uncode(code)
+    inside = drawn_larger[..., 4::16, 4::16]  # away from where cells meet
+    torch.testing.assert_close(inside, picture.repeat_interleave(8, 3)[..., 2::8, 2::8])
+    first, second = scores.unflatten(1, (Brush.PIXELS, 2)).unbind(dim=2)
+    assert (first == 0).all()
+    row = second[0, :, :, 0].unflatten(0, (PATCH, PATCH))[:, 0].T.flatten()  # 64 pixels down
+    assert (row[18:30] == 5).all() and (row[:14] == 0).all() and (row[34:] == 0).all()
+
+
+@torch.no_grad()
+def test_what_moves_in_a_larger_picture_moves_as_far_and_stays_as_sharp():
+    """Told where joints are, every pixel goes along with the body, four of the smaller picture."""
+    backbone = create_mini(lossless(), SMALL)
+    backbone.transformer.requires_grad_(False)
+    seen, rig = backbone.transformer.eye.twice, backbone.transformer.rig
+
+    def all_torso(pictures, pieces=True):
+        joints = standing(2).expand(len(pictures), -1, -1, -1)
+        told = seen(pictures, pieces=pieces)._replace(joints=joints)
+        shown = torch.full((len(pictures), 13, *pictures.shape[2:]), -20.0)
+        shown[:, 1 + TORSO] = 20
+        return told._replace(pieces=shown, several=torch.full((len(pictures),), -1.0))
+
+    backbone.transformer.eye.twice = all_torso
+    rig.forward = lambda reference, driver, *_: driver[..., :2] + torch.tensor([4.0, 0])
+    noise = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(0))
+    frames = torch.zeros(5, 64, 128, 3)
+    frames[0, :, :64], frames[1:, :, 64:] = noise, 0.5
+    known = torch.zeros(5, 8, 16, 1)
+    known[0], known[:, :, 8:] = 1, 1
+    latents = backbone.encode_video(frames)
+    context = backbone.context(latents, known)
+    text = backbone.encode_text([""], None)
+    velocity = backbone.velocity(torch.zeros_like(latents), torch.ones(1), context, text)
+    made = backbone.decode_video(-velocity)[1:, :, :64]
+    want = noise[:, :, 8:-8].expand_as(made[:, :, 16:])
+    torch.testing.assert_close(made[:, :, 16:], want, atol=0.02, rtol=0)

@@ -223,3 +223,18 @@ def test_a_mirrored_piece_is_the_mirror_image_of_the_other_side():
     for piece in range(2, 12):
         torch.testing.assert_close(made[piece], mirrored, atol=1e-2, rtol=0)
     assert FEET == (10, 11)
+
+
+@torch.no_grad()
+def test_how_sure_the_eye_is_is_read_and_no_word_of_it_means_sure():
+    truth, driver = clips(1)[0]
+    rig, shown = Rig(), torch.ones(1, len(driver) - LEAD_IN, dtype=torch.bool)
+    torch.manual_seed(0)
+    torch.nn.init.normal_(rig.out.weight, std=0.1)
+    reference, driver = truth[None, 0], driver[None, LEAD_IN:]
+    made = rig(reference, driver, shown, PANEL)
+    sure, unsure = (
+        torch.cat([driver, torch.full_like(driver[..., :1], spread)], dim=-1) for spread in (0, 9)
+    )
+    torch.testing.assert_close(rig(reference, sure, shown, PANEL), made)
+    assert (rig(reference, unsure, shown, PANEL) - made).abs().mean() > 0.1

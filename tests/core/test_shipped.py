@@ -56,7 +56,8 @@ def test_the_bench_runs_on_the_shipped_weights_and_the_floor_holds():
     backbone = load_backbone("mini")
     for variant in VARIANTS:
         load_lora(backbone, shipped_lora("mini", variant), name=variant)
-    result = bench_puppets(backbone, 2, 7, SETTINGS, {variant: variant for variant in VARIANTS})
+    loras = {variant: variant for variant in VARIANTS}
+    result = bench_puppets(backbone, 2, 7, SETTINGS, loras, size=128)
     rows = result.table()["variants"]
     assert rows["still-reference"]["relative_error"] == 1
     assert rows["vae-floor"]["relative_error"] < min(rows[v]["relative_error"] for v in VARIANTS)
@@ -82,7 +83,7 @@ def test_a_later_pass_goes_on_from_where_the_tail_of_the_one_before_stands():
 
 def test_two_looks_find_joints_better_than_one():
     backbone = load_backbone("mini")
-    eye, size = backbone.transformer.eye, backbone.geometry.panel[0]
+    eye, size = backbone.transformer.eye, backbone.transformer.config.target_size
     errors = []
     for seed in range(7000, 7008):
         clip = triplet(seed, "test", 25, size, transition=False).truth

@@ -15,7 +15,8 @@ from dreamactor_core.backbones.mini_vae import GROUP, PATCH, split_frames
 from dreamactor_core.errors import InputError
 from dreamactor_core.pose.draw import fit_box
 from dreamactor_core.puppets.body import ELBOW, FOREARM, HEAD, PARTS, TORSO, WRIST
-from dreamactor_core.puppets.scene import LEAD_IN, OUTSIDE, triplet, triplet_poses
+from dreamactor_core.puppets.scene import LEAD_IN, triplet, triplet_poses
+from dreamactor_core.train import rig
 from dreamactor_core.train.batches import MOVED, Phase, draw_batch
 from dreamactor_core.train.cache import puppet_samples
 from dreamactor_core.train.eye import (
@@ -32,7 +33,7 @@ from dreamactor_core.train.eye import (
 from dreamactor_core.train.fit import Schedule, fit
 from dreamactor_core.train.live import World
 from dreamactor_core.train.loop import Trainee, train
-from dreamactor_core.train.rig import Clips, RigConfig, train_rig
+from dreamactor_core.train.rig import Clips, Looks, RigConfig, carried, look, train_rig
 from dreamactor_core.train.truth import (
     UNSEEN,
     ClipTruth,
@@ -427,15 +428,24 @@ def test_a_stage_that_diverges_stops_and_keeps_its_state(tmp_path):
 # The rig, which learns from motions
 
 
-RIG = RigConfig(Schedule(6, 2e-3, warm_up=2, save_every=2), triplets=40, clips=8)
+RIG = RigConfig(Schedule(6, 2e-3, warm_up=2, save_every=2), triplets=40, looks=3, clips=8)
+
+
+def looks_of(clips: int, off: float = 0.0) -> Looks:
+    """Of motions; the eye is off by as much to the right, and says so."""
+    poses = [triplet_poses(50 + k, "train", NUM_FRAMES) for k in range(clips)]
+    joints = np.stack([[pose.body[:, [0, -1], :, :2] for pose in pair] for pair in poses]) * 64
+    joints = torch.from_numpy(np.delete(joints, np.s_[1:LEAD_IN], axis=2)).float()
+    found = torch.cat([joints + torch.tensor([off, 0]), torch.full_like(joints[..., :1], off)], -1)
+    return Looks(found[:, :, 0], found[:, :, 1:], found[:, :, 1:], joints)
 
 
 def test_clips_hold_what_is_drawn_of_the_same_triplet():
-    clips = Clips(replace(RIG, triplets=3), NUM_FRAMES, 64)
-    assert clips.joints.shape == (3, 2, NUM_FRAMES, 2, 18, 2)
-    drawn = triplet(RIG.first + 1, "train", NUM_FRAMES, 64)
+    clips = Clips(replace(RIG, triplets=3), looks_of(1), NUM_FRAMES, 64)
+    assert clips.joints.shape == (3, 2, 1 + NUM_FRAMES - LEAD_IN, 2, 18, 2)
+    drawn = triplet(RIG.first + RIG.looks + 1, "train", NUM_FRAMES, 64)
     for side, clip in enumerate((drawn.driver, drawn.truth)):
-        want = clip.pose.body[:, [0, -1], :, :2] * 64
+        want = clip.pose.body[[0, *range(LEAD_IN, NUM_FRAMES)]][:, [0, -1], :, :2] * 64
         np.testing.assert_allclose(clips.joints[1, side].numpy(), want, atol=1e-4)
 
 
@@ -443,23 +453,74 @@ def test_a_skeletons_joints_are_boxed_as_its_picture_is():
     clip = triplet(5, "train", NUM_FRAMES, 64).driver
     driven = clip.pose.map(lambda points: points[LEAD_IN:])
     want = fit_box(driven).body[:, [0, -1], :, :2] * 64
-    clips = Clips(replace(RIG, triplets=1), NUM_FRAMES, 64)
+    clips = Clips(replace(RIG, triplets=1), looks_of(1), NUM_FRAMES, 64)
     made = clips._boxed(torch.from_numpy(driven.body[None, :, [0, -1], :, :2] * 64))
     np.testing.assert_allclose(made[0].numpy(), want, atol=1e-4)
 
 
-def test_a_clip_is_blurred_and_a_body_alone_stays_one():
-    clips = Clips(RIG, NUM_FRAMES, 64)
-    reference, driver, truth = clips.batch(1)
-    alone = (truth[:, :, 0] == truth[:, :, 1]).flatten(1).all(dim=1)
-    assert alone.any() and torch.equal(reference[alone, 0], reference[alone, 1])
-    assert torch.equal(driver[alone, :, 0], driver[alone, :, 1])
-    sharp = Clips(replace(RIG, blur=(0.0, 0.0, 0.0)), NUM_FRAMES, 64).batch(1)
-    assert torch.equal(sharp[2], truth)
-    off = (reference - sharp[0]).abs().mean(dim=-1)
-    seen = ((sharp[0] / 64 - 0.5).abs() < 0.5 + OUTSIDE).all(dim=-1)
-    assert (off > 0).all()
-    assert off[seen].mean() < RIG.blur[0] * 64 / 128 < off[~seen].mean()  # these are guessed
+def test_half_of_a_batch_has_been_looked_at_and_the_rest_is_off_by_as_much():
+    sharp, off = (
+        Clips(RIG, looks_of(2, off), NUM_FRAMES, 64)._clips(np.random.default_rng(1))
+        for off in (0.0, 3.0)
+    )
+    assert sharp[0].shape == (8, 2, 18, 3)
+    for before, after in zip(sharp[:2], off[:2], strict=True):
+        want = before + torch.tensor([3.0, 0, 3])
+        torch.testing.assert_close(after, want, atol=1e-4, rtol=0)
+    # The last are motions that nobody has looked at.
+    known = looks_of(2).joints[:, :, 0].flatten(0, 1)
+    far = (sharp[0][:, None, ..., :2] - known).abs().amax(dim=(2, 3, 4)).amin(dim=1)
+    assert (far[:4] < 1e-4).all() and (far[4:] > 1).all()
+
+
+def test_clips_are_made_larger_and_mirrored():
+    clips = Clips(replace(RIG, triplets=1), looks_of(1), NUM_FRAMES, 64)
+    joints = torch.cat([clips.looks.seen[0, :1], torch.full((1, 4, 2, 18, 1), 2.0)], dim=-1)[
+        ..., :3
+    ]
+    joints = joints.expand(2, -1, -1, -1, -1)
+    larger, mirrored = torch.tensor([1.0, 1.5]).view(2, 1, 1, 1, 1), torch.tensor([True, False])
+    made = clips._changed(joints, larger, mirrored)
+    torch.testing.assert_close(made[0, ..., WRIST[0], 0], 64 - joints[0, ..., WRIST[1], 0])
+    torch.testing.assert_close(made[0, ..., WRIST[0], 1:], joints[0, ..., WRIST[1], 1:])
+    torch.testing.assert_close(made[1, ..., :2] - 32, 1.5 * (joints[1, ..., :2] - 32))
+    torch.testing.assert_close(made[1, ..., 2], 1.5 * joints[1, ..., 2])
+    again = clips._changed(made, 1 / larger, mirrored)
+    torch.testing.assert_close(again, joints, atol=1e-4, rtol=0)
+
+
+def test_points_go_where_their_pieces_go():
+    """Joints to the joints, and what is beside the wrist to its other side as the forearm turns."""
+    truth = looks_of(1).joints[0, :, :, :1]  # 2, t, 1, 18, 2
+    reference = truth[:, 0]
+    assert torch.equal(carried(reference, reference, truth), truth)
+    points, moved = reference.clone(), truth[:, :2].clone()
+    points[..., 4, 0] += 2
+    forearm = reference[..., 4, :] - reference[..., 3, :]
+    moved[:] = reference[:, None]
+    moved[:, 1, :, 4] = reference[..., 3, :] - forearm
+    off = (carried(points, reference, moved) - moved)[:, :, 0, 4]
+    # Its forearm is as long as it was, so the body is as large.
+    torch.testing.assert_close(off[:, 0], torch.tensor([2.0, 0]).expand(2, -1))
+    torch.testing.assert_close(off[:, 1], torch.tensor([-2.0, 0]).expand(2, -1))
+
+
+def test_what_has_been_looked_at_is_not_drawn_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(rig, "PART", 1)
+    config = replace(RIG, looks=2)
+    backbone = tiny_mini()
+    size = backbone.geometry.panel[0]
+    first = look(backbone, config, tmp_path, math.inf)
+    assert first.reference.shape == (2, 2, 2, 18, 3)
+    drawn = triplet(RIG.first + 1, "train", NUM_FRAMES, size, transition=False)
+    want = drawn.truth.pose.body[LEAD_IN:, [0, -1], :, :2] * size
+    np.testing.assert_allclose(first.joints[1, 1, 1:].numpy(), want, atol=1e-4)
+    for part in sorted(tmp_path.iterdir())[1:]:
+        part.unlink()
+    assert look(backbone, config, tmp_path, 0) is None
+    again = look(tiny_mini(seed=9), config, tmp_path, math.inf)
+    assert torch.equal(again.reference[0], first.reference[0])  # by the first eye
+    assert not torch.equal(again.reference[1], first.reference[1])
 
 
 def test_the_rig_learns_and_resumes_to_the_last_bit(tmp_path):

@@ -100,7 +100,7 @@ def test_the_result_has_the_drivers_frames_times_and_sound(animate, actor, clip,
     driver, result = probe(clip), probe(output.args[0].get_stream_source())
     assert (result.num_frames, result.fps, result.has_audio) == (20, RATE, True)
     assert result.times == pytest.approx(driver.times, abs=1e-4)
-    assert (result.height, result.width) == (128, 128)  # of the reference
+    assert (result.height, result.width) == (256, 256)  # of the reference
 
 
 def test_the_player_is_given_three_files_that_belong_together(animate, actor, clip, core, folders):
@@ -111,11 +111,11 @@ def test_the_player_is_given_three_files_that_belong_together(animate, actor, cl
         at[part] = folders.temp / shown[part]["subfolder"] / shown[part]["filename"]
     driving, result = probe(at["driving"]), probe(at["result"])
     assert driving.times == result.times and driving.num_frames == shown["frames"] == 20
-    assert (driving.height, driving.width) == (result.height, result.width) == (128, 128)
+    assert (driving.height, driving.width) == (result.height, result.width) == (256, 256)
     assert shown["fps"] == pytest.approx(float(RATE))
     middle = [frame.image[64, 64, 0] for frame in core("media").read_frames(at["driving"])]
     assert middle == pytest.approx([10 * k for k in range(20)], abs=3)
-    assert core("media").read_image(at["reference"]).shape == (1, 128, 128, 3)
+    assert core("media").read_image(at["reference"]).shape == (1, 256, 256, 3)
 
 
 def test_frames_of_a_file_are_streamed(animate, actor, clip, monkeypatch):
@@ -183,7 +183,7 @@ def test_the_player_node_brings_any_two_to_one_length_and_size(run, clip, exampl
     for part in ("driving", "result"):
         path = folders.temp / shown[part]["subfolder"] / shown[part]["filename"]
         info = core("media").probe(path)
-        assert (info.num_frames, info.fps, info.height, info.width) == (5, 8, 128, 128)
+        assert (info.num_frames, info.fps, info.height, info.width) == (5, 8, 256, 256)
     first, *_, last = core("media").read_frames(path)
     for frame, want in ((first, example.driving[0]), (last, example.driving[-1])):
         assert np.abs(frame.image / 255 - want.numpy()).mean() < 0.02

@@ -27,7 +27,7 @@ def refused(run):
     return refused
 
 
-def frames(count: int, height: int = 128, width: int = 128) -> torch.Tensor:
+def frames(count: int, height: int = 256, width: int = 256) -> torch.Tensor:
     return torch.full((count, height, width, 3), 0.5)
 
 
@@ -151,7 +151,7 @@ def test_a_gpu_that_is_not_there_is_refused(refused):
 
 NAN = frames(4).index_fill(0, torch.tensor([2]), float("nan"))
 EMPTY = frames(0)
-ALPHA = torch.zeros(1, 128, 128, 4)
+ALPHA = torch.zeros(1, 256, 256, 4)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ ALPHA = torch.zeros(1, 128, 128, 4)
         (frames(3), frames(4), ("reference", "3")),
         (frames(1), NAN, ("driving frames", "NaN or infinity in picture 2")),
         (NAN[2:3], frames(4), ("reference", "NaN or infinity in picture 0")),
-        (ALPHA, frames(4), ("(1, 128, 128, 4)", "alpha")),
+        (ALPHA, frames(4), ("(1, 256, 256, 4)", "alpha")),
     ],
 )
 def test_pictures_that_cannot_be_used_are_refused(refused, actor, reference, driving, words):
@@ -177,8 +177,8 @@ def test_pictures_that_cannot_be_used_are_refused(refused, actor, reference, dri
 @pytest.mark.parametrize(
     ("reference", "driving", "words"),
     [
-        (frames(1, 128, 96), frames(4), ("reference size", "(128, 96)", "(128, 128)", "Fit")),
-        (frames(1, 100, 128), frames(4, 100, 128), ("height", "100", "Use 96")),
+        (frames(1, 256, 96), frames(4), ("reference size", "(256, 96)", "(256, 256)", "Fit")),
+        (frames(1, 100, 256), frames(4, 100, 256), ("height", "100", "Use 96")),
         (frames(1), frames(17), ("17 behind a lead of 9", "at most 16", "2 s", "Animate")),
     ],
 )
@@ -195,7 +195,7 @@ def test_a_composite_that_does_not_fit_is_refused(refused, actor, reference, dri
         ({"start": 9.0}, ("9 s", "0.500 s", "start earlier")),
         ({"start": float("nan")}, ("nan",)),
         ({"length": 0.1}, ("1 frame in the part",)),
-        ({"reference": frames(1, 4, 128)}, ("128 x 4 pixels",)),
+        ({"reference": frames(1, 4, 256)}, ("256 x 4 pixels",)),
     ],
 )
 def test_fit_media_refuses_what_it_cannot_fit(refused, actor, changes, words):
@@ -210,11 +210,11 @@ def test_fit_media_refuses_what_it_cannot_fit(refused, actor, changes, words):
         ({"prefix": frames(4)}, ("driving frames of the prefix", "None")),
         ({"prefix": frames(4, 64, 64), "prefix_driving": frames(4)}, ("prefix size",)),
         ({"scene": frames(4)}, ("scene and keep mask", "only one")),
-        ({"keep": torch.ones(1, 128, 128)}, ("scene and keep mask", "only one")),
-        ({"scene": frames(3), "keep": torch.ones(4, 128, 128)}, ("scene length", "3", "4")),
-        ({"scene": frames(4), "keep": torch.ones(2, 128, 128)}, ("keep mask length", "2", "4")),
+        ({"keep": torch.ones(1, 256, 256)}, ("scene and keep mask", "only one")),
+        ({"scene": frames(3), "keep": torch.ones(4, 256, 256)}, ("scene length", "3", "4")),
+        ({"scene": frames(4), "keep": torch.ones(2, 256, 256)}, ("keep mask length", "2", "4")),
         ({"scene": frames(4), "keep": torch.ones(1, 64, 64)}, ("keep mask size",)),
-        ({"scene": NAN, "keep": torch.ones(1, 128, 128)}, ("scene", "NaN")),
+        ({"scene": NAN, "keep": torch.ones(1, 256, 256)}, ("scene", "NaN")),
         ({"lead_in": 9.0}, ("4 behind a lead of 73", "shorten lead_in")),
     ],
 )
@@ -236,7 +236,7 @@ def test_a_latent_that_was_changed_is_refused(refused, run, actor, composite):
     words = {"prompt": "", "negative": "", "seed": 0, "shift": 1.0, "sampler": "euler"}
     latent = run("Sampler", model=actor, context=context, **words, **SETTINGS).args[0]
     smaller = latent | {"samples": latent["samples"][..., :16]}
-    got, need = "(1, 384, 4, 16, 16)", "(1, 384, 4, 16, 32)"
+    got, need = "(1, 384, 4, 32, 16)", "(1, 384, 4, 32, 64)"
     given = {"model": actor, "crop": "result", "keep_lead_in": False}
     refused("Decode", got, need, latent=smaller, **given)
 

@@ -167,7 +167,7 @@ def test_three_nodes_make_the_very_video_of_the_command_line(server, base, tmp_p
     )
     frames, times = decoded(result)
     expected, expected_times = decoded(alone)
-    assert frames.shape == (16, 128, 128, 3) and times == expected_times
+    assert frames.shape == (16, 256, 256, 3) and times == expected_times
     assert np.array_equal(frames, expected)
 
 
@@ -277,22 +277,22 @@ STAGES = "DreamActor-M2 end-to-end"
 WRONG = {  # what is done: (workflow, node, its inputs, further nodes, what the message says)
     "mismatched sizes": (
         (STAGES, "DreamActorComposite", {"reference": ["x", 0]}, {"x": blank(1, 64)}),
-        r"reference size.*\(64, 64\).*\(128, 128\)",
+        r"reference size.*\(64, 64\).*\(256, 256\)",
     ),
     "nothing left of the clip": (
         (STAGES, "DreamActorFitMedia", {"start": 100.0}, {}),
         r"start|seconds",
     ),
     "one frame": (
-        (START, "DreamActorAnimate", {"driving": ["x", 0]}, {"x": blank(1, 128)}),
+        (START, "DreamActorAnimate", {"driving": ["x", 0]}, {"x": blank(1, 256)}),
         r"got 1 frame.*need at least 2",
     ),
     "too many frames for one pass": (
-        (STAGES, "DreamActorComposite", {"driving": ["x", 0]}, {"x": blank(49, 128)}),
+        (STAGES, "DreamActorComposite", {"driving": ["x", 0]}, {"x": blank(49, 256)}),
         r"49.*16",
     ),
     "two references": (
-        (START, "DreamActorAnimate", {"reference": ["x", 0]}, {"x": blank(2, 128)}),
+        (START, "DreamActorAnimate", {"reference": ["x", 0]}, {"x": blank(2, 256)}),
         r"2 pictures.*need 1",
     ),
     "keypoints of another video": (
@@ -312,7 +312,7 @@ WRONG = {  # what is done: (workflow, node, its inputs, further nodes, what the 
         r"seed.*(?:INT|int)",
     ),
     "a wire of another type": (
-        (START, "DreamActorAnimate", {"model": ["x", 0]}, {"x": blank(1, 128)}),
+        (START, "DreamActorAnimate", {"model": ["x", 0]}, {"x": blank(1, 256)}),
         r"model.*IMAGE.*DREAMACTOR_MODEL",
     ),
     "a model outside of the folders": (

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-PANEL = (128, 128)
+PANEL = (256, 256)
 SETTINGS = {"steps": 1, "cfg": 1.0, "driving_cfg": 1.0, "shift": 1.0, "sampler": "euler"}
 
 
-def grey(*levels: float, height: int = 128, width: int = 128) -> torch.Tensor:
+def grey(*levels: float, height: int = 256, width: int = 256) -> torch.Tensor:
     """IMAGE with one flat frame for each level."""
     return torch.tensor(levels).view(-1, 1, 1, 1).expand(-1, height, width, 3).clone()
 
@@ -65,10 +65,10 @@ def alone(core, example):
 def test_the_example_is_drawn_from_its_seed(run, core):
     one, again, other = (run("Example", kind="random", seed=seed) for seed in (1, 1, 2))
     reference, driving, keypoints, fps, caption = one.args
-    assert (reference.shape, driving.shape) == ((1, 128, 128, 3), (16, 128, 128, 3))
+    assert (reference.shape, driving.shape) == ((1, 256, 256, 3), (16, 256, 256, 3))
     assert (len(keypoints), fps) == (16, 8.0) and isinstance(fps, float)
     assert torch.equal(driving, again.args[1]) and not torch.equal(driving, other.args[1])
-    truth = core("puppets.scene").triplet(1, "test", 25, 128)
+    truth = core("puppets.scene").triplet(1, "test", 25, 256)
     assert torch.equal((reference[0] * 255).byte(), torch.from_numpy(truth.truth.frames[0]))
     assert torch.equal((driving * 255).byte(), torch.from_numpy(truth.driver.frames[9:]))
     assert caption == truth.truth.caption
@@ -111,10 +111,10 @@ def test_fit_media_letterboxes_and_retimes(run, actor):
     ).args
     assert reference.shape == (1, *PANEL, 3) and frames.shape == (4, *PANEL, 3)
     assert (fps, audio) == (8.0, None)
-    assert reference[0, :, 32:96].sub(0.6).abs().max() < 1e-6 and reference[0, :, :32].max() == 0
+    assert reference[0, :, 64:192].sub(0.6).abs().max() < 1e-6 and reference[0, :, :64].max() == 0
     shown = [int((0.25 + k / 8) * 20 + 1e-6) / 20 for k in range(4)]  # on screen at k / 8 s
-    assert frames[:, 64, 64, 0].tolist() == pytest.approx(shown, abs=1e-6)
-    assert frames[:, :28].max() == 0  # bars of 128 - 72 rows
+    assert frames[:, 128, 128, 0].tolist() == pytest.approx(shown, abs=1e-6)
+    assert frames[:, :56].max() == 0  # bars of 256 - 144 rows
 
 
 def test_fit_media_takes_the_aspect_of_the_reference(run, actor):
@@ -150,8 +150,8 @@ def test_caption_joins_unless_fused_is_written(run, motion, appearance, fused, p
 
 def test_composite_places_reference_and_driving_behind_a_second(run, actor):
     frames, _ = run("Composite", model=actor, reference=grey(0.7), driving=grey(0.1, 0.2, 0.3)).args
-    assert frames.shape == (13, 128, 256, 3)
-    left, right = frames[:, 0, 0, 0].tolist(), frames[:, 0, 255, 0].tolist()
+    assert frames.shape == (13, 256, 512, 3)
+    left, right = frames[:, 0, 0, 0].tolist(), frames[:, 0, 511, 0].tolist()
     assert left == pytest.approx([0.7] + [0] * 12)
     assert right == pytest.approx([0] * 9 + [0.1, 0.2, 0.3, 0.3])
 
@@ -160,9 +160,9 @@ def test_motion_mask_says_what_is_known(run, actor, folders):
     _, composite = run("Composite", model=actor, reference=grey(0.7), driving=grey(0.1, 0.2)).args
     output = run("MotionMask", composite=composite, lead_in=0.5)
     _, mask, image = output.args
-    assert mask.shape == (9, 128, 256) and image.shape == (9, 128, 256, 3)
-    assert mask[0].min() == 1 and mask[1:, :, :128].max() == 0 and mask[:, :, 128:].min() == 1
-    assert image[:, 0, 255, 0].tolist() == pytest.approx([0] * 5 + [0.1, 0.2, 0.2, 0.2])
+    assert mask.shape == (9, 256, 512) and image.shape == (9, 256, 512, 3)
+    assert mask[0].min() == 1 and mask[1:, :, :256].max() == 0 and mask[:, :, 256:].min() == 1
+    assert image[:, 0, 511, 0].tolist() == pytest.approx([0] * 5 + [0.1, 0.2, 0.2, 0.2])
     (shown,) = output.ui["dreamactor_mask"]
     assert (shown["lead"], shown["length"]) == (5, 2)
     for part in ("composite", "mask"):
@@ -175,11 +175,11 @@ def test_one_keep_mask_serves_all_frames_and_kept_pixels_come_back(run, actor, e
     _, composite = run(
         "Composite", model=actor, reference=example.reference, driving=example.driving
     ).args
-    scene = torch.rand(5, 128, 128, 3, generator=torch.Generator().manual_seed(0))
-    keep = torch.zeros(1, 128, 128)
+    scene = torch.rand(5, 256, 256, 3, generator=torch.Generator().manual_seed(0))
+    keep = torch.zeros(1, 256, 256)
     keep[:, :, :48] = 1
     kept, mask, _ = run("MotionMask", composite=composite, lead_in=1.0, scene=scene, keep=keep).args
-    assert torch.equal(mask[9:14, :, :128], keep.expand(5, -1, -1))
+    assert torch.equal(mask[9:14, :, :256], keep.expand(5, -1, -1))
     (context,) = run("Encode", model=actor, composite=kept).args
     (latent,) = run(
         "Sampler", model=actor, context=context, prompt="", negative="", seed=0, **SETTINGS
@@ -195,7 +195,7 @@ def test_a_prefix_takes_the_place_of_the_lead_in(run, actor):
     _, mask, image = run(
         "MotionMask", composite=composite, lead_in=1.0, prefix=before, prefix_driving=drove
     ).args
-    left, right = image[:, 0, 0, 0].tolist(), image[:, 0, 255, 0].tolist()
+    left, right = image[:, 0, 0, 0].tolist(), image[:, 0, 511, 0].tolist()
     assert left == pytest.approx([0.7, 0.4, 0.5, 0.6, 0.8, 0, 0, 0, 0])
     assert right == pytest.approx([0, 0.01, 0.02, 0.03, 0.04, 0.1, 0.2, 0.2, 0.2])
     assert mask[:, 0, 0].tolist() == [1] * 5 + [0] * 4
@@ -206,7 +206,7 @@ def test_a_prefix_takes_the_place_of_the_lead_in(run, actor):
 
 def test_the_chain_of_nodes_is_one_pass_of_the_core(actor, chain, decode, alone, core):
     latent = chain(actor)
-    assert latent["samples"].shape == (1, 384, 5, 16, 32)
+    assert latent["samples"].shape == (1, 384, 5, 32, 64)
     assert torch.equal(decode(actor, latent), alone("end-to-end"))
     assert torch.equal(
         decode(actor, latent, keep_lead_in=True), alone("end-to-end", keep_lead_in=True)
@@ -223,10 +223,10 @@ def test_every_setting_reaches_the_core(actor, chain, decode, alone, core):
 def test_the_whole_composite_is_the_result_beside_its_driver(actor, chain, decode, example):
     latent = chain(actor)
     frames = decode(actor, latent, "whole composite")
-    assert torch.equal(frames[:, :, :128], decode(actor, latent))
-    assert torch.equal(frames[:, :, 128:], example.driving)
+    assert torch.equal(frames[:, :, :256], decode(actor, latent))
+    assert torch.equal(frames[:, :, 256:], example.driving)
     lead = decode(actor, latent, "whole composite", keep_lead_in=True)
-    assert lead.shape == (14, 128, 256, 3) and lead[:9, :, 128:].max() == 0
+    assert lead.shape == (14, 256, 512, 3) and lead[:9, :, 256:].max() == 0
 
 
 # ---------------------------------------------------------------- LoRA
@@ -351,8 +351,8 @@ def test_the_precision_is_that_of_the_weights(run):
 
 def test_numbers_of_an_image_are_not_rounded_on_the_way(run, core):
     """Composite and Decode pass float pixels: nothing is written to 8 bits in between."""
-    fine = torch.from_numpy(np.linspace(0, 1, 128 * 128 * 3, dtype=np.float32))
-    fine = fine.view(1, 128, 128, 3)
+    fine = torch.from_numpy(np.linspace(0, 1, 256 * 256 * 3, dtype=np.float32))
+    fine = fine.view(1, 256, 256, 3)
     model = run("LoadModel", model="mini (embedded)", precision="fp32", placement="cpu").args[0]
     frames, _ = run("Composite", model=model, reference=fine, driving=fine.repeat(2, 1, 1, 1)).args
-    assert torch.equal(frames[0, :, :128], fine[0]) and torch.equal(frames[9, :, 128:], fine[0])
+    assert torch.equal(frames[0, :, :256], fine[0]) and torch.equal(frames[9, :, 256:], fine[0])

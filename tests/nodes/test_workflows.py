@@ -246,7 +246,7 @@ def _notes(graph: dict) -> str:
 
 
 def test_notes_say_what_it_does_and_how_to_use_ones_own_files(path, graph):
-    size = "128 x 128" if path.stem in EMBEDDED else "GB"
+    size = "256 x 256" if path.stem in EMBEDDED else "GB"
     for word in ("Run", "Ctrl + M", "Load Image", "seed", size):
         assert word in _notes(graph), word
     muted = {node["type"] for node in graph["nodes"] if node["mode"] == MUTED}
