@@ -12,6 +12,7 @@ to, as long as that point does.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -101,17 +102,19 @@ class Drawn(Dataset):
 
 
 def look(backbone: MiniBackbone, config: RigConfig, folder: Path, minutes: float) -> Looks | None:
-    """All of config.looks, in files of a folder: those that are there are not drawn again. None
-    when the minutes are over before."""
+    """All of config.looks, in files of a folder: those that this eye has made are not drawn again.
+    None when the minutes are over before."""
     folder.mkdir(parents=True, exist_ok=True)
     began, parts = time.monotonic(), []
-    count = min(config.looks, config.schedule.steps)
+    count, eye = min(config.looks, config.schedule.steps), hashlib.sha256()
+    for weight in backbone.transformer.eye.state_dict().values():
+        eye.update(weight.float().numpy().tobytes())
     for start in tqdm(range(0, count, PART), desc="looks"):
-        part = folder / f"{config.first + start}.safetensors"
+        rows = range(start, min(start + PART, count))
+        part = folder / f"{eye.hexdigest()[:8]}-{config.first + start}-{len(rows)}.safetensors"
         if not part.exists():
             if time.monotonic() - began > 60 * minutes:
                 return None
-            rows = range(start, min(start + PART, count))
             loader = DataLoader(
                 Drawn(backbone, config.first), batch_size=None, sampler=rows, **drawn_beside()
             )
