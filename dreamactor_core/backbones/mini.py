@@ -43,6 +43,7 @@ from .mini_vae import GROUP, PATCH, join_frames, split_frames
 WAVES = 4
 PLACE_CHANNELS = 2 * (1 + 2 * WAVES) + 3
 EDGE = 2  # pixels
+AT_ONCE = 8  # frames that the brush paints, as large as those that were learned: memory
 TOLD_CHANNELS = 3 * 2 * JOINTS + 2 * JOINTS
 
 
@@ -337,10 +338,18 @@ class MiniBackbone(HunyuanVideo15Backbone):
         cells = cells[drawn].view(len(pairs), -1)
         answers = answers.transpose(1, 2)[drawn].view(*cells.shape, -1).transpose(1, 2)
         places = cells // width * panel + cells % width
-        if finer > 1:
-            answers = brush.magnify(answers.unflatten(2, (height, panel)), finer).flatten(2)
-            places = torch.arange(answers.shape[2], device=places.device).expand(len(pairs), -1)
-        change, scores = brush.paint(answers, places, body)
+        if finer == 1:
+            change, scores = brush.paint(answers, places, body)
+            return change, (places, scores)
+        answers = answers.unflatten(2, (height, panel))
+        every = torch.arange(finer**2 * height * panel, device=places.device)
+        painted = []
+        for few in torch.arange(len(pairs)).split(max(1, AT_ONCE // finer**2)):
+            larger = brush.magnify(answers[few], finer).flatten(2)
+            places = every.expand(len(few), -1)
+            few_bodies = Body(*(part[few] for part in body))
+            painted.append((*brush.paint(larger, places, few_bodies), places))
+        change, scores, places = (torch.cat(parts) for parts in zip(*painted, strict=True))
         return change, (places, scores)
 
     def _black(self, like: Tensor) -> Tensor:

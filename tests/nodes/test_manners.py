@@ -102,9 +102,9 @@ def test_every_step_moves_the_bar_and_shows_the_video_so_far(sample, updates, sa
     for _, _, (form, picture, side) in updates:
         assert (form, side) == ("JPEG", 512)
         assert (picture.height, picture.width) == (256, 3 * 256)
-    first, last = (np.asarray(update[2][1]) for update in (updates[0], updates[-1]))
-    assert np.array_equal(first, last)  # the embedded model says it all in its first step
-    frames = [first[:, 256 * k : 256 * k + 256].astype(int) for k in range(3)]
+    first, last = (np.asarray(update[2][1], int) for update in (updates[0], updates[-1]))
+    assert abs(first - last).max() <= 1  # the embedded model says it all in its first step
+    frames = [first[:, 256 * k : 256 * k + 256] for k in range(3)]
     assert abs(frames[0] - frames[1]).max() > 50 and abs(frames[1] - frames[2]).max() > 50
 
 
