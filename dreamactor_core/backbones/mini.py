@@ -225,14 +225,10 @@ class MiniBackbone(HunyuanVideo15Backbone):
             of_driver = eye.twice(frames.to(eye.dtype), pieces=False)
             features[:, :, 1, :, panel:] = of_driver.features
             driver_joints, driver_spread = of_driver.joints, of_driver.spread
-            found, found_driver = (
-                torch.cat([each.joints, each.spread.unsqueeze(-1)], dim=-1)
-                for each in (seen, of_driver)
-            )
-            poses = found_driver.new_zeros(*asked.shape, *found_driver.shape[1:])
-            poses[asked] = found_driver
+            poses = joints.new_zeros(*asked.shape, *of_driver.found.shape[1:])
+            poses[asked] = of_driver.found
             size = PATCH * torch.tensor([panel, height]).to(poses)
-            goal = self.transformer.rig(found, poses, asked, size, self._clip)
+            goal = self.transformer.rig(seen.found, poses, asked, size, self._clip)
             if kept.any():
                 goal = self._go_on(goal, left[:, :, GROUP:], kept)
             goal = goal[asked]

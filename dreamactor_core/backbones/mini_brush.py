@@ -81,10 +81,13 @@ class Brush:
         y, x = torch.meshgrid(at, at, indexing="ij")
         self.pixels = torch.stack([x, y], dim=-1).flatten(0, 1)  # (64, 2) of a cell
 
+    def _split(self, answers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        channels = answers.shape[1] - self.answers(0)
+        return answers.float().split((channels, self.PIECES, 2 * self.PIXELS), dim=1)
+
     def magnify(self, answers: Tensor, times: int) -> Tensor:
         """Answers (n, answers, h', w') for a picture so many times larger, along both sides."""
-        sizes = answers.shape[1] - self.answers(0), self.PIECES, 2 * self.PIXELS
-        code, front, scores = answers.float().split(sizes, dim=1)
+        code, front, scores = self._split(answers)
         encode, decode = (layer.weight.to(code) for layer in (self.vae.code, self.vae.uncode))
         larger = {"scale_factor": times, "mode": "bilinear"}
         drawn = interpolate(conv_transpose2d(code, decode, stride=PATCH), **larger)
@@ -100,9 +103,7 @@ class Brush:
         reference, (n, C, l), and the scores of Painted.
         """
         count = len(body.there)
-        channels = answers.shape[1] - self.answers(0)
-        sizes = channels, self.PIECES, 2 * self.PIXELS
-        code, front, scores = answers.float().split(sizes, dim=1)
+        code, front, scores = self._split(answers)
         front = front + torch.tensor(self.FRONT).to(front)[:, None]
         scores = scores.unflatten(1, (self.PIXELS, 2)).permute(0, 3, 1, 2)  # n, l, 64, 2
 

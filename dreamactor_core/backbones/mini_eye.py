@@ -31,6 +31,11 @@ class Seen(NamedTuple):
     several: Tensor  # (n,) logit: two bodies
     pieces: Tensor | None = None  # (n, 13, h, w) logits: what each pixel shows
 
+    @property
+    def found(self) -> Tensor:
+        """(n, 2, 18, 3): joints, and how far from there they may be; what the rig reads."""
+        return torch.cat([self.joints, self.spread.unsqueeze(-1)], dim=-1)
+
 
 class EyeBlock(nn.Module):
     def __init__(self, channels: int, dilation: int = 1):

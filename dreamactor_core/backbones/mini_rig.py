@@ -121,9 +121,9 @@ class Rig(nn.Module):
         spreads = [joints[..., 2].log1p() for joints in (reference, driver, *beside)]
         reference, driver, *beside = (joints[..., :2] for joints in (reference, driver, *beside))
         seen = driver
-        factor = _size_of_driver(bones_of(reference), bones_of(driver), shown)
+        factor = _size_of_driver(_bones(reference), _bones(driver), shown)
         (lies, right), (driver_lies, driver_right) = (
-            _lies((bones_of(joints)[..., 0, :] * part).sum(dim=1, keepdim=True))
+            _lies((_bones(joints)[..., 0, :] * part).sum(dim=1, keepdim=True))
             for joints, part in ((reference, 1), (driver, shown))
         )
         turned_round = lies & driver_lies & (right != driver_right)
@@ -142,7 +142,7 @@ class Rig(nn.Module):
         x = pelvis[..., 0] + _middle(driver, HIP)[..., 0] - middle[:, :1]
         made = made + torch.stack([x, y], dim=-1)[..., None, :]
 
-        tall = bones_of(reference).norm(dim=-1).sum(dim=-1)[..., None, None] / 4
+        tall = size_of(reference)[..., None, None] / 4
         about = [reference - pelvis[..., None, :], made - pelvis[..., None, :]]
         about += [joints - middle[:, None, None] for joints in (driver, *beside)]
         read = [each / tall for each in about] + [2 * each / size - 1 for each in (reference, seen)]
@@ -270,8 +270,7 @@ def carried_back(
     lengths = torch.where(mirror, lengths[..., OTHER_SIDE], lengths)
     ways = torch.where((mirror & feet)[..., None], -ways, ways)
     mirror = torch.where(wings, (ways[..., 0] > 0) != (goal_ways[..., 0] > 0), mirror)
-    whole = lambda joints: bones_of(joints).norm(dim=-1).sum(dim=-1)  # noqa: E731
-    size = whole(reference) / whole(target).clamp(min=1e-3)
+    size = size_of(reference) / size_of(target).clamp(min=1e-3)
     scale = size[..., None].expand_as(lengths)
     spread = torch.minimum(lengths / goal_lengths.clamp(min=1e-3), 4 * scale)
     scale = torch.where(wings, spread, scale)
@@ -333,7 +332,12 @@ def turned(vectors: Tensor, turn: Tensor) -> Tensor:
     return torch.stack([cos * x - sin * y, sin * x + cos * y], dim=-1)
 
 
-def bones_of(joints: Tensor) -> Tensor:
+def size_of(joints: Tensor) -> Tensor:
+    """(..., 18, 2) -> (...): how long all its bones are together."""
+    return _bones(joints).norm(dim=-1).sum(dim=-1)
+
+
+def _bones(joints: Tensor) -> Tensor:
     """(..., 18, 2) -> (..., 9, 2): the trunk and the limbs."""
     starts, ends = zip(*LIMBS, strict=True)
     trunk = joints[..., NECK, :] - _middle(joints, HIP)

@@ -64,7 +64,7 @@ class Glances(Dataset):
             if key == "target":
                 at[0] = 0
             truth = self.world.truth(key, row)
-            pictures.append(self._through_code(self.world.frames(key, row)[at]))
+            pictures.append(through_code(self.backbone, self.world.frames(key, row)[at]))
             joints.append(torch.from_numpy(truth.joints[at]))
             shown = torch.from_numpy(piece_of(truth.parts[at]))
             pieces.append(shown if key == "target" else torch.full_like(shown, UNTOLD))
@@ -72,17 +72,18 @@ class Glances(Dataset):
             clip = glb_glance(
                 int(rng.integers(2**31)), config.bodies, "train", config.frames, self.world.size
             )
-            pictures.append(self._through_code(clip.frames))
+            pictures.append(through_code(self.backbone, clip.frames))
             body = np.where(clip.pose.body[..., 2:] > 0, clip.pose.body[..., :2], np.nan)
             joints.append(torch.from_numpy(body[:, [0, 0]] * self.world.size).float())
             pieces.append(torch.from_numpy(piece_of(clip.parts)))
         return torch.cat(pictures), torch.cat(joints), torch.cat(pieces)
 
-    @torch.no_grad()
-    def _through_code(self, frames: np.ndarray) -> Tensor:
-        """(t, h, w, 3) uint8 -> (t, 3, h, w) in [-1, 1], what is left of them in latents."""
-        pictures = 2 * to_frames(frames).permute(0, 3, 1, 2) - 1
-        return self.backbone.picture(self.backbone.vae.code(pictures))
+
+@torch.no_grad()
+def through_code(backbone: MiniBackbone, frames: np.ndarray) -> Tensor:
+    """(t, h, w, 3) uint8 -> (t, 3, h, w) in [-1, 1], what is left of them in latents."""
+    pictures = 2 * to_frames(frames).permute(0, 3, 1, 2) - 1
+    return backbone.picture(backbone.vae.code(pictures))
 
 
 def eye_loss(seen: Seen, joints: Tensor, pieces: Tensor) -> Tensor:

@@ -30,10 +30,31 @@ from tqdm import tqdm
 
 from ..backbones.mini import MiniBackbone
 from ..backbones.mini_eye import JOINTS
-from ..backbones.mini_rig import HEAD, TORSO, Clip, bones_of, frames_of, turn_between, turned
+from ..backbones.mini_rig import (
+    ANKLE,
+    ARMS,
+    EAR,
+    ELBOW,
+    EYE,
+    FACE,
+    HEAD,
+    HIP,
+    KNEE,
+    LIMBS,
+    NECK,
+    SHOULDER,
+    TORSO,
+    WRIST,
+    Clip,
+    frames_of,
+    size_of,
+    turn_between,
+    turned,
+)
 from ..pose.draw import MIN_BOX
-from ..puppets.scene import LEAD_IN, in_picture, to_frames, triplet, triplet_poses
-from .eye import OUTSIDE_WEIGHT
+from ..pose.keypoints import Pose
+from ..puppets.scene import LEAD_IN, in_picture, triplet, triplet_poses
+from .eye import OUTSIDE_WEIGHT, through_code
 from .fit import Schedule, fit
 from .live import drawn_beside
 
@@ -43,12 +64,12 @@ ASKED = 6  # frames of a clip in every other step; all in the rest
 PART = 250  # triplets of a file
 LARGER = 1.15  # as much larger or smaller a clip is made
 FAR = 4.0  # pixels: a limb so far off is as wrong as it can be, nearly
-OTHER_SIDE = (0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16)  # of the joints
-# Of the pieces (mini_rig.LIMBS) those that each joint moves with.
-MOVED_BY = (
-    (HEAD,), (TORSO,), (2,), (2, 4), (4,), (3,), (3, 5), (5,),
-    (TORSO, 6), (6, 8), (8,), (TORSO, 7), (7, 9), (9,), *4 * ((HEAD,),),
-)  # fmt: skip
+PAIRS = (SHOULDER, ELBOW, WRIST, HIP, KNEE, ANKLE, EYE, EAR)
+OTHER = dict(PAIRS) | {left: right for right, left in PAIRS}
+OTHER_SIDE = [OTHER.get(joint, joint) for joint in range(JOINTS)]
+# The pieces that each joint moves with. Those of LIMBS follow torso and head.
+PIECES_OF = [(TORSO, (NECK, *HIP)), (HEAD, FACE), *enumerate(LIMBS, start=ARMS[0])]
+MOVED_BY = [[piece for piece, joints in PIECES_OF if j in joints] for j in range(JOINTS)]
 
 
 @dataclass(frozen=True)
@@ -83,22 +104,28 @@ class Drawn(Dataset):
         drawn = triplet(self.first + row, "train", geometry.num_frames, size, transition=False)
         looks = []
         for clip in (drawn.driver, drawn.truth):
-            frames = np.delete(clip.frames, np.s_[1:LEAD_IN], axis=0)
-            found = self._look_at(np.concatenate([frames, clip.skeleton()]))
-            joints = np.delete(clip.pose.body[:, [0, -1], :, :2], np.s_[1:LEAD_IN], axis=0) * size
-            reference, seen, boxed = found.split((1, len(frames) - 1, len(frames) - 1))
-            looks.append(Looks(reference[0], seen, boxed, torch.from_numpy(joints).float()))
+            driven = len(clip.frames) - LEAD_IN
+            found = self._look_at(np.concatenate([without_lead_in(clip.frames), clip.skeleton()]))
+            reference, seen, boxed = found.split((1, driven, driven))
+            joints = torch.from_numpy(size * joints_of(clip.pose)).float()
+            looks.append(Looks(reference[0], seen, boxed, joints))
         return Looks(*(torch.stack(sides) for sides in zip(*looks, strict=True)))
 
     @torch.inference_mode()
     def _look_at(self, frames: np.ndarray) -> Tensor:
         """(t, h, w, 3) uint8 -> (t, 2, 18, 3)"""
-        backbone = self.backbone
-        pictures = backbone.picture(
-            backbone.vae.code(2 * to_frames(frames).permute(0, 3, 1, 2) - 1)
-        )
-        seen = backbone.transformer.eye.twice(pictures, pieces=False)
-        return torch.cat([seen.joints, seen.spread.unsqueeze(-1)], dim=-1)
+        eye, pictures = self.backbone.transformer.eye, through_code(self.backbone, frames)
+        return eye.twice(pictures, pieces=False).found
+
+
+def without_lead_in(frames: np.ndarray) -> np.ndarray:
+    """The reference and the driven frames."""
+    return np.delete(frames, np.s_[1:LEAD_IN], axis=0)
+
+
+def joints_of(pose: Pose) -> np.ndarray:
+    """(1 + t, 2, 18, 2) in shares of the panel, of two bodies or of one twice."""
+    return without_lead_in(pose.body[:, [0, -1], :, :2])
 
 
 def look(backbone: MiniBackbone, config: RigConfig, folder: Path, minutes: float) -> Looks | None:
@@ -140,8 +167,7 @@ class Clips:
         joints = np.empty((len(seeds), 2, driven, 2, JOINTS, 2), np.float32)
         for row, seed in enumerate(seeds):
             for side, pose in enumerate(triplet_poses(seed, "train", num_frames)):
-                body = pose.body[:, [0, -1], :, :2]
-                joints[row, side] = np.delete(body, np.s_[1:LEAD_IN], axis=0)
+                joints[row, side] = joints_of(pose)
         self.joints = torch.from_numpy(joints).mul_(size)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -227,8 +253,8 @@ def carried(points: Tensor, reference: Tensor, truth: Tensor) -> Tensor:
         frames_of(joints, torch.zeros(joints.shape[:-2], dtype=torch.bool))
         for joints in (reference, truth)
     )
-    size = lambda joints: bones_of(joints).norm(dim=-1).sum(dim=-1)[..., None, None]  # noqa: E731
-    off = (points - reference) * size(truth) / size(reference).clamp(min=1e-3)
+    larger = size_of(truth) / size_of(reference).clamp(min=1e-3)
+    off = (points - reference) * larger[..., None, None]
     turn = turn_between(ways, goal_ways)
     off = [
         turned(off[..., joint, None, :], turn[..., pieces, :]).mean(dim=-2)
