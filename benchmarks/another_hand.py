@@ -22,10 +22,10 @@ from PIL import Image, ImageDraw
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dreamactor_core.animate import animate_pass
-from dreamactor_core.backbones.loading import shipped_lora
 from dreamactor_core.bench.metrics import relative_error
-from dreamactor_core.jobs import load_model
+from dreamactor_core.jobs.run import load_model
 from dreamactor_core.media import write_image
+from dreamactor_core.models.loading import shipped_lora
 from dreamactor_core.sampling import SampleSettings
 
 FRAMES, SMOOTH = 16, 4  # drawn so many times larger, then made smaller

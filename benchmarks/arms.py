@@ -27,14 +27,14 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dreamactor_core.backbones.mini import MiniBackbone
 from dreamactor_core.bench.puppets import bench_puppets
 from dreamactor_core.bench.report import Result, in_words, join
-from dreamactor_core.lora import add_lora
+from dreamactor_core.lora.adapters import add_lora
+from dreamactor_core.mini.backbone import MiniBackbone
 from dreamactor_core.sampling import SampleSettings
-from dreamactor_core.train.live import source_of
 from dreamactor_core.train.loop import TrainConfig, read_config, train
-from dreamactor_core.train.mini import load_base
+from dreamactor_core.train.mini.create import load_base
+from dreamactor_core.train.mini.world import source_of
 
 LORA, ROW = "arm", "pose-based"
 FIGURES = ("relative_error", "silhouette_iou", "identity_error")

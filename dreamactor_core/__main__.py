@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from .caption import command as caption_command
+from .cli import caption as caption_command
+from .cli import pose as pose_command
 from .errors import InputError
-from .pose import command as pose_command
 
 STOPPED = threading.Event()  # Ctrl-C came: on_step looks, should Python have lost the exception
 
@@ -91,11 +91,11 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
         if argv[:1] == ["bootstrap"]:  # these two have options of their own, --help among them
-            from .bootstrap.__main__ import main as bootstrap
+            from .cli.bootstrap import main as bootstrap
 
             return bootstrap(argv[1:]) or 0
         if argv[:1] == ["train"]:
-            from .train.__main__ import main as train
+            from .cli.train import main as train
 
             return train(argv[1:]) or 0
         args = _parser().parse_args(argv)
@@ -112,9 +112,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _animate(args: argparse.Namespace) -> None:
-    from .backbones.loading import shipped_lora
-    from .backbones.wan_animate import kind_of
-    from .jobs import (
+    from .jobs.run import (
         Job,
         animate_file,
         check_job,
@@ -124,6 +122,8 @@ def _animate(args: argparse.Namespace) -> None:
         read_inputs,
     )
     from .media import check_writable
+    from .models.loading import shipped_lora
+    from .models.wan_animate import kind_of
 
     job = Job(
         reference=args.reference,
@@ -206,13 +206,13 @@ def _demo(args: argparse.Namespace) -> None:
 def _bench(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from .backbones import loading
-    from .backbones.wan_animate import kind_of
     from .bench.cases import BODIES, VARIED, draw_bodies, draw_varied
     from .bench.puppets import bench_puppets
     from .bench.report import join
-    from .lora import VARIANTS, load_lora
+    from .lora.adapters import VARIANTS, load_lora
     from .media import check_writable, write_image, write_loop
+    from .models import loading
+    from .models.wan_animate import kind_of
 
     sheet = args.sheet or args.json.with_suffix(".png")
     seeds = list(dict.fromkeys(args.seed or [7]))
@@ -267,8 +267,8 @@ def _placement(args: argparse.Namespace):
     """
     import torch
 
-    from .backbones.loading import is_pipeline
     from .backbones.placement import Placement
+    from .models.loading import is_pipeline
 
     large, gpu = is_pipeline(args.model), torch.cuda.is_available()
     device = args.device or ("cuda" if large and gpu else "cpu")
@@ -286,7 +286,7 @@ def _placement(args: argparse.Namespace):
 
 
 def _files(args: argparse.Namespace):
-    from .backbones.parts import Files
+    from .weight_files.parts import Files
 
     files = Files(
         tuple(args.weights or ()), args.vae, tuple(args.text_encoder or ()), args.image_encoder

@@ -11,11 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .backbones.loading import shipped_lora
 from .errors import InputError
-from .jobs import Job, animate_file, load_model
-from .lora import VARIANTS
+from .jobs.run import Job, animate_file, load_model
+from .lora.adapters import VARIANTS
 from .media import fit, read_frames, to_uint8, write_image, write_video
+from .models.loading import shipped_lora
 from .pose.draw import draw_pose, fit_box
 from .pose.keypoints import save_keypoints
 from .puppets.scene import FPS, LEAD_IN, triplet

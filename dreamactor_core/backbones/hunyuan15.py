@@ -24,10 +24,11 @@ from torch.nn import functional
 
 from ..composite import known_latents
 from ..errors import InputError
-from . import Context, Geometry, LoraTargets, Text, to_picture
-from .family import Family, Found, Tensors, count_blocks
-from .hunyuan15_keys import KEY_NAMES
-from .keys import convert_checkpoint
+from ..geometry import Geometry
+from ..weight_files.family import Family, Found, Tensors, count_blocks
+from ..weight_files.hunyuan15_keys import KEY_NAMES
+from ..weight_files.keys import convert_checkpoint
+from . import Context, LoraTargets, Text, to_picture
 from .network import forget_steps, guidance_branch
 
 if TYPE_CHECKING:

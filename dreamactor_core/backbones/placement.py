@@ -25,9 +25,10 @@ from diffusers.models.attention_dispatch import AttentionBackendName
 from torch import nn
 
 from ..errors import InputError
-from . import Backbone, Geometry
-from .checkpoint import Checkpoint, largest
-from .family import Family
+from ..geometry import Geometry
+from ..weight_files.checkpoint import Checkpoint, largest
+from ..weight_files.family import Family
+from . import Backbone
 from .gaps import HAS_STEP_CACHES
 
 GIB = 2**30

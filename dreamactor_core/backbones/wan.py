@@ -29,9 +29,10 @@ from torch import Tensor, nn
 
 from ..composite import known_latents
 from ..errors import InputError
-from . import Context, Geometry, LoraTargets, Text, to_picture
-from .family import Family, Found, Tensors, count_blocks
-from .keys import KeyNames, Rule
+from ..geometry import Geometry
+from ..weight_files.family import Family, Found, Tensors, count_blocks
+from ..weight_files.keys import KeyNames, Rule
+from . import Context, LoraTargets, Text, to_picture
 from .network import forget_steps, guidance_branch
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import torch
 from ..animate import animate_pass
 from ..backbones import Backbone
 from ..errors import InputError
-from ..lora import set_lora_strengths
+from ..lora.adapters import set_lora_strengths
 from ..sampling import SampleSettings
 from . import metrics
 from .cases import Case, Draw, case_seeds, draw_puppets, make_case

@@ -20,14 +20,14 @@ import torch
 from torch import Tensor
 
 from ..backbones import Backbone, Context
-from ..backbones.mini import MiniBackbone
-from ..backbones.mini_rig import Clip
-from ..backbones.mini_vae import GROUP, join_frames, split_frames
 from ..composite import lead_in_frames
 from ..errors import InputError
+from ..mini.backbone import MiniBackbone
+from ..mini.rig import Clip
+from ..mini.vae import GROUP, join_frames, split_frames
 from .cache import KEYS, Cache
-from .live import World
-from .truth import truth_of
+from .mini.truth import truth_of
+from .mini.world import World
 
 MOVED = 0.02  # of latent units; a cell that differs by less stands still
 # What the right panel shows; "single" has none. "driving>pose" asks for the target's skeleton in

@@ -27,8 +27,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..backbones import Backbone, Geometry
+from ..backbones import Backbone
 from ..errors import InputError
+from ..geometry import Geometry
 from ..media import fit_frames, probe, read_frames, retime
 from ..media.replace import check_readable
 from ..pose.draw import draw_pose

@@ -26,18 +26,18 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..backbones.hunyuan15 import HunyuanVideo15Backbone
-from ..backbones.mini import MiniBackbone
-from ..backbones.mini_vae import MiniVAE
 from ..errors import InputError
-from ..lora import LoraSpec
+from ..lora.adapters import LoraSpec
+from ..mini.backbone import MiniBackbone
+from ..mini.vae import MiniVAE
 from ..sampling import flow_loss
 from .batches import Batch, Conditions, Phase, draw_batch
 from .cache import Cache
 from .curve import Curve
 from .fit import to_device
-from .live import World, drawn_beside
+from .mini.truth import piece_loss
+from .mini.world import World, drawn_beside
 from .pace import Pace
-from .truth import piece_loss
 
 logger = logging.getLogger(__name__)
 

@@ -26,12 +26,7 @@ from torch import Tensor
 from ...dreamactor_core.caption.captioner import CachedCaptioner, Captioner
 from ...dreamactor_core.caption.describe import BUDGET, Caption, Typed, describe
 from ...dreamactor_core.caption.endpoint import LOOPBACK, EndpointCaptioner
-from ...dreamactor_core.caption.sample import (
-    MotionSample,
-    picture_scale,
-    sample_by_motion,
-    shrink,
-)
+from ...dreamactor_core.caption.sample import MotionSample, picture_scale, sample_by_motion, shrink
 from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.media import Frame, check_frames, read_frames, to_uint8
 from .progress import watched

@@ -22,8 +22,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...dreamactor_core.backbones import Geometry, hunyuan15, paint_blank, wan
-from ...dreamactor_core.backbones.keys import KeyNames
+from ...dreamactor_core.backbones import hunyuan15, paint_blank, wan
 from ...dreamactor_core.composite import (
     Composite,
     crop_target,
@@ -32,6 +31,8 @@ from ...dreamactor_core.composite import (
     known_latents,
 )
 from ...dreamactor_core.errors import InputError
+from ...dreamactor_core.geometry import Geometry
+from ...dreamactor_core.weight_files.keys import KeyNames
 from .stages import compose, mask_motion
 
 KEY = "dreamactor_native"  # in a LATENT: what it was made for; on a MODEL: our check of it

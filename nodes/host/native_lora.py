@@ -8,10 +8,10 @@ import comfy.sd
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
-from ...dreamactor_core.backbones.keys import no_such_layer
 from ...dreamactor_core.errors import InputError
-from ...dreamactor_core.lora import METHOD, check_fits, check_together, read_lora_info
-from ...dreamactor_core.lora_keys import peft_alpha, read_adapters, read_lora_file, write_adapters
+from ...dreamactor_core.lora.adapters import METHOD, check_fits, check_together, read_lora_info
+from ...dreamactor_core.lora.names import peft_alpha, read_adapters, read_lora_file, write_adapters
+from ...dreamactor_core.weight_files.keys import no_such_layer
 from .native import native_of
 
 KEY = "dreamactor_lora"  # on a MODEL: the LoraInfo of the last one

@@ -10,9 +10,9 @@ from PIL import Image
 
 from ...dreamactor_core.animate import preview_strip
 from ...dreamactor_core.backbones import Backbone
-from ...dreamactor_core.backbones.wan_animate import WanAnimate
-from ...dreamactor_core.inputs import Inputs
+from ...dreamactor_core.jobs.inputs import Inputs
 from ...dreamactor_core.media import Frame
+from ...dreamactor_core.models.wan_animate import WanAnimate
 from ...dreamactor_core.sampling import Step
 
 PREVIEW_SIDE = 512  # pixels

@@ -14,12 +14,13 @@ from ...dreamactor_core.animate import (
     encode_composite,
     sample_latents,
 )
-from ...dreamactor_core.backbones import Context, Geometry
-from ...dreamactor_core.backbones.wan_animate import WanAnimate
+from ...dreamactor_core.backbones import Context
 from ...dreamactor_core.composite import Composite, build_composite, lead_in_frames
 from ...dreamactor_core.errors import InputError
-from ...dreamactor_core.inputs import fit_inputs, open_inputs
+from ...dreamactor_core.geometry import Geometry
+from ...dreamactor_core.jobs.inputs import fit_inputs, open_inputs
 from ...dreamactor_core.media import check_frames
+from ...dreamactor_core.models.wan_animate import WanAnimate
 from ...dreamactor_core.pose.draw import draw_pose, fit_box
 from ...dreamactor_core.pose.keypoints import parse_keypoints
 from ...dreamactor_core.puppets.scene import to_frames

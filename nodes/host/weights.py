@@ -23,12 +23,11 @@ from comfy.model_patcher import ModelPatcher
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
-from ...dreamactor_core.backbones import Backbone, Geometry
-from ...dreamactor_core.backbones.loading import load_model, shipped_lora
+from ...dreamactor_core.backbones import Backbone
 from ...dreamactor_core.backbones.placement import Placement
-from ...dreamactor_core.backbones.wan_animate import WanAnimate, no_lora
 from ...dreamactor_core.errors import InputError
-from ...dreamactor_core.lora import (
+from ...dreamactor_core.geometry import Geometry
+from ...dreamactor_core.lora.adapters import (
     LoraInfo,
     check_together,
     load_lora,
@@ -37,6 +36,8 @@ from ...dreamactor_core.lora import (
     remove_lora,
     set_lora_strengths,
 )
+from ...dreamactor_core.models.loading import load_model, shipped_lora
+from ...dreamactor_core.models.wan_animate import WanAnimate, no_lora
 from .files import LoraChoice, stamp
 
 logger = logging.getLogger(__name__)

@@ -6,10 +6,10 @@ from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy_api.latest import InputImpl
 from torch import Tensor
 
-from ...dreamactor_core.backbones.wan_animate import WanAnimate
 from ...dreamactor_core.errors import InputError
-from ...dreamactor_core.jobs import Job, animate_file, check_job, passes_of, read_inputs
+from ...dreamactor_core.jobs.run import Job, animate_file, check_job, passes_of, read_inputs
 from ...dreamactor_core.media import probe
+from ...dreamactor_core.models.wan_animate import WanAnimate
 from ...dreamactor_core.pose.keypoints import parse_keypoints
 from ...dreamactor_core.sampling import SampleSettings
 from .files import LoraChoice

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from dreamactor_core.animate import animate, animate_pass, beside_driving, preview_strip
-from dreamactor_core.backbones import Context, Geometry, Text
+from dreamactor_core.backbones import Context, Text
 from dreamactor_core.composite import build_composite, known_latents
 from dreamactor_core.errors import InputError
+from dreamactor_core.geometry import Geometry
 from dreamactor_core.sampling import Cancelled, SampleSettings
 
 SIDE, STRIDE, GROUP = 4, 2, 4

@@ -9,10 +9,10 @@ from accelerate.state import AcceleratorState, GradientState
 
 from benchmarks import arms
 from dreamactor_core.backbones import Context
-from dreamactor_core.backbones.loading import save_backbone
-from dreamactor_core.backbones.mini_vae import MiniVAE
+from dreamactor_core.mini.vae import MiniVAE
+from dreamactor_core.models.loading import save_backbone
 from dreamactor_core.train.cache import puppet_samples, write_cache
-from dreamactor_core.train.mini import MiniConfig, create_mini
+from dreamactor_core.train.mini.create import MiniConfig, create_mini
 
 SIZES = MiniConfig(2, 16, 1, (4, 6, 6), 16, 1, 32)
 

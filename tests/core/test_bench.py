@@ -13,7 +13,7 @@ from dreamactor_core.bench import metrics
 from dreamactor_core.bench.cases import make_case
 from dreamactor_core.bench.puppets import bench_puppets
 from dreamactor_core.errors import InputError
-from dreamactor_core.lora import LoraSpec, add_lora, lora_strengths
+from dreamactor_core.lora.adapters import LoraSpec, add_lora, lora_strengths
 from dreamactor_core.puppets.scene import LEAD_IN, render, sample_look, sample_play, triplet
 from dreamactor_core.sampling import SampleSettings
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from dreamactor_core.bootstrap.__main__ import main
 from dreamactor_core.bootstrap.judge import judge
 from dreamactor_core.bootstrap.make import PAIRS, Pair, puppet_pairs, write_pair
+from dreamactor_core.cli.bootstrap import main
 from dreamactor_core.errors import InputError
-from dreamactor_core.lora import LoraInfo, LoraSpec, add_lora, save_lora
+from dreamactor_core.lora.adapters import LoraInfo, LoraSpec, add_lora, save_lora
 from dreamactor_core.media import read_frames
 from dreamactor_core.puppets.scene import LEAD_IN, triplet
 from dreamactor_core.sampling import SampleSettings
@@ -171,9 +171,7 @@ def test_the_command_refuses_an_end_to_end_lora(tmp_path, monkeypatch):
     add_lora(backbone, LoraSpec(2, 2), "rgb")
     info = LoraInfo("end-to-end", "zero", 1.0, 8.0, "tiny", 2, 2.0)
     save_lora(backbone, "rgb", tmp_path / "rgb.safetensors", info)
-    monkeypatch.setattr(
-        "dreamactor_core.bootstrap.__main__.load_backbone", lambda _: tiny_backbone()
-    )
+    monkeypatch.setattr("dreamactor_core.cli.bootstrap.load_backbone", lambda _: tiny_backbone())
     arguments = ["--base", "tiny", "--lora", str(tmp_path / "rgb.safetensors")]
     arguments += ["--out", str(tmp_path / "out"), "--threads", "1"]
     with pytest.raises(InputError, match="need pose-based"):

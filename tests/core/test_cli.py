@@ -21,12 +21,19 @@ import torch
 from PIL import Image
 
 from dreamactor_core import __main__ as cli
-from dreamactor_core.backbones.loading import save_backbone
 from dreamactor_core.backbones.placement import OFFLOADS, STORAGES
-from dreamactor_core.inputs import POSE_FITS
-from dreamactor_core.jobs import RATES, Job
-from dreamactor_core.lora import VARIANTS, LoraInfo, LoraSpec, add_lora, remove_lora, save_lora
+from dreamactor_core.jobs.inputs import POSE_FITS
+from dreamactor_core.jobs.run import RATES, Job
+from dreamactor_core.lora.adapters import (
+    VARIANTS,
+    LoraInfo,
+    LoraSpec,
+    add_lora,
+    remove_lora,
+    save_lora,
+)
 from dreamactor_core.media import probe, write_image, write_video
+from dreamactor_core.models.loading import save_backbone
 from dreamactor_core.pose.keypoints import load_keypoints
 from dreamactor_core.sampling import SAMPLERS, SampleSettings
 
@@ -310,7 +317,7 @@ def test_output_and_inputs_are_checked_before_the_model_is_loaded(run, monkeypat
     def load(*args):
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("dreamactor_core.jobs.loading.load_model", load)
+    monkeypatch.setattr("dreamactor_core.jobs.run.loading.load_model", load)
     for options in (
         ("--output", "none/out.mp4"),
         ("--reference", "none.png"),

@@ -30,13 +30,7 @@ from dreamactor_core.puppets.glb import _head, glb_glance, glb_triplet, main, sh
 from dreamactor_core.puppets.glb_body import mix, sample, skin, to_world
 from dreamactor_core.puppets.glb_draw import aim, draw, rasterise
 from dreamactor_core.puppets.glb_file import read_glb
-from dreamactor_core.puppets.glb_names import (
-    cast,
-    character_of,
-    describe,
-    joint_bones,
-    parts_of,
-)
+from dreamactor_core.puppets.glb_names import cast, character_of, describe, joint_bones, parts_of
 from dreamactor_core.puppets.scene import LEAD_IN
 
 TURN = np.sqrt(0.5)  # sine and cosine of 45 degrees, half a quarter turn in a quaternion

@@ -7,9 +7,9 @@ from PIL import Image
 from transformers import ByT5Tokenizer
 
 from dreamactor_core.backbones import Context, Text
-from dreamactor_core.backbones.byte_text import LENGTH_STEP, MAX_BYTES, byte_ids
 from dreamactor_core.backbones.hunyuan15 import HunyuanVideo15TextEncoder
 from dreamactor_core.errors import InputError
+from dreamactor_core.mini.text import LENGTH_STEP, MAX_BYTES, byte_ids
 from dreamactor_core.sampling import flow_sigmas, sample
 
 from .tiny import tiny_backbone, tiny_hunyuan_pipeline

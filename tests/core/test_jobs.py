@@ -11,18 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from dreamactor_core import inputs
 from dreamactor_core.errors import InputError
-from dreamactor_core.inputs import panel_of
-from dreamactor_core.jobs import Job, animate_file
-from dreamactor_core.media import (
-    Footage,
-    probe,
-    read_frames,
-    read_image,
-    write_image,
-    write_video,
-)
+from dreamactor_core.jobs import inputs
+from dreamactor_core.jobs.inputs import panel_of
+from dreamactor_core.jobs.run import Job, animate_file
+from dreamactor_core.media import Footage, probe, read_frames, read_image, write_image, write_video
 from dreamactor_core.media.fit import Box
 from dreamactor_core.pose.draw import draw_pose, fit_box
 from dreamactor_core.pose.keypoints import Pose, save_keypoints

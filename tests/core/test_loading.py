@@ -7,19 +7,20 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dreamactor_core.backbones import Context, hunyuan15, loading, wan
-from dreamactor_core.backbones.loading import (
+from dreamactor_core.backbones import Context, hunyuan15, wan
+from dreamactor_core.backbones.placement import Placement, place
+from dreamactor_core.errors import InputError
+from dreamactor_core.lora.adapters import LoraSpec, add_lora
+from dreamactor_core.mini.vae import MiniVAE
+from dreamactor_core.models import loading
+from dreamactor_core.models.loading import (
     load_backbone,
     load_model,
     load_pipeline,
     preflight,
     save_backbone,
 )
-from dreamactor_core.backbones.mini_vae import MiniVAE
-from dreamactor_core.backbones.parts import Files
-from dreamactor_core.backbones.placement import Placement, place
-from dreamactor_core.errors import InputError
-from dreamactor_core.lora import LoraSpec, add_lora
+from dreamactor_core.weight_files.parts import Files
 
 from .test_checkpoints import published
 from .tiny import (
@@ -348,7 +349,7 @@ def test_too_little_memory_is_said_before_anything_is_read(pipelines, monkeypatc
         "dreamactor_core.backbones.placement.psutil.virtual_memory",
         lambda: type("Memory", (), {"available": 1000}),
     )
-    monkeypatch.setattr("dreamactor_core.backbones.loading._load_network", None)  # must not be met
+    monkeypatch.setattr("dreamactor_core.models.loading._load_network", None)  # must not be met
     with pytest.raises(InputError, match=r"RAM: got 0\.0 GiB free, need .* for the weights"):
         load_backbone(folder)
     with pytest.raises(InputError, match=r"RAM: got .* for \d+ tokens"):

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from dreamactor_core.backbones import Context
 from dreamactor_core.errors import InputError
-from dreamactor_core.lora import (
+from dreamactor_core.lora.adapters import (
     LoraInfo,
     LoraSpec,
     add_lora,

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from dreamactor_core.backbones import hunyuan15, wan
 from dreamactor_core.errors import InputError
-from dreamactor_core.lora import (
+from dreamactor_core.lora.adapters import (
     LoraInfo,
     LoraSpec,
     add_lora,
@@ -22,7 +22,7 @@ from dreamactor_core.lora import (
     save_lora,
     set_lora_strengths,
 )
-from dreamactor_core.lora_keys import Adapter, family_of, read_adapters, write_adapters
+from dreamactor_core.lora.names import Adapter, family_of, read_adapters, write_adapters
 
 from .tiny import tiny_backbone, tiny_wan
 

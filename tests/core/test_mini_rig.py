@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dreamactor_core.backbones.mini_rig import FEET, LIMBS, Clip, Rig, carried_back
+from dreamactor_core.mini.rig import FEET, LIMBS, Clip, Rig, carried_back
 from dreamactor_core.puppets.body import ANKLE, NECK
 from dreamactor_core.puppets.scene import LEAD_IN, triplet
 

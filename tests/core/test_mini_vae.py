@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dreamactor_core.backbones.mini_vae import GROUP, PATCH, MiniVAE
+from dreamactor_core.mini.vae import GROUP, PATCH, MiniVAE
 
 PIXELS = 3 * PATCH * PATCH  # of one frame in one latent cell
 

@@ -9,10 +9,10 @@ from diffusers import AutoencoderKLHunyuanVideo15, AutoencoderKLWan
 from safetensors.torch import save_file
 
 from dreamactor_core.backbones import hunyuan15, wan
-from dreamactor_core.backbones.loading import load_pipeline, preflight
-from dreamactor_core.backbones.parts import KINDS, Files, load_part, recognise_parts
 from dreamactor_core.backbones.placement import Placement
 from dreamactor_core.errors import InputError
+from dreamactor_core.models.loading import load_pipeline, preflight
+from dreamactor_core.weight_files.parts import KINDS, Files, load_part, recognise_parts
 
 from .test_checkpoints import Bomb, published
 from .test_loading import EXACT
@@ -285,7 +285,7 @@ def test_a_wrong_file_is_told_in_one_sentence_before_anything_is_read(made, tmp_
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(paths["vae"].read_bytes()[:-100])
     torch.save({"a": Bomb()}, tmp_path / "bomb.pth")
-    monkeypatch.setattr("dreamactor_core.backbones.loading._load_network", None)  # never met
+    monkeypatch.setattr("dreamactor_core.models.loading._load_network", None)  # never met
     for files, words in (
         (
             Files(vae=paths["umt5"]),

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from dreamactor_core.backbones.checkpoint import Header, recognise
-from dreamactor_core.backbones.loading import FAMILIES
 from dreamactor_core.backbones.placement import (
     Placement,
     check_memory,
@@ -19,8 +17,10 @@ from dreamactor_core.backbones.placement import (
     with_seconds,
 )
 from dreamactor_core.errors import InputError
-from dreamactor_core.lora import LoraSpec, add_lora, remove_lora
+from dreamactor_core.lora.adapters import LoraSpec, add_lora, remove_lora
+from dreamactor_core.models.loading import FAMILIES
 from dreamactor_core.sampling import flow_sigmas, sample
+from dreamactor_core.weight_files.checkpoint import Header, recognise
 
 from .test_checkpoints import published
 from .tiny import tiny_backbone, tiny_wan

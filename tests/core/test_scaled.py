@@ -7,12 +7,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dreamactor_core.backbones.checkpoint import read_header, read_weights
-from dreamactor_core.backbones.loading import load_pipeline
-from dreamactor_core.backbones.parts import Files
 from dreamactor_core.backbones.placement import Placement
-from dreamactor_core.backbones.scaled import unscale
 from dreamactor_core.errors import InputError
+from dreamactor_core.models.loading import load_pipeline
+from dreamactor_core.weight_files.checkpoint import read_header, read_weights
+from dreamactor_core.weight_files.parts import Files
+from dreamactor_core.weight_files.scaled import unscale
 
 from .test_loading import EXACT, answers, native_state, pipelines, same  # noqa: F401 - a fixture
 

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 
 from dreamactor_core.animate import animate_pass
-from dreamactor_core.backbones.loading import WEIGHTS, load_backbone, shipped_lora
 from dreamactor_core.bench.metrics import foreground
 from dreamactor_core.bench.puppets import bench_puppets, make_case
-from dreamactor_core.lora import VARIANTS, load_lora, set_lora_strengths
+from dreamactor_core.lora.adapters import VARIANTS, load_lora, set_lora_strengths
+from dreamactor_core.models.loading import WEIGHTS, load_backbone, shipped_lora
 from dreamactor_core.puppets.scene import LEAD_IN, to_frames, triplet
 from dreamactor_core.sampling import SampleSettings
 

@@ -14,11 +14,10 @@ import torch
 from accelerate.state import AcceleratorState, GradientState
 from safetensors.torch import load_file, save_file
 
-from dreamactor_core.backbones.mini_vae import PATCH, MiniVAE, join_frames, split_frames
 from dreamactor_core.errors import InputError
-from dreamactor_core.lora import LoraSpec, add_lora
+from dreamactor_core.lora.adapters import LoraSpec, add_lora
+from dreamactor_core.mini.vae import PATCH, MiniVAE, join_frames, split_frames
 from dreamactor_core.train import cache as caches
-from dreamactor_core.train import vae as vae_training
 from dreamactor_core.train.batches import MOVED, Conditions, Phase, draw_batch, draw_sigma
 from dreamactor_core.train.cache import Cache, puppet_samples, read_cache, write_cache
 from dreamactor_core.train.curve import Curve
@@ -30,8 +29,9 @@ from dreamactor_core.train.loop import (
     read_config,
     train,
 )
-from dreamactor_core.train.mini import MiniConfig, create_mini
-from dreamactor_core.train.vae import VaeConfig, fit_code, train_clean
+from dreamactor_core.train.mini import vae as vae_training
+from dreamactor_core.train.mini.create import MiniConfig, create_mini
+from dreamactor_core.train.mini.vae import VaeConfig, fit_code, train_clean
 
 SHIPPED = sorted((Path(caches.__file__).parent / "configs").glob("*.json"))
 NUM_FRAMES, GROUPS, LEAD = 13, 3, 2  # latent groups after frame 0; of the lead-in

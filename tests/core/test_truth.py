@@ -8,18 +8,20 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
 
-from dreamactor_core.backbones.mini import MiniBackbone
-from dreamactor_core.backbones.mini_brush import Painted
-from dreamactor_core.backbones.mini_eye import Seen
-from dreamactor_core.backbones.mini_vae import GROUP, PATCH, split_frames
 from dreamactor_core.errors import InputError
+from dreamactor_core.mini.backbone import MiniBackbone
+from dreamactor_core.mini.brush import Painted
+from dreamactor_core.mini.eye import Seen
+from dreamactor_core.mini.vae import GROUP, PATCH, split_frames
 from dreamactor_core.pose.draw import fit_box
 from dreamactor_core.puppets.body import ELBOW, FOREARM, HEAD, PARTS, TORSO, WRIST
 from dreamactor_core.puppets.scene import LEAD_IN, triplet, triplet_poses
-from dreamactor_core.train import rig
 from dreamactor_core.train.batches import MOVED, Phase, draw_batch
 from dreamactor_core.train.cache import puppet_samples
-from dreamactor_core.train.eye import (
+from dreamactor_core.train.fit import Schedule, fit
+from dreamactor_core.train.loop import Trainee, train
+from dreamactor_core.train.mini import rig
+from dreamactor_core.train.mini.eye import (
     HEAT_WEIGHT,
     JOINT_WEIGHT,
     OUTSIDE_WEIGHT,
@@ -30,17 +32,9 @@ from dreamactor_core.train.eye import (
     eye_loss,
     train_eye,
 )
-from dreamactor_core.train.fit import Schedule, fit
-from dreamactor_core.train.live import World
-from dreamactor_core.train.loop import Trainee, train
-from dreamactor_core.train.rig import Clips, Looks, RigConfig, carried, look, train_rig
-from dreamactor_core.train.truth import (
-    UNSEEN,
-    ClipTruth,
-    piece_loss,
-    sources_of,
-    truth_of,
-)
+from dreamactor_core.train.mini.rig import Clips, Looks, RigConfig, carried, look, train_rig
+from dreamactor_core.train.mini.truth import UNSEEN, ClipTruth, piece_loss, sources_of, truth_of
+from dreamactor_core.train.mini.world import World
 from tests.core.test_train import ALWAYS, CONFIG, GROUPS, MINI, NUM_FRAMES, digest, tiny_mini
 
 SIZE = 128

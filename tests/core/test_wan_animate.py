@@ -13,14 +13,14 @@ import torch
 from PIL import Image
 
 from dreamactor_core import __main__ as cli
-from dreamactor_core.backbones import wan_animate
-from dreamactor_core.backbones.loading import WEIGHTS, load_model
 from dreamactor_core.backbones.placement import Placement
-from dreamactor_core.backbones.wan_animate import KINDS, WanAnimate, kind_of
 from dreamactor_core.errors import InputError
-from dreamactor_core.inputs import face_frames, open_inputs, panel_of, skeleton_frames
-from dreamactor_core.jobs import Job, animate_file
+from dreamactor_core.jobs.inputs import face_frames, open_inputs, panel_of, skeleton_frames
+from dreamactor_core.jobs.run import Job, animate_file
 from dreamactor_core.media import probe, read_frames, write_image, write_video
+from dreamactor_core.models import wan_animate
+from dreamactor_core.models.loading import WEIGHTS, load_model
+from dreamactor_core.models.wan_animate import KINDS, WanAnimate, kind_of
 from dreamactor_core.pose.keypoints import Pose, save_keypoints
 from dreamactor_core.pose.wan_animate import crop_face, face_boxes
 from dreamactor_core.sampling import Cancelled, SampleSettings

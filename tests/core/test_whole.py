@@ -2,10 +2,10 @@
 
 import pytest
 
-from dreamactor_core.backbones.loading import load_backbone
 from dreamactor_core.errors import InputError
-from dreamactor_core.lora import load_lora
-from dreamactor_core.train.whole import LEAST, stages, train_whole
+from dreamactor_core.lora.adapters import load_lora
+from dreamactor_core.models.loading import load_backbone
+from dreamactor_core.train.mini.stages import LEAST, stages, train_whole
 
 
 def test_a_stage_begins_from_what_the_one_before_it_made(tmp_path):

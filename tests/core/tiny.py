@@ -38,10 +38,11 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-from dreamactor_core.backbones import Geometry, Text
-from dreamactor_core.backbones.byte_text import ByteTextEncoder
+from dreamactor_core.backbones import Text
 from dreamactor_core.backbones.hunyuan15 import HunyuanVideo15Backbone
 from dreamactor_core.backbones.wan import WanBackbone
+from dreamactor_core.geometry import Geometry
+from dreamactor_core.mini.text import ByteTextEncoder
 
 GEOMETRY = Geometry(
     latent_channels=8,

@@ -20,10 +20,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from dreamactor_core.animate import animate_pass
-from dreamactor_core.backbones.loading import WEIGHTS, shipped_lora
-from dreamactor_core.jobs import load_model
-from dreamactor_core.lora import VARIANTS
+from dreamactor_core.jobs.run import load_model
+from dreamactor_core.lora.adapters import VARIANTS
 from dreamactor_core.media import write_image
+from dreamactor_core.models.loading import WEIGHTS, shipped_lora
 from dreamactor_core.pose.draw import draw_pose, fit_box
 from dreamactor_core.pose.keypoints import parse_keypoints
 from dreamactor_core.puppets.scene import FPS, Example, example, to_frames

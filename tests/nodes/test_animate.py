@@ -42,9 +42,9 @@ def command_line(core, example, tmp_path_factory):
     """Bytes of the file that the command line writes for the same files and settings."""
 
     def command_line(driving: Path, variant: str = "end-to-end", **options) -> bytes:
-        folder, jobs = tmp_path_factory.mktemp("alone"), core("jobs")
+        folder, jobs = tmp_path_factory.mktemp("alone"), core("jobs.run")
         core("media").write_image(folder / "reference.png", example.reference)
-        loras = [(core("backbones.loading").shipped_lora("mini", variant), 1.0)]
+        loras = [(core("models.loading").shipped_lora("mini", variant), 1.0)]
         backbone, lead_in_seconds = jobs.load_model("mini", variant, loras)
         job = jobs.Job(
             folder / "reference.png",

@@ -172,7 +172,7 @@ def core_velocity(scene, call, lora=None) -> torch.Tensor:
     experts = (networks[1], 0.0) if found.two_experts else ()  # the first one at any level
     backbone = scene.adapter()(found.name, found.geometry, networks[0], None, None, *experts)
     if lora is not None:
-        scene.core("lora").load_lora(backbone, lora)
+        scene.core("lora.adapters").load_lora(backbone, lora)
     words, options = conditioning(scene.kind, 1)[0]
     letters, image = options.get("conditioning_byt5small"), clip_vision(scene.kind)
     letters = torch.zeros(1, 0, 0) if letters is None else letters
@@ -213,8 +213,8 @@ def random_lora(scene) -> tuple[dict, dict]:
         if re.fullmatch(f"{targets.feed_forward}|{targets.attention}", layer) and layer != key:
             down = torch.randn(4, weight.shape[1], generator=generator) / 8
             up = torch.randn(weight.shape[0], 4, generator=generator) / 8
-            adapters[layer] = scene.core("lora_keys").Adapter(down, up, 8.0)
-    info = scene.core("lora").LoraInfo(
+            adapters[layer] = scene.core("lora.names").Adapter(down, up, 8.0)
+    info = scene.core("lora.adapters").LoraInfo(
         variant="end-to-end",
         blank=scene.adapter().blank,
         lead_in_seconds=1.0,
@@ -229,7 +229,7 @@ def random_lora(scene) -> tuple[dict, dict]:
 
 def in_style(scene, adapters: dict, style: str) -> dict[str, torch.Tensor]:
     """The tensors of a file as another program would name them."""
-    keys, names = scene.core("lora_keys"), scene.adapter().key_names
+    keys, names = scene.core("lora.names"), scene.adapter().key_names
     written = keys.write_adapters(adapters, names, style.split()[0])
     if style in ("diffusers", "comfyui"):
         return written

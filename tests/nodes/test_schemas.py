@@ -69,7 +69,7 @@ def test_choices_are_those_of_the_core(node_classes, core):
 
     assert options("Sampler", "sampler") == list(core("sampling").SAMPLERS)
     assert options("Example", "kind")[1:] == list(core("puppets.identity").KINDS)
-    variants = [f"{name} (shipped)" for name in core("lora").VARIANTS]
+    variants = [f"{name} (shipped)" for name in core("lora.adapters").VARIANTS]
     assert sorted(options("LoadLora", "lora")) == sorted(variants)
 
 

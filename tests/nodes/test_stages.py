@@ -48,9 +48,9 @@ def alone(core, example):
     """The core without ComfyUI: the frames of one pass on a freshly opened model."""
 
     def alone(variant: str | None, settings=None, strength: float = 1.0, **options):
-        shipped = core("backbones.loading").shipped_lora
+        shipped = core("models.loading").shipped_lora
         loras = [(shipped("mini", variant), strength)] if variant else []
-        backbone, _ = core("jobs").load_model("mini", variant or "", loras)
+        backbone, _ = core("jobs.run").load_model("mini", variant or "", loras)
         settings = settings or core("sampling").SampleSettings(num_inference_steps=1, seed=3)
         return core("animate").animate_pass(
             backbone, example.reference, example.driving, example.caption, settings, **options
@@ -270,7 +270,7 @@ def test_a_lora_may_be_stacked_on_itself(run, actor, model, chain):
 def test_a_lora_from_a_folder_is_found_and_read_again_when_it_changes(
     run, node_classes, folders, core, model, chain
 ):
-    source = core("backbones.loading").WEIGHTS / "mini" / "lora" / "end-to-end.safetensors"
+    source = core("models.loading").WEIGHTS / "mini" / "lora" / "end-to-end.safetensors"
     fingerprint = node_classes["DreamActorLoadLora"].fingerprint_inputs
     for folder, name in (("loras", "my.lora.safetensors"), ("dreamactor", "sub/it.safetensors")):
         path = getattr(folders, folder) / name
@@ -293,7 +293,7 @@ def test_a_lora_from_a_folder_is_found_and_read_again_when_it_changes(
 def test_a_model_of_a_folder_is_found_and_noticed_when_it_changes(
     run, node_classes, folders, core, tmp_path
 ):
-    cls, loading = node_classes["DreamActorLoadModel"], core("backbones.loading")
+    cls, loading = node_classes["DreamActorLoadModel"], core("models.loading")
     mine = folders.dreamactor / "group" / "mine"
     mine.mkdir(parents=True)
     for path in (loading.WEIGHTS / "mini").rglob("*.*"):

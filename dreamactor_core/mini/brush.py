@@ -20,9 +20,9 @@ from torch.nn.functional import (
     pixel_unshuffle,
 )
 
-from .mini_eye import PIECES
-from .mini_rig import ARMS, FOREARMS, HEAD, OTHER_SIDE, TORSO, carried_back
-from .mini_vae import PATCH, MiniVAE
+from .eye import PIECES
+from .rig import ARMS, FOREARMS, HEAD, OTHER_SIDE, TORSO, carried_back
+from .vae import PATCH, MiniVAE
 
 HIDDEN = 0.5  # of the other side's area: a piece that shows less of itself is behind the body
 BETWEEN = 8  # pixels: what lies so near torso on both sides is torso, if an arm is over it

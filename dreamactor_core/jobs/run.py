@@ -26,25 +26,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .animate import animate, count_passes
-from .backbones import Backbone, loading, wan_animate
-from .backbones.parts import Files
-from .backbones.placement import Estimate, Placement
-from .backbones.wan_animate import WanAnimate, kind_of
-from .composite import lead_in_frames
-from .errors import InputError
-from .inputs import (
-    POSE_FITS,
-    Inputs,
-    Panel,
-    driving_frames,
-    face_frames,
-    open_inputs,
-    panel_of,
-    skeleton_frames,
-)
-from .lora import VARIANTS, load_lora, lora_strengths, read_lora_info
-from .media import (
+from ..animate import animate, count_passes
+from ..backbones import Backbone
+from ..backbones.placement import Estimate, Placement
+from ..composite import lead_in_frames
+from ..errors import InputError
+from ..lora.adapters import VARIANTS, load_lora, lora_strengths, read_lora_info
+from ..media import (
     Box,
     Footage,
     VideoInfo,
@@ -55,8 +43,21 @@ from .media import (
     retimed_length,
     write_video,
 )
-from .pose.keypoints import Pose
-from .sampling import SampleSettings, Step
+from ..models import loading, wan_animate
+from ..models.wan_animate import WanAnimate, kind_of
+from ..pose.keypoints import Pose
+from ..sampling import SampleSettings, Step
+from ..weight_files.parts import Files
+from .inputs import (
+    POSE_FITS,
+    Inputs,
+    Panel,
+    driving_frames,
+    face_frames,
+    open_inputs,
+    panel_of,
+    skeleton_frames,
+)
 
 RATES = ("driver", "native")
 

@@ -12,12 +12,12 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from ..animate import encode_composite, sample_latents
-from ..backbones import Backbone
-from ..backbones.mini_vae import GROUP
-from ..composite import build_composite, crop_target_latents, lead_in_frames
-from ..puppets.scene import LEAD_IN, Clip, to_frames, triplet
-from ..sampling import SampleSettings
+from ...animate import encode_composite, sample_latents
+from ...backbones import Backbone
+from ...composite import build_composite, crop_target_latents, lead_in_frames
+from ...mini.vae import GROUP
+from ...puppets.scene import LEAD_IN, Clip, to_frames, triplet
+from ...sampling import SampleSettings
 from .vae import Guess, VaeConfig
 
 

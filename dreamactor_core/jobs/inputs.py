@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .backbones import Geometry
-from .errors import InputError
-from .media import (
+from ..errors import InputError
+from ..geometry import Geometry
+from ..media import (
     Box,
     Footage,
     Frame,
@@ -32,10 +32,10 @@ from .media import (
     retimed_length,
     to_uint8,
 )
-from .pose.draw import DREAMACTOR, Style, draw_pose, fit_box
-from .pose.keypoints import Pose, check_length, load_keypoints, retime_pose
-from .pose.retarget import place_in_panel
-from .pose.wan_animate import WAN_ANIMATE, crop_face, face_boxes
+from ..pose.draw import DREAMACTOR, Style, draw_pose, fit_box
+from ..pose.keypoints import Pose, check_length, load_keypoints, retime_pose
+from ..pose.retarget import place_in_panel
+from ..pose.wan_animate import WAN_ANIMATE, crop_face, face_boxes
 
 POSE_FITS = ("box", "none")  # one box stretched onto the panel, or where the camera saw it
 MIN_SIDE, MAX_SIDE, MAX_ASPECT = 8, 16_384, 16  # of a reference: outside, no character is seen

@@ -101,10 +101,10 @@ def run(
     args: argparse.Namespace, say: Callable[[str], None], note: Callable[[str], None]
 ) -> dict | None:
     """say: for results; note: for what went less well. Returns what --json is to hold."""
+    from ..caption.describe import Typed, describe_files
+    from ..caption.folder import caption_folder
+    from ..caption.prompts import copy_prompts, load_prompts
     from ..media import check_writable, replacing
-    from .describe import Typed, describe_files
-    from .folder import caption_folder
-    from .prompts import copy_prompts, load_prompts
 
     if args.copy_prompts:
         copy_prompts(args.copy_prompts)
@@ -174,18 +174,18 @@ def _check_arguments(args: argparse.Namespace) -> None:
 
 def _captioner(args: argparse.Namespace):
     """Whom the options name, with a memory; None for nobody."""
-    from .captioner import CachedCaptioner
+    from ..caption.captioner import CachedCaptioner
 
     kind = args.captioner or ("endpoint" if args.endpoint else "local")
     if kind == "typed":
         return None
     if kind == "endpoint":
-        from .endpoint import EndpointCaptioner
+        from ..caption.endpoint import EndpointCaptioner
 
         key = os.environ.get(args.api_key_env, "").strip() or None
         captioner = EndpointCaptioner(args.endpoint, args.endpoint_model, key, args.timeout)
     else:
-        from .local import load_captioner
+        from ..caption.local import load_captioner
 
         captioner = load_captioner(
             args.mllm, quantization=args.quantize, download=args.download, device=args.device

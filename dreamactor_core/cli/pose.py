@@ -91,11 +91,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, on_frames: Callable[[int, int], None]) -> Result:
     """on_frames: called with the frames done and the frames there are."""
     from ..media import check_writable, probe, read_frames, read_image, replacing, write_video
-    from .detect import DetectSettings, detect_pose
-    from .draw import overlay_pose
-    from .keypoints import save_keypoints
-    from .models import load_pose_models
-    from .retarget import match_proportions
+    from ..pose.detect import DetectSettings, detect_pose
+    from ..pose.draw import overlay_pose
+    from ..pose.keypoints import save_keypoints
+    from ..pose.models import load_pose_models
+    from ..pose.retarget import match_proportions
 
     began = time.perf_counter()
     settings = DetectSettings(

@@ -51,22 +51,22 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..backbones.hunyuan15 import HunyuanVideo15Backbone
-from ..backbones.loading import save_backbone
-from ..backbones.mini import MiniBackbone
-from ..backbones.mini_vae import MiniVAE
 from ..errors import InputError
-from ..lora import VARIANTS, LoraInfo, add_lora, load_lora, save_lora
+from ..lora.adapters import VARIANTS, LoraInfo, add_lora, load_lora, save_lora
+from ..mini.backbone import MiniBackbone
+from ..mini.vae import MiniVAE
+from ..models.loading import save_backbone
 from ..sampling import SampleSettings
-from .cache import paired_samples, puppet_samples, write_cache
-from .eye import EyeConfig, train_eye
-from .live import source_of
-from .loop import TrainConfig, read_config, train
-from .mini import MiniConfig, create_mini, load_base, to_ship
-from .refine import guess_codes
-from .rig import RigConfig, train_rig
-from .vae import VaeConfig, fit_code, train_clean
-from .validation import puppet_pairs, validate
-from .whole import train_whole
+from ..train.cache import paired_samples, puppet_samples, write_cache
+from ..train.loop import TrainConfig, read_config, train
+from ..train.mini.create import MiniConfig, create_mini, load_base, to_ship
+from ..train.mini.eye import EyeConfig, train_eye
+from ..train.mini.refine import guess_codes
+from ..train.mini.rig import RigConfig, train_rig
+from ..train.mini.stages import train_whole
+from ..train.mini.vae import VaeConfig, fit_code, train_clean
+from ..train.mini.world import source_of
+from ..train.validation import puppet_pairs, validate
 
 WORTH_COMPILING = 100  # steps
 LORA = "learning"  # the name of the LoRA in training within the network
@@ -75,7 +75,7 @@ LORA = "learning"  # the name of the LoRA in training within the network
 def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     torch.set_num_threads(arguments.threads or torch.get_num_threads())
-    logging.getLogger(__package__).setLevel(logging.INFO)
+    logging.getLogger(__name__.rsplit(".", 2)[0]).setLevel(logging.INFO)
     with logging_redirect_tqdm():
         arguments.run(arguments)
     return 0

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from diffusers import HunyuanVideo15Transformer3DModel
 
-from ..backbones import Geometry
-from ..backbones.byte_text import ByteTextEncoder
-from ..backbones.hunyuan15 import HunyuanVideo15Backbone
-from ..backbones.loading import load_backbone
-from ..backbones.mini import MiniBackbone, MiniTransformer3DModel
-from ..backbones.mini_vae import GROUP, PATCH, MiniVAE
-from ..puppets.scene import FPS
+from ...backbones.hunyuan15 import HunyuanVideo15Backbone
+from ...geometry import Geometry
+from ...mini.backbone import MiniBackbone, MiniTransformer3DModel
+from ...mini.text import ByteTextEncoder
+from ...mini.vae import GROUP, PATCH, MiniVAE
+from ...models.loading import load_backbone
+from ...puppets.scene import FPS
 
 SHIPPED_FINER = 2
 

@@ -25,13 +25,8 @@ from diffusers.utils import is_ftfy_available
 from PIL import Image
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..sampling import SampleSettings, Step
-from . import Geometry, to_picture, wan
-from .checkpoint import Checkpoint, read_header
-from .family import Found
-from .parts import INDEX
-from .placement import (
+from ..backbones import to_picture, wan
+from ..backbones.placement import (
     Estimate,
     Placement,
     check_memory,
@@ -40,6 +35,12 @@ from .placement import (
     quantization_of,
     with_seconds,
 )
+from ..errors import InputError
+from ..geometry import Geometry
+from ..sampling import SampleSettings, Step
+from ..weight_files.checkpoint import Checkpoint, read_header
+from ..weight_files.family import Found
+from ..weight_files.parts import INDEX
 
 MODULAR_INDEX = "modular_model_index.json"
 PARTS = ("tokenizer", "text_encoder", "image_encoder", "vae", "transformer", "scheduler")

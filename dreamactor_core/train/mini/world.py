@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..backbones import Backbone
-from ..backbones.mini import MiniBackbone
-from ..composite import lead_in_frames
-from ..errors import InputError
-from ..pose.draw import draw_pose
-from ..pose.keypoints import Pose
-from ..pose.vary import vary_pose
-from ..puppets.body import PARTS
-from ..puppets.scene import Clip, to_frames, triplet
-from .cache import Cache, read_cache
+from ...backbones import Backbone
+from ...composite import lead_in_frames
+from ...errors import InputError
+from ...mini.backbone import MiniBackbone
+from ...pose.draw import draw_pose
+from ...pose.keypoints import Pose
+from ...pose.vary import vary_pose
+from ...puppets.body import PARTS
+from ...puppets.scene import Clip, to_frames, triplet
+from ..cache import Cache, read_cache
 from .truth import ClipTruth
 
 TRIPLETS = 20_000_000

@@ -23,9 +23,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .backbones import hunyuan15, wan
-from .backbones.keys import KeyNames, no_such_layer, strip_prefix, take_part
-from .errors import InputError
+from ..backbones import hunyuan15, wan
+from ..errors import InputError
+from ..weight_files.keys import KeyNames, no_such_layer, strip_prefix, take_part
 
 logger = logging.getLogger(__name__)
 

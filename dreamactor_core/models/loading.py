@@ -26,24 +26,10 @@ from diffusers import HunyuanVideo15Transformer3DModel
 from torch import nn
 from transformers import T5EncoderModel
 
-from ..errors import InputError
-from . import Backbone, Geometry, hunyuan15, wan
-from .byte_text import ByteTextEncoder
-from .checkpoint import (
-    Checkpoint,
-    encoder_width,
-    latent_width,
-    read_header,
-    read_weights,
-    reading,
-    recognise,
-)
-from .gaps import HAS_SINGLE_FILE
-from .hunyuan15 import HunyuanVideo15Backbone
-from .mini import MiniBackbone, MiniTransformer3DModel
-from .mini_vae import MiniVAE
-from .parts import ENCODERS, INDEX, Files, Part, load_part, recognise_parts
-from .placement import (
+from ..backbones import Backbone, hunyuan15, wan
+from ..backbones.gaps import HAS_SINGLE_FILE
+from ..backbones.hunyuan15 import HunyuanVideo15Backbone
+from ..backbones.placement import (
     Estimate,
     Placement,
     check_memory,
@@ -53,6 +39,21 @@ from .placement import (
     shrink,
     with_seconds,
 )
+from ..errors import InputError
+from ..geometry import Geometry
+from ..mini.backbone import MiniBackbone, MiniTransformer3DModel
+from ..mini.text import ByteTextEncoder
+from ..mini.vae import MiniVAE
+from ..weight_files.checkpoint import (
+    Checkpoint,
+    encoder_width,
+    latent_width,
+    read_header,
+    read_weights,
+    reading,
+    recognise,
+)
+from ..weight_files.parts import ENCODERS, INDEX, Files, Part, load_part, recognise_parts
 from .wan_animate import WanAnimate, kind_of
 from .wan_animate import load as load_wan_animate
 

@@ -19,10 +19,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import InputError
-from .curve import Curve
+from ...errors import InputError
+from ..curve import Curve
+from ..loop import TrainConfig, read_config
 from .eye import EyeConfig
-from .loop import TrainConfig, read_config
 from .rig import RigConfig
 
 logger = logging.getLogger(__name__)

@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ..backbones.loading import load_backbone
+from ..bootstrap.judge import THRESHOLD
+from ..bootstrap.make import PAIRS, puppet_pairs, write_pair
 from ..errors import InputError
-from ..lora import load_lora
+from ..lora.adapters import load_lora
+from ..models.loading import load_backbone
 from ..sampling import SampleSettings
-from .judge import THRESHOLD
-from .make import PAIRS, puppet_pairs, write_pair
 
 
 def main(argv: list[str]) -> int:

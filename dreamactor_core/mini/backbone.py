@@ -33,12 +33,12 @@ from diffusers.models.transformers.transformer_hunyuan_video15 import HunyuanVid
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, max_pool3d, pad
 
-from . import Context, Text
-from .hunyuan15 import HunyuanVideo15Backbone, JointAttention
-from .mini_brush import BETWEEN, Body, Brush, Painted, complete, fill, winged
-from .mini_eye import JOINTS, Eye, Seen
-from .mini_rig import HIP, Clip, Rig
-from .mini_vae import GROUP, PATCH, join_frames, split_frames
+from ..backbones import Context, Text
+from ..backbones.hunyuan15 import HunyuanVideo15Backbone, JointAttention
+from .brush import BETWEEN, Body, Brush, Painted, complete, fill, winged
+from .eye import JOINTS, Eye, Seen
+from .rig import HIP, Clip, Rig
+from .vae import GROUP, PATCH, join_frames, split_frames
 
 WAVES = 4
 PLACE_CHANNELS = 2 * (1 + 2 * WAVES) + 3

@@ -21,10 +21,10 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .backbones import Backbone
-from .backbones.keys import no_such_layer
-from .errors import InputError
-from .lora_keys import Adapter, peft_alpha, read_adapters, read_lora_file, write_adapters
+from ..backbones import Backbone
+from ..errors import InputError
+from ..weight_files.keys import no_such_layer
+from .names import Adapter, peft_alpha, read_adapters, read_lora_file, write_adapters
 
 METHOD = "dreamactor-m2"
 SIDE = "reference-left"  # where build_composite puts the reference

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, pixel_shuffle, silu
 
-from .mini_vae import PATCH
+from .vae import PATCH
 
 BODIES = 2  # at most
 JOINTS = 18  # in OpenPose's order

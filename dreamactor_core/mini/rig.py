@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from .mini_eye import JOINTS
+from .eye import JOINTS
 
 NECK = 1
 SHOULDER, ELBOW, WRIST = (2, 5), (3, 6), (4, 7)  # (right, left)

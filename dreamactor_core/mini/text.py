@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import T5Config, T5EncoderModel
 
-from . import Text
+from ..backbones import Text
 
 logger = logging.getLogger(__name__)
 

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..backbones.mini_vae import GROUP, PATCH, MiniVAE
-from ..pose.draw import draw_pose
-from ..pose.vary import vary_pose
-from ..puppets.scene import triplet
-from .curve import Curve
+from ...mini.vae import GROUP, PATCH, MiniVAE
+from ...pose.draw import draw_pose
+from ...pose.vary import vary_pose
+from ...puppets.scene import triplet
+from ..curve import Curve
 
 logger = logging.getLogger(__name__)
 

@@ -28,9 +28,9 @@ from torch.nn.functional import pad
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ..backbones.mini import MiniBackbone
-from ..backbones.mini_eye import JOINTS
-from ..backbones.mini_rig import (
+from ...mini.backbone import MiniBackbone
+from ...mini.eye import JOINTS
+from ...mini.rig import (
     ANKLE,
     ARMS,
     EAR,
@@ -51,12 +51,12 @@ from ..backbones.mini_rig import (
     turn_between,
     turned,
 )
-from ..pose.draw import MIN_BOX
-from ..pose.keypoints import Pose
-from ..puppets.scene import LEAD_IN, in_picture, triplet, triplet_poses
+from ...pose.draw import MIN_BOX
+from ...pose.keypoints import Pose
+from ...puppets.scene import LEAD_IN, in_picture, triplet, triplet_poses
+from ..fit import Schedule, fit
 from .eye import OUTSIDE_WEIGHT, through_code
-from .fit import Schedule, fit
-from .live import drawn_beside
+from .world import drawn_beside
 
 SCHEDULE = Schedule(steps=30_000, learning_rate=2e-3, warm_up=100, save_every=1000)
 DRIVERS = {"other": 0.45, "other boxed": 0.4, "own": 0.1, "own boxed": 0.05}

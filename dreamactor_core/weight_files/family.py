@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor, nn
 
-from . import Backbone, Geometry
+from ..backbones import Backbone
+from ..geometry import Geometry
 
 if TYPE_CHECKING:  # pipelines bring half of transformers along: imported when one is opened
     from diffusers import DiffusionPipeline

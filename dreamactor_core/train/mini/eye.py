@@ -18,14 +18,14 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from ..backbones.mini import MiniBackbone
-from ..backbones.mini_eye import PIECES, Seen
-from ..backbones.mini_vae import PATCH
-from ..puppets.glb import glb_glance
-from ..puppets.scene import LEAD_IN, to_frames
-from .fit import Schedule, fit
-from .live import World, drawn_beside
+from ...mini.backbone import MiniBackbone
+from ...mini.eye import PIECES, Seen
+from ...mini.vae import PATCH
+from ...puppets.glb import glb_glance
+from ...puppets.scene import LEAD_IN, to_frames
+from ..fit import Schedule, fit
 from .truth import piece_of
+from .world import World, drawn_beside
 
 SCHEDULE = Schedule(steps=6000, learning_rate=2e-3)
 UNTOLD = -1  # in place of a piece: a skeleton has none; and of a joint

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..backbones.mini_brush import Brush, Painted
-from ..backbones.mini_vae import PATCH
-from ..puppets.body import PARTS
+from ...mini.brush import Brush, Painted
+from ...mini.vae import PATCH
+from ...puppets.body import PARTS
 
 UNSEEN = -1  # in place of a piece
 

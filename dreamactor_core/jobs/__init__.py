@@ -1,0 +1,1 @@
+"""From picture and clip to a file."""

@@ -1,0 +1,1 @@
+"""LoRAs on the feed-forward layers, and what other programs call them."""

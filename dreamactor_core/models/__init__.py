@@ -1,0 +1,1 @@
+"""What a model is: found by name, file or folder, then opened."""

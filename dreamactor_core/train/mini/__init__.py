@@ -1,0 +1,1 @@
+"""What training the small model needs and no other."""

@@ -1,0 +1,1 @@
+"""Checkpoints of any layout, recognised by their headers."""
