@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from dreamactor_core.animate import animate_pass
 from dreamactor_core.bench.metrics import relative_error
 from dreamactor_core.jobs.run import load_model
-from dreamactor_core.media import write_image
+from dreamactor_core.media import to_frames, write_image
 from dreamactor_core.models.loading import shipped_lora
 from dreamactor_core.sampling import SampleSettings
 
@@ -143,7 +143,7 @@ def clip(person: Person, motion, size: int) -> torch.Tensor:
     """(t, size, size, 3) in [0, 1]"""
     times = np.linspace(0, 2 * math.pi, FRAMES, endpoint=False)
     frames = np.stack([picture(person, motion(t), size) for t in times])
-    return torch.from_numpy(frames).float() / 255
+    return to_frames(frames)
 
 
 def main() -> None:
@@ -160,7 +160,7 @@ def main() -> None:
     for name, motion in MOTIONS.items():
         for who, other in (("tall", "stout"), ("stout", "tall")):
             person = PEOPLE[who]
-            reference = torch.from_numpy(picture(person, Pose(), size))[None].float() / 255
+            reference = to_frames(picture(person, Pose(), size)[None])
             driving, truth = (clip(PEOPLE[one], motion, size) for one in (other, who))
             settings = SampleSettings(num_inference_steps=1)
             made = animate_pass(backbone, reference, driving, f"a person: {name}", settings)

@@ -18,7 +18,8 @@ from .media import fit, read_frames, to_uint8, write_image, write_video
 from .models.loading import shipped_lora
 from .pose.draw import draw_pose, fit_box
 from .pose.keypoints import save_keypoints
-from .puppets.scene import FPS, LEAD_IN, triplet
+from .puppets.triplet import triplet
+from .puppets.world import FPS, LEAD_IN
 from .sampling import SampleSettings, Step
 
 CELL, LABEL, COLUMNS = 256, 104, 6  # of the contact sheet: pixels, pixels, times

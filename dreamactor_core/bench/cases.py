@@ -16,8 +16,10 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import InputError
-from ..puppets.identity import HUES
-from ..puppets.scene import LEAD_IN, THUMBNAIL, Triplet, to_frames, triplet
+from ..media import to_frames
+from ..puppets.colours import HUES
+from ..puppets.triplet import THUMBNAIL_SIZE, triplet
+from ..puppets.world import LEAD_IN, Triplet
 
 Draw = Callable[[int, int, int], Triplet]  # (seed, num_frames, size) -> one of the test split
 
@@ -98,7 +100,7 @@ def case_seeds(seed: int, cases: int, num_frames: int, group: str | None = None)
 
 
 def _groups(seed: int, num_frames: int) -> tuple[str, ...]:
-    return groups_of(draw_puppets(seed, num_frames, THUMBNAIL))
+    return groups_of(draw_puppets(seed, num_frames, THUMBNAIL_SIZE))
 
 
 def _kinds(caption: str) -> list[str]:

@@ -7,6 +7,7 @@ float32 (height, width, 3) in [0, 1]. Times are seconds from the first frame of 
 from .fit import Box, content_box, fit, fit_frames, hold_indices, retime, retimed_length
 from .footage import Footage, check_frames, probe, read_frames
 from .image import read_image, to_uint8
+from .pixels import to_frames
 from .read import Frame, VideoInfo
 from .replace import check_writable, replacing
 from .sound import Sound, read_sound, write_sound
@@ -31,6 +32,7 @@ __all__ = [
     "replacing",
     "retime",
     "retimed_length",
+    "to_frames",
     "to_uint8",
     "write_image",
     "write_loop",

@@ -36,7 +36,7 @@ class Body:
 
 def solve(who: Identity, motion: Motion) -> Body:
     """Joints of `who` in every frame of the motion, standing on its ground line."""
-    return _quadruped(who, motion) if who.kind == "quadruped" else _upright(who, motion)
+    return _quadruped(who, motion) if who.plan.on_four else _upright(who, motion)
 
 
 def places(who: Identity, body: Body) -> np.ndarray:
@@ -51,7 +51,7 @@ def places(who: Identity, body: Body) -> np.ndarray:
     def put(part: int, origin: np.ndarray, along: np.ndarray, across: np.ndarray | None = None):
         found[:, part] = np.stack([along, _across(along) if across is None else across, origin], -1)
 
-    if who.kind == "quadruped":
+    if who.plan.on_four:
         put(TORSO, body.pelvis, j[:, NECK] - body.up * 0.05 * who.height - body.pelvis)
     else:
         put(TORSO, body.pelvis, body.up)
@@ -60,7 +60,7 @@ def places(who: Identity, body: Body) -> np.ndarray:
     for side in (0, 1):
         shoulder, elbow, wrist = (j[:, joint[side]] for joint in (SHOULDER, ELBOW, WRIST))
         hip, knee, ankle = (j[:, joint[side]] for joint in (HIP, KNEE, ANKLE))
-        if who.kind == "bird":
+        if who.plan.arms == "wings":
             put(UPPER_ARM[side], shoulder, *wing_axes(shoulder, wrist))
         else:
             put(UPPER_ARM[side], shoulder, elbow - shoulder)
@@ -123,7 +123,7 @@ def _upright(who: Identity, motion: Motion) -> Body:
     radius = who.head_size * scale
     head = (
         neck + head_up * radius * 0.95
-        if who.kind != "blob"
+        if who.plan.head != "in torso"
         else neck - up * 0.45 * who.torso_length * scale
     )
     put_face(joints, head, head_up, radius, motion.turn)

@@ -30,12 +30,13 @@ from torch import Tensor
 from ..backbones import Backbone
 from ..errors import InputError
 from ..geometry import Geometry
-from ..media import fit_frames, probe, read_frames, retime
+from ..media import fit_frames, probe, read_frames, retime, to_frames
 from ..media.replace import check_readable
 from ..pose.draw import draw_pose
 from ..pose.keypoints import check_length, load_keypoints, retime_pose
 from ..pose.vary import vary_pose
-from ..puppets.scene import Clip, to_frames, triplet
+from ..puppets.triplet import triplet
+from ..puppets.world import Clip
 
 KEYS = ("target", "driving", "skeleton", "pose")
 META = "meta.json"

@@ -19,6 +19,7 @@ from ...dreamactor_core.media import (
     fit,
     probe,
     read_frames,
+    to_frames,
     write_video,
 )
 from ...dreamactor_core.pose.detect import Detection, DetectSettings, detect_pose
@@ -26,7 +27,6 @@ from ...dreamactor_core.pose.draw import overlay_pose
 from ...dreamactor_core.pose.keypoints import Pose, dump_keypoints
 from ...dreamactor_core.pose.models import PoseModels, load_pose_models
 from ...dreamactor_core.pose.retarget import match_proportions
-from ...dreamactor_core.puppets.scene import to_frames
 from .progress import watched
 from .video import driving_of, temp_file
 from .words import node_words, told_in_node_words

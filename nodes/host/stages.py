@@ -19,11 +19,10 @@ from ...dreamactor_core.composite import Composite, build_composite, lead_in_fra
 from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.geometry import Geometry
 from ...dreamactor_core.jobs.inputs import fit_inputs, open_inputs
-from ...dreamactor_core.media import check_frames
+from ...dreamactor_core.media import check_frames, to_frames
 from ...dreamactor_core.models.wan_animate import WanAnimate
 from ...dreamactor_core.pose.draw import draw_pose, fit_box
 from ...dreamactor_core.pose.keypoints import parse_keypoints
-from ...dreamactor_core.puppets.scene import to_frames
 from ...dreamactor_core.sampling import SampleSettings
 from .progress import reading_progress, sampling_progress
 from .video import audio_of, driving_of

@@ -6,7 +6,8 @@ import torch
 
 from dreamactor_core.mini.rig import FEET, LIMBS, Clip, Rig, carried_back
 from dreamactor_core.puppets.body import ANKLE, NECK
-from dreamactor_core.puppets.scene import LEAD_IN, triplet
+from dreamactor_core.puppets.triplet import triplet
+from dreamactor_core.puppets.world import LEAD_IN
 
 SIZE = 128
 PANEL = torch.tensor([SIZE, SIZE]).float()

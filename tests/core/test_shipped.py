@@ -7,8 +7,10 @@ from dreamactor_core.animate import animate_pass
 from dreamactor_core.bench.metrics import foreground
 from dreamactor_core.bench.puppets import bench_puppets, make_case
 from dreamactor_core.lora.adapters import VARIANTS, load_lora, set_lora_strengths
+from dreamactor_core.media import to_frames
 from dreamactor_core.models.loading import WEIGHTS, load_backbone, shipped_lora
-from dreamactor_core.puppets.scene import LEAD_IN, to_frames, triplet
+from dreamactor_core.puppets.triplet import triplet
+from dreamactor_core.puppets.world import LEAD_IN
 from dreamactor_core.sampling import SampleSettings
 
 SETTINGS = SampleSettings(num_inference_steps=1)

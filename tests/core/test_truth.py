@@ -15,7 +15,8 @@ from dreamactor_core.mini.eye import Seen
 from dreamactor_core.mini.vae import GROUP, PATCH, split_frames
 from dreamactor_core.pose.draw import fit_box
 from dreamactor_core.puppets.body import ELBOW, FOREARM, HEAD, PARTS, TORSO, WRIST
-from dreamactor_core.puppets.scene import LEAD_IN, triplet, triplet_poses
+from dreamactor_core.puppets.triplet import triplet, triplet_poses
+from dreamactor_core.puppets.world import LEAD_IN
 from dreamactor_core.train.batches import MOVED, Phase, draw_batch
 from dreamactor_core.train.cache import puppet_samples
 from dreamactor_core.train.fit import Schedule, fit

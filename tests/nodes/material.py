@@ -22,11 +22,12 @@ from safetensors.torch import load_file, save_file
 from dreamactor_core.animate import animate_pass
 from dreamactor_core.jobs.run import load_model
 from dreamactor_core.lora.adapters import VARIANTS
-from dreamactor_core.media import write_image
+from dreamactor_core.media import to_frames, write_image
 from dreamactor_core.models.loading import WEIGHTS, shipped_lora
 from dreamactor_core.pose.draw import draw_pose, fit_box
 from dreamactor_core.pose.keypoints import parse_keypoints
-from dreamactor_core.puppets.scene import FPS, Example, example, to_frames
+from dreamactor_core.puppets.example import Example, example
+from dreamactor_core.puppets.world import FPS
 from dreamactor_core.sampling import SampleSettings
 
 TWINS = Path(__file__).parent / "api"

@@ -68,7 +68,7 @@ def test_choices_are_those_of_the_core(node_classes, core):
         return list(inputs[name].options)
 
     assert options("Sampler", "sampler") == list(core("sampling").SAMPLERS)
-    assert options("Example", "kind")[1:] == list(core("puppets.identity").KINDS)
+    assert options("Example", "kind")[1:] == list(core("puppets.body_plan").BODY_PLANS)
     variants = [f"{name} (shipped)" for name in core("lora.adapters").VARIANTS]
     assert sorted(options("LoadLora", "lora")) == sorted(variants)
 

@@ -68,7 +68,7 @@ def test_the_example_is_drawn_from_its_seed(run, core):
     assert (reference.shape, driving.shape) == ((1, 256, 256, 3), (16, 256, 256, 3))
     assert (len(keypoints), fps) == (16, 8.0) and isinstance(fps, float)
     assert torch.equal(driving, again.args[1]) and not torch.equal(driving, other.args[1])
-    truth = core("puppets.scene").triplet(1, "test", 25, 256)
+    truth = core("puppets.triplet").triplet(1, "test", 25, 256)
     assert torch.equal((reference[0] * 255).byte(), torch.from_numpy(truth.truth.frames[0]))
     assert torch.equal((driving * 255).byte(), torch.from_numpy(truth.driver.frames[9:]))
     assert caption == truth.truth.caption

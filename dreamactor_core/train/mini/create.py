@@ -14,7 +14,7 @@ from ...mini.backbone import MiniBackbone, MiniTransformer3DModel
 from ...mini.text import ByteTextEncoder
 from ...mini.vae import GROUP, PATCH, MiniVAE
 from ...models.loading import load_backbone
-from ...puppets.scene import FPS
+from ...puppets.world import FPS
 
 SHIPPED_FINER = 2
 

@@ -18,11 +18,12 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
+from ...media import to_frames
 from ...mini.backbone import MiniBackbone
 from ...mini.eye import PIECES, Seen
 from ...mini.vae import PATCH
 from ...puppets.glb import glb_glance
-from ...puppets.scene import LEAD_IN, to_frames
+from ...puppets.world import LEAD_IN
 from ..fit import Schedule, fit
 from .truth import piece_of
 from .world import World, drawn_beside

@@ -15,8 +15,10 @@ from torch import Tensor
 from ...animate import encode_composite, sample_latents
 from ...backbones import Backbone
 from ...composite import build_composite, crop_target_latents, lead_in_frames
+from ...media import to_frames
 from ...mini.vae import GROUP
-from ...puppets.scene import LEAD_IN, Clip, to_frames, triplet
+from ...puppets.triplet import triplet
+from ...puppets.world import LEAD_IN, Clip
 from ...sampling import SampleSettings
 from .vae import Guess, VaeConfig
 

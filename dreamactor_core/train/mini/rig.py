@@ -53,7 +53,9 @@ from ...mini.rig import (
 )
 from ...pose.draw import MIN_BOX
 from ...pose.keypoints import Pose
-from ...puppets.scene import LEAD_IN, in_picture, triplet, triplet_poses
+from ...puppets.camera import in_picture
+from ...puppets.triplet import triplet, triplet_poses
+from ...puppets.world import LEAD_IN
 from ..fit import Schedule, fit
 from .eye import OUTSIDE_WEIGHT, through_code
 from .world import drawn_beside

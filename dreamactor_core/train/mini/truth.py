@@ -20,7 +20,7 @@ UNSEEN = -1  # in place of a piece
 
 
 class ClipTruth(NamedTuple):
-    parts: np.ndarray  # (t, h, w) uint8, see puppets.scene.Clip
+    parts: np.ndarray  # (t, h, w) uint8, see puppets.world.Clip
     places: np.ndarray  # (t, k, 2, 3), in pixels
     joints: np.ndarray  # (t, 2, 18, 2) in pixels; one body alone is both
 

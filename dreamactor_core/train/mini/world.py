@@ -17,12 +17,14 @@ from torch import Tensor
 from ...backbones import Backbone
 from ...composite import lead_in_frames
 from ...errors import InputError
+from ...media import to_frames
 from ...mini.backbone import MiniBackbone
 from ...pose.draw import draw_pose
 from ...pose.keypoints import Pose
 from ...pose.vary import vary_pose
 from ...puppets.body import PARTS
-from ...puppets.scene import Clip, to_frames, triplet
+from ...puppets.triplet import triplet
+from ...puppets.world import Clip
 from ..cache import Cache, read_cache
 from .truth import ClipTruth
 
