@@ -8,7 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .subpixels import SUBPIXEL_BITS, fixed_point
+from .subpixels import FIXED_POINT_BITS, fixed_point
 
 BACKGROUNDS = (
     "plain", "vertical", "diagonal", "room", "hills", "stripes", "checks", "blobs", "noise", "sun",
@@ -80,7 +80,7 @@ def draw_photograph(rng: np.random.Generator, size: int) -> np.ndarray:
     ):
         centre = fixed_point(place * size - 0.5).tolist()
         axes = fixed_point(np.array([radius, radius * squeeze]) * size).tolist()
-        style = (colour.tolist(), -1, cv2.LINE_AA, SUBPIXEL_BITS)
+        style = (colour.tolist(), -1, cv2.LINE_AA, FIXED_POINT_BITS)
         cv2.ellipse(picture, centre, axes, angle, 0, 360, *style)
     return cv2.GaussianBlur(picture, (0, 0), blur * size) if blur * size > 0.3 else picture
 
@@ -91,12 +91,12 @@ def furnish(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
 
     def polygon(points: list[tuple[float, float]], colour: np.ndarray) -> None:
         corners = fixed_point(np.array(points) * size - 0.5)
-        cv2.fillPoly(picture, [corners], colour.tolist(), cv2.LINE_AA, SUBPIXEL_BITS)
+        cv2.fillPoly(picture, [corners], colour.tolist(), cv2.LINE_AA, FIXED_POINT_BITS)
 
     def disc(x: float, y: float, radius: float, colour: np.ndarray) -> None:
         centre = fixed_point(np.array([x, y]) * size - 0.5).tolist()
         pixels = int(fixed_point(np.array(radius * size)))
-        cv2.circle(picture, centre, pixels, colour.tolist(), -1, cv2.LINE_AA, SUBPIXEL_BITS)
+        cv2.circle(picture, centre, pixels, colour.tolist(), -1, cv2.LINE_AA, FIXED_POINT_BITS)
 
     def bar(x0: float, y0: float, x1: float, y1: float, colour: np.ndarray) -> None:
         polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], colour)

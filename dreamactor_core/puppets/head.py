@@ -10,7 +10,7 @@ from .figure import Figure
 from .headgear import draw_headgear, draw_headgear_behind
 from .pen import RING, across
 
-DARK, PALE, WHITE = (25, 20, 25), (240, 240, 235), (250, 250, 250)
+DARK_PUPIL, PALE_PUPIL, EYEBALL = (25, 20, 25), (240, 240, 235), (250, 250, 250)
 MOUTH_POINTS = np.array([-0.32, -0.16, 0, 0.16, 0.32])  # across the face, in radii of the head
 
 
@@ -68,10 +68,10 @@ def _draw_eyes(figure: Figure, right: np.ndarray, r: float) -> None:
     big = who.eyes == "big"
     size = 0.14 if big else 0.12
     tall = size * (1.9 if who.eyes == "ovals" else 1.0)
-    colour = DARK if big or sum(who.skin) > 240 else PALE
+    colour = DARK_PUPIL if big or sum(who.skin) > 240 else PALE_PUPIL
     for eye in eyes:
         if big:
-            pen.ellipse(eye, up, 0.26 * r, 0.3 * r, WHITE)
+            pen.ellipse(eye, up, 0.26 * r, 0.3 * r, EYEBALL)
         pen.ellipse(eye, up, size * r, tall * r, colour, line=False)
 
 

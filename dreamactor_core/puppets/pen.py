@@ -12,7 +12,7 @@ from .body import TORSO
 from .camera import View
 from .colours import Colour
 from .identity import Identity
-from .subpixels import SUBPIXEL_BITS, fixed_point
+from .subpixels import FIXED_POINT_BITS, fixed_point
 
 HALF_TURN = np.linspace(0, np.pi, 7)
 FULL_TURN = np.linspace(0, 2 * np.pi, 22)
@@ -45,8 +45,8 @@ class Pen:
     def polygon(self, points: np.ndarray, colour: Colour, line: bool = True) -> None:
         """Fill points (n, 2), and outline them if the style has outlines."""
         fixed, part = self._fixed(points), self.before + self.part
-        cv2.fillPoly(self.canvas, [fixed], (*colour, 255), cv2.LINE_AA, SUBPIXEL_BITS)
-        cv2.fillPoly(self.parts, [fixed], part, cv2.LINE_8, SUBPIXEL_BITS)
+        cv2.fillPoly(self.canvas, [fixed], (*colour, 255), cv2.LINE_AA, FIXED_POINT_BITS)
+        cv2.fillPoly(self.parts, [fixed], part, cv2.LINE_8, FIXED_POINT_BITS)
         if line and self.line:
             self._lines(fixed, True, self.line, self.line_colour)
 
@@ -83,8 +83,8 @@ class Pen:
 
     def _lines(self, fixed: np.ndarray, closed: bool, width: int, colour: tuple) -> None:
         part = self.before + self.part
-        cv2.polylines(self.canvas, [fixed], closed, colour, width, cv2.LINE_AA, SUBPIXEL_BITS)
-        cv2.polylines(self.parts, [fixed], closed, part, width, cv2.LINE_8, SUBPIXEL_BITS)
+        cv2.polylines(self.canvas, [fixed], closed, colour, width, cv2.LINE_AA, FIXED_POINT_BITS)
+        cv2.polylines(self.parts, [fixed], closed, part, width, cv2.LINE_8, FIXED_POINT_BITS)
 
     def _fixed(self, points: np.ndarray) -> np.ndarray:
         return fixed_point(points * self.scale + self.offset - 0.5)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-SUBPIXEL_BITS = 4
+FIXED_POINT_BITS = 4
 
 
 def fixed_point(pixels: np.ndarray) -> np.ndarray:
-    """Pixels of any shape -> int32 of the same shape, for a `shift` of SUBPIXEL_BITS."""
-    return np.rint(pixels * (1 << SUBPIXEL_BITS)).astype(np.int32)
+    """Pixels of any shape -> int32 of the same shape, for a `shift` of FIXED_POINT_BITS."""
+    return np.rint(pixels * (1 << FIXED_POINT_BITS)).astype(np.int32)
