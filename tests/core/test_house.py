@@ -29,14 +29,14 @@ SAME_MEANING = {
     "KEY_NAMES": "of a backbone: its layers in the names of other programs",
 }
 TWO_MEANINGS = {
-    "to be defined once, in skeleton.py": "ANKLE BONES EAR ELBOW EYE FACE FEET HANDS HEAD HIP "
+    "to be defined once, in skeleton.py": "ANKLE EAR ELBOW EYE FACE FEET HANDS HEAD HIP "
     "JOINTS KNEE LIMBS NECK NOSE SHOULDER TORSO WRIST frames_of joints_of",
     "the small model's own words": "BODIES Body Clip Encoded LARGER OTHER_SIDE PAIRS PATCH "
     "SCHEDULE",
     "choices and models": "DTYPES EXPERTS EncodeText FAMILIES Found KINDS Kind LEAST_SIGMA OVERLAP "
     "PARTS PREFIXES SAMPLERS TRAIN_TIMESTEPS WEIGHTS Weights animate load_model preflight "
     "recognise shrink",
-    "files, captions, training, bench": "FIELDS MAX_SIDE MLLM NEED Pair Result SHOWN SIDE describe "
+    "files, captions, training, bench": "FIELDS MAX_SIDE MLLM NEED Pair Result SHOWN SIDE "
     "fit probe puppet_pairs read_frames",
     "the nodes' side of the host": "CATEGORY Composite Context DETECTOR DOWN FOLDER KEY Model ROOM "
     "UP sample",
