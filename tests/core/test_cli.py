@@ -34,11 +34,11 @@ from dreamactor_core.lora.adapters import (
 )
 from dreamactor_core.media import probe, write_image, write_video
 from dreamactor_core.models.loading import save_backbone
-from dreamactor_core.pose.keypoints import load_keypoints
+from dreamactor_core.pose.keypoints import load_keypoints, save_keypoints
 from dreamactor_core.sampling import SAMPLERS, SampleSettings
 
-from .test_jobs import grey, levels, pose_of, save_keypoints
-from .test_media import beep, encode
+from .clips import beep, encode, grey, levels
+from .poses import pose_of
 from .tiny import tiny_backbone
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,12 +18,13 @@ from dreamactor_core.jobs.run import Job, animate_file
 from dreamactor_core.media import Footage, probe, read_frames, read_image, write_image, write_video
 from dreamactor_core.media.fit import Box
 from dreamactor_core.pose.draw import draw_pose, fit_box
-from dreamactor_core.pose.keypoints import Pose, save_keypoints
+from dreamactor_core.pose.keypoints import save_keypoints
 from dreamactor_core.pose.retarget import place_in_panel
 from dreamactor_core.sampling import Cancelled, SampleSettings
 
-from .test_animate import Oracle
-from .test_media import encode, tone
+from .clips import encode, grey, levels, means, tone
+from .oracle import Oracle
+from .poses import pose_of
 from .tiny import GEOMETRY, tiny_backbone
 
 ONE_STEP = SampleSettings(num_inference_steps=1)
@@ -47,19 +48,6 @@ class FileOracle(Oracle):
         answer = torch.full_like(frames, 77.0)
         answer[:, :, :half] = torch.where(known[:, :, :half] == 1, frames[:, :, :half], drawn)
         return (latents - self.encode_video(answer)) / sigma
-
-
-def grey(level: int, height: int = 32, width: int = 32) -> np.ndarray:
-    return np.full((height, width, 3), level, np.uint8)
-
-
-def levels(count: int) -> list[int]:
-    """Neighbours differ by 11 or more, so that none is taken for another."""
-    return [20 + 11 * (7 * k % 20) for k in range(count)]
-
-
-def means(path) -> list[float]:
-    return [float(frame.image.mean()) for frame in read_frames(path)]
 
 
 @pytest.fixture
@@ -211,15 +199,6 @@ def test_a_size_that_is_no_multiple_is_refused(job):
 
 
 # ---------------------------------------------------------------- pose
-
-
-def pose_of(num_frames: int) -> Pose:
-    """One person whose 18 joints wander over the canvas."""
-    rng = np.random.default_rng(3)
-    body = np.ones((num_frames, 1, 18, 3))
-    body[..., :2] = rng.uniform(0.2, 0.8, (num_frames, 1, 18, 2))
-    empty = [np.zeros((num_frames, 1, *shape, 3)) for shape in ((2, 21), (70,), (6,))]
-    return Pose(body, *empty, aspect=1.0)
 
 
 @pytest.mark.parametrize(("start", "duration"), [(0.0, None), (0.5, 1.0)])

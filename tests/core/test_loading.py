@@ -1,5 +1,4 @@
 import json
-import re
 import shutil
 from dataclasses import replace
 
@@ -7,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dreamactor_core.backbones import Context, hunyuan15, wan
-from dreamactor_core.backbones.placement import Placement, place
+from dreamactor_core.backbones import Context
+from dreamactor_core.backbones.placement import place
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import LoraSpec, add_lora
 from dreamactor_core.mini.vae import MiniVAE
@@ -22,18 +21,12 @@ from dreamactor_core.models.loading import (
 )
 from dreamactor_core.weight_files.parts import Files
 
-from .test_checkpoints import published
+from .stored import BASES, EXACT, answers, native_state, same
 from .tiny import (
     GEOMETRY,
     tiny_backbone,
-    tiny_hunyuan_pipeline,
     tiny_vae,
-    tiny_wan,
-    tiny_wan_pipeline,
 )
-
-EXACT = Placement(dtype=torch.float32)
-KINDS = ("hunyuan", "i2v", "a14b", "ti2v")
 
 
 def tiny_mini_vae():
@@ -145,58 +138,7 @@ def test_a_broken_folder_is_refused(folder, file, damage):
         load_backbone(folder)
 
 
-@pytest.fixture(scope="module")
-def pipelines(tmp_path_factory):
-    """Kind -> (backbone, the diffusers folder of the stock pipeline around it)."""
-    pytest.importorskip("ftfy", reason="diffusers cleans Wan's prompts with ftfy")
-    made = {}
-    for kind in KINDS:
-        folder = tmp_path_factory.mktemp(kind) / "pipeline"
-        if kind == "hunyuan":
-            ours = tiny_backbone(head=128)
-            pipeline = tiny_hunyuan_pipeline(ours)
-            ours.text_encoder = hunyuan15.HunyuanVideo15TextEncoder(pipeline)
-        else:
-            ours = tiny_wan(kind, head=128)
-            ours.boundary_ratio = 0.8
-            pipeline = tiny_wan_pipeline(ours)
-            ours.text_encoder = wan.WanTextEncoder(pipeline)
-        pipeline.save_pretrained(folder)
-        made[kind] = ours, folder
-    return made
-
-
-@torch.no_grad()
-def answers(backbone) -> list[torch.Tensor]:
-    """What a backbone says about the same inputs: both experts, text and picture included."""
-    generator = torch.Generator().manual_seed(0)
-    shape = (1, backbone.geometry.latent_channels, 2, 2, 4)
-    latents = torch.randn(shape, generator=generator)
-    context = backbone.context(torch.randn(shape, generator=generator), torch.zeros(5, 2, 4, 1))
-    text = backbone.encode_text(["waves"], torch.rand(1, 32, 32, 3, generator=generator))
-    return [
-        backbone.velocity(latents, torch.tensor(sigma), context, text)
-        for sigma in (0.95, 0.85, 0.5)
-    ]
-
-
-def same(left, right) -> bool:
-    """The same weights to the last bit; answers may round elsewhere, by where weights lie."""
-    pairs = zip(
-        (left.transformer, left.transformer_2),
-        (right.transformer, right.transformer_2),
-        strict=True,
-    )
-    for mine, theirs in pairs:
-        assert (mine is None) == (theirs is None)
-        weights = {} if mine is None else mine.state_dict()
-        assert all(torch.equal(weights[key], theirs.state_dict()[key]) for key in weights)
-    return all(
-        torch.allclose(a, b, atol=1e-5) for a, b in zip(answers(left), answers(right), strict=True)
-    )
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BASES)
 def test_a_diffusers_folder_is_loaded_as_it_was_saved(pipelines, kind):
     ours, folder = pipelines[kind]
     loaded = load_backbone(folder)
@@ -207,27 +149,6 @@ def test_a_diffusers_folder_is_loaded_as_it_was_saved(pipelines, kind):
     if kind == "a14b":
         assert loaded.boundary_ratio == 0.8  # the folder's word, not the default
     assert not any(parameter.requires_grad for parameter in loaded.transformer.parameters())
-
-
-def native_state(layout: str, model) -> dict[str, torch.Tensor]:
-    """The weights of a two-block diffusers model under the keys of a published list."""
-    family = hunyuan15.FAMILY if layout.startswith("hunyuan") else wan.FAMILY
-    keys = [
-        key
-        for key in published(layout)
-        for block in [re.search(r"(?<=blocks\.)\d+", key)]
-        if not block or int(block[0]) < (1 if "refiner" in key else 2)
-    ]
-    # Each key travels through the converter as a tensor that says which key it was.
-    marked = family.convert({key: torch.full((6,), float(n)) for n, key in enumerate(keys)})
-    state, native = model.state_dict(), {}
-    for name, mark in marked.items():
-        native.setdefault(keys[int(mark[0])], []).append(state[name])
-    tensors = {key: torch.cat(parts) for key, parts in native.items()}
-    for key in tensors:
-        if key.startswith("final_layer.adaLN"):  # there it is shift before scale
-            tensors[key] = torch.cat(tensors[key].chunk(2)[::-1])
-    return tensors
 
 
 @pytest.mark.parametrize(

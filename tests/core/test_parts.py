@@ -14,9 +14,7 @@ from dreamactor_core.errors import InputError
 from dreamactor_core.models.loading import load_pipeline, preflight
 from dreamactor_core.weight_files.parts import KINDS, Files, load_part, recognise_parts
 
-from .test_checkpoints import Bomb, published
-from .test_loading import EXACT
-from .test_scaled import scaled_file
+from .stored import EXACT, Bomb, published, scaled_file
 from .tiny import (
     tiny_backbone,
     tiny_hunyuan_pipeline,

@@ -22,7 +22,7 @@ from dreamactor_core.models.loading import FAMILIES
 from dreamactor_core.sampling import flow_sigmas, sample
 from dreamactor_core.weight_files.checkpoint import Header, recognise
 
-from .test_checkpoints import published
+from .stored import published
 from .tiny import tiny_backbone, tiny_wan
 
 PLAIN = Placement(dtype=torch.float32)

@@ -25,8 +25,7 @@ from dreamactor_core.pose.keypoints import Pose, save_keypoints
 from dreamactor_core.pose.wan_animate import crop_face, face_boxes
 from dreamactor_core.sampling import Cancelled, SampleSettings
 
-from .test_jobs import grey, levels
-from .test_media import encode, tone
+from .clips import encode, grey, levels, tone
 from .tiny import tiny_wan_animate, tiny_wan_animate_2
 
 pytest.importorskip("ftfy", reason="diffusers cleans Wan's prompts with ftfy")
