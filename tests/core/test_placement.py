@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dreamactor_core.backbones.placement import (
+    Estimate,
     Placement,
     check_memory,
     estimate,
@@ -238,3 +239,47 @@ def test_too_little_memory_names_what_to_change(monkeypatch):
         InputError, match=r"RAM: got 1\.0 GiB free, .* Try storage='fp8' or 'int8', a"
     ):
         check_memory(estimate(checkpoint("wan2.2-ti2v-5b"), Placement()), Placement())
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        (
+            {},
+            "offload='block', vae_tiling=True, storage='fp8' or 'int8', a GGUF file, "
+            "a smaller panel, fewer frames",
+        ),
+        (
+            {"offload": "block"},
+            "vae_tiling=True, storage='fp8' or 'int8', a GGUF file, a smaller panel, fewer frames",
+        ),
+        (
+            {"vae_tiling": True, "storage": "fp8"},
+            "offload='block', a smaller panel, fewer frames",
+        ),
+        (
+            {"offload": "leaf", "vae_tiling": True, "storage": "int8"},
+            "a smaller panel, fewer frames",
+        ),
+    ],
+    ids=["nothing", "offload", "tiling-fp8", "all"],
+)
+def test_too_little_gpu_memory_names_what_is_not_yet_done(monkeypatch, changes, advice):
+    free = 2**30  # of 80 GiB
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 80 * free))
+    placement = Placement(device="cuda", **changes)
+    needed = Estimate(tokens=100, petaflops=1.0, weights=free, ram=0, vram=2 * free)
+    with pytest.raises(InputError) as refused:
+        check_memory(needed, placement)
+    assert "GPU memory: got 1.0 GiB free, need about 2.0 GiB for 100 tokens" in str(refused.value)
+    assert str(refused.value).endswith(f"Try {advice}.")
+
+
+def test_weights_that_do_not_fit_are_not_helped_by_fewer_frames(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, 2**35))
+    needed = Estimate(tokens=0, petaflops=0.0, weights=2**31, ram=0, vram=2**31)
+    with pytest.raises(InputError) as refused:
+        check_memory(needed, Placement(device="cuda", offload="block", vae_tiling=True))
+    assert str(refused.value).endswith(
+        "for the weights alone. Try storage='fp8' or 'int8', a GGUF file."
+    )
