@@ -8,7 +8,6 @@ are float32 in [0, 1], (t, h, w, 3), already at the backbone's frame rate and pa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -20,18 +19,22 @@ from torch import Tensor
 
 from .backbones import Backbone, Context, paint_blank
 from .composite import (
+    NOTHING,
+    ONE_SECOND,
     Composite,
+    Known,
+    LeadIn,
     build_composite,
     crop_target,
     crop_target_latents,
     cut_lead,
     finish_frames,
-    lead_in_frames,
 )
 from .errors import InputError
-from .sampling import SampleSettings, Step, flow_sigmas, sample, with_guidance
+from .geometry import OVERLAP
+from .sampling import SampleSettings, Step, Velocity, flow_sigmas, sample, with_guidance
 
-OVERLAP = 8  # generated frames that the next chunk is told: two latent groups
+NEXT_PASS = "Make it in several passes, as animate() does."
 
 
 class Encoded(NamedTuple):
@@ -41,6 +44,15 @@ class Encoded(NamedTuple):
     context: Context
 
 
+class Flow(NamedTuple):
+    """What a sampler integrates: sampling.sample(*flow, ...) completes the composite."""
+
+    velocity: Velocity  # guidance included
+    noise: Tensor  # (1, c, t', h', 2w')
+    sigmas: Tensor  # (n + 1,), from 1 to 0
+
+
+@torch.inference_mode()
 def animate_pass(
     backbone: Backbone,
     reference: Tensor,
@@ -48,61 +60,52 @@ def animate_pass(
     prompt: str,
     settings: SampleSettings,
     *,
-    lead_in_seconds: float = 1.0,
-    prefix: Tensor | None = None,
-    prefix_driving: Tensor | None = None,
-    scene: Tensor | None = None,
-    keep: Tensor | None = None,
-    keep_lead_in: bool = False,
+    lead_in: LeadIn = ONE_SECOND,
+    known: Known = NOTHING,
     on_step: Callable[[Step], None] | None = None,
 ) -> Tensor:
     """Make reference (1, h, w, 3) perform driving (t, h, w, 3), t within one pass.
 
-    prefix, prefix_driving, scene and keep are those of build_composite; pixels that keep marks
-    come back untouched. Returns (t, h, w, 3), with the lead-in in front if keep_lead_in.
-    Raises InputError when sizes or lengths do not fit the backbone.
+    Pixels that known.keep marks come back untouched. Returns (t, h, w, 3), with the lead-in in
+    front if lead_in.keep. Raises InputError when sizes or lengths do not fit the backbone.
     """
     geometry = backbone.geometry
     composite = build_composite(
         reference,
         driving,
-        lead_in=lead_in_frames(geometry.fps, lead_in_seconds, geometry.temporal_stride),
-        prefix=prefix,
-        prefix_driving=prefix_driving,
-        scene=scene,
-        keep=keep,
+        lead_in=geometry.lead_frames(lead_in.seconds),
+        known=known,
         temporal_stride=geometry.temporal_stride,
     )
-    encoded = encode_composite(backbone, composite)
-    latents = sample_latents(backbone, encoded, prompt, settings, on_step)
-    return decode_target(backbone, latents, composite, keep_lead_in).to(driving)
+    flow = build_flow(backbone, encode_composite(backbone, composite), prompt, settings)
+    latents = sample(*flow, settings.sampler, on_step)
+    return decode_target(backbone, latents, composite, lead_in.keep).to(driving)
 
 
 @torch.inference_mode()
 def encode_composite(backbone: Backbone, composite: Composite) -> Encoded:
     """Raises InputError when the composite does not fit one pass of the backbone."""
-    _check_fits(backbone, composite)
+    backbone.geometry.check_panel(*crop_target(composite.frames).shape[1:3])
+    backbone.geometry.check_pass(composite.length, composite.lead, NEXT_PASS)
     return Encoded(composite, _context(backbone, composite))
 
 
 @torch.inference_mode()
-def sample_latents(
-    backbone: Backbone,
-    encoded: Encoded,
-    prompt: str,
-    settings: SampleSettings,
-    on_step: Callable[[Step], None] | None = None,
-) -> Tensor:
-    """Complete the composite: latents (1, c, t', h', 2w'), the answer in their left half."""
+def build_flow(backbone: Backbone, encoded: Encoded, prompt: str, settings: SampleSettings) -> Flow:
+    """The way from noise to latents (1, c, t', h', 2w'), the answer in their left half.
+
+    What settings leave open is the backbone's own.
+    """
     composite, context = encoded
     reference = crop_target(composite.frames[:1])
-    sigmas = flow_sigmas(settings.num_inference_steps, settings.shift)
+    schedule = settings.schedule(backbone.defaults, *reference.shape[1:3])
+    sigmas = flow_sigmas(schedule.num_inference_steps, schedule.shift)
     velocity = partial(backbone.velocity, context=context)
     if backbone.step_distilled:  # its network is told where each step ends
         velocity = partial(velocity, sigmas=sigmas)
     text = backbone.encode_text([prompt], reference)
     no_text = no_driving = None
-    if settings.guidance_scale != 1:
+    if schedule.guidance_scale != 1:
         negative = backbone.encode_text([settings.negative_prompt], reference)
         no_text = partial(velocity, text=negative)
     if settings.driving_guidance_scale != 1:
@@ -112,13 +115,13 @@ def sample_latents(
         partial(velocity, text=text),
         no_text,
         no_driving,
-        text_scale=settings.guidance_scale,
+        text_scale=schedule.guidance_scale,
         driving_scale=settings.driving_guidance_scale,
     )
     # Drawn on the CPU, so that a seed means the same noise on every device.
     generator = torch.Generator().manual_seed(settings.seed)
     noise = torch.randn(context.latents.shape, generator=generator).to(context.latents.device)
-    return sample(guided, noise, sigmas, settings.sampler, on_step)
+    return Flow(guided, noise, sigmas)
 
 
 @torch.inference_mode()
@@ -159,8 +162,7 @@ def animate(
     prompt: str,
     settings: SampleSettings,
     *,
-    lead_in_seconds: float = 1.0,
-    keep_lead_in: bool = False,
+    lead_in: LeadIn = ONE_SECOND,
     on_step: Callable[[Step], None] | None = None,
     on_frames: Callable[[int], None] | None = None,
 ) -> Iterator[Tensor]:
@@ -171,12 +173,10 @@ def animate(
     the last generated frames stand in the place of the lead-in, so the motion goes on. Chunk k is
     sampled with settings.seed + k. on_frames hears the number of driving frames done so far.
     """
-    driving_frames, done = iter(driving_frames), 0
-    prefix = prefix_driving = None
-    lead = lead_in_frames(backbone.geometry.fps, lead_in_seconds, backbone.geometry.temporal_stride)
+    driving_frames, done, known = iter(driving_frames), 0, NOTHING
+    lead = backbone.geometry.lead_frames(lead_in.seconds)
     for index in count():
-        capacity = _capacity(backbone, lead if prefix is None else 1 + prefix.shape[0])
-        chunk = list(islice(driving_frames, capacity))
+        chunk = list(islice(driving_frames, backbone.geometry.capacity(lead)))
         if not chunk:
             break
         driving = torch.stack(chunk)
@@ -186,54 +186,19 @@ def animate(
             driving,
             prompt,
             replace(settings, seed=(settings.seed + index) % 2**64),
-            lead_in_seconds=lead_in_seconds,
-            prefix=prefix,
-            prefix_driving=prefix_driving,
-            keep_lead_in=keep_lead_in and index == 0,
+            lead_in=lead_in,
+            known=known,
             on_step=on_step,
         ).clone()  # an ordinary tensor again, and the lead's memory is free
         done += len(chunk)
         if on_frames is not None:
             on_frames(done)
         yield frames
-        prefix, prefix_driving = frames[-OVERLAP:], driving[-OVERLAP:]
+        known = Known(frames[-OVERLAP:], driving[-OVERLAP:])
+        lead, lead_in = 1 + len(known.prefix), lead_in._replace(keep=False)
     if done == 0:
         raise InputError(
             "driving video", got="0 frames", need="at least 1", fix="Give a longer clip."
-        )
-
-
-def count_passes(backbone: Backbone, num_frames: int, lead_in_seconds: float = 1.0) -> int:
-    """How many passes animate() makes of num_frames driving frames."""
-    geometry = backbone.geometry
-    lead = lead_in_frames(geometry.fps, lead_in_seconds, geometry.temporal_stride)
-    later = num_frames - _capacity(backbone, lead)
-    return 1 if later <= 0 else 1 + math.ceil(later / _capacity(backbone, 1 + OVERLAP))
-
-
-def _capacity(backbone: Backbone, lead: int) -> int:
-    """New frames that fit into one pass behind the lead."""
-    geometry = backbone.geometry
-    if geometry.num_frames - lead < geometry.temporal_stride:
-        raise InputError(
-            "lead-in",
-            got=f"{lead} frames",
-            need=f"at most {geometry.num_frames - geometry.temporal_stride}, so that frames of the "
-            f"driving video fit into the {geometry.num_frames} of a pass",
-            fix="Shorten lead_in_seconds.",
-        )
-    return geometry.num_frames - lead
-
-
-def _check_fits(backbone: Backbone, composite: Composite) -> None:
-    frames, height, double_width, _ = composite.frames.shape
-    backbone.geometry.check_panel(height, double_width // 2)
-    if frames > backbone.geometry.num_frames:
-        raise InputError(
-            "frames of one pass",
-            got=f"{composite.length} driving frames behind a lead of {composite.lead}",
-            need=f"at most {backbone.geometry.num_frames - composite.lead}",
-            fix="animate() goes on in chunks.",
         )
 
 

@@ -16,12 +16,12 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import InputError
+from ..options import GROUPS
 from ..puppets.identity import HUES
 from ..puppets.scene import LEAD_IN, THUMBNAIL, Triplet, to_frames, triplet
 
 Draw = Callable[[int, int, int], Triplet]  # (seed, num_frames, size) -> one of the test split
 
-GROUPS = ("multi-subject", "cross-species")  # a case is in any number of them
 VARIED, BODIES = APART = ("varied", "glb-bodies")  # a case is in one of these, or in none
 SEED_CASES = 1000  # so many triplets belong to one seed, so that no two seeds share one
 

@@ -7,9 +7,10 @@ import torch
 
 from dreamactor_core.animate import animate, animate_pass, beside_driving, preview_strip
 from dreamactor_core.backbones import Context, Text
-from dreamactor_core.composite import build_composite, known_latents
+from dreamactor_core.composite import Known, LeadIn, build_composite, known_latents
 from dreamactor_core.errors import InputError
 from dreamactor_core.geometry import Geometry
+from dreamactor_core.options import ONE_STEP
 from dreamactor_core.sampling import Cancelled, SampleSettings
 
 SIDE, STRIDE, GROUP = 4, 2, 4
@@ -25,6 +26,7 @@ class Oracle:
     """
 
     name, blank, offset, step_distilled = "oracle", "zero", 1 / 64, False
+    defaults = ONE_STEP
     geometry = Geometry(
         latent_channels=3 * STRIDE * STRIDE * GROUP,
         spatial_stride=STRIDE,
@@ -103,13 +105,13 @@ def test_a_pass_returns_the_left_panel_without_lead_in_and_padding(
 
 def test_the_lead_in_is_kept_on_request_and_comes_from_black_driving(oracle, reference):
     driving = clip(6)
-    video = animate_pass(oracle, reference, driving, "", SETTINGS, keep_lead_in=True)
+    video = animate_pass(oracle, reference, driving, "", SETTINGS, lead_in=LeadIn(keep=True))
     lead = torch.cat([reference, (reference / 2).expand(8, -1, -1, -1)])
     assert close(video, torch.cat([lead, (reference + driving) / 2]))
 
 
 def test_lead_in_seconds_set_the_number_of_empty_frames(oracle, reference):
-    animate_pass(oracle, reference, clip(4), "", SETTINGS, lead_in_seconds=0.5)
+    animate_pass(oracle, reference, clip(4), "", SETTINGS, lead_in=LeadIn(0.5))
     frames, _ = oracle.contexts[0]
     assert frames.shape[0] == 5 + 4 and frames[:5, :, SIDE:].abs().max() == 0
     assert close(frames[5:, :, SIDE:], clip(4))
@@ -179,7 +181,9 @@ def test_kept_pixels_come_back_untouched_even_within_a_half_known_cell(oracle, r
     driving, scene = clip(6), 0.25 * clip(6).flip(0)
     keep = torch.zeros(6, SIDE, SIDE, 1)
     keep[:, :, :1] = 1  # half the width of a latent cell
-    video = animate_pass(oracle, reference, driving, "", SETTINGS, scene=scene, keep=keep)
+    video = animate_pass(
+        oracle, reference, driving, "", SETTINGS, known=Known(scene=scene, keep=keep)
+    )
     assert torch.equal(video[:, :, :1], scene[:, :, :1])
     assert close(video[:, :, 1:], ((reference + driving) / 2)[:, :, 1:])
 
@@ -217,7 +221,7 @@ def test_the_pieces_are_streamed(oracle, reference):
 
 
 def test_exactly_full_passes_end_there_and_the_lead_in_is_kept_once(oracle, reference):
-    chunks = animate(oracle, reference, clip(32), "", SETTINGS, keep_lead_in=True)
+    chunks = animate(oracle, reference, clip(32), "", SETTINGS, lead_in=LeadIn(keep=True))
     assert [chunk.shape[0] for chunk in chunks] == [9 + 16, 16]
 
 
@@ -258,7 +262,7 @@ def test_results_are_ordinary_tensors(oracle, reference):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"driving": clip(17)}, "frames of one pass: got 17 driving frames .* need at most 16"),
+        ({"driving": clip(17)}, "driving frames: got 17 behind a lead of 9, need at most 16"),
         ({"driving": clip(4)[:, :3], "reference": clip(1)[:, :3]}, "height: got 3, need a mult"),
         ({"reference": clip(1)[:, :2]}, "reference size"),
     ],
@@ -273,7 +277,7 @@ def test_no_frames_and_too_long_a_lead_in_are_refused(oracle, reference):
     with pytest.raises(InputError, match="driving video: got 0 frames"):
         list(animate(oracle, reference, [], "", SETTINGS))
     with pytest.raises(InputError, match="lead-in: got 25 frames, need at most 21"):
-        list(animate(oracle, reference, clip(4), "", SETTINGS, lead_in_seconds=3))
+        list(animate(oracle, reference, clip(4), "", SETTINGS, lead_in=LeadIn(3)))
 
 
 def test_the_preview_shows_the_left_panel_at_even_times(oracle):

@@ -14,6 +14,7 @@ from dreamactor_core.bench.cases import make_case
 from dreamactor_core.bench.puppets import bench_puppets
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import LoraSpec, add_lora, lora_strengths
+from dreamactor_core.options import ONE_STEP
 from dreamactor_core.puppets.scene import LEAD_IN, render, sample_look, sample_play, triplet
 from dreamactor_core.sampling import SampleSettings
 
@@ -35,7 +36,7 @@ class Oracle:
     """Lossless codec (the frame that opens each group), and a velocity that knows the answer."""
 
     name, blank, geometry, transformer = "oracle", "zero", GEOMETRY, torch.nn.Module()
-    step_distilled = False
+    step_distilled, defaults = False, ONE_STEP
     answers: dict[str, torch.Tensor]
 
     def __init__(self):

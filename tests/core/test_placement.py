@@ -8,17 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from dreamactor_core.backbones.placement import (
-    Placement,
+from dreamactor_core.backbones.placement import Placement, place
+from dreamactor_core.errors import InputError
+from dreamactor_core.lora.adapters import LoraSpec, add_lora, remove_lora
+from dreamactor_core.models.estimate import (
     check_memory,
     estimate,
     measure_speed,
-    place,
     with_seconds,
 )
-from dreamactor_core.errors import InputError
-from dreamactor_core.lora.adapters import LoraSpec, add_lora, remove_lora
-from dreamactor_core.models.loading import FAMILIES
+from dreamactor_core.models.pipeline import FAMILIES
 from dreamactor_core.sampling import flow_sigmas, sample
 from dreamactor_core.weight_files.checkpoint import Header, recognise
 
@@ -231,7 +230,7 @@ def test_the_estimate_says_seconds_when_the_device_was_timed():
 
 def test_too_little_memory_names_what_to_change(monkeypatch):
     monkeypatch.setattr(
-        "dreamactor_core.backbones.placement.psutil.virtual_memory",
+        "dreamactor_core.models.estimate.psutil.virtual_memory",
         lambda: type("Memory", (), {"available": 2**30}),
     )
     with pytest.raises(
