@@ -34,7 +34,6 @@ from ..options import ONE_STEP, Defaults
 from ..weight_files.family import Family, Found, Tensors, count_blocks
 from ..weight_files.keys import KeyNames, Rule
 from . import Context, LoraTargets, Text, to_picture
-from .network import forget_steps, guidance_branch
 
 if TYPE_CHECKING:
     from diffusers import WanImageToVideoPipeline
@@ -65,7 +64,12 @@ TI2V_GEOMETRY = replace(
     panel=(704, 640),
 )
 
+# Steps, guidance, shift of the publishers' own programs: generate.py of Wan-Video/Wan2.1 (the shift
+# is 3 at 480p and 5 at 720p), wan_i2v_A14B.py and wan_ti2v_5B.py in wan/configs of Wan-Video/Wan2.2
+# (both experts of A14B at 3.5), and predict_i2v.py in examples/wan2.1_fun of aigc-apps/VideoX-Fun.
+# Fun-InP 14B has the shapes of I2V 14B, and so its defaults; of 1.3B there is no other.
 I2V_DEFAULTS = Defaults(40, 5.0, 3.0, shift_large=5.0, follows_aspect=True)
+FUN_DEFAULTS = Defaults(50, 6.0, 3.0, shift_large=5.0, follows_aspect=True)
 A14B_DEFAULTS = Defaults(40, 3.5, 5.0, follows_aspect=True)
 TI2V_DEFAULTS = Defaults(50, 5.0, 5.0, follows_aspect=True)
 
@@ -159,8 +163,6 @@ class WanBackbone:
         The latents are those of frames that paint_blank has prepared. For TI2V a token is known
         only if each of its cells is.
         """
-        forget_steps(self.transformer)
-        forget_steps(self.transformer_2)
         return Context(latents, self.pack_known(known, *latents.shape[-2:]).to(latents))
 
     def pack_known(self, known: Tensor, height: int, width: int) -> Tensor:
@@ -190,14 +192,13 @@ class WanBackbone:
         prompt, image = (
             part.to(latents.device, network.dtype).expand(batch, *part.shape[1:]) for part in words
         )
-        with guidance_branch(network, context, text):
-            predicted = network(
-                hidden_states=noisy.to(network.dtype),
-                timestep=timestep,
-                encoder_hidden_states=prompt,
-                encoder_hidden_states_image=None if network.config.image_dim is None else image,
-                return_dict=False,
-            )[0].to(latents.dtype)
+        predicted = network(
+            hidden_states=noisy.to(network.dtype),
+            timestep=timestep,
+            encoder_hidden_states=prompt,
+            encoder_hidden_states_image=None if network.config.image_dim is None else image,
+            return_dict=False,
+        )[0].to(latents.dtype)
         if not self.by_token:
             return predicted
         # What is given is not predicted: its velocity is the one that leads to it.
@@ -347,8 +348,15 @@ def _describe(tensors: Tensors) -> Found:
     }
     geometry = replace(TI2V_GEOMETRY if latents == 48 else I2V_GEOMETRY, latent_channels=latents)
     name = f"wan-{kind}-a{size}" if experts else f"wan-{kind}-{size}"
-    defaults = TI2V_DEFAULTS if by_token else A14B_DEFAULTS if experts else I2V_DEFAULTS
-    return Found(name, geometry, config, defaults, two_experts=experts)
+    return Found(name, geometry, config, _defaults(by_token, experts, size), two_experts=experts)
+
+
+def _defaults(by_token: bool, experts: bool, size: str) -> Defaults:
+    if by_token:
+        return TI2V_DEFAULTS
+    if experts:
+        return A14B_DEFAULTS
+    return FUN_DEFAULTS if size == "1.3b" else I2V_DEFAULTS
 
 
 def _pack_known(found: Found, known: Tensor, height: int, width: int) -> Tensor:

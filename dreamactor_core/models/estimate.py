@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import psutil
 import torch
 
-from ..backbones.placement import Placement
+from ..backbones.placement import VAE_DTYPE, Placement
 from ..errors import InputError
 from ..geometry import Geometry
 from ..weight_files.checkpoint import Checkpoint, largest
@@ -79,7 +79,7 @@ def estimate(
     resident = weights
     if placement.offload:
         block = max(largest(header.tensors, f"{blocks}.0.") for blocks in BLOCKS)
-        resident = int(2 * placement.blocks_per_group * block * each)
+        resident = int(2 * block * each)
     on_cpu = placement.device == "cpu"
     return Estimate(
         tokens=tokens,
@@ -95,8 +95,8 @@ def with_seconds(estimated: Estimate, placement: Placement) -> Estimate:
 
     Rough: the device is timed at a bare product of matrices in placement.dtype. Attention, norms
     and small shapes run slower than that, often by half; weights that are cast from a smaller
-    storage or fetched from RAM come on top; a step cache or a compiled network is faster; and
-    another program on the device counts only if it runs now.
+    storage or fetched from RAM come on top; and another program on the device counts only if it
+    runs now.
     """
     speed = measure_speed(placement.device, placement.dtype)
     return replace(estimated, seconds=estimated.petaflops * 1e15 / speed)
@@ -161,4 +161,4 @@ def _vae_bytes(
     if placement.vae_tiling:
         height, width = min(height, TILE), min(width, TILE)
     frames = min(num_frames, family.vae_frames or num_frames)
-    return height * width * frames * family.vae_values * placement.vae_dtype.itemsize
+    return height * width * frames * family.vae_values * VAE_DTYPE.itemsize

@@ -16,8 +16,8 @@ import diffusers
 from torch import nn
 
 from ..backbones import hunyuan15, wan
-from ..backbones.gaps import HAS_SINGLE_FILE
-from ..backbones.placement import Placement, place, quantization_of, shrink, whole
+from ..backbones.gaps import teach_single_file
+from ..backbones.placement import VAE_DTYPE, Placement, place, quantization_of, shrink, whole
 from ..errors import InputError
 from ..weight_files.checkpoint import (
     Checkpoint,
@@ -88,12 +88,11 @@ class Pipeline:
             networks[name] = _load_network(checkpoint, placement)
             shrink(networks[name], placement)  # before the next one is held in full
         for name, part in self.parts.items():
-            dtype = placement.vae_dtype if name == "vae" else placement.dtype
-            networks[name] = load_part(part, dtype)
+            networks[name] = load_part(part, VAE_DTYPE if name == "vae" else placement.dtype)
         try:
             pipeline = getattr(diffusers, first.family.pipeline).from_pretrained(
                 self.folder,
-                torch_dtype={"default": placement.dtype, "vae": placement.vae_dtype},
+                torch_dtype={"default": placement.dtype, "vae": VAE_DTYPE},
                 local_files_only=True,
                 **networks,
             )
@@ -150,7 +149,7 @@ def _encoder_bytes(folder: Path, parts: dict[str, Part], placement: Placement) -
 def _load_network(checkpoint: Checkpoint, placement: Placement) -> nn.Module:
     """The weights, by diffusers' own loaders."""
     path, network = checkpoint.header.path, checkpoint.family.network
-    if not (path.is_dir() or HAS_SINGLE_FILE):
+    if not (path.is_dir() or teach_single_file()):
         raise InputError(
             f"model file {path}",
             got=f"diffusers {diffusers.__version__}",

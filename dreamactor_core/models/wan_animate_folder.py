@@ -15,7 +15,7 @@ from diffusers.utils import is_ftfy_available
 from torch import nn
 
 from ..backbones import wan
-from ..backbones.placement import Placement, place, quantization_of, whole
+from ..backbones.placement import VAE_DTYPE, Placement, place, quantization_of, whole
 from ..errors import InputError
 from ..weight_files.checkpoint import Checkpoint, read_header
 from ..weight_files.family import Found
@@ -105,7 +105,7 @@ def _open(folder: Path, network: nn.Module, placement: Placement) -> DiffusionPi
     pipeline = diffusers.WanAnimatePipeline.from_pretrained(
         folder,
         transformer=network,
-        torch_dtype={"default": placement.dtype, "vae": placement.vae_dtype},
+        torch_dtype={"default": placement.dtype, "vae": VAE_DTYPE},
         local_files_only=True,
     )
     pipeline.set_progress_bar_config(disable=True)
@@ -121,7 +121,7 @@ def _open_modular(folder: Path, network: nn.Module, placement: Placement) -> Mod
             parts[name] = pipeline.get_component_spec(name).load(
                 pretrained_model_name_or_path=str(folder),
                 subfolder=name,
-                torch_dtype=placement.vae_dtype if name == "vae" else placement.dtype,
+                torch_dtype=VAE_DTYPE if name == "vae" else placement.dtype,
                 local_files_only=True,
             )
     pipeline.update_components(**parts)
