@@ -36,13 +36,14 @@ def _geometry(fps: float, num_frames: int, side: int) -> Geometry:
     )
 
 
-DEFAULTS = Defaults(follows_aspect=True)
+# Steps and guidance are those of diffusers' pipelines: WanAnimatePipeline.__call__, and steps and
+# guiders in modular_pipelines/wan_animate_2. The shift is in the scheduler of each folder.
 _SECOND = WanAnimateKind(
     "wan-animate-2",
     "end-to-end",
     "WanAnimate2Transformer3DModel",
     _geometry(24.0, 81, 720),
-    DEFAULTS,
+    Defaults(40, 3.0, follows_aspect=True),
     12,
 )
 WAN_ANIMATE_KINDS = {  # by the pipeline's class
@@ -51,11 +52,13 @@ WAN_ANIMATE_KINDS = {  # by the pipeline's class
         "pose-based",
         "WanAnimateTransformer3DModel",
         _geometry(30.0, 77, 960),
-        DEFAULTS,
+        Defaults(20, 1.0, follows_aspect=True),
         48,
     ),
     "WanAnimate2ModularPipeline": _SECOND,
-    "WanAnimate2DistilledModularPipeline": _SECOND._replace(name="wan-animate-2-distilled"),
+    "WanAnimate2DistilledModularPipeline": _SECOND._replace(
+        name="wan-animate-2-distilled", defaults=Defaults(10, 1.0, follows_aspect=True)
+    ),
 }
 
 
