@@ -148,7 +148,7 @@ def _animate(args: argparse.Namespace) -> None:
     with _quiet():
         animator = source.open(placement).wearing(loras)
     with _progress(passes_of(animator, inputs)) as on_step:
-        report = animate_file(animator, job, inputs, on_step=on_step)
+        report = animate_file(animator, job, inputs, on_step)
     if args.json:
         _write_json(args.json, asdict(report), args.overwrite)
     frames, length = report.frames, report.duration

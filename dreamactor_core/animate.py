@@ -31,7 +31,7 @@ from .composite import (
     finish_frames,
 )
 from .errors import InputError
-from .geometry import OVERLAP
+from .geometry import OVERLAP, Geometry
 from .sampling import SampleSettings, Step, Velocity, flow_sigmas, sample, with_guidance
 
 NEXT_PASS = "Make it in several passes, as animate() does."
@@ -52,7 +52,54 @@ class Flow(NamedTuple):
     sigmas: Tensor  # (n + 1,), from 1 to 0
 
 
-@torch.inference_mode()
+def animate(
+    backbone: Backbone,
+    reference: Tensor,
+    driving_frames: Iterable[Tensor] | Tensor,
+    prompt: str,
+    settings: SampleSettings,
+    *,
+    lead_in: LeadIn = ONE_SECOND,
+    known: Known = NOTHING,
+    on_step: Callable[[Step], None] | None = None,
+) -> Iterator[Tensor]:
+    """Make reference (1, h, w, 3) perform driving frames (h, w, 3), as many as there are.
+
+    Yields finished frames (n, h, w, 3), one pass at a time, one frame for each driving frame; only
+    a pass's driving frames are held. Every pass starts with the reference; from the second on the
+    last generated frames stand in the place of the lead-in, so the motion goes on. Pass k is
+    sampled with settings.seed + k. With lead_in.keep the lead-in comes first. known: beside the
+    first pass. Raises InputError when sizes or lengths do not fit the backbone.
+    """
+    geometry, driving_frames = backbone.geometry, iter(driving_frames)
+    for index in count():
+        lead = _lead(geometry, lead_in, known)
+        chunk = list(islice(driving_frames, geometry.capacity(lead)))
+        if not chunk:
+            break
+        driving = torch.stack(chunk)
+        composite = build_composite(
+            reference,
+            driving,
+            lead_in=lead,
+            known=known,
+            temporal_stride=geometry.temporal_stride,
+        )
+        encoded = encode_composite(backbone, composite)
+        seeded = replace(settings, seed=(settings.seed + index) % 2**64)
+        flow = build_flow(backbone, encoded, prompt, seeded)
+        with torch.inference_mode():
+            latents = sample(*flow, settings.sampler, on_step)
+        frames = decode_target(backbone, latents, composite, lead_in.keep and index == 0)
+        frames = frames.to(driving).clone()  # an ordinary tensor again; the lead's memory is free
+        yield frames
+        known = Known(frames[-OVERLAP:], driving[-OVERLAP:])
+    if index == 0:
+        raise InputError(
+            "driving video", got="0 frames", need="at least 1", fix="Give a longer clip."
+        )
+
+
 def animate_pass(
     backbone: Backbone,
     reference: Tensor,
@@ -64,22 +111,23 @@ def animate_pass(
     known: Known = NOTHING,
     on_step: Callable[[Step], None] | None = None,
 ) -> Tensor:
-    """Make reference (1, h, w, 3) perform driving (t, h, w, 3), t within one pass.
+    """As animate(), driving (t, h, w, 3) within one pass: returns (t, h, w, 3).
 
-    Pixels that known.keep marks come back untouched. Returns (t, h, w, 3), with the lead-in in
-    front if lead_in.keep. Raises InputError when sizes or lengths do not fit the backbone.
+    Pixels that known.keep marks come back untouched.
     """
-    geometry = backbone.geometry
-    composite = build_composite(
+    lead = _lead(backbone.geometry, lead_in, known)
+    backbone.geometry.check_pass(len(driving), lead, NEXT_PASS)
+    passes = animate(
+        backbone,
         reference,
         driving,
-        lead_in=geometry.lead_frames(lead_in.seconds),
+        prompt,
+        settings,
+        lead_in=lead_in,
         known=known,
-        temporal_stride=geometry.temporal_stride,
+        on_step=on_step,
     )
-    flow = build_flow(backbone, encode_composite(backbone, composite), prompt, settings)
-    latents = sample(*flow, settings.sampler, on_step)
-    return decode_target(backbone, latents, composite, lead_in.keep).to(driving)
+    return next(passes)
 
 
 @torch.inference_mode()
@@ -155,51 +203,11 @@ def preview_strip(backbone: Backbone, latents: Tensor, count: int = 3) -> Tensor
     return shown.transpose(0, 1).flatten(1, 2)
 
 
-def animate(
-    backbone: Backbone,
-    reference: Tensor,
-    driving_frames: Iterable[Tensor] | Tensor,
-    prompt: str,
-    settings: SampleSettings,
-    *,
-    lead_in: LeadIn = ONE_SECOND,
-    on_step: Callable[[Step], None] | None = None,
-    on_frames: Callable[[int], None] | None = None,
-) -> Iterator[Tensor]:
-    """Make reference (1, h, w, 3) perform driving frames (h, w, 3), as many as there are.
-
-    Yields finished frames (n, h, w, 3), one chunk at a time, one frame for each driving frame; only
-    a chunk's driving frames are held. Every chunk starts with the reference; from the second on
-    the last generated frames stand in the place of the lead-in, so the motion goes on. Chunk k is
-    sampled with settings.seed + k. on_frames hears the number of driving frames done so far.
-    """
-    driving_frames, done, known = iter(driving_frames), 0, NOTHING
-    lead = backbone.geometry.lead_frames(lead_in.seconds)
-    for index in count():
-        chunk = list(islice(driving_frames, backbone.geometry.capacity(lead)))
-        if not chunk:
-            break
-        driving = torch.stack(chunk)
-        frames = animate_pass(
-            backbone,
-            reference,
-            driving,
-            prompt,
-            replace(settings, seed=(settings.seed + index) % 2**64),
-            lead_in=lead_in,
-            known=known,
-            on_step=on_step,
-        ).clone()  # an ordinary tensor again, and the lead's memory is free
-        done += len(chunk)
-        if on_frames is not None:
-            on_frames(done)
-        yield frames
-        known = Known(frames[-OVERLAP:], driving[-OVERLAP:])
-        lead, lead_in = 1 + len(known.prefix), lead_in._replace(keep=False)
-    if done == 0:
-        raise InputError(
-            "driving video", got="0 frames", need="at least 1", fix="Give a longer clip."
-        )
+def _lead(geometry: Geometry, lead_in: LeadIn, known: Known) -> int:
+    """Frames in front of the first new driving frame."""
+    if known.prefix is not None:
+        return 1 + len(known.prefix)
+    return geometry.lead_frames(lead_in.seconds)
 
 
 def _context(backbone: Backbone, composite: Composite) -> Context:

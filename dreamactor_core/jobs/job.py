@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from ..errors import InputError
 from ..media import Footage
-from ..options import POSE_FITS, RATES, VARIANTS
+from ..options import POSE_FITS, RATES, VARIANTS, Defaults
 from ..pose.keypoints import Pose
 from ..sampling import SampleSettings
 
@@ -63,6 +63,11 @@ class Job:
                 need="'.mp4', the one format that is written",
                 fix=f"Call it {self.output.with_suffix('.mp4').name}.",
             )
+
+    def settled(self, defaults: Defaults, height: int, width: int) -> Job:
+        """The same with the model's own values where none were asked for; of a panel's pixels."""
+        schedule = self.settings.schedule(defaults, height, width)
+        return replace(self, settings=replace(self.settings, **schedule._asdict()))
 
 
 @dataclass(frozen=True)

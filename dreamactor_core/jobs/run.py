@@ -14,20 +14,19 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 from ..backbones.placement import Placement
 from ..errors import InputError
-from ..media import Footage, check_writable, retimed_length, write_video
+from ..media import Footage, check_writable, retimed_length, video_stream
 from ..models import Animator, Source
 from ..models.estimate import Estimate
 from ..options import LEAD_IN_SECONDS
 from ..sampling import Step
 from .inputs import Inputs, fit_inputs, open_inputs, panel_of
 from .job import Job, Report
-from .timeline import crop, drivers_beside, held, side_by_side, timeline_of
+from .timeline import Views, timeline_of
 
 PACKAGES = ("torch", "diffusers", "av")  # whose versions a report names
 
@@ -76,39 +75,36 @@ def animate_file(
     animator: Animator,
     job: Job,
     inputs: Inputs | None = None,
-    *,
     on_step: Callable[[Step], None] | None = None,
-    on_frames: Callable[[int], None] | None = None,
 ) -> Report:
-    """Do a job. on_step and on_frames are those of Animator.frames; what they raise leaves no file.
+    """Do a job. on_step hears each step of the network; what it raises leaves no file.
 
     inputs: those of the job, where they are open already. Raises InputError as read_inputs and
     Animator.check do, and when the size does not fit the model.
     """
     began = time.perf_counter()
     animator.check(job)
-    inputs, geometry = inputs or read_inputs(job), animator.geometry
+    inputs = inputs or read_inputs(job)
     fitted = fit_inputs(inputs, job.size, animator, job.pose_fit)
-    panel, fps = fitted.panel, geometry.fps
-    schedule = job.settings.schedule(animator.defaults, panel.height, panel.width)
-    job = replace(job, settings=replace(job.settings, **schedule._asdict()))
-    lead = geometry.lead_frames(animator.lead_in_seconds) if job.keep_lead_in else 0
+    panel, fps = fitted.panel, animator.geometry.fps
+    job = job.settled(animator.defaults, panel.height, panel.width)
+    lead = animator.geometry.lead_frames(animator.lead_in_seconds) if job.keep_lead_in else 0
     timeline = timeline_of(inputs.clip, fps, lead, job.rate)
-    chunks = animator.frames(fitted, job, on_step, on_frames)
-    drawn = (crop(frame, panel.box) for chunk in chunks for frame in chunk)
-    pictures = held(drawn, timeline.indices)
-    if job.side_by_side:
-        drivers = drivers_beside(inputs, lead, fps if job.rate == "native" else None)
-        pictures = side_by_side(crop(fitted.reference[0], panel.box), drivers, pictures)
-    write_video(
+    views = Views(fitted, lead, job.rate, job.side_by_side)
+    position = 0  # of the model's next frame
+    with video_stream(
         job.output,
-        pictures,
         timeline.times,
         duration=timeline.duration,
         audio_from=job.driving.sound if isinstance(job.driving, Footage) else job.driving,
         audio_start=job.start - lead / fps,
         overwrite=job.overwrite,
-    )
+    ) as write:
+        for frames in animator.frames(fitted, job, on_step):
+            for frame in frames:
+                for _ in range(timeline.shown[position]):
+                    write(views.of(frame))
+                position += 1
     return Report(
         output=str(job.output),
         reference=str(job.reference) if isinstance(job.reference, Path) else "a picture",

@@ -1,8 +1,9 @@
-"""Which frame is shown when: the model's frames at the driver's times, and what stands beside."""
+"""Which of the model's frames is shown when, and what stands beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from itertools import chain
 from typing import NamedTuple
 
@@ -10,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..media import Box, VideoInfo, fit, hold_indices, retime, retimed_length
-from .inputs import Inputs
+from ..media import VideoInfo, fit, hold_indices, retime, retimed_length
+from .inputs import Fitted
 
 
 class Timeline(NamedTuple):
     times: list[float]  # seconds, of each frame written
-    indices: list[int]  # the model frame it shows, lead-in counted
+    shown: Counter[int]  # how often each of the model's frames is, lead-in counted
     duration: float  # seconds
 
 
@@ -24,42 +25,44 @@ def timeline_of(clip: VideoInfo, fps: float, lead: int, rate: str) -> Timeline:
     """When to show which model frame: at the driver's own frames, or at the model's rate."""
     num_frames = retimed_length(clip.duration, fps)
     if rate == "native":
-        indices = list(range(lead + num_frames))
-        return Timeline([k / fps for k in indices], indices, len(indices) / fps)
+        count = lead + num_frames
+        return Timeline([k / fps for k in range(count)], Counter(range(count)), count / fps)
     held = lead + hold_indices(clip.times, fps, num_frames)
     times = [*(k / fps for k in range(lead)), *(lead / fps + t for t in clip.times)]
-    return Timeline(times, [*range(lead), *held.tolist()], lead / fps + clip.duration)
+    return Timeline(times, Counter([*range(lead), *held.tolist()]), lead / fps + clip.duration)
 
 
-def drivers_beside(inputs: Inputs, lead: int, fps: float | None) -> Iterator[np.ndarray]:
-    """The driver's picture beside each frame written, at its own times or at fps; black during
-    the lead-in.
+class Views:
+    """What is seen of the model's frames, one after the other: without the panel's bars, and if
+    wanted as the right of three pictures: reference | driver | result.
     """
-    if fps is None:
-        images = (frame.image for frame in inputs.frames())
+
+    def __init__(self, fitted: Fitted, lead: int, rate: str, side_by_side: bool):
+        self.box = fitted.panel.box
+        self.reference = self._cropped(fitted.reference[0])
+        self.drivers = _drivers(fitted, lead, rate) if side_by_side else None
+
+    def of(self, frame: Tensor) -> Tensor:
+        """The model's frame (h, w, 3) as it is written next, (h', w' or 3w', 3)."""
+        result = self._cropped(frame)
+        if self.drivers is None:
+            return result
+        driver = fit(next(self.drivers), self.box.height, self.box.width)
+        return torch.cat([self.reference, driver, result], dim=1)
+
+    def _cropped(self, frame: Tensor) -> Tensor:
+        box = self.box
+        return frame[box.top : box.top + box.height, box.left : box.left + box.width]
+
+
+def _drivers(fitted: Fitted, lead: int, rate: str) -> Iterator[np.ndarray]:
+    """The driver's picture beside each frame written, at its own times or at the model's rate;
+    black during the lead-in.
+    """
+    clip, frames = fitted.inputs.clip, fitted.inputs.frames()
+    if rate == "native":
+        images = retime(frames, fitted.fps, clip.duration)
     else:
-        images = retime(inputs.frames(), fps, inputs.clip.duration)
-    black = np.zeros((inputs.clip.height, inputs.clip.width, 3), np.uint8)
+        images = (frame.image for frame in frames)
+    black = np.zeros((clip.height, clip.width, 3), np.uint8)
     return chain((black for _ in range(lead)), images)
-
-
-def side_by_side(
-    reference: Tensor, drivers: Iterator[np.ndarray], results: Iterator[Tensor]
-) -> Iterator[Tensor]:
-    """reference | driver | result, each of the reference's size (h, w, 3)."""
-    height, width = reference.shape[:2]
-    for driver, result in zip(drivers, results, strict=False):
-        yield torch.cat([reference, fit(driver, height, width), result], dim=1)
-
-
-def held(frames: Iterator[Tensor], indices: Sequence[int]) -> Iterator[Tensor]:
-    """frames[i] for each i of indices, which never fall; one frame is held at a time."""
-    position, frame = -1, None
-    for index in indices:
-        while position < index:
-            position, frame = position + 1, next(frames)
-        yield frame
-
-
-def crop(frame: Tensor, box: Box) -> Tensor:
-    return frame[box.top : box.top + box.height, box.left : box.left + box.width]

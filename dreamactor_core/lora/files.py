@@ -109,8 +109,8 @@ def check_agrees(info: LoraInfo, variant: str, lead_in_seconds: float, file: str
                 f"{what} of {file}",
                 got=repr(got),
                 need=f"{need!r}, which goes with the rest",
-                fix="Choose a LoRA of this variant, or the variant of this LoRA, and chain LoRAs "
-                "of one variant and lead-in only.",
+                fix="Choose a LoRA of this variant, or the variant of this LoRA; chain LoRAs of "
+                "one variant only.",
             )
 
 

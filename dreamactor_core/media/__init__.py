@@ -10,6 +10,7 @@ from .image import read_image, to_uint8
 from .read import Frame, VideoInfo
 from .replace import check_writable, replacing
 from .sound import Sound, read_sound, write_sound
+from .stream import video_stream
 from .write import write_image, write_loop, write_video
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "retime",
     "retimed_length",
     "to_uint8",
+    "video_stream",
     "write_image",
     "write_loop",
     "write_sound",

@@ -94,12 +94,10 @@ class Animator(Protocol):
         shown: Shown,
         task: Task,
         on_step: Callable[[Step], None] | None = None,
-        on_frames: Callable[[int], None] | None = None,
     ) -> Iterator[Tensor]:
-        """Finished frames (n, h, w, 3) in [0, 1], chunk by chunk, one for each driving frame.
+        """Finished frames (n, h, w, 3) in [0, 1], pass by pass, one for each driving frame.
 
-        With task.keep_lead_in the lead-in comes first. on_step hears each step; on_frames the
-        number of driving frames done so far, from those that make them piece by piece.
+        With task.keep_lead_in the lead-in comes first. on_step hears each step of the network.
         """
 
     def preview(self, latents: Tensor) -> Tensor | None:

@@ -67,7 +67,6 @@ class InContext:
         shown: Shown,
         task: Task,
         on_step: Callable[[Step], None] | None = None,
-        on_frames: Callable[[int], None] | None = None,
     ) -> Iterator[Tensor]:
         """Piece by piece, so memory does not grow with the length of the clip."""
         return animate(
@@ -78,7 +77,6 @@ class InContext:
             task.settings,
             lead_in=LeadIn(self.lead_in_seconds, task.keep_lead_in),
             on_step=on_step,
-            on_frames=on_frames,
         )
 
     def preview(self, latents: Tensor) -> Tensor:

@@ -79,7 +79,6 @@ class WanAnimate:
         shown: Shown,
         task: Task,
         on_step: Callable[[Step], None] | None = None,
-        on_frames: Callable[[int], None] | None = None,
     ) -> Iterator[Tensor]:
         """All frames at once; nothing is done before they are asked for."""
         faces = None

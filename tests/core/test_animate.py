@@ -190,9 +190,8 @@ def test_kept_pixels_come_back_untouched_even_within_a_half_known_cell(oracle, r
 
 def test_long_videos_go_on_from_their_own_last_frames(oracle, reference):
     driving = clip(16 + 16 + 3)
-    heard = []
-    chunks = list(animate(oracle, reference, driving, "", SETTINGS, on_frames=heard.append))
-    assert [chunk.shape[0] for chunk in chunks] == [16, 16, 3] and heard == [16, 32, 35]
+    chunks = list(animate(oracle, reference, driving, "", SETTINGS))
+    assert [chunk.shape[0] for chunk in chunks] == [16, 16, 3]
     want = (reference + driving) / 2
     assert close(torch.cat(chunks), want)
     for index, (start, end) in enumerate([(0, 16), (16, 32), (32, 35)]):
