@@ -25,11 +25,11 @@ from torch.nn import functional
 from ..composite import known_latents
 from ..errors import InputError
 from ..geometry import Geometry
+from ..options import ONE_STEP, Defaults
 from ..weight_files.family import Family, Found, Tensors, count_blocks
 from ..weight_files.hunyuan15_keys import KEY_NAMES
 from ..weight_files.keys import convert_checkpoint
 from . import Context, LoraTargets, Text, to_picture
-from .network import forget_steps, guidance_branch
 
 if TYPE_CHECKING:
     from diffusers import HunyuanVideo15ImageToVideoPipeline
@@ -48,6 +48,12 @@ GEOMETRY = Geometry(
     num_frames=121,
     panel=(832, 480),
 )
+
+# Its publisher's table "Optimal Inference Configurations" (README of Tencent-Hunyuan/
+# HunyuanVideo-1.5), rows I2V: the shift is 5 at 480p and 7 at 720p. Distilled for guidance alone,
+# the weights have the shapes of the others: they want guidance 1, which nobody can tell from them.
+DEFAULTS = Defaults(50, 6.0, 5.0, shift_large=7.0, follows_aspect=True)
+STEP_DISTILLED = Defaults(12, 1.0, 7.0, follows_aspect=True)
 
 EncodeText = Callable[[list[str], Tensor | None], Text]  # (prompts, reference (1, h, w, 3) or None)
 
@@ -87,6 +93,7 @@ class HunyuanVideo15Backbone:
         vae: nn.Module,
         text_encoder: EncodeText,
         prediction_type: Literal["flow", "sample", "residual"] = "flow",
+        defaults: Defaults = ONE_STEP,
     ):
         """vae: encode(x).latent_dist.mode(), decode(z).sample, config.scaling_factor, x in [-1, 1].
 
@@ -110,6 +117,8 @@ class HunyuanVideo15Backbone:
         self.vae = vae
         self.text_encoder = text_encoder
         self.prediction_type = prediction_type
+        self.predicts_clean = prediction_type != "flow"
+        self.defaults = defaults
         self.step_distilled = config.use_meanflow
         self.without_padding = False
 
@@ -147,9 +156,12 @@ class HunyuanVideo15Backbone:
         Unknown cells become zero: black pixels encode to something else, and the network was
         pre-trained to read exact zeros there.
         """
-        forget_steps(self.transformer)
-        mask = known_latents(known, self.geometry.temporal_stride, *latents.shape[-2:]).to(latents)
+        mask = self.pack_known(known, *latents.shape[-2:]).to(latents)
         return Context(latents * mask, mask)
+
+    def pack_known(self, known: Tensor, height: int, width: int) -> Tensor:
+        """Mask (t, h, w, 1), 1 = known -> (1, 1, t', height, width)."""
+        return known_latents(known, self.geometry.temporal_stride, height, width)
 
     def velocity(
         self,
@@ -171,10 +183,9 @@ class HunyuanVideo15Backbone:
         if self.step_distilled:
             end = (_level_after(sigma, sigmas) * TRAIN_TIMESTEPS).to(dtype)
         inputs = Context(*(_expand(part, batch) for part in context))
-        given, text = text, _valid_tokens(text) if self.without_padding else text
+        text = _valid_tokens(text) if self.without_padding else text
         words = Text(*(_expand(part.to(latents.device), batch) for part in text))
-        with guidance_branch(self.transformer, context, given):
-            predicted = self.predict(latents, sigma, end, inputs, words)
+        predicted = self.predict(latents, sigma, end, inputs, words)
         if self.prediction_type == "flow":
             return predicted
         if self.prediction_type == "residual":
@@ -338,7 +349,16 @@ def _describe(tensors: Tensors) -> Found:
         "image_embed_dim": tensors["image_embedder.norm_in.weight"].shape[0],
         "use_meanflow": any(key.startswith("time_embed.timestep_embedder_r") for key in tensors),
     }
-    return Found("hunyuanvideo-1.5", replace(GEOMETRY, latent_channels=latents), config)
+    geometry = replace(GEOMETRY, latent_channels=latents)
+    return Found("hunyuanvideo-1.5", geometry, config, _defaults(config))
+
+
+def _defaults(config: dict[str, Any]) -> Defaults:
+    return STEP_DISTILLED if config["use_meanflow"] else DEFAULTS
+
+
+def _pack_known(found: Found, known: Tensor, height: int, width: int) -> Tensor:
+    return known_latents(known, found.geometry.temporal_stride, height, width)
 
 
 def _widths(config: dict[str, Any]) -> dict[str, int]:
@@ -356,6 +376,7 @@ def _build(found: Found, pipeline: HunyuanVideo15ImageToVideoPipeline) -> Hunyua
         pipeline.transformer,
         pipeline.vae,
         HunyuanVideo15TextEncoder(pipeline),
+        defaults=found.defaults,
     )
 
 
@@ -368,6 +389,7 @@ FAMILY = Family(
     describe=_describe,
     widths=_widths,
     build=_build,
+    pack_known=_pack_known,
     vae_frames=0,
     vae_values=500,
     masks_attention=True,

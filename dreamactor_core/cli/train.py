@@ -52,10 +52,11 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..backbones.hunyuan15 import HunyuanVideo15Backbone
 from ..errors import InputError
-from ..lora.adapters import VARIANTS, LoraInfo, add_lora, load_lora, save_lora
+from ..lora.adapters import LoraInfo, add_lora, load_lora, save_lora
 from ..mini.backbone import MiniBackbone
+from ..mini.folder import save_backbone
 from ..mini.vae import MiniVAE
-from ..models.loading import save_backbone
+from ..options import LEAD_IN_SECONDS, VARIANTS
 from ..sampling import SampleSettings
 from ..train.cache import paired_samples, puppet_samples, write_cache
 from ..train.loop import TrainConfig, read_config, train
@@ -173,7 +174,7 @@ def train_lora(arguments: argparse.Namespace) -> None:
     info = LoraInfo(
         variant=config.variant,
         blank=backbone.blank,
-        lead_in_seconds=1.0,
+        lead_in_seconds=LEAD_IN_SECONDS,
         fps=backbone.geometry.fps,
         base=backbone.name,
         rank=config.lora.rank,

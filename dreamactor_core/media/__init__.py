@@ -11,6 +11,7 @@ from .pixels import to_frames
 from .read import Frame, VideoInfo
 from .replace import check_writable, replacing
 from .sound import Sound, read_sound, write_sound
+from .stream import video_stream
 from .write import write_image, write_loop, write_video
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "retimed_length",
     "to_frames",
     "to_uint8",
+    "video_stream",
     "write_image",
     "write_loop",
     "write_sound",

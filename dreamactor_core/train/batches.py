@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from ..backbones import Backbone, Context
-from ..composite import lead_in_frames
 from ..errors import InputError
 from ..mini.backbone import MiniBackbone
 from ..mini.rig import Clip
@@ -96,7 +95,7 @@ def draw_batch(
     backbone: Backbone, source: Cache | World, phase: Phase, rng: np.random.Generator
 ) -> Batch:
     tasks = _draw_tasks(phase, rng)
-    lead = lead_in_frames(backbone.geometry.fps, 1.0, backbone.geometry.temporal_stride)
+    lead = backbone.geometry.lead_frames()
     lead_groups = lead // backbone.geometry.temporal_stride
     rows = source.draw_rows(len(tasks), rng)
     samples = [

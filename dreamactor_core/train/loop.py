@@ -144,7 +144,7 @@ class Trainee(nn.Module):
         weight = batch.weight * self.channel_weight
         # Where clean latents are predicted, their error is divided by sigma: unweighted, a sample
         # at sigma 0.05 would count as much as four hundred at 1 and throw the run off its course.
-        sigma_weight = None if backbone.prediction_type == "flow" else batch.sigma.square()
+        sigma_weight = batch.sigma.square() if backbone.predicts_clean else None
         return flow_loss(*flow, weight, sigma_weight=sigma_weight)
 
     def loss_of_truth(self, batch: Batch) -> Tensor | float:

@@ -9,8 +9,8 @@ from accelerate.state import AcceleratorState, GradientState
 
 from benchmarks import arms
 from dreamactor_core.backbones import Context
+from dreamactor_core.mini.folder import save_backbone
 from dreamactor_core.mini.vae import MiniVAE
-from dreamactor_core.models.loading import save_backbone
 from dreamactor_core.train.cache import puppet_samples, write_cache
 from dreamactor_core.train.mini.create import MiniConfig, create_mini
 

@@ -14,6 +14,7 @@ from dreamactor_core.bench.cases import make_case
 from dreamactor_core.bench.puppets import bench_puppets
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import LoraSpec, add_lora, lora_strengths
+from dreamactor_core.options import ONE_STEP
 from dreamactor_core.puppets.clip import render
 from dreamactor_core.puppets.scene import sample_appearance, sample_performance
 from dreamactor_core.puppets.triplet import triplet
@@ -38,7 +39,7 @@ class Oracle:
     """Lossless codec (the frame that opens each group), and a velocity that knows the answer."""
 
     name, blank, geometry, transformer = "oracle", "zero", GEOMETRY, torch.nn.Module()
-    step_distilled = False
+    step_distilled, defaults = False, ONE_STEP
     answers: dict[str, torch.Tensor]
 
     def __init__(self):

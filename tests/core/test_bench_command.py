@@ -9,7 +9,7 @@ import torch
 from dreamactor_core import __main__ as cli
 from dreamactor_core.bench.cases import BODIES, draw_bodies, make_case
 from dreamactor_core.lora.adapters import LoraInfo, LoraSpec, add_lora, remove_lora, save_lora
-from dreamactor_core.models.loading import save_backbone
+from dreamactor_core.mini.folder import save_backbone
 
 from .tiny import tiny_backbone
 

@@ -10,8 +10,9 @@ from diffusers.models.embeddings import apply_rotary_emb
 from dreamactor_core.backbones import Context
 from dreamactor_core.mini.backbone import MiniBackbone, nearest_body, where_it_stands
 from dreamactor_core.mini.brush import Body, Brush, complete, fill, winged
+from dreamactor_core.mini.folder import save_backbone
 from dreamactor_core.mini.vae import GROUP, PATCH, MiniVAE, join_frames, split_frames
-from dreamactor_core.models.loading import load_backbone, save_backbone
+from dreamactor_core.models.loading import load_backbone
 from dreamactor_core.train.mini.create import MiniConfig, create_mini
 
 SMALL = MiniConfig(num_attention_heads=3, num_layers=1, text_layers=1, size=32)

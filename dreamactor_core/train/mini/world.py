@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from ...backbones import Backbone
-from ...composite import lead_in_frames
 from ...errors import InputError
 from ...media import to_frames
 from ...mini.backbone import MiniBackbone
@@ -59,7 +58,7 @@ class World:
         self.backbone = backbone
         self.num_frames, self.size = geometry.num_frames, geometry.panel[0]
         self.black = self._encode(np.zeros((self.num_frames, self.size, self.size, 3), np.uint8))
-        lead = lead_in_frames(geometry.fps, 1.0, geometry.temporal_stride)
+        lead = geometry.lead_frames()
         self.first_group = 1 + lead // geometry.temporal_stride
         self.latent_frames = self.black.shape[2]
         self._triplet = lru_cache(1)(self._draw_triplet)
