@@ -31,6 +31,7 @@ from dreamactor_core.bench.puppets import bench_puppets
 from dreamactor_core.bench.report import Result, in_words, join
 from dreamactor_core.lora.adapters import add_lora
 from dreamactor_core.mini.backbone import MiniBackbone
+from dreamactor_core.mini.network import Grid
 from dreamactor_core.sampling import SampleSettings
 from dreamactor_core.train.loop import read_config, train
 from dreamactor_core.train.mini.create import load_base
@@ -56,17 +57,13 @@ ARMS = {
 }
 
 
-class InTime(MiniBackbone):
-    """Is told that the panels follow each other: first all of the left one, then of the right."""
-
-    def places(
-        self, grid: tuple[int, int, int], tokens: Tensor
-    ) -> tuple[tuple[int, int, int], Tensor]:
-        """Tokens of (t, h, 2w) in terms of (2t, h, w)."""
-        frames, height, width = grid[0], grid[1], grid[2] // 2
-        frame, row, column = torch.unravel_index(tokens, grid)
-        frame = frame + frames * (column // width)
-        return (2 * frames, height, width), (frame * height + row) * width + column % width
+def in_time(grid: Grid, tokens: Tensor) -> tuple[Grid, Tensor]:
+    """The panels follow each other, first all of the left one, then of the right: tokens of
+    (t, h, 2w) in terms of (2t, h, w)."""
+    frames, height, width = grid[0], grid[1], grid[2] // 2
+    frame, row, column = torch.unravel_index(tokens, grid)
+    frame = frame + frames * (column // width)
+    return (2 * frames, height, width), (frame * height + row) * width + column % width
 
 
 def config_of(arm: Arm, steps: int) -> PuppeteerTrainConfig:
@@ -81,14 +78,7 @@ def config_of(arm: Arm, steps: int) -> PuppeteerTrainConfig:
 def backbone_of(arm: Arm, base: str) -> MiniBackbone:
     backbone = load_base(base)
     if arm.in_time:
-        backbone = InTime(
-            backbone.name,
-            backbone.geometry,
-            backbone.transformer,
-            backbone.vae,
-            backbone.text_encoder,
-            backbone.prediction_type,
-        )
+        backbone.layout = in_time
     for module in (backbone.text_encoder, backbone.vae):
         module.requires_grad_(False)
     return backbone

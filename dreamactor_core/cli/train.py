@@ -53,16 +53,17 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from ..backbones import Backbone
 from ..errors import InputError
 from ..lora.adapters import VARIANTS, LoraInfo, add_lora, load_lora, save_lora
+from ..mini.folder import save_backbone
 from ..mini.vae import MiniVAE
-from ..models.loading import save_backbone
 from ..sampling import SampleSettings
 from ..train.cache import paired_samples, puppet_samples, write_cache
 from ..train.loop import TrainConfig, train
 from ..train.mini.create import MiniConfig, check_small, create_mini, load_base, to_ship
 from ..train.mini.eye import EyeConfig, train_eye
+from ..train.mini.motions import RigConfig
 from ..train.mini.recipe import batches_of, config_of, objective_of
 from ..train.mini.refine import guess_codes
-from ..train.mini.rig import RigConfig, train_rig
+from ..train.mini.rig import train_rig
 from ..train.mini.stages import train_whole
 from ..train.mini.vae import VaeConfig, fit_code, train_clean
 from ..train.validation import puppet_pairs, validate

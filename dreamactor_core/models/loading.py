@@ -1,11 +1,4 @@
-"""Open a backbone from files, and save a small one.
-
-A folder of the small model's kind:
-
-model.json            name, prediction type, blank, geometry, description, what it learned from
-transformer/ vae/     as diffusers' save_pretrained writes them
-text_encoder/         as transformers' save_pretrained writes it
-lora/                 <variant>.safetensors, the LoRAs trained for it, as save_lora writes them
+"""Open a backbone from files: a folder of the small model's kind (mini/folder.py), or a pipeline.
 
 A full-size backbone is a diffusers pipeline folder (model_index.json). Single weights files may
 stand in the place of any of its parts; the folder then still gives configs and tokenizers.
@@ -16,19 +9,15 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import diffusers
 import torch
-from diffusers import HunyuanVideo15Transformer3DModel
 from torch import nn
-from transformers import T5EncoderModel
 
 from ..backbones import Backbone, hunyuan15, wan
 from ..backbones.gaps import HAS_SINGLE_FILE
-from ..backbones.hunyuan15 import HunyuanVideo15Backbone
 from ..backbones.placement import (
     Estimate,
     Placement,
@@ -41,9 +30,8 @@ from ..backbones.placement import (
 )
 from ..errors import InputError
 from ..geometry import Geometry
-from ..mini.backbone import MiniBackbone, MiniTransformer3DModel
-from ..mini.text import ByteTextEncoder
-from ..mini.vae import MiniVAE
+from ..mini.folder import read_backbone
+from ..mini.info import INFO, parse_info
 from ..weight_files.checkpoint import (
     Checkpoint,
     encoder_width,
@@ -58,7 +46,6 @@ from .wan_animate import WanAnimate, kind_of
 from .wan_animate import load as load_wan_animate
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
-INFO = "model.json"
 FAMILIES = (hunyuan15.FAMILY, wan.FAMILY)
 
 
@@ -113,7 +100,8 @@ def load_backbone(
         return load_pipeline(Path(name_or_folder), placement or Placement(device, dtype))
     folder = _folder_of(name_or_folder)
     try:
-        backbone = _read(folder, dtype)
+        info = parse_info((folder / INFO).read_text(encoding="utf-8"))
+        return read_backbone(folder, info, device, dtype)
     except Exception as error:  # the readers below raise a dozen kinds for a broken file
         raise InputError(
             f"model folder {folder}",
@@ -121,9 +109,6 @@ def load_backbone(
             need=f"{INFO}, transformer/, vae/ and text_encoder/ as save_backbone writes them",
             fix="Copy or download the folder again.",
         ) from error
-    for module in _modules(backbone):
-        module.to(device).eval()
-    return backbone
 
 
 def load_pipeline(folder: str | Path, placement: Placement, files: Files | None = None) -> Backbone:
@@ -192,42 +177,6 @@ def preflight(
     )
     check_memory(estimated, placement)
     return with_seconds(estimated, placement)
-
-
-def save_backbone(
-    backbone: HunyuanVideo15Backbone,
-    folder: str | Path,
-    dtype: torch.dtype = torch.float16,
-    *,
-    description: str = "",
-    trained_on: str = "",
-) -> None:
-    """Write the folder that load_backbone reads. Weights are stored as dtype; LoRAs must be off."""
-    assert not getattr(backbone.transformer, "peft_config", None), "remove_lora first"
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for module, name in zip(
-        _modules(backbone), ("transformer", "vae", "text_encoder"), strict=True
-    ):
-        # nn.Module's own cast: diffusers' warns of layers it would rather keep in float32
-        nn.Module.to(deepcopy(module), dtype=dtype).save_pretrained(folder / name)
-        _forget_origin(folder / name / "config.json")
-    info = {
-        "name": backbone.name,
-        "prediction_type": backbone.prediction_type,
-        "blank": backbone.blank,
-        "description": description,
-        "trained_on": trained_on,
-        "geometry": asdict(backbone.geometry),
-    }
-    (folder / INFO).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
-
-
-def _forget_origin(config: Path) -> None:
-    """diffusers notes the folder that a model came from, which is nobody else's business."""
-    kept = json.loads(config.read_text(encoding="utf-8"))
-    if kept.pop("_name_or_path", None) is not None:
-        config.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 
 def shipped_lora(name_or_folder: str | Path, variant: str) -> Path:
@@ -353,50 +302,3 @@ def _folder_of(name_or_folder: str | Path) -> Path:
         need=f"one of {available_backbones()} or a folder with a {INFO} or {INDEX}",
         fix="Check the name or the path.",
     )
-
-
-def _read(folder: Path, dtype: torch.dtype) -> HunyuanVideo15Backbone:
-    info = json.loads((folder / INFO).read_text(encoding="utf-8"))
-    if info["blank"] != HunyuanVideo15Backbone.blank:
-        raise ValueError(f"blank is {info['blank']!r}, this class knows only 'zero'")
-    sizes = {field.name: info["geometry"][field.name] for field in fields(Geometry)}
-    adapter, network = HunyuanVideo15Backbone, HunyuanVideo15Transformer3DModel
-    if _class_name(folder / "transformer") == MiniTransformer3DModel.__name__:
-        adapter, network = MiniBackbone, MiniTransformer3DModel
-    transformer = _whole(network, folder / "transformer", dtype)
-    return adapter(
-        name=info["name"],
-        geometry=Geometry(**sizes | {"panel": tuple(sizes["panel"])}),
-        transformer=transformer,
-        vae=_whole(_vae_class(folder / "vae"), folder / "vae", dtype),
-        text_encoder=ByteTextEncoder(
-            _whole(T5EncoderModel, folder / "text_encoder", dtype),
-            transformer.config.text_embed_2_dim,
-            transformer.config.image_embed_dim,
-        ),
-        prediction_type=info["prediction_type"],
-    )
-
-
-def _whole(cls: type[nn.Module], folder: Path, dtype: torch.dtype) -> nn.Module:
-    """from_pretrained, but weights that are missing are an error instead of random numbers."""
-    model, report = cls.from_pretrained(
-        folder, torch_dtype=dtype, local_files_only=True, output_loading_info=True
-    )
-    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if keys := sorted(report[problem]):
-            raise ValueError(f"{problem} in {folder.name}: {keys[0]} and {len(keys) - 1} more")
-    return model
-
-
-def _vae_class(folder: Path) -> type[nn.Module]:
-    name = _class_name(folder)
-    return MiniVAE if name == "MiniVAE" else getattr(diffusers, name)
-
-
-def _class_name(folder: Path) -> str:
-    return json.loads((folder / "config.json").read_text(encoding="utf-8"))["_class_name"]
-
-
-def _modules(backbone: HunyuanVideo15Backbone) -> tuple[nn.Module, nn.Module, nn.Module]:
-    return backbone.transformer, backbone.vae, backbone.text_encoder

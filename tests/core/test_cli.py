@@ -33,7 +33,7 @@ from dreamactor_core.lora.adapters import (
     save_lora,
 )
 from dreamactor_core.media import probe, write_image, write_video
-from dreamactor_core.models.loading import save_backbone
+from dreamactor_core.mini.folder import save_backbone
 from dreamactor_core.pose.keypoints import load_keypoints
 from dreamactor_core.sampling import SAMPLERS, SampleSettings
 
@@ -48,7 +48,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def model(tmp_path_factory) -> Path:
     """A random model with a LoRA for each variant beside it, as a model of the package has."""
     folder = tmp_path_factory.mktemp("model")
-    backbone = tiny_backbone("sample")
+    backbone = tiny_backbone()
     save_backbone(backbone, folder, torch.float32)
     (folder / "lora").mkdir()
     for variant in VARIANTS:

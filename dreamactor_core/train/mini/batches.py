@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...mini.backbone import MiniBackbone
-from ...mini.rig import Clip
+from ...mini.rig import DrivingClip
 from ...mini.vae import GROUP, join_frames, split_frames
 from ..batches import (
     Batch,
@@ -50,18 +50,18 @@ class PuppeteerPhase(Phase):
 
 @dataclass(frozen=True)
 class PuppeteerBatch(Batch):
-    """What the network is told beside, see MiniBackbone."""
+    """With what MiniBackbone.paint reads beside the context, and the truth to learn from."""
 
     tokens: Tensor | None = None  # (b, t' - 1, k)
-    clip: Clip | None = None
+    clip: DrivingClip | None = None
     truth: Tensor | None = None  # (b, t, h, w), see truth_of
 
 
-class Told(NamedTuple):
-    """Of one sample, as in PuppeteerBatch; without the batch axis where it is of clip."""
+class Extras(NamedTuple):
+    """Of one sample, as in PuppeteerBatch; of `clip` without the batch axis."""
 
     tokens: Tensor | None = None
-    clip: Clip | None = None
+    clip: DrivingClip | None = None
     truth: Tensor | None = None
 
 
@@ -99,19 +99,22 @@ class PuppeteerBatches:
         drawn = [
             self._draw_sample(phase, task, row, rng) for task, row in zip(tasks, rows, strict=True)
         ]
-        samples, told = zip(*drawn, strict=True)
-        tokens, clips, truths = zip(*told, strict=True)
-        # Told of all samples or of none: a missing driver or a skeleton to draw has no truth.
+        samples, extras = zip(*drawn, strict=True)
+        tokens, clips, truths = zip(*extras, strict=True)
+        # Of all samples or of none: a missing driver or a skeleton to draw has no truth.
+        clip = None
+        if None not in clips:
+            clip = DrivingClip(*(torch.stack(parts) for parts in zip(*clips, strict=True)))
         return PuppeteerBatch(
             **vars(assemble(samples, phase, rng)),
             tokens=None if tokens[0] is None else torch.cat(tokens),
-            clip=None if None in clips else Clip(*map(torch.stack, zip(*clips, strict=True))),
+            clip=clip,
             truth=None if any(truth is None for truth in truths) else torch.cat(truths),
         )
 
     def _draw_sample(
         self, phase: PuppeteerPhase, task: str, row: int, rng: np.random.Generator
-    ) -> tuple[Sample, Told]:
+    ) -> tuple[Sample, Extras]:
         clips, conditions, groups = self.clips, phase.conditions, phase.latent_frames - 1
         right_key, _, left_key = task.partition(">")
         left_key = left_key or "target"
@@ -121,7 +124,7 @@ class PuppeteerBatches:
         known, prefix = draw_known(left, self.lead, conditions, rng)
         prompt = "" if rng.random() < conditions.text_dropout else clips.caption(row)
         if task == "single":
-            return Sample(*compose(self.backbone, left, None, known), prompt), Told()
+            return Sample(*compose(self.backbone, left, None, known), prompt), Extras()
         right_whole = clips.panel(right_key, row)
         right = frames.of(right_whole)
         dropped = rng.random() < conditions.driving_dropout
@@ -142,7 +145,7 @@ class PuppeteerBatches:
             tokens, weight = pair_tokens(left_cells, right_cells, weight)
         if self.world and left_key == "target" and not dropped:
             clip, truth = self._known_to_the_world(self.world, row, right_key, frames)
-        return Sample(target, context, weight, prompt), Told(tokens, clip, truth)
+        return Sample(target, context, weight, prompt), Extras(tokens, clip, truth)
 
     def _draw_frames(
         self, whole: int, groups: int, conditions: PuppeteerConditions, rng: np.random.Generator
@@ -160,10 +163,10 @@ class PuppeteerBatches:
 
     def _known_to_the_world(
         self, world: World, row: int, driver: str, frames: Frames
-    ) -> tuple[Clip, Tensor]:
+    ) -> tuple[DrivingClip, Tensor]:
         at, first = frames.in_clip(), GROUP * self.lead + 1
         joints = torch.from_numpy(world.truth(driver, row).joints[first:])
-        clip = Clip(joints, torch.tensor(at[1:]) - first)
+        clip = DrivingClip(joints, torch.tensor(at[1:]) - first)
         return clip, truth_of(world.truth("target", row), at)
 
 

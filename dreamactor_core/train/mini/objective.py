@@ -9,7 +9,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from ...errors import InputError
-from ...mini.backbone import MiniBackbone
+from ...mini.backbone import MiniBackbone, Painting
+from ...mini.clean import velocity_to
 from ...mini.vae import MiniVAE
 from ...sampling import flow_loss
 from ..batches import Phase
@@ -59,24 +60,18 @@ class PuppeteerObjective:
     def __call__(self, batch: PuppeteerBatch) -> Tensor:
         backbone = self.backbone
         text = backbone.encode_text(batch.prompts, None)
-        velocity = partial(
-            backbone.velocity,
-            context=batch.context,
-            text=text,
-            tokens=batch.tokens,
-            clip=batch.clip,
-        )
+        painting = backbone.paint(batch.context, text, tokens=batch.tokens, clip=batch.clip)
+        velocity = partial(velocity_to, painting.latents)
         flow = velocity, batch.target, batch.noise, batch.sigma
         if self.config.loss == "pixels":
             loss = flow_loss(*flow, batch.weight, distance=backbone.vae.pixel_distance)
-            return loss + self._piece_loss(batch)
+            return loss + self._piece_loss(painting, batch)
         # Clean latents are predicted, and their error is divided by sigma: unweighted, a sample at
         # sigma 0.05 would count as much as four hundred at 1 and throw the run off its course.
         weight = batch.weight * self.channel_weight.to(batch.weight)
         return flow_loss(*flow, weight, sigma_weight=batch.sigma.square())
 
-    def _piece_loss(self, batch: PuppeteerBatch) -> Tensor | float:
-        if batch.truth is None or not self.config.piece_weight:
+    def _piece_loss(self, painting: Painting, batch: PuppeteerBatch) -> Tensor | float:
+        if batch.truth is None or not self.config.piece_weight or painting.layers is None:
             return 0.0
-        painted = self.backbone.painted  # None where no frame had a driver
-        return self.config.piece_weight * piece_loss(painted, batch.truth) if painted else 0.0
+        return self.config.piece_weight * piece_loss(painting.layers, batch.truth)

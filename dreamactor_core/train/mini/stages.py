@@ -23,8 +23,8 @@ from ...errors import InputError
 from ..curve import Curve
 from ..loop import read_config
 from .eye import EyeConfig
+from .motions import RigConfig
 from .objective import PuppeteerTrainConfig
-from .rig import RigConfig
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from ...backbones import Backbone
 from ...pose.draw import draw_pose
 from ...pose.keypoints import Pose
 from ...pose.vary import vary_pose
-from ...puppets.body import PARTS
 from ...puppets.scene import Clip, to_frames, triplet
+from ...skeleton import PARTS
 from .truth import ClipTruth
 
 TRIPLETS = 20_000_000
