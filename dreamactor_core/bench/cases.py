@@ -19,7 +19,6 @@ from ..errors import InputError
 from ..media import to_frames
 from ..options import GROUPS
 from ..puppets.colours import HUES
-from ..puppets.identity import HUES
 from ..puppets.triplet import THUMBNAIL_SIZE, triplet
 from ..puppets.world import LEAD_IN, Triplet
 

@@ -4,6 +4,8 @@ model.json            name, prediction type, blank, geometry, description, what 
 transformer/ vae/     as diffusers' save_pretrained writes them
 text_encoder/         as transformers' save_pretrained writes it
 lora/                 <variant>.safetensors, the LoRAs trained for it, as save_lora writes them
+
+The transformer is the puppeteer's (MiniBackbone), or HunyuanVideo-1.5's own class, small.
 """
 
 from __future__ import annotations
@@ -19,21 +21,31 @@ from diffusers import HunyuanVideo15Transformer3DModel
 from torch import nn
 from transformers import T5EncoderModel
 
-from ..backbones import Backbone
 from ..backbones.hunyuan15 import HunyuanVideo15Backbone
-from .backbone import MiniBackbone, MiniTransformer3DModel
+from .backbone import MiniBackbone
 from .info import INFO, Info
+from .network import MiniTransformer3DModel
 from .text import ByteTextEncoder
 from .vae import MiniVAE
 
-PARTS = ("transformer", "vae", "text_encoder")
+PARTS_OF_FOLDER = ("transformer", "vae", "text_encoder")
+# What the network of each class predicts, as model.json names it: the change of the clean latents
+# against frame 0, so that what stands still is right from the start; or the velocity.
+PREDICTION_TYPES = {MiniBackbone: "residual", HunyuanVideo15Backbone: "flow"}
+
+SmallBackbone = MiniBackbone | HunyuanVideo15Backbone
 
 
-def read_backbone(folder: Path, info: Info, device: str, dtype: torch.dtype) -> Backbone:
+def read_backbone(folder: Path, info: Info, device: str, dtype: torch.dtype) -> SmallBackbone:
     """The backbone of a folder, ready for inference. Raises all sorts for a broken one."""
     adapter, network = HunyuanVideo15Backbone, HunyuanVideo15Transformer3DModel
     if _class_name(folder / "transformer") == MiniTransformer3DModel.__name__:
         adapter, network = MiniBackbone, MiniTransformer3DModel
+    if info.prediction_type != PREDICTION_TYPES[adapter]:
+        raise ValueError(
+            f"prediction_type is {info.prediction_type!r}, {network.__name__} knows only "
+            f"{PREDICTION_TYPES[adapter]!r}"
+        )
     transformer = _whole(network, folder / "transformer", dtype)
     backbone = adapter(
         name=info.name,
@@ -45,15 +57,14 @@ def read_backbone(folder: Path, info: Info, device: str, dtype: torch.dtype) -> 
             transformer.config.text_embed_2_dim,
             transformer.config.image_embed_dim,
         ),
-        prediction_type=info.prediction_type,
     )
-    for name in PARTS:
+    for name in PARTS_OF_FOLDER:
         getattr(backbone, name).to(device).eval()
     return backbone
 
 
 def save_backbone(
-    backbone: HunyuanVideo15Backbone,
+    backbone: SmallBackbone,
     folder: str | Path,
     dtype: torch.dtype = torch.float16,
     *,
@@ -64,14 +75,14 @@ def save_backbone(
     assert not getattr(backbone.transformer, "peft_config", None), "remove_lora first"
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in PARTS:
+    for name in PARTS_OF_FOLDER:
         # nn.Module's own cast: diffusers' warns of layers it would rather keep in float32
         part = nn.Module.to(deepcopy(getattr(backbone, name)), dtype=dtype)
         part.save_pretrained(folder / name)
         _forget_origin(folder / name / "config.json")
     info = {
         "name": backbone.name,
-        "prediction_type": backbone.prediction_type,
+        "prediction_type": PREDICTION_TYPES[type(backbone)],
         "blank": backbone.blank,
         "description": description,
         "trained_on": trained_on,
@@ -100,7 +111,7 @@ def _whole(cls: type[nn.Module], folder: Path, dtype: torch.dtype) -> nn.Module:
 
 def _vae_class(folder: Path) -> type[nn.Module]:
     name = _class_name(folder)
-    return MiniVAE if name == "MiniVAE" else getattr(diffusers, name)
+    return MiniVAE if name == MiniVAE.__name__ else getattr(diffusers, name)
 
 
 def _class_name(folder: Path) -> str:

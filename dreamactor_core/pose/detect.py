@@ -23,7 +23,7 @@ from ..media import to_uint8
 from .crops import crop, joints_of, padded_box
 from .keypoints import Pose, pose_of_points
 from .models import Estimator, PoseModels
-from .skeletons import JOINTS, to_points
+from .skeletons import POINTS, to_points
 from .smooth import fill_gaps, smooth
 from .track import follow
 
@@ -97,7 +97,7 @@ def detect_pose(
         )
     identities = follow(found, times, settings.threshold)
     chosen, left_out = _largest(found, identities, models, settings.max_subjects)
-    points = np.zeros((len(found), len(chosen), JOINTS, 3))
+    points = np.zeros((len(found), len(chosen), POINTS, 3))
     for t, (frame, numbers) in enumerate(zip(found, identities, strict=True)):
         for p, number in enumerate(chosen):
             points[t, p] = frame.points[numbers == number].sum(axis=0)
@@ -160,7 +160,7 @@ def detect_boxes(
         kinds = np.array([PERSON if labels[k] in people else ANIMAL for k in wanted], dtype=int)
         keep = _distinct(boxes, scores, kinds)
         keep = sorted(keep, key=lambda k: -_area(boxes[k]))[: 2 * settings.max_subjects]
-        points = np.zeros((len(keep), JOINTS, 3))
+        points = np.zeros((len(keep), POINTS, 3))
         found.append(Found(boxes[keep], scores[keep], kinds[keep], points))
     return found
 

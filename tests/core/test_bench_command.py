@@ -18,7 +18,7 @@ from .tiny import tiny_backbone
 def model(tmp_path_factory) -> list[str]:
     """Options for a random model with one LoRA."""
     folder = tmp_path_factory.mktemp("model")
-    backbone = tiny_backbone("sample")
+    backbone = tiny_backbone()
     add_lora(backbone, LoraSpec(rank=2, alpha=2), "rgb")
     info = LoraInfo("end-to-end", "zero", 1.0, 8.0, "tiny", 2, 2)
     save_lora(backbone, "rgb", folder / "rgb.safetensors", info)

@@ -41,7 +41,7 @@ from dreamactor_core.options import (
     VARIANTS,
 )
 from dreamactor_core.pose.keypoints import load_keypoints, save_keypoints
-from dreamactor_core.sampling import SAMPLERS, SampleSettings
+from dreamactor_core.sampling import SampleSettings
 
 from .clips import beep, encode, grey, levels
 from .poses import pose_of
@@ -54,7 +54,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def model(tmp_path_factory) -> Path:
     """A random model with a LoRA for each variant beside it, as a model of the package has."""
     folder = tmp_path_factory.mktemp("model")
-    backbone = tiny_backbone("sample")
+    backbone = tiny_backbone()
     save_backbone(backbone, folder, torch.float32)
     (folder / "lora").mkdir()
     for variant in VARIANTS:

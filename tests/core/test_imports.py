@@ -20,7 +20,7 @@ HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths",
 HEAVY = {"torch", "diffusers", "transformers", "peft", "cv2", "av", "numpy"}
 LAYERS = [  # a module imports from rows above its own
     {"errors", "options"},
-    {"geometry", "hub"},
+    {"geometry", "hub", "skeleton"},
     {"composite", "media", "sampling"},
     {"weight_files"},
     {"backbones", "pose", "caption"},

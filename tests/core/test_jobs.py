@@ -27,7 +27,6 @@ from dreamactor_core.sampling import Cancelled, SampleSettings
 from .clips import encode, grey, levels, means, tone
 from .oracle import Oracle
 from .poses import pose_of
-from .test_media import encode, tone
 from .tiny import tiny_backbone
 
 ONE_STEP = SampleSettings(num_inference_steps=1)
@@ -292,7 +291,7 @@ def test_a_long_driver_is_read_as_it_is_needed(job, monkeypatch):
 
 
 def test_the_same_seed_gives_the_same_bytes(job, tmp_path):
-    backbone, made = tiny_backbone("sample"), []
+    backbone, made = tiny_backbone(), []
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         settings = SampleSettings(num_inference_steps=2, seed=seed)
         output = tmp_path / f"{name}.mp4"
@@ -302,7 +301,7 @@ def test_the_same_seed_gives_the_same_bytes(job, tmp_path):
 
 
 def test_inputs_in_memory_give_the_file_that_files_give(job, tmp_path):
-    backbone, rate = tiny_backbone("sample"), Fraction(25, 2)
+    backbone, rate = tiny_backbone(), Fraction(25, 2)
     write_video(job.driving, map(grey, levels(20)), rate, overwrite=True)
     job = replace(job, start=0.4, duration=1.0)
     animate_file(InContext(backbone), job)
@@ -375,7 +374,7 @@ def test_real_pictures_and_clips_give_a_file_of_the_drivers_length(
         start=start,
         duration=duration,
     )
-    animate_file(InContext(tiny_backbone("sample")), job)
+    animate_file(InContext(tiny_backbone()), job)
     driver, result = probe(driving).cut(start, duration), probe(job.output)
     assert result.times == pytest.approx(driver.times, abs=1e-4)
     assert len(list(read_frames(job.output))) == driver.num_frames

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from dreamactor_core.backbones import Context
-from dreamactor_core.backbones.placement import place
+from dreamactor_core.backbones.placement import Placement, place
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import LoraSpec, add_lora
 from dreamactor_core.mini.folder import save_backbone
@@ -32,13 +32,13 @@ def tiny_mini_vae():
 @pytest.fixture
 def folder(tmp_path):
     save_backbone(
-        tiny_backbone("sample"), tmp_path / "model", torch.float32, description="d", trained_on="t"
+        tiny_backbone(), tmp_path / "model", torch.float32, description="d", trained_on="t"
     )
     return tmp_path / "model"
 
 
 def test_a_saved_backbone_does_not_tell_where_it_was_opened(tmp_path):
-    save_backbone(tiny_backbone("sample"), tmp_path / "first")
+    save_backbone(tiny_backbone(), tmp_path / "first")
     save_backbone(load_backbone(tmp_path / "first"), tmp_path / "second")
     told = [path.read_text() for path in (tmp_path / "second").rglob("*.json")]
     assert len(told) >= 4 and not any(str(tmp_path) in text for text in told)
@@ -47,17 +47,12 @@ def test_a_saved_backbone_does_not_tell_where_it_was_opened(tmp_path):
 @torch.no_grad()
 @pytest.mark.parametrize("vae", [tiny_vae, tiny_mini_vae])
 def test_a_saved_backbone_is_the_same_when_loaded(vae, tmp_path):
-    ours = tiny_backbone("sample")
+    ours = tiny_backbone()
     ours.vae = vae()
     save_backbone(ours, tmp_path, torch.float32)
     loaded = load_backbone(tmp_path)
     assert type(loaded.vae) is type(ours.vae)
-    assert (loaded.name, loaded.geometry, loaded.prediction_type, loaded.blank) == (
-        "tiny",
-        GEOMETRY,
-        "sample",
-        "zero",
-    )
+    assert (loaded.name, loaded.geometry, loaded.blank) == ("tiny", GEOMETRY, "zero")
     latents = torch.randn(1, 8, 2, 2, 4)
     context = Context(torch.randn(1, 8, 2, 2, 4), torch.ones(1, 1, 2, 2, 4))
     frames, results = torch.rand(5, 32, 64, 3), []
