@@ -19,9 +19,6 @@ from dreamactor_core.pose.skeletons import to_points
 from dreamactor_core.pose.subjects import Cutout, DetectSettings, spread_all
 from dreamactor_core.pose.tflite import open_network
 
-MEDIA = Path(__file__).parents[3] / "shared" / "media"
-
-
 # Squares
 
 
@@ -346,10 +343,10 @@ def test_both_runtimes_give_the_same_numbers(folder):
             assert np.abs(one[key] - other[key]).max() <= 1e-3 * np.abs(one[key]).max()
 
 
-def test_both_runtimes_agree_within_half_a_pixel(folder):
-    if not MEDIA.is_dir():
+def test_both_runtimes_agree_within_half_a_pixel(folder, media_dir):
+    if media_dir is None:
         pytest.skip("the clips of shared/media are not here")
-    clip = MEDIA / "video" / "balance_portrait_vp9_60fps.mp4"
+    clip = media_dir / "video" / "balance_portrait_vp9_60fps.mp4"
     images = [frame.image for frame in read_frames(clip, 0, 0.2)]
     times = [k / 60 for k in range(len(images))]
     raw = DetectSettings(smoothing=False)
@@ -359,10 +356,10 @@ def test_both_runtimes_agree_within_half_a_pixel(folder):
     assert np.abs(pixels).max() < 0.5
 
 
-def test_two_runners_are_told_apart_and_cut_out(folder):
-    if not MEDIA.is_dir():
+def test_two_runners_are_told_apart_and_cut_out(folder, media_dir):
+    if media_dir is None:
         pytest.skip("the pictures of shared/media are not here")
-    image = next(read_frames(MEDIA / "image" / "runners.jpg")).image
+    image = next(read_frames(media_dir / "image" / "runners.jpg")).image
     found = detect_pose([image], [0.0], load_blazepose(folder), DetectSettings(masks=True))
     noses = found.pose.body[0, :, 0, 0] * image.shape[1]
     assert np.allclose(noses, [425, 192], atol=12)  # the right one, who is larger, first
