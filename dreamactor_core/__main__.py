@@ -11,16 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from .cli import caption as caption_command
 from .cli import pose as pose_command
 from .errors import InputError
+from .options import DTYPES
 
 STOPPED = threading.Event()  # Ctrl-C came: on_step looks, should Python have lost the exception
-
-DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # torch's names
 
 ABOUT = "Make the character of a picture perform the motion of a video (after DreamActor-M2)."
 EXAMPLES = """examples:
@@ -112,18 +111,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _animate(args: argparse.Namespace) -> None:
-    from .jobs.run import (
-        Job,
-        animate_file,
-        check_job,
-        load_model,
-        passes_of,
-        preflight,
-        read_inputs,
-    )
+    from .jobs.job import Job
+    from .jobs.run import animate_file, passes_of, preflight, read_inputs
+    from .lora.files import check_together
     from .media import check_writable
-    from .models.loading import shipped_lora
-    from .models.wan_animate import kind_of
+    from .models import find
+    from .models.loras import choose_loras
 
     job = Job(
         reference=args.reference,
@@ -144,20 +137,18 @@ def _animate(args: argparse.Namespace) -> None:
     )
     if args.json:
         check_writable(args.json, args.overwrite)
-    placement = _placement(args)
-    check_job(job, args.model)
+    source = find(args.model, _files(args))
+    placement = _placement(args, source)
+    source.check(job)
     inputs = read_inputs(job)  # mistakes are told before the model is loaded
-    loras = args.lora or []
-    if not (loras or kind_of(args.model)):
-        loras = [(shipped_lora(args.model, args.variant), 1.0)]
-    files = _files(args)
-    if estimated := preflight(args.model, placement, inputs, args.size, files):
+    loras = choose_loras(source, args.variant, args.lora or [])
+    lead_in_seconds = check_together(loras, args.variant)
+    if estimated := preflight(source, placement, inputs, args.size, lead_in_seconds):
         print(f"{args.model}: {estimated}", file=sys.stderr)
     with _quiet():
-        model, lead_in_seconds = load_model(args.model, args.variant, loras, placement, files)
-    with _progress(passes_of(model, inputs, lead_in_seconds)) as on_step:
-        job = replace(job, lead_in_seconds=lead_in_seconds)
-        report = animate_file(model, job, on_step=on_step)
+        animator = source.open(placement).wearing(loras)
+    with _progress(passes_of(animator, inputs)) as on_step:
+        report = animate_file(animator, job, inputs, on_step)
     if args.json:
         _write_json(args.json, asdict(report), args.overwrite)
     frames, length = report.frames, report.duration
@@ -209,10 +200,11 @@ def _bench(args: argparse.Namespace) -> None:
     from .bench.cases import BODIES, VARIED, draw_bodies, draw_varied
     from .bench.puppets import bench_puppets
     from .bench.report import join
-    from .lora.adapters import VARIANTS, load_lora
+    from .lora.adapters import load_lora
     from .media import check_writable, write_image, write_loop
-    from .models import loading
-    from .models.wan_animate import kind_of
+    from .models import find
+    from .models.loras import takes_none
+    from .options import LEAD_IN_SECONDS, VARIANTS
 
     sheet = args.sheet or args.json.with_suffix(".png")
     seeds = list(dict.fromkeys(args.seed or [7]))
@@ -227,17 +219,17 @@ def _bench(args: argparse.Namespace) -> None:
     apart = {VARIED: draw_varied} if args.varied else {}
     if args.bodies:
         apart[BODIES] = draw_bodies(args.bodies)
-    if kind := kind_of(args.model):
-        fix = "Choose a backbone; see docs/backbones.md."
-        raise InputError("--model", got=kind.name, need="a model that takes LoRAs", fix=fix)
-    shipped = [] if args.lora else [loading.shipped_lora(args.model, one) for one in VARIANTS]
-    placement, files = _placement(args), _files(args)
-    if loading.is_pipeline(args.model):
-        side = lambda geometry: (args.size or geometry.panel[0],) * 2  # noqa: E731
-        square = loading.preflight(args.model, placement, side, files)
-        print(f"{args.model}: {square}", file=sys.stderr)
+    source = find(args.model, _files(args))
+    if not source.takes_loras:
+        raise takes_none(source.name)
+    shipped = [] if args.lora else [source.lora_beside(one) for one in VARIANTS]
+    placement = _placement(args, source)
+    side = args.size or source.geometry.panel[0]
+    room = source.geometry.num_frames
+    if estimated := source.estimate(placement, (side, side), room, LEAD_IN_SECONDS):
+        print(f"{args.model}: {estimated}", file=sys.stderr)
     with _quiet():
-        backbone = loading.load_model(args.model, placement, files)
+        backbone = source.open(placement).backbone
     loaded = [load_lora(backbone, path) for path in shipped or [path for path, _ in args.lora]]
     loras = {lora.info.variant: lora.name for lora in loaded}
     total = args.cases * len(seeds) * (1 + len(apart))
@@ -260,7 +252,7 @@ def _bench(args: argparse.Namespace) -> None:
     print(*result.lines(), sep="\n")
 
 
-def _placement(args: argparse.Namespace):
+def _placement(args: argparse.Namespace, source):
     """Small models stay on the CPU in fp32; full-size ones go to the GPU, if there is one, in bf16.
 
     HunyuanVideo-1.5 always runs without its padding (docs/placement.md).
@@ -268,16 +260,15 @@ def _placement(args: argparse.Namespace):
     import torch
 
     from .backbones.placement import Placement
-    from .models.loading import is_pipeline
 
-    large, gpu = is_pipeline(args.model), torch.cuda.is_available()
-    device = args.device or ("cuda" if large and gpu else "cpu")
+    gpu = torch.cuda.is_available()
+    device = args.device or (source.usual_device if gpu else "cpu")
     if device.startswith("cuda") and not gpu:
         fix = "Use --device cpu."
         raise InputError("--device", got=f"{device}, but no GPU", need="one", fix=fix)
     return Placement(
         device,
-        getattr(torch, DTYPES[args.dtype or ("bf16" if large else "fp32")]),
+        getattr(torch, DTYPES[args.dtype] if args.dtype else source.usual_dtype),
         storage=args.storage,
         offload=args.offload,
         vae_tiling=args.vae_tiling,
@@ -286,7 +277,7 @@ def _placement(args: argparse.Namespace):
 
 
 def _files(args: argparse.Namespace):
-    from .weight_files.parts import Files
+    from .weight_files.files import Files
 
     files = Files(
         tuple(args.weights or ()), args.vae, tuple(args.text_encoder or ()), args.image_encoder
@@ -561,9 +552,9 @@ def _add_placement(group: argparse._ArgumentGroup) -> None:
 def _add_sampling(parser: Parser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("sampling")
     group.add_argument(
-        "--steps", type=int, default=1, help="from noise to video; large models want 20 to 50 (1)"
+        "--steps", type=int, help="from noise to video (the model's own: small 1, large 40 to 50)"
     )
-    group.add_argument("--guidance", type=float, default=1.0, help="text guidance; 1 is off (1)")
+    group.add_argument("--guidance", type=float, help="text guidance; 1 is off (the model's own)")
     group.add_argument(
         "--negative-prompt", default="", help="what text guidance leads away from (nothing)"
     )
@@ -571,7 +562,7 @@ def _add_sampling(parser: Parser) -> argparse._ArgumentGroup:
         "--driving-guidance", type=float, default=1.0, help="motion guidance; 1 is off (1)"
     )
     group.add_argument(
-        "--shift", type=float, default=1.0, help="above 1: more steps in the noise (1)"
+        "--shift", type=float, help="above 1: more steps in the noise (the model's own)"
     )
     group.add_argument("--sampler", choices=("euler", "unipc", "heun"), default="euler")
     return group

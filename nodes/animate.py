@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..dreamactor_core.puppets.identity import KINDS
+from ..dreamactor_core.puppets.body_plan import BODY_PLANS
 from .kinds import (
     MENU,
     Keypoints,
@@ -30,7 +30,7 @@ class DreamActorExample(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "kind",
-                    options=["random", *KINDS],
+                    options=["random", *BODY_PLANS],
                     default="random",
                     tooltip="Name of the body plan of the character in the reference.",
                 ),
@@ -57,7 +57,8 @@ class DreamActorExample(io.ComfyNode):
 
     @classmethod
     def execute(cls, kind, seed) -> io.NodeOutput:
-        from ..dreamactor_core.puppets.scene import FPS, example
+        from ..dreamactor_core.puppets.example import example
+        from ..dreamactor_core.puppets.world import FPS
 
         reference, driving, keypoints, caption = example(seed, None if kind == "random" else kind)
         return io.NodeOutput(reference, driving, keypoints, FPS, caption)

@@ -30,10 +30,10 @@ from torch import Tensor, nn
 from ..composite import known_latents
 from ..errors import InputError
 from ..geometry import Geometry
+from ..options import ONE_STEP, Defaults
 from ..weight_files.family import Family, Found, Tensors, count_blocks
 from ..weight_files.keys import KeyNames, Rule
 from . import Context, LoraTargets, Text, to_picture
-from .network import forget_steps, guidance_branch
 
 if TYPE_CHECKING:
     from diffusers import WanImageToVideoPipeline
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 TRAIN_TIMESTEPS = 1000  # the network's clock runs from 0 (data) to 1000 (noise)
 LEAST_SIGMA = 0.02  # training alone meets less; a clean cell's velocity is divided by sigma
 HEAD = 128  # width of an attention head
+PATCH = 2  # latent cells along each side of a token
 TEXT_LENGTH = 512  # tokens; diffusers' Wan attention counts on it
 BOUNDARY_RATIO = 0.9  # of A14B image-to-video, for files that do not say (Wan 2.2's own config)
 
@@ -62,6 +63,15 @@ TI2V_GEOMETRY = replace(
     num_frames=121,
     panel=(704, 640),
 )
+
+# Steps, guidance, shift of the publishers' own programs: generate.py of Wan-Video/Wan2.1 (the shift
+# is 3 at 480p and 5 at 720p), wan_i2v_A14B.py and wan_ti2v_5B.py in wan/configs of Wan-Video/Wan2.2
+# (both experts of A14B at 3.5), and predict_i2v.py in examples/wan2.1_fun of aigc-apps/VideoX-Fun.
+# Fun-InP 14B has the shapes of I2V 14B, and so its defaults; of 1.3B there is no other.
+I2V_DEFAULTS = Defaults(40, 5.0, 3.0, shift_large=5.0, follows_aspect=True)
+FUN_DEFAULTS = Defaults(50, 6.0, 3.0, shift_large=5.0, follows_aspect=True)
+A14B_DEFAULTS = Defaults(40, 3.5, 5.0, follows_aspect=True)
+TI2V_DEFAULTS = Defaults(50, 5.0, 5.0, follows_aspect=True)
 
 EncodeText = Callable[[list[str], Tensor | None], Text]  # (prompts, reference (1, h, w, 3) or None)
 
@@ -93,7 +103,7 @@ class WanBackbone:
     """The protocol of backbones/__init__.py on diffusers' WanTransformer3DModel."""
 
     blank = "grey"
-    step_distilled = False
+    step_distilled = predicts_clean = False
     key_names = KEY_NAMES
     lora_targets = LoraTargets(
         feed_forward=r"blocks\.\d+\.ffn\.net\.(0\.proj|2)",
@@ -110,6 +120,7 @@ class WanBackbone:
         text_encoder: EncodeText,
         transformer_2: WanTransformer3DModel | None = None,
         boundary_ratio: float = BOUNDARY_RATIO,
+        defaults: Defaults = ONE_STEP,
     ):
         """vae: AutoencoderKLWan. transformer_2: the low-noise expert of A14B."""
         config, channels = transformer.config, geometry.latent_channels
@@ -120,8 +131,10 @@ class WanBackbone:
         self.transformer = transformer
         self.transformer_2 = transformer_2
         self.boundary_ratio = boundary_ratio
+        self.defaults = defaults
         self.vae = vae
         self.text_encoder = text_encoder
+        assert [*config.patch_size[1:]] == [PATCH, PATCH], config.patch_size
         self.by_token = config.in_channels == channels  # TI2V
 
     def encode_video(self, frames: Tensor) -> Tensor:
@@ -150,15 +163,14 @@ class WanBackbone:
         The latents are those of frames that paint_blank has prepared. For TI2V a token is known
         only if each of its cells is.
         """
-        forget_steps(self.transformer)
-        forget_steps(self.transformer_2)
-        stride, size = self.geometry.temporal_stride, latents.shape[-2:]
-        if not self.by_token:
-            return Context(latents, pack_mask(known, stride, *size).to(latents))
-        _, tall, wide = self.transformer.config.patch_size
-        mask = known_latents(known, stride, size[0] // tall, size[1] // wide)
-        mask = mask.repeat_interleave(tall, dim=3).repeat_interleave(wide, dim=4)
-        return Context(latents, mask.to(latents))
+        return Context(latents, self.pack_known(known, *latents.shape[-2:]).to(latents))
+
+    def pack_known(self, known: Tensor, height: int, width: int) -> Tensor:
+        """Mask (t, h, w, 1), 1 = known -> (1, 4 or 1, t', height, width)."""
+        stride = self.geometry.temporal_stride
+        if self.by_token:
+            return pack_token_mask(known, stride, height, width)
+        return pack_mask(known, stride, height, width)
 
     def velocity(self, latents: Tensor, sigma: Tensor, context: Context, text: Text) -> Tensor:
         """d(latents)/d(sigma) at noise level sigma, (b,) or scalar, in [0, 1]; 1 is pure noise.
@@ -173,22 +185,20 @@ class WanBackbone:
         given, known = (part.expand(batch, *part.shape[1:]) for part in context)
         if self.by_token:
             noisy, unknown = known * given + (1 - known) * latents, 1 - known
-            _, tall, wide = network.config.patch_size
-            timestep = unknown[:, 0, :, ::tall, ::wide].flatten(1) * timestep[:, None]
+            timestep = token_timesteps(timestep, unknown)
         else:
             noisy = torch.cat([latents, known, given], dim=1)
         words = (text.prompt_embeds, text.image_embeds)
         prompt, image = (
             part.to(latents.device, network.dtype).expand(batch, *part.shape[1:]) for part in words
         )
-        with guidance_branch(network, context, text):
-            predicted = network(
-                hidden_states=noisy.to(network.dtype),
-                timestep=timestep,
-                encoder_hidden_states=prompt,
-                encoder_hidden_states_image=None if network.config.image_dim is None else image,
-                return_dict=False,
-            )[0].to(latents.dtype)
+        predicted = network(
+            hidden_states=noisy.to(network.dtype),
+            timestep=timestep,
+            encoder_hidden_states=prompt,
+            encoder_hidden_states_image=None if network.config.image_dim is None else image,
+            return_dict=False,
+        )[0].to(latents.dtype)
         if not self.by_token:
             return predicted
         # What is given is not predicted: its velocity is the one that leads to it.
@@ -219,6 +229,20 @@ def pack_mask(known: Tensor, temporal_stride: int, height: int, width: int) -> T
     frames = known_latents(known, 1, height, width)[0, 0]  # (t, height, width)
     frames = torch.cat([frames[:1].expand(temporal_stride, -1, -1), frames[1:]])
     return frames.unflatten(0, (-1, temporal_stride)).transpose(0, 1)[None]
+
+
+def pack_token_mask(known: Tensor, temporal_stride: int, height: int, width: int) -> Tensor:
+    """Mask (t, h, w, 1), 1 = known -> (1, 1, t', height, width), all cells of a token alike.
+
+    A token is known only if every pixel of it is.
+    """
+    mask = known_latents(known, temporal_stride, height // PATCH, width // PATCH)
+    return mask.repeat_interleave(PATCH, dim=3).repeat_interleave(PATCH, dim=4)
+
+
+def token_timesteps(timestep: Tensor, unknown: Tensor) -> Tensor:
+    """(b,) and mask (b, c, t', h', w'), 1 = to be drawn -> (b, tokens), 0 where known."""
+    return unknown[:, 0, :, ::PATCH, ::PATCH].flatten(1) * timestep[:, None]
 
 
 class WanTextEncoder:
@@ -324,7 +348,21 @@ def _describe(tensors: Tensors) -> Found:
     }
     geometry = replace(TI2V_GEOMETRY if latents == 48 else I2V_GEOMETRY, latent_channels=latents)
     name = f"wan-{kind}-a{size}" if experts else f"wan-{kind}-{size}"
-    return Found(name, geometry, config, two_experts=experts)
+    return Found(name, geometry, config, _defaults(by_token, experts, size), two_experts=experts)
+
+
+def _defaults(by_token: bool, experts: bool, size: str) -> Defaults:
+    if by_token:
+        return TI2V_DEFAULTS
+    if experts:
+        return A14B_DEFAULTS
+    return FUN_DEFAULTS if size == "1.3b" else I2V_DEFAULTS
+
+
+def _pack_known(found: Found, known: Tensor, height: int, width: int) -> Tensor:
+    by_token = found.config["in_channels"] == found.config["out_channels"]
+    pack = pack_token_mask if by_token else pack_mask
+    return pack(known, found.geometry.temporal_stride, height, width)
 
 
 def _widths(config: dict[str, Any]) -> dict[str, int]:
@@ -343,6 +381,7 @@ def _build(found: Found, pipeline: WanImageToVideoPipeline) -> WanBackbone:
         WanTextEncoder(pipeline),
         pipeline.transformer_2,
         pipeline.config.boundary_ratio or BOUNDARY_RATIO,
+        found.defaults,
     )
 
 
@@ -355,6 +394,7 @@ FAMILY = Family(
     describe=_describe,
     widths=_widths,
     build=_build,
+    pack_known=_pack_known,
     vae_frames=4,
     vae_values=800,
     masks_attention=False,

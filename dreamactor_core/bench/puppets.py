@@ -14,13 +14,13 @@ from ..animate import animate_pass
 from ..backbones import Backbone
 from ..errors import InputError
 from ..lora.adapters import set_lora_strengths
+from ..options import TEXTS
 from ..sampling import SampleSettings
 from . import metrics
 from .cases import Case, Draw, case_seeds, draw_puppets, make_case
 from .report import Result, Scored
 
 ROWS = ("end-to-end", "pose-based", "foundation", "still-reference", "driver", "vae-floor")
-TEXTS = ("true", "none", "other")
 SHOWN_CASES = 10  # of each kind
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -19,17 +20,13 @@ from diffusers.hooks.group_offloading import _maybe_remove_and_reapply_group_off
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from ..backbones import Backbone
 from ..errors import InputError
 from ..weight_files.keys import no_such_layer
+from .files import LoraFile, LoraInfo, WantedLora, check_fits, read_lora
 from .names import Adapter, peft_alpha, read_adapters, read_lora_file, write_adapters
-
-METHOD = "dreamactor-m2"
-SIDE = "reference-left"  # where build_composite puts the reference
-VARIANTS = ("pose-based", "end-to-end")
-BLANKS = ("zero", "grey")
 
 EXPERTS = ("high", "low")  # noise that an expert of a two-expert backbone works at
 
@@ -50,22 +47,6 @@ class LoraSpec:
             raise InputError(
                 "LoRA alpha", got=self.alpha, need="a finite number above 0", fix="Use the rank."
             )
-
-
-@dataclass(frozen=True)
-class LoraInfo:
-    """What a LoRA file says about itself. Every field is written to its metadata as text."""
-
-    variant: str  # "pose-based" or "end-to-end": what the right panel holds
-    blank: str  # "zero" or "grey": what an unknown left panel holds
-    lead_in_seconds: float
-    fps: float
-    base: str  # Backbone.name
-    rank: int
-    alpha: float
-    side: str = SIDE
-    method: str = METHOD
-    expert: str = ""  # "high" or "low" for a backbone of two experts; then alone it is written
 
 
 @dataclass(frozen=True)
@@ -116,24 +97,23 @@ def save_lora(
 
 def convert_lora(backbone: Backbone, source: str | Path, target: str | Path, style: str) -> None:
     """Write a LoRA file of this method in another style; weights and metadata stay as they are."""
-    info, metadata, tensors = _read(source)
-    adapters = read_adapters(tensors, backbone.key_names, info.alpha)
-    save_file(write_adapters(adapters, backbone.key_names, style), target, metadata=metadata)
-
-
-def read_lora_info(path: str | Path) -> LoraInfo:
-    """The metadata of a LoRA file. Raises InputError when it is none of ours or unreadable."""
-    return _read(path)[0]
+    lora = read_lora(source)
+    adapters = read_adapters(lora.tensors, backbone.key_names, lora.info.alpha)
+    save_file(write_adapters(adapters, backbone.key_names, style), target, metadata=lora.metadata)
 
 
 def load_lora(
-    backbone: Backbone, path: str | Path, strength: float = 1.0, name: str | None = None
+    backbone: Backbone,
+    lora: LoraFile | str | Path,
+    strength: float = 1.0,
+    name: str | None = None,
 ) -> LoadedLora:
-    """Add a LoRA from a file, next to those already there. Its name is the file's by default.
+    """Add a LoRA, or that of a file, next to those already there. Its name is the file's by
+    default.
 
     Raises InputError, before anything is changed, when the file does not fit the backbone.
     """
-    info, _, tensors = _read(path)
+    path, info, _, tensors = lora if isinstance(lora, LoraFile) else read_lora(lora)
     check_fits(info, backbone.name, backbone.blank, backbone.geometry.fps)
     network = _network(backbone, info.expert)
     adapters = read_adapters(tensors, backbone.key_names, info.alpha)
@@ -141,6 +121,14 @@ def load_lora(
     name = _free_name(backbone, path, name)
     _add_adapters(backbone, network, adapters, name, strength)
     return LoadedLora(name, len(adapters), info)
+
+
+def wear_loras(backbone: Backbone, loras: Sequence[WantedLora]) -> None:
+    """Take every LoRA off the backbone, and put exactly these on."""
+    for name in lora_strengths(backbone):
+        remove_lora(backbone, name)
+    for file, strength in loras:
+        load_lora(backbone, file, strength)
 
 
 def load_plain_lora(
@@ -162,40 +150,6 @@ def load_plain_lora(
     _check_shapes(network, adapters)
     _add_adapters(backbone, network, adapters, _free_name(backbone, path, name), strength)
     return len(adapters)
-
-
-def check_fits(info: LoraInfo, name: str, blank: str, fps: float, file: str = "the LoRA") -> None:
-    """Raise InputError for a LoRA of another layout than the model's: its name, blank and rate."""
-    ours, models = "", ", that of the model"
-    for what, got, accepted, whose in (
-        ("variant", info.variant, VARIANTS, ours),
-        ("side of the reference", info.side, (SIDE,), ours),
-        ("base model", info.base, (name,), models),
-        ("blank", info.blank, (blank,), models),
-        ("frame rate", info.fps, (fps,), models),
-    ):
-        if got not in accepted:
-            raise InputError(
-                f"{what} of {file}",
-                got=repr(got),
-                need=" or ".join(map(repr, accepted)) + whose,
-                fix="Choose a LoRA made for this backbone and layout.",
-            )
-
-
-def check_together(info: LoraInfo, before: LoraInfo, file: str) -> None:
-    """Raise InputError when a LoRA cannot stand beside one that is on the model already."""
-    for what, got, need in (
-        ("variant", info.variant, before.variant),
-        ("lead-in", info.lead_in_seconds, before.lead_in_seconds),
-    ):
-        if got != need:
-            raise InputError(
-                f"{what} of {file}",
-                got=repr(got),
-                need=f"{need!r}, that of the LoRA on the model already",
-                fix="Chain LoRAs of one variant only.",
-            )
 
 
 def lora_strengths(backbone: Backbone) -> dict[str, float]:
@@ -337,34 +291,6 @@ def _inject(network: nn.Module, config: LoraConfig, layers: list[str], name: str
         # peft gives an adapter the precision of its layer: fp8, which only stores, cannot train.
         if f".{name}." in key and parameter.dtype.itemsize == 1 and parameter.is_floating_point():
             parameter.data = parameter.data.to(network.dtype)
-
-
-def _read(path: str | Path) -> tuple[LoraInfo, dict[str, str], dict[str, Tensor]]:
-    """A LoRA of this method: what it says of itself, its metadata as they are, its tensors."""
-    metadata, tensors = read_lora_file(path)
-    if metadata.get("method") != METHOD:
-        raise InputError(
-            f"LoRA file {path}",
-            got=f"method {metadata.get('method')!r} in its metadata",
-            need=repr(METHOD),
-            fix="Choose a LoRA made for this method.",
-        )
-    said = {"expert": ""} | metadata
-    try:
-        info = LoraInfo(
-            **{
-                field.name: {"float": float, "int": int, "str": str}[field.type](said[field.name])
-                for field in fields(LoraInfo)
-            }
-        )
-    except (KeyError, ValueError) as error:
-        raise InputError(
-            f"metadata of {path}",
-            got=f"{type(error).__name__} {error}",
-            need=", ".join(field.name for field in fields(LoraInfo)),
-            fix="Save the LoRA again with save_lora.",
-        ) from error
-    return info, metadata, tensors
 
 
 def _check_shapes(

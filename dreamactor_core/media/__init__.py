@@ -7,9 +7,11 @@ float32 (height, width, 3) in [0, 1]. Times are seconds from the first frame of 
 from .fit import Box, content_box, fit, fit_frames, hold_indices, retime, retimed_length
 from .footage import Footage, check_frames, probe, read_frames
 from .image import read_image, to_uint8
+from .pixels import to_frames
 from .read import Frame, VideoInfo
 from .replace import check_writable, replacing
 from .sound import Sound, read_sound, write_sound
+from .stream import video_stream
 from .write import write_image, write_loop, write_video
 
 __all__ = [
@@ -31,7 +33,9 @@ __all__ = [
     "replacing",
     "retime",
     "retimed_length",
+    "to_frames",
     "to_uint8",
+    "video_stream",
     "write_image",
     "write_loop",
     "write_sound",

@@ -23,8 +23,8 @@ import numpy as np
 
 from ..errors import InputError
 from .blazepose_files import FILES, blazepose_folder
-from .skeletons import JOINTS, to_points
-from .subjects import PERSON, Cutout, DetectSettings, Find, Found, area, sampling
+from .skeletons import POINTS, to_points
+from .subjects import PERSON, Cutout, DetectSettings, Find, Found, area, warp_matrix
 from .tflite import Network, open_network
 
 NAME = "blazepose"
@@ -205,7 +205,7 @@ def _found(people: list[Person], shape: tuple[int, ...], masks: bool) -> Found:
         np.array([_box(one, shape) for one in joints]).reshape(-1, 4),
         np.array([person.score for person in people]),
         np.full(len(people), PERSON),
-        to_points(joints, NAME) if people else np.zeros((0, JOINTS, 3)),
+        to_points(joints, NAME) if people else np.zeros((0, POINTS, 3)),
         tuple(person.mask for person in people) if masks else (),
     )
 
@@ -221,7 +221,7 @@ def _box(joints: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def _crop(image: np.ndarray, square: np.ndarray, side: int) -> np.ndarray:
     """(1, side, side, 3) float32 in [0, 1] of a square (2, 3); black outside of the picture."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    pixels = cv2.warpAffine(image, sampling(square, side), (side, side), flags=flags)
+    pixels = cv2.warpAffine(image, warp_matrix(square, side), (side, side), flags=flags)
     return pixels[None].astype(np.float32) / 255
 
 

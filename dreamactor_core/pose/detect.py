@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import InputError
 from ..media import to_uint8
 from .keypoints import Pose, pose_of_points
-from .skeletons import JOINTS
+from .skeletons import POINTS
 from .smooth import fill_gaps, smooth
 from .subjects import ANIMAL, Cutout, DetectSettings, Found, PoseNetworks, area
 from .track import follow
@@ -57,7 +57,7 @@ def detect_pose(
         )
     identities = follow(found, times, settings.threshold)
     chosen, left_out = _largest(found, identities, settings.max_subjects)
-    points = np.zeros((len(found), len(chosen), JOINTS, 3))
+    points = np.zeros((len(found), len(chosen), POINTS, 3))
     for t, (frame, numbers) in enumerate(zip(found, identities, strict=True)):
         for p, number in enumerate(chosen):
             points[t, p] = frame.points[numbers == number].sum(axis=0)

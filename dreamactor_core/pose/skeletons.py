@@ -1,4 +1,4 @@
-"""From the joints an estimator finds to those of Pose: 136 of them, in the order of Pose.points.
+"""From the joints an estimator finds to those of Pose: 136 points, in the order of Pose.points.
 
     COCO 17 (people)     nose, eyes, ears, then shoulders down to ankles; left before right
     whole-body 133       COCO 17, six of the feet, 68 of the face, 21 of each hand
@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import numpy as np
 
-JOINTS = 136
-NECK, RIGHT_SHOULDER, LEFT_SHOULDER = 1, 2, 5
+from ..skeleton import NECK, SHOULDER
 
+POINTS = 136
 COCO = {0: 0, 2: 6, 3: 8, 4: 10, 5: 5, 6: 7, 7: 9, 8: 12, 9: 14, 10: 16, 11: 11, 12: 13, 13: 15}
 COCO |= {14: 2, 15: 1, 16: 4, 17: 3}  # ours: theirs; the neck (1) is made
 HANDS, FACE, FEET = 18, 60, 130
@@ -44,10 +44,10 @@ COUNTS = {"coco": 17, "wholebody": 133, "ap10k": 17, "blazepose": 33}
 def to_points(joints: np.ndarray, skeleton: str) -> np.ndarray:
     """(n, k, 3) in an estimator's order -> (n, 136, 3); joints nobody looked for stay 0."""
     mapping = MAPPINGS[skeleton]
-    points = np.zeros((len(joints), JOINTS, 3), dtype=joints.dtype)
+    points = np.zeros((len(joints), POINTS, 3), dtype=joints.dtype)
     points[:, list(mapping)] = joints[:, list(mapping.values())]
     if NECK not in mapping:
-        shoulders = points[:, [RIGHT_SHOULDER, LEFT_SHOULDER]]
+        shoulders = points[:, SHOULDER]
         points[:, NECK, :2] = shoulders[..., :2].mean(axis=1)
         points[:, NECK, 2] = shoulders[..., 2].min(axis=1)
     return points * (points[..., 2:] > 0)

@@ -47,7 +47,7 @@ class Cutout(NamedTuple):
 
     def spread(self, height: int, width: int, scale: float = 1.0) -> np.ndarray:
         """(height, width) uint8 over a frame `scale` times as large; 0 outside of its square."""
-        matrix = sampling(self.place * scale, len(self.values))
+        matrix = warp_matrix(self.place * scale, len(self.values))
         return cv2.warpAffine(self.values, matrix, (width, height), flags=cv2.INTER_LINEAR)
 
 
@@ -58,7 +58,7 @@ def spread_all(masks: Sequence[Cutout], height: int, width: int, scale: float = 
     return np.repeat(np.max(spread, axis=0)[..., None], 3, axis=2)
 
 
-def sampling(place: np.ndarray, side: int) -> np.ndarray:
+def warp_matrix(place: np.ndarray, side: int) -> np.ndarray:
     """A square's place (2, 3), as of Cutout -> cv2's matrix (2, 3) from its side x side pixels.
 
     cv2 counts from the middle of the first pixel, places from its left edge.

@@ -16,7 +16,7 @@ from transformers import VitPoseForPoseEstimation
 
 from ..errors import InputError
 from .crops import crop, joints_of, padded_box
-from .skeletons import JOINTS, to_points
+from .skeletons import POINTS, to_points
 from .subjects import ANIMAL, PERSON, DetectSettings, Find, Found, area
 
 SAME_SUBJECT = 0.8  # boxes of one kind that overlap more (intersection / union) are one subject
@@ -106,7 +106,7 @@ def detect_boxes(
         kinds = np.array([PERSON if labels[k] in people else ANIMAL for k in wanted], dtype=int)
         keep = _distinct(boxes, scores, kinds)
         keep = sorted(keep, key=lambda k: -area(boxes[k]))[: 2 * settings.max_subjects]
-        points = np.zeros((len(keep), JOINTS, 3))
+        points = np.zeros((len(keep), POINTS, 3))
         found.append(Found(boxes[keep], scores[keep], kinds[keep], points))
     return found
 

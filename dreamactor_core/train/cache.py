@@ -30,12 +30,13 @@ from torch import Tensor
 from ..backbones import Backbone
 from ..errors import InputError
 from ..geometry import Geometry
-from ..media import fit_frames, probe, read_frames, retime
+from ..media import fit_frames, probe, read_frames, retime, to_frames
 from ..media.replace import check_readable
 from ..pose.draw import draw_pose
 from ..pose.keypoints import check_length, load_keypoints, retime_pose
 from ..pose.vary import vary_pose
-from ..puppets.scene import Clip, to_frames, triplet
+from ..puppets.triplet import triplet
+from ..puppets.world import Clip
 
 KEYS = ("target", "driving", "skeleton", "pose")
 META = "meta.json"
@@ -225,7 +226,6 @@ class Cache:
     rows: dict[str, Tensor]  # each (n, t', c, h', w')
     captions: list[str]
     black: Tensor  # (1, c, t', h', w') a black panel
-    first_group = 1  # of a window: the transition is there
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -243,9 +243,6 @@ class Cache:
 
     def caption(self, row: int) -> str:
         return self.captions[row]
-
-    def truth(self, key: str, row: int) -> None:
-        """Nobody knows where the parts of a body are in a video; see live.World."""
 
 
 @torch.inference_mode()

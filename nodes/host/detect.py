@@ -20,6 +20,7 @@ from ...dreamactor_core.media import (
     fit,
     probe,
     read_frames,
+    to_frames,
     write_video,
 )
 from ...dreamactor_core.pose.blazepose import load_blazepose
@@ -29,7 +30,6 @@ from ...dreamactor_core.pose.keypoints import Pose, dump_keypoints
 from ...dreamactor_core.pose.models import load_pose_models
 from ...dreamactor_core.pose.retarget import match_proportions
 from ...dreamactor_core.pose.subjects import Cutout, DetectSettings, PoseNetworks, spread_all
-from ...dreamactor_core.puppets.scene import to_frames
 from . import files
 from .progress import watched
 from .video import driving_of, temp_file

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import folder_paths
 
 from ...dreamactor_core.errors import InputError
+from ...dreamactor_core.options import WEIGHTS
 
 EMBEDDED = "mini (embedded)"
 SHIPPED = {"end-to-end (shipped)": "end-to-end", "pose-based (shipped)": "pose-based"}
-WEIGHTS = Path(__file__).parents[2] / "dreamactor_core" / "weights"
 INDEXES = ("model.json", "model_index.json")  # a name that ends so makes a folder a model
 DETECTOR = "PekingU/rtdetr_r50vd_coco_o365"  # on the hub, as in the core's pose.models, which is
 BLAZEPOSE = "blazepose"  # as in pose.blazepose; also its folder below models/dreamactor

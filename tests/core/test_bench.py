@@ -14,7 +14,11 @@ from dreamactor_core.bench.cases import make_case
 from dreamactor_core.bench.puppets import bench_puppets
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import LoraSpec, add_lora, lora_strengths
-from dreamactor_core.puppets.scene import LEAD_IN, render, sample_look, sample_play, triplet
+from dreamactor_core.options import ONE_STEP
+from dreamactor_core.puppets.clip import render
+from dreamactor_core.puppets.scene import sample_appearance, sample_performance
+from dreamactor_core.puppets.triplet import triplet
+from dreamactor_core.puppets.world import LEAD_IN
 from dreamactor_core.sampling import SampleSettings
 
 from .tiny import GEOMETRY, tiny_backbone
@@ -35,7 +39,7 @@ class Oracle:
     """Lossless codec (the frame that opens each group), and a velocity that knows the answer."""
 
     name, blank, geometry, transformer = "oracle", "zero", GEOMETRY, torch.nn.Module()
-    step_distilled = False
+    step_distilled, defaults = False, ONE_STEP
     answers: dict[str, torch.Tensor]
 
     def __init__(self):
@@ -159,8 +163,8 @@ def test_leak_does_not_count_colours_that_both_have():
 
 def test_leak_sees_the_drivers_clothes_on_the_references_body():
     rng = np.random.default_rng(0)
-    look, play = sample_look(rng, "test", 64, 1, "human"), sample_play(rng, "test", 12)
-    truth, driver = look.cast[0], sample_look(rng, "test", 64, 1, "human").cast[0]
+    look, play = sample_appearance(rng, "test", 64, 1, "human"), sample_performance(rng, "test", 12)
+    truth, driver = look.cast[0], sample_appearance(rng, "test", 64, 1, "human").cast[0]
     names = ("skin", "top", "bottom", "shoes", "gear", "accent", "outline_colour")
     dressed = replace(truth, **{name: getattr(driver, name) for name in names})
     clips = [render(replace(look, cast=(who,)), play, 64) for who in (driver, truth, dressed)]

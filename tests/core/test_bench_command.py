@@ -9,7 +9,7 @@ import torch
 from dreamactor_core import __main__ as cli
 from dreamactor_core.bench.cases import BODIES, draw_bodies, make_case
 from dreamactor_core.lora.adapters import LoraInfo, LoraSpec, add_lora, remove_lora, save_lora
-from dreamactor_core.models.loading import save_backbone
+from dreamactor_core.mini.folder import save_backbone
 
 from .tiny import tiny_backbone
 
@@ -18,7 +18,7 @@ from .tiny import tiny_backbone
 def model(tmp_path_factory) -> list[str]:
     """Options for a random model with one LoRA."""
     folder = tmp_path_factory.mktemp("model")
-    backbone = tiny_backbone("sample")
+    backbone = tiny_backbone()
     add_lora(backbone, LoraSpec(rank=2, alpha=2), "rgb")
     info = LoraInfo("end-to-end", "zero", 1.0, 8.0, "tiny", 2, 2)
     save_lora(backbone, "rgb", folder / "rgb.safetensors", info)

@@ -12,7 +12,8 @@ from dreamactor_core.cli.bootstrap import main
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import LoraInfo, LoraSpec, add_lora, save_lora
 from dreamactor_core.media import read_frames
-from dreamactor_core.puppets.scene import LEAD_IN, triplet
+from dreamactor_core.puppets.triplet import triplet
+from dreamactor_core.puppets.world import LEAD_IN
 from dreamactor_core.sampling import SampleSettings
 from dreamactor_core.train.cache import paired_samples, read_cache, write_cache
 

@@ -21,11 +21,8 @@ import torch
 from PIL import Image
 
 from dreamactor_core import __main__ as cli
-from dreamactor_core.backbones.placement import OFFLOADS, STORAGES
-from dreamactor_core.jobs.inputs import POSE_FITS
-from dreamactor_core.jobs.run import RATES, Job
+from dreamactor_core.jobs.job import Job
 from dreamactor_core.lora.adapters import (
-    VARIANTS,
     LoraInfo,
     LoraSpec,
     add_lora,
@@ -33,12 +30,21 @@ from dreamactor_core.lora.adapters import (
     save_lora,
 )
 from dreamactor_core.media import probe, write_image, write_video
-from dreamactor_core.models.loading import save_backbone
-from dreamactor_core.pose.keypoints import load_keypoints
-from dreamactor_core.sampling import SAMPLERS, SampleSettings
+from dreamactor_core.mini.folder import save_backbone
+from dreamactor_core.options import (
+    DTYPES,
+    OFFLOADS,
+    POSE_FITS,
+    RATES,
+    SAMPLERS,
+    STORAGES,
+    VARIANTS,
+)
+from dreamactor_core.pose.keypoints import load_keypoints, save_keypoints
+from dreamactor_core.sampling import SampleSettings
 
-from .test_jobs import grey, levels, pose_of, save_keypoints
-from .test_media import beep, encode
+from .clips import beep, encode, grey, levels
+from .poses import pose_of
 from .tiny import tiny_backbone
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +54,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def model(tmp_path_factory) -> Path:
     """A random model with a LoRA for each variant beside it, as a model of the package has."""
     folder = tmp_path_factory.mktemp("model")
-    backbone = tiny_backbone("sample")
+    backbone = tiny_backbone()
     save_backbone(backbone, folder, torch.float32)
     (folder / "lora").mkdir()
     for variant in VARIANTS:
@@ -112,7 +118,7 @@ def test_animate_writes_the_video_and_the_report(run, inputs, model):
         "prompt": "it waves",
         "model": "tiny",
         "loras": {"end-to-end": 1.0},
-        "settings": asdict(SampleSettings(num_inference_steps=1, seed=3)),
+        "settings": asdict(SampleSettings(1, 1.0, shift=1.0, seed=3)),
         "panel": [32, 32],
         "frames": 8,
         "duration": 1.0,
@@ -177,7 +183,7 @@ def test_options_and_defaults_are_those_of_the_core():
         "rate": set(RATES),
         "pose_fit": set(POSE_FITS),
         "sampler": set(SAMPLERS),
-        "dtype": set(cli.DTYPES),
+        "dtype": set(DTYPES),
         "storage": set(STORAGES) - {""},
         "offload": set(OFFLOADS) - {""},
     }
@@ -317,7 +323,7 @@ def test_output_and_inputs_are_checked_before_the_model_is_loaded(run, monkeypat
     def load(*args):
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("dreamactor_core.jobs.run.loading.load_model", load)
+    monkeypatch.setattr("dreamactor_core.models.small.Small.open", load)
     for options in (
         ("--output", "none/out.mp4"),
         ("--reference", "none.png"),

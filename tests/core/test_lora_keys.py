@@ -17,7 +17,7 @@ from dreamactor_core.lora.adapters import (
     load_lora,
     load_plain_lora,
     lora_strengths,
-    read_lora_info,
+    read_lora,
     remove_lora,
     save_lora,
     set_lora_strengths,
@@ -255,7 +255,7 @@ def test_a_wan_lora_saved_in_either_style_does_the_same_when_loaded(style, tmp_p
     backbone = tiny_wan()
     assert load_lora(backbone, path).count == 2 * (2 + 4) + 1
     assert torch.equal(output(backbone), want)
-    assert read_lora_info(path) == INFO
+    assert read_lora(path).info == INFO
 
 
 def test_converting_a_file_there_and_back_keeps_every_number_and_the_metadata(tmp_path):

@@ -85,7 +85,6 @@ def tiny_vae(layers: int = 1) -> AutoencoderKLHunyuanVideo15:
 
 
 def tiny_backbone(
-    prediction_type: str = "flow",
     target_size: int = 640,
     use_meanflow: bool = False,
     head: int = 16,
@@ -94,7 +93,7 @@ def tiny_backbone(
     transformer = tiny_transformer(target_size, use_meanflow, head)
     torch.manual_seed(2)
     text = ByteTextEncoder.create(24, 1, 2, text_embed_2_dim=8, image_embed_dim=8).eval()
-    return HunyuanVideo15Backbone("tiny", GEOMETRY, transformer, tiny_vae(), text, prediction_type)
+    return HunyuanVideo15Backbone("tiny", GEOMETRY, transformer, tiny_vae(), text)
 
 
 WAN_GEOMETRY = replace(GEOMETRY, latent_channels=16, spatial_stride=8, size_multiple=16)

@@ -55,8 +55,8 @@ class Scene:
         return self.run("NativeConditioning", model=model, **self.inputs | changes).args
 
     def composite(self):
-        composite, fps = self.core("composite"), self.geometry().fps
-        lead = composite.lead_in_frames(fps, 0.25)
+        composite = self.core("composite")
+        lead = self.geometry().lead_frames(0.25)
         reference, driving = self.inputs["reference"], self.driving
         return composite.build_composite(reference, driving, lead_in=lead)
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from ...mini.vae import GROUP, PATCH, MiniVAE
 from ...pose.draw import draw_pose
 from ...pose.vary import vary_pose
-from ...puppets.scene import triplet
+from ...puppets.triplet import triplet
 from ..curve import Curve
 
 logger = logging.getLogger(__name__)
