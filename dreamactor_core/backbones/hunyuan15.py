@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from diffusers import HunyuanVideo15Transformer3DModel
 from diffusers.models.attention_dispatch import dispatch_attention_fn
-from diffusers.utils.torch_utils import get_module_execution_device
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -29,7 +28,7 @@ from ..weight_files.family import Family, Found, Tensors, count_blocks
 from ..weight_files.hunyuan15_keys import KEY_NAMES
 from ..weight_files.keys import convert_checkpoint
 from . import Context, LoraTargets, Text, to_picture
-from .network import forget_steps, guidance_branch
+from .network import forget_steps, get_module_execution_device, guidance_branch
 
 if TYPE_CHECKING:
     from diffusers import HunyuanVideo15ImageToVideoPipeline

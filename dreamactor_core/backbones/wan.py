@@ -24,7 +24,6 @@ import torch
 from diffusers import WanTransformer3DModel
 from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
 from diffusers.utils import is_ftfy_available
-from diffusers.utils.torch_utils import get_module_execution_device
 from torch import Tensor, nn
 
 from ..composite import known_latents
@@ -33,7 +32,7 @@ from ..geometry import Geometry
 from ..weight_files.family import Family, Found, Tensors, count_blocks
 from ..weight_files.keys import KeyNames, Rule
 from . import Context, LoraTargets, Text, to_picture
-from .network import forget_steps, guidance_branch
+from .network import forget_steps, get_module_execution_device, guidance_branch
 
 if TYPE_CHECKING:
     from diffusers import WanImageToVideoPipeline
