@@ -17,6 +17,7 @@ from pathlib import Path
 from .cli import caption as caption_command
 from .cli import pose as pose_command
 from .errors import InputError
+from .versions import check_versions
 
 STOPPED = threading.Event()  # Ctrl-C came: on_step looks, should Python have lost the exception
 
@@ -90,6 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
+        check_versions()
         if argv[:1] == ["bootstrap"]:  # these two have options of their own, --help among them
             from .cli.bootstrap import main as bootstrap
 
