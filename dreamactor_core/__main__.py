@@ -584,7 +584,12 @@ def _on_signal(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-if __name__ == "__main__":
+def command() -> int:
+    """What `python -m dreamactor_core` and the script `dreamactor` run: main, with Ctrl-C heard."""
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _on_signal)
-    sys.exit(main())
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(command())

@@ -130,3 +130,18 @@ def test_users_need_not_install_what_only_tests_compare_with():
         module.split(".")[0] for path in FILES for level, module, _ in imports(path) if not level
     }
     assert not used & {"trackers", "supervision", "matplotlib"}
+
+
+def test_everything_that_is_no_module_is_packed_with_the_modules():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert setuptools["packages"]["find"]["include"] == ["dreamactor_core*"]
+    patterns = setuptools["package-data"]["dreamactor_core"]
+    packed = {path for pattern in patterns for path in CORE.glob(pattern)}
+    there = [path for path in CORE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert {path for path in there if path.suffix != ".py"} <= packed
+    assert CORE / "caption" / "prompts" / "v1" / "motion.txt" in packed
+
+
+def test_every_folder_of_modules_is_a_package():
+    """Only such a folder is installed by pip."""
+    assert not {path.parent for path in FILES if not (path.parent / "__init__.py").is_file()}
