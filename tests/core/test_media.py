@@ -33,7 +33,8 @@ from dreamactor_core.media import (
     write_image,
     write_video,
 )
-from dreamactor_core.media.read import repair_times, turn
+from dreamactor_core.media.read import turn
+from dreamactor_core.media.scan import repair_times
 
 REAL = Path(__file__).parents[3] / "shared" / "media"
 RED, GREEN, BLUE, GREY = (200, 30, 30), (30, 200, 30), (30, 30, 200), (128, 128, 128)
