@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageSequence
+from PIL import ImageSequence
 
 from ..errors import InputError
-from .limits import check_count, check_pixels
+from .limits import FRAME_PIXELS, check_count
+from .pillow import DAMAGED, open_picture
 from .profiles import to_srgb
 
 SHORTEST, USUAL = 0.011, 0.1  # seconds: what claims to last less is shown for USUAL, as browsers do
-DAMAGED = (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError)
 
 
 def is_animation(path: Path) -> bool:
@@ -29,8 +29,7 @@ def animation_stamps(path: Path) -> tuple[tuple[int, int], list[float]]:
     Raises InputError for a file that cannot be read, or is beyond the limits.
     """
     try:
-        with Image.open(path) as image:
-            check_pixels(path, *image.size)
+        with open_picture(path, FRAME_PIXELS) as image:
             check_count(path, getattr(image, "n_frames", 1))
             lasts = []
             for frame in ImageSequence.Iterator(image):
@@ -49,7 +48,7 @@ def animation_stamps(path: Path) -> tuple[tuple[int, int], list[float]]:
 
 def animation_frames(path: Path) -> Iterator[np.ndarray]:
     """(h, w, 3), or (h, w, 4) with alpha; uint8, one at a time."""
-    with Image.open(path) as image:
+    with open_picture(path, FRAME_PIXELS) as image:
         for frame in ImageSequence.Iterator(image):
             mode = "RGBA" if frame.has_transparency_data else "RGB"
             yield np.asarray(to_srgb(frame.convert(mode), frame.info.get("icc_profile")))

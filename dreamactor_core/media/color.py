@@ -59,15 +59,16 @@ def matrix_of(frame: av.VideoFrame) -> str | int | None:
 
 def to_srgb(signal: np.ndarray, primaries: int, transfer: int) -> np.ndarray:
     """(h, w, 3) uint16 of a frame tagged so, 0 to TOP -> (h, w, 3) uint8 of sRGB."""
-    light = _linear(transfer)[signal]
+    light = _linear(transfer).take(signal)
     if transfer == HLG:  # from the scene to the screen: brighter colours gain, all three alike
         luma = cv2.transform(light, np.array([LUMA_2020], np.float32))
-        light *= np.power(luma.clip(1e-6), HLG_GAMMA - 1)[..., None] * (HLG_PEAK / WHITE)
-    light = cv2.transform(light, _to_bt709(primaries)).clip(0)
+        light *= cv2.pow(np.maximum(luma, 1e-6), HLG_GAMMA - 1)[..., None] * (HLG_PEAK / WHITE)
+    light = np.maximum(cv2.transform(light, _to_bt709(primaries)), 0)
     if transfer in (PQ, HLG):
-        brightest = light.max(axis=2, keepdims=True)
-        light *= tone(brightest) / brightest.clip(1e-6)
-    return _encode()[(light.clip(0, 1) * 65_535 + 0.5).astype(np.uint16)]
+        brightest = np.maximum(np.maximum(light[..., 0], light[..., 1]), light[..., 2])
+        over = brightest > KNEE
+        light[over] *= (tone(brightest[over]) / brightest[over])[:, None]
+    return _encode().take((np.minimum(light, 1) * 65_535 + 0.5).astype(np.uint16))
 
 
 def tone(light: np.ndarray) -> np.ndarray:

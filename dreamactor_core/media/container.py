@@ -125,6 +125,7 @@ def _deinterlaced(stream, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoF
         if not getattr(frame, "interlaced_frame", False):
             yield frame
             continue
+        say_once(Path(stream.container.name), "it is interlaced and is deinterlaced")
         graph = av.filter.Graph()
         source = graph.add_buffer(
             width=frame.width,

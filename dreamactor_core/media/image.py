@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
-import threading
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -12,12 +10,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from torch import Tensor
 
 from ..errors import InputError
-from .limits import PICTURE_PIXELS, check_pixels
+from .limits import PICTURE_PIXELS
+from .pillow import DAMAGED, open_picture
 from .png import is_png, light_png
 from .profiles import to_srgb
 from .replace import check_readable
@@ -33,11 +32,6 @@ TURNS = {  # EXIF orientation: what makes it upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-DAMAGED = (  # what Pillow's readers raise
-    OSError, SyntaxError, EOFError, ValueError, TypeError, LookupError, ArithmeticError,
-    AttributeError, NotImplementedError, RuntimeError, struct.error, ImageCms.PyCMSError,
-)  # fmt: skip
-ONE_AT_A_TIME = threading.Lock()  # of those that change Pillow's own limit
 TIFF_VALUES = {1: "unsigned", 2: "signed", 3: "floating point"}
 
 
@@ -97,7 +91,7 @@ def read_picture(path: str | PathLike, background: float = 1.0) -> Picture:
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """(h, w, 3) uint8, or float32 of 16 bits, and alpha (h, w) uint8, upright."""
     try:
-        return _pixels(path, path, None)
+        return _pixels(path, None, None)
     except ValueError as error:
         if isinstance(error, InputError) or not is_png(path):
             raise
@@ -108,8 +102,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 def _pixels(
     path: Path, file: object, profile: bytes | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    with _opened(file) as image:
-        check_pixels(path, *image.size, PICTURE_PIXELS)
+    with open_picture(path, PICTURE_PIXELS, file) as image:
         profile = profile or image.info.get("icc_profile")
         image = _loaded(path, image)
         turn = TURNS.get(_orientation(image))
@@ -122,16 +115,6 @@ def _pixels(
     image = image if turn is None else image.transpose(turn)
     alpha = np.array(image.getchannel("A")) if image.mode == "RGBA" else None
     return np.array(image.convert("RGB")), alpha  # writable, as torch wants it
-
-
-def _opened(file: object) -> Image.Image:
-    """Image.open without its own limit, which prints a warning long before ours is reached."""
-    with ONE_AT_A_TIME:
-        usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(file)
-        finally:
-            Image.MAX_IMAGE_PIXELS = usual
 
 
 def _loaded(path: Path, image: Image.Image) -> Image.Image:

@@ -32,14 +32,18 @@ def limit(name: str) -> int:
 
 def check_pixels(path: str | PathLike, width: int, height: int, name: str = FRAME_PIXELS) -> None:
     """Raise InputError for pictures of more pixels than the limit `name` allows."""
-    most = limit(name)
-    if width * height > most:
-        raise InputError(
-            str(path),
-            got=f"pictures of {width} x {height} pixels",
-            need=f"at most {most / 1e6:g} million pixels",
-            fix=f"Scale it down first, or set {name} to {width * height} where this runs.",
-        )
+    if width * height > limit(name):
+        raise too_large(path, f"{width} x {height}", width * height, name)
+
+
+def too_large(path: str | PathLike, got: str, pixels: int, name: str) -> InputError:
+    """The error for more pixels than the limit `name` allows."""
+    return InputError(
+        str(path),
+        got=f"{got}, {pixels / 1e6:g} million pixels",
+        need=f"at most {limit(name) / 1e6:g} million pixels",
+        fix=f"Scale it down first, or set {name} to {pixels} where this runs.",
+    )
 
 
 def check_count(path: str | PathLike, num_frames: int) -> None:

@@ -26,7 +26,7 @@ from .animation import animation_stamps, is_animation
 from .clip import VideoInfo
 from .color import describe, tags
 from .container import NEED, decode, opened, say_once
-from .limits import check_count, check_duration
+from .limits import FRAME_PIXELS, check_count, check_duration, limit
 from .replace import check_readable
 from .tracks import sound_track
 
@@ -60,6 +60,10 @@ def _scan_file(path: Path, size: int, mtime_ns: int) -> Scan:
         if first is None:
             fix = "Play it in a video player; if that fails too, export the clip again."
             got = "a video stream from which no frame can be decoded"
+            if not stream.codec_context.width:  # what is too large is not even measured
+                most = f"{limit(FRAME_PIXELS) / 1e6:g} million pixels"
+                got = f"a video stream from which no frame of at most {most} can be decoded"
+                fix += f" If it is larger, set {FRAME_PIXELS} higher where this runs."
             raise InputError(str(path), got=got, need=NEED, fix=fix)
         square = _square_size(first, stream.sample_aspect_ratio)
         matrix = _display_matrix(first)
@@ -117,8 +121,6 @@ def _info(
 def _tell(path: Path, first: av.VideoFrame) -> None:
     if converted := describe(*tags(first)):
         say_once(path, converted)
-    if getattr(first, "interlaced_frame", False):
-        say_once(path, "it is interlaced, and is deinterlaced while it is read")
 
 
 def _packet_stamps(path: Path) -> list[tuple[int, int]] | None:

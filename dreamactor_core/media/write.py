@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 TICKS = 120_000  # a second; a frame of every usual rate, 24000/1001 included, is a whole number
 BT709, LIMITED = 1, 1  # FFmpeg's numbers for colour tags
-OPTIONS = {"movflags": "+faststart", "fflags": "+bitexact"}
 
 
 class _Format(NamedTuple):
@@ -122,10 +121,13 @@ def write_video(
     if audio_from is not None:
         audio_from = check_readable(audio_from, "a file with sound")
         open_media(audio_from).close()
+    options = {"fflags": "+bitexact"}
+    if kind is not FORMATS[".webm"]:
+        options["movflags"] = "+faststart"  # players can start before the end
     with (
         replacing(path, overwrite) as part,
         # Absolute, for FFmpeg takes what stands before a colon for a protocol.
-        av.open(os.path.abspath(part), "w", format=kind.sounds.format, options=OPTIONS) as out,  # noqa: PTH100
+        av.open(os.path.abspath(part), "w", format=kind.sounds.format, options=options) as out,  # noqa: PTH100
     ):
         pictures = _timed(frames, _edges(times, duration))
         first = next(pictures)
