@@ -29,8 +29,6 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         space = opened.profile.xcolor_space
         if image.mode not in COLORS.get(space, ()):
             raise ImageCms.PyCMSError(f"a profile for {space.strip()}, pixels of {image.mode}")
-        if opened.profile.profile_description == "sRGB built-in":
-            return plain
         colors = image.convert("RGB" if space == "RGB " else COLORS[space][0])
         colors = _converted(colors, opened)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
