@@ -113,10 +113,8 @@ def test_layers_that_another_wan_has_are_left_out_with_one_line(tmp_path, caplog
 
 def test_on_the_wan_that_has_them_they_load(tmp_path, caplog):
     save_file(image_layers(), tmp_path / "fast.safetensors")
-    backbone = tiny_wan()
-    assert load_plain_lora(backbone, tmp_path / "fast.safetensors") == len(
-        random_adapters(backbone)
-    )
+    count = load_plain_lora(tiny_wan(), tmp_path / "fast.safetensors")
+    assert count == len(random_adapters(tiny_wan()))
     assert caplog.text == ""
 
 
