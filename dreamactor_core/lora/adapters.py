@@ -26,8 +26,8 @@ from ..backbones import Backbone
 from ..errors import InputError
 from ..weight_files.keys import no_such_layer
 from .files import LoraFile, LoraInfo, WantedLora, check_fits, read_lora
-from .stored import peft_alpha, read_lora_file
 from .names import Adapter, fitting, read_adapters, write_adapters
+from .stored import peft_alpha, read_lora_file
 from .trainers import check_one_expert, split_experts
 
 EXPERTS = ("high", "low")  # noise that an expert of a two-expert backbone works at

@@ -9,9 +9,9 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
 from ...dreamactor_core.errors import InputError
-from ...dreamactor_core.lora.stored import peft_alpha, read_lora_file
 from ...dreamactor_core.lora.files import METHOD, check_agrees, check_fits, parse_lora
 from ...dreamactor_core.lora.names import fitting, read_adapters, write_adapters
+from ...dreamactor_core.lora.stored import peft_alpha, read_lora_file
 from ...dreamactor_core.weight_files.keys import no_such_layer
 from .native import native_of
 

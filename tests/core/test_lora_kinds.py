@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import save_file
 
 from dreamactor_core.errors import InputError
-from dreamactor_core.lora.files import read_lora
 from dreamactor_core.lora.adapters import (
     load_lora,
     load_plain_lora,
     lora_strengths,
     set_lora_strengths,
 )
+from dreamactor_core.lora.files import read_lora
 from dreamactor_core.lora.names import family_of, read_adapters, write_adapters
 from dreamactor_core.lora.trainers import layer_of, split_experts
 
