@@ -58,9 +58,9 @@ class Draws:
 
 
 class Pair(NamedTuple):
-    """Frames of one stretch of time in [0, 1] at the model's rate, on its panels."""
+    """Frames of one stretch of time at the model's rate, on its panels: uint8, or in [0, 1]."""
 
-    target: Tensor  # (t, h, w, 3); frame 0 is the reference
+    target: Tensor  # (t, h, w, 3)
     driving: Tensor  # (t, h, w, 3) what the right panel shows; frames before `since` mean nothing
     prompt: str
     since: int = 0  # the first frame that has a driver; a bootstrapped one begins after its lead-in
@@ -98,8 +98,8 @@ def draw_example(
     prefixed = rng.random() < draws.prefix and first_prefixed <= last
     start = int(rng.integers(first_prefixed if prefixed else first, last + 1))
     window = slice(start + 1, start + num_frames)
-    reference = pair.target[:1] if prefixed else pair.target[start : start + 1]
-    target, driving = pair.target[window], pair.driving[window]
+    reference = _float(pair.target[:1] if prefixed else pair.target[start : start + 1])
+    target, driving = _float(pair.target[window]), _float(pair.driving[window])
     before = OVERLAP if prefixed else lead - 1
     scene = keep = None
     if rng.random() < draws.keep:
@@ -164,6 +164,10 @@ def _check_length(pair: Pair, num_frames: int, least: int, first: int) -> None:
             need=f"at least {num_frames + first}",
             fix="Use longer clips, or shorter windows.",
         )
+
+
+def _float(frames: Tensor) -> Tensor:
+    return frames.float() / 255 if frames.dtype == torch.uint8 else frames
 
 
 def _random_box(rng: np.random.Generator, height: int, width: int) -> Tensor:
