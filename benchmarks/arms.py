@@ -32,9 +32,10 @@ from dreamactor_core.bench.report import Result, in_words, join
 from dreamactor_core.lora.adapters import add_lora
 from dreamactor_core.mini.backbone import MiniBackbone
 from dreamactor_core.sampling import SampleSettings
-from dreamactor_core.train.loop import TrainConfig, read_config, train
+from dreamactor_core.train.loop import read_config, train
 from dreamactor_core.train.mini.create import load_base
-from dreamactor_core.train.mini.world import source_of
+from dreamactor_core.train.mini.objective import PuppeteerTrainConfig
+from dreamactor_core.train.mini.recipe import batches_of, objective_of
 
 LORA, ROW = "arm", "pose-based"
 FIGURES = ("relative_error", "silhouette_iou", "identity_error")
@@ -68,8 +69,8 @@ class InTime(MiniBackbone):
         return (2 * frames, height, width), (frame * height + row) * width + column % width
 
 
-def config_of(arm: Arm, steps: int) -> TrainConfig:
-    config = read_config("pose_based")
+def config_of(arm: Arm, steps: int) -> PuppeteerTrainConfig:
+    config = read_config("pose_based", PuppeteerTrainConfig)
     (phase,) = config.phases
     phase = replace(phase, steps=steps, tasks=arm.tasks or phase.tasks)
     if not arm.text:
@@ -98,14 +99,14 @@ def run(name: str, arguments: argparse.Namespace) -> Result:
     arm = ARMS[name]
     backbone, config = backbone_of(arm, arguments.base), config_of(arm, arguments.steps)
     add_lora(backbone, config.lora, LORA)
-    source = source_of(backbone, arguments.cache)
+    source, objective = batches_of(backbone, arguments.cache), objective_of(backbone, config)
     with tqdm(total=config.steps, desc=name) as bar:
 
         def show(step: int, loss: float) -> None:
             bar.n = step
             bar.set_postfix(loss=f"{loss:.3f}")
 
-        train(backbone, source, config, arguments.out / name, on_step=show)
+        train(backbone, source, objective, config, arguments.out / name, on_step=show)
     text, settings = "true" if arm.text else "none", SampleSettings()
     return join(
         [

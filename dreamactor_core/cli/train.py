@@ -50,22 +50,21 @@ import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ..backbones.hunyuan15 import HunyuanVideo15Backbone
+from ..backbones import Backbone
 from ..errors import InputError
 from ..lora.adapters import VARIANTS, LoraInfo, add_lora, load_lora, save_lora
-from ..mini.backbone import MiniBackbone
 from ..mini.vae import MiniVAE
 from ..models.loading import save_backbone
 from ..sampling import SampleSettings
 from ..train.cache import paired_samples, puppet_samples, write_cache
-from ..train.loop import TrainConfig, read_config, train
-from ..train.mini.create import MiniConfig, create_mini, load_base, to_ship
+from ..train.loop import TrainConfig, train
+from ..train.mini.create import MiniConfig, check_small, create_mini, load_base, to_ship
 from ..train.mini.eye import EyeConfig, train_eye
+from ..train.mini.recipe import batches_of, config_of, objective_of
 from ..train.mini.refine import guess_codes
 from ..train.mini.rig import RigConfig, train_rig
 from ..train.mini.stages import train_whole
 from ..train.mini.vae import VaeConfig, fit_code, train_clean
-from ..train.mini.world import source_of
 from ..train.validation import puppet_pairs, validate
 
 WORTH_COMPILING = 100  # steps
@@ -98,11 +97,7 @@ def train_vae(arguments: argparse.Namespace) -> None:
 def train_part(arguments: argparse.Namespace) -> None:
     """The eye or the rig."""
     backbone = load_base(arguments.base) if arguments.base else _new_mini(arguments.vae)
-    if not isinstance(backbone, MiniBackbone):
-        raise InputError(
-            "base", got=backbone.name, need="the small model: no other has an eye or a rig",
-            fix="Choose mini, or a folder that an earlier stage wrote.",
-        )  # fmt: skip
+    check_small(backbone)
     name, learn, config = arguments.part
     if arguments.part_steps:
         schedule = replace(config.schedule, steps=arguments.part_steps)
@@ -139,7 +134,7 @@ def make_cache(arguments: argparse.Namespace) -> None:
 def train_foundation(arguments: argparse.Namespace) -> None:
     backbone = load_base(arguments.base) if arguments.base else _new_mini(arguments.vae)
     backbone.vae.requires_grad_(False)
-    config = read_config(arguments.config)
+    config = config_of(backbone, arguments.config)
     _run(backbone, config, arguments, skeleton=False)
     save_backbone(
         backbone, arguments.out / "model", description="The foundation of the small model."
@@ -148,7 +143,7 @@ def train_foundation(arguments: argparse.Namespace) -> None:
 
 def train_lora(arguments: argparse.Namespace) -> None:
     backbone = load_base(arguments.base)
-    config = read_config(arguments.config)
+    config = config_of(backbone, arguments.config)
     if config.lora is None or not config.variant:
         raise InputError(
             f"configuration {arguments.config}", got="no lora or no variant", need="both",
@@ -210,10 +205,8 @@ def export(arguments: argparse.Namespace) -> None:
         shutil.copy(source, arguments.out / "lora" / f"{variant}.safetensors")
 
 
-def _run(
-    backbone: HunyuanVideo15Backbone, config: TrainConfig, arguments, *, skeleton: bool
-) -> None:
-    source = source_of(backbone, arguments.cache)
+def _run(backbone: Backbone, config: TrainConfig, arguments, *, skeleton: bool) -> None:
+    source, objective = batches_of(backbone, arguments.cache), objective_of(backbone, config)
     geometry = backbone.geometry
     pairs = puppet_pairs(range(900, 904), geometry.panel[0], geometry.num_frames, skeleton=skeleton)
     bar = tqdm(total=config.steps, desc=str(arguments.out.name))
@@ -230,11 +223,11 @@ def _run(
             f"step {step}: relative error {error:.3f} on {len(pairs)} unseen pairs, {picture}"
         )
 
-    train(backbone, source, config, arguments.out, minutes=arguments.minutes,
+    train(backbone, source, objective, config, arguments.out, minutes=arguments.minutes,
           on_step=lambda step, loss: _show(bar, step, loss), validate=look)  # fmt: skip
 
 
-def _new_mini(vae: Path) -> HunyuanVideo15Backbone:
+def _new_mini(vae: Path) -> Backbone:
     return create_mini(MiniVAE.from_pretrained(vae).requires_grad_(False), MiniConfig())
 
 

@@ -16,11 +16,11 @@ from dreamactor_core.mini.vae import GROUP, PATCH, split_frames
 from dreamactor_core.pose.draw import fit_box
 from dreamactor_core.puppets.body import ELBOW, FOREARM, HEAD, PARTS, TORSO, WRIST
 from dreamactor_core.puppets.scene import LEAD_IN, triplet, triplet_poses
-from dreamactor_core.train.batches import MOVED, Phase, draw_batch
 from dreamactor_core.train.cache import puppet_samples
 from dreamactor_core.train.fit import Schedule, fit
-from dreamactor_core.train.loop import Trainee, train
+from dreamactor_core.train.loop import Trainee
 from dreamactor_core.train.mini import rig
+from dreamactor_core.train.mini.batches import MOVED, PuppeteerBatches, PuppeteerPhase
 from dreamactor_core.train.mini.eye import (
     HEAT_WEIGHT,
     JOINT_WEIGHT,
@@ -32,13 +32,24 @@ from dreamactor_core.train.mini.eye import (
     eye_loss,
     train_eye,
 )
+from dreamactor_core.train.mini.objective import PuppeteerObjective
 from dreamactor_core.train.mini.rig import Clips, Looks, RigConfig, carried, look, train_rig
 from dreamactor_core.train.mini.truth import UNSEEN, ClipTruth, piece_loss, sources_of, truth_of
 from dreamactor_core.train.mini.world import World
-from tests.core.test_train import ALWAYS, CONFIG, GROUPS, MINI, NUM_FRAMES, digest, tiny_mini
+
+from .test_train import (
+    ALWAYS,
+    CONFIG,
+    GROUPS,
+    MINI,
+    NUM_FRAMES,
+    digest,
+    tiny_mini,
+    train_mini,
+)
 
 SIZE = 128
-POSE = Phase(1, 2, 2, 1.0, {"pose": 1.0}, conditions=replace(ALWAYS, any_frames=1.0))
+POSE = PuppeteerPhase(1, 2, 2, 1.0, {"pose": 1.0}, conditions=replace(ALWAYS, any_frames=1.0))
 
 
 @pytest.fixture(autouse=True)
@@ -212,7 +223,7 @@ def test_a_batch_of_the_world_knows_the_truth_of_its_own_frames():
     backbone = tiny_mini()
     world, rng, rows = World(backbone), np.random.default_rng(3), [4, 5]
     world.draw_rows = lambda count, rng: rows
-    batch = draw_batch(backbone, world, POSE, rng)
+    batch = PuppeteerBatches(backbone, world).draw(POSE, rng)
     assert batch.truth.shape == (2, 4, MINI.size, MINI.size)
     # All frames of the driver's clip are told, and which of them are asked for.
     right = split_frames(batch.target)[:, :, GROUP:].chunk(2, dim=-1)[1]
@@ -220,7 +231,7 @@ def test_a_batch_of_the_world_knows_the_truth_of_its_own_frames():
         assert np.array_equal(joints, world.truth("pose", row).joints[LEAD_IN:])
         driven = split_frames(world.panel("pose", row))[0, :, GROUP - 1 + LEAD_IN :]
         assert torch.equal(shown, driven[:, times])
-    other = draw_batch(backbone, world, replace(POSE, tasks={"driving>pose": 1.0}), rng)
+    other = PuppeteerBatches(backbone, world).draw(replace(POSE, tasks={"driving>pose": 1.0}), rng)
     assert (
         other.truth is None and other.clip is None
     )  # a skeleton is not put together of the reference's pixels
@@ -232,18 +243,17 @@ def test_tokens_of_the_world_are_where_the_target_moves():
     backbone.geometry = replace(backbone.geometry, panel=(SIZE, SIZE))
     world, rng = World(backbone), np.random.default_rng(0)
     moving = []
+    first = 1 + (LEAD_IN - 1) // GROUP
     for row in range(6):
         clip = world.panel("target", row)
-        differs = (clip[:, :, world.first_group :] - clip[:, :, :1]).abs().mean(1).amax(1)[
-            0
-        ] > MOVED
+        differs = (clip[:, :, first:] - clip[:, :, :1]).abs().mean(1).amax(1)[0] > MOVED
         near = torch.nn.functional.max_pool2d(differs[None].float(), 3, 1, 1)[0] > 0
         if near.sum() < side * side - 2:
             moving.append((row, near.flatten()))
     row, near = moving[0]
     world.draw_rows = lambda count, rng: [row] * count
     count = int(near.sum())
-    batch = draw_batch(backbone, world, replace(POSE, batch_size=1, tokens=count), rng)
+    batch = PuppeteerBatches(backbone, world).draw(replace(POSE, batch_size=1, tokens=count), rng)
     _, line, column = torch.unravel_index(batch.tokens[0, 0, :count], (2, side, 2 * side))
     assert near[line * side + column].all()
 
@@ -253,9 +263,10 @@ def test_a_batch_with_a_missing_driver_is_told_no_truth(rate):
     backbone = tiny_mini()
     conditions = replace(POSE.conditions, driving_dropout=rate)
     phase = replace(POSE, batch_size=6, conditions=conditions)
-    batch = draw_batch(backbone, World(backbone), phase, np.random.default_rng(2))
+    batch = PuppeteerBatches(backbone, World(backbone)).draw(phase, np.random.default_rng(2))
     assert batch.truth is None
-    assert Trainee(backbone, replace(CONFIG, piece_weight=1.0, loss="pixels"))(batch).isfinite()
+    config = replace(CONFIG, piece_weight=1.0, loss="pixels")
+    assert PuppeteerObjective(backbone, config)(batch).isfinite()
 
 
 def test_training_on_the_world_resumes_to_the_last_bit(tmp_path):
@@ -267,7 +278,7 @@ def test_training_on_the_world_resumes_to_the_last_bit(tmp_path):
     def run(name: str, **options) -> MiniBackbone:
         AcceleratorState._reset_state(True)
         backbone = tiny_mini()
-        train(backbone, World(backbone), config, tmp_path / name, **options)
+        train_mini(backbone, World(backbone), config, tmp_path / name, **options)
         return backbone
 
     whole = run("whole")
@@ -282,8 +293,8 @@ def test_the_truth_is_learned():
     """One batch by heart, from a new eye that sees nothing."""
     backbone = tiny_mini()
     config = replace(CONFIG, loss="pixels", piece_weight=1.0)
-    batch = draw_batch(backbone, World(backbone), POSE, np.random.default_rng(1))
-    trainee = Trainee(backbone, config).train()
+    batch = PuppeteerBatches(backbone, World(backbone)).draw(POSE, np.random.default_rng(1))
+    trainee = Trainee(backbone, PuppeteerObjective(backbone, config)).train()
     optimizer = torch.optim.AdamW([p for p in trainee.parameters() if p.requires_grad], 3e-3)
     told = []
     for _ in range(40):
@@ -543,5 +554,5 @@ def test_what_learns_after_the_eye_leaves_it_alone(tmp_path):
     backbone = tiny_mini()
     before = digest(backbone.transformer.eye)
     config = replace(CONFIG, phases=(replace(POSE, steps=2),), loss="pixels")
-    train(backbone, World(backbone), config, tmp_path)
+    train_mini(backbone, World(backbone), config, tmp_path)
     assert digest(backbone.transformer.eye) == before

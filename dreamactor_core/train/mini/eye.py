@@ -23,9 +23,9 @@ from ...mini.eye import PIECES, Seen
 from ...mini.vae import PATCH
 from ...puppets.glb import glb_glance
 from ...puppets.scene import LEAD_IN, to_frames
-from ..fit import Schedule, fit
+from ..fit import Schedule, fit, workers
 from .truth import piece_of
-from .world import World, drawn_beside
+from .world import World, drawing_processes
 
 SCHEDULE = Schedule(steps=6000, learning_rate=2e-3)
 UNTOLD = -1  # in place of a piece: a skeleton has none; and of a joint
@@ -120,7 +120,7 @@ def train_eye(
     look = torch.compile(eye, dynamic=False) if config.compile else eye
     glances = Glances(backbone, config)
     # Drawn beside the training, by processes of their own.
-    loader = partial(DataLoader, glances, batch_size=None, **drawn_beside())
+    loader = partial(DataLoader, glances, batch_size=None, **workers(drawing_processes()))
 
     def loss_of(pictures: Tensor, joints: Tensor, pieces: Tensor) -> Tensor:
         return eye_loss(look(pictures.to(memory_format=torch.channels_last)), joints, pieces)

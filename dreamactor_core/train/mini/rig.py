@@ -54,9 +54,9 @@ from ...mini.rig import (
 from ...pose.draw import MIN_BOX
 from ...pose.keypoints import Pose
 from ...puppets.scene import LEAD_IN, in_picture, triplet, triplet_poses
-from ..fit import Schedule, fit
+from ..fit import Schedule, fit, workers
 from .eye import OUTSIDE_WEIGHT, through_code
-from .world import drawn_beside
+from .world import drawing_processes
 
 SCHEDULE = Schedule(steps=30_000, learning_rate=2e-3, warm_up=100, save_every=1000)
 DRIVERS = {"other": 0.45, "other boxed": 0.4, "own": 0.1, "own boxed": 0.05}
@@ -143,7 +143,10 @@ def look(backbone: MiniBackbone, config: RigConfig, folder: Path, minutes: float
             if time.monotonic() - began > 60 * minutes:
                 return None
             loader = DataLoader(
-                Drawn(backbone, config.first), batch_size=None, sampler=rows, **drawn_beside()
+                Drawn(backbone, config.first),
+                batch_size=None,
+                sampler=rows,
+                **workers(drawing_processes()),
             )
             looks = Looks(*(torch.stack(each) for each in zip(*loader, strict=True)))
             temporary = part.with_suffix(".tmp")
