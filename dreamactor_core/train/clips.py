@@ -2,7 +2,7 @@
 
 Each line, with files beside the list or absolute:
 
-    {"target": VIDEO, "caption": TEXT,           what the model must draw, and its three-step caption
+    {"target": VIDEO, "caption": TEXT,           what to draw, and its three-step caption
      "pose": KEYPOINTS,                          of the target; the pose-based variant needs it
      "driving": VIDEO, "lead_in": FRAMES}        another's performance of the same motion, which the
                                                  end-to-end variant needs, and by how many frames at

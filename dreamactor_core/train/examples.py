@@ -92,7 +92,7 @@ def draw_example(
     stride = geometry.temporal_stride
     lead = lead_in_frames(geometry.fps, 1.0, stride)
     last = len(pair.target) - num_frames  # the latest start
-    first = max(0, pair.since - lead)
+    first = len(pair.target) - usable_frames(pair, geometry)
     _check_length(pair, num_frames, lead + stride, first)
     first_prefixed = max(0, pair.since - 1)
     prefixed = rng.random() < draws.prefix and first_prefixed <= last
@@ -120,6 +120,12 @@ def draw_example(
     right = composite.frames[:, :, target.shape[2] :]
     answer = torch.cat([torch.cat([reference, target]), right], dim=2)
     return Example(composite, answer, pair.prompt)
+
+
+def usable_frames(pair: Pair, geometry: Geometry) -> int:
+    """Of the longest window: a driver that begins late may do so during the lead-in."""
+    lead = lead_in_frames(geometry.fps, 1.0, geometry.temporal_stride)
+    return len(pair.target) - max(0, pair.since - lead)
 
 
 @torch.no_grad()
