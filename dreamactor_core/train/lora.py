@@ -19,29 +19,33 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from diffusers.training_utils import cast_training_params
 from torch import Tensor, nn
 
-from ..backbones import Backbone, Context, Text
+from ..backbones import Backbone, Context
 from ..backbones.placement import Placement
 from ..errors import InputError
-from ..lora.adapters import EXPERTS, LoraInfo, add_lora, load_lora, save_lora
+from ..lora.adapters import LoraInfo, save_lora
 from ..lora.names import STYLES
-from ..sampling import flow_loss
 from .base import open_network
 from .examples import Encoded, flow_target
 from .fit import to_device
+from .network import (
+    LORA,
+    LatentExample,
+    LoraTrainee,
+    draw_sigma,
+    prepare_network,
+    sigma_range,
+)
 from .optimise import Hooks, Rhythm, Run
 from .recipe import Recipe
 from .store import Store, open_store
 
 logger = logging.getLogger(__name__)
 
-LORA = "learning"  # the name of the LoRA in training within the network
 FILES = {"diffusers": "lora", "comfyui": "lora-comfyui"}  # by style, without suffix
 FIXED = 10**12  # numbers of the noise of validation, which no step draws
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the range of noise levels: where validation looks
@@ -60,31 +64,6 @@ class LoraJob:
     init: Path | None = None  # LoRA to start from (paper section 3.4: stage 2 from stage 1)
     styles: tuple[str, ...] = STYLES
     minutes: float = math.inf
-
-
-class LatentExample(NamedTuple):
-    """What one call of the network and its loss need; batch axis 1."""
-
-    target: Tensor  # (1, c, t', h', 2w') clean latents
-    context: Context
-    text: Text
-    noise: Tensor
-    sigma: Tensor  # (1,)
-
-
-class LoraTrainee(nn.Module):
-    """The network as a module whose forward pass is the loss, for accelerate to wrap."""
-
-    def __init__(self, backbone: Backbone, network: nn.Module):
-        super().__init__()
-        self.network = network
-        self._backbone = [backbone]  # in a list: not a module of this one
-
-    def forward(self, example: LatentExample) -> Tensor:
-        velocity = partial(self._backbone[0].velocity, context=example.context, text=example.text)
-        unknown = 1 - example.context.known.amin(dim=1, keepdim=True)
-        flow = example.target, example.noise, example.sigma
-        return flow_loss(velocity, *flow, unknown)
 
 
 @dataclass(frozen=True)
@@ -141,24 +120,6 @@ class Examples:
         return int(rng.permutation(count)[position])
 
 
-def draw_sigma(shift: float, limits: tuple[float, float], generator: torch.Generator) -> Tensor:
-    """A noise level (): logit-normal, shifted as flow_sigmas does, within the limits."""
-    while True:
-        normal = torch.sigmoid(torch.randn(64, generator=generator))
-        levels = shift * normal / (1 + (shift - 1) * normal)
-        inside = levels[(levels >= limits[0]) & (levels <= limits[1])]
-        if len(inside):
-            return inside[0]
-
-
-def sigma_range(backbone: Backbone, expert: str) -> tuple[float, float]:
-    """Noise levels that a network works at. The high-noise expert's include the boundary."""
-    if expert not in EXPERTS:
-        return 0.0, 1.0
-    boundary = backbone.boundary_ratio
-    return (boundary, 1.0) if expert == "high" else (0.0, math.nextafter(boundary, 0) - 1e-6)
-
-
 def train_lora(job: LoraJob, on_step: Callable[[int, float], None] | None = None) -> int:
     """Train, and write the LoRA's files; returns the step reached. Resumes from job.out.
 
@@ -181,7 +142,7 @@ def train_lora(job: LoraJob, on_step: Callable[[int, float], None] | None = None
             need=f"examples for {backbone.name}",
             fix="Make a cache with this base, in another folder.",
         )
-    network = prepare_network(backbone, recipe, job.expert, job.init)
+    network = prepare_network(backbone, recipe.lora, job.expert, job.init, recipe.seed)
     examples = Examples(backbone, store, recipe, sigma_range(backbone, job.expert))
     info = LoraInfo(
         variant=recipe.variant,
@@ -210,35 +171,6 @@ def train_lora(job: LoraJob, on_step: Callable[[int, float], None] | None = None
         recipe.rate,
         Hooks(on_step or (lambda step, loss: None), save, watch if watch.names else None),
     )
-
-
-def prepare_network(
-    backbone: Backbone, recipe: Recipe, expert: str = "", init: Path | None = None
-) -> nn.Module:
-    """The network with a LoRA that learns in float32, the rest frozen and recomputed backwards."""
-    if init is None:
-        with torch.random.fork_rng():  # the same beginning in every run
-            torch.manual_seed(recipe.seed)
-            add_lora(backbone, recipe.lora, LORA, expert)
-    else:
-        start = load_lora(backbone, init, name=LORA).info
-        got = start.rank, start.alpha, start.expert
-        if got != (recipe.lora.rank, recipe.lora.alpha, expert):
-            raise InputError(
-                f"LoRA {init}",
-                got=f"rank {start.rank}, alpha {start.alpha:g}, expert {start.expert or 'none'}",
-                need=f"rank {recipe.lora.rank}, alpha {recipe.lora.alpha:g}, expert "
-                f"{expert or 'none'}, as the recipe has it",
-                fix="Change the recipe, or start without --init.",
-            )
-    network = backbone.transformer_2 if expert == "low" else backbone.transformer
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_("lora_" in name)
-    cast_training_params(network, torch.float32)
-    if hasattr(backbone, "drop_padding"):  # else the attention's mask has tokens x tokens values
-        backbone.drop_padding()
-    network.enable_gradient_checkpointing()
-    return network
 
 
 def write_lora(backbone: Backbone, info: LoraInfo, path: Path, style: str = "diffusers") -> None:

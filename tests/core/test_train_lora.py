@@ -23,13 +23,8 @@ from dreamactor_core.train import lora, optimise
 from dreamactor_core.train.base import open_network
 from dreamactor_core.train.clips import pair_of, read_clip, read_rows, rng_of
 from dreamactor_core.train.examples import draw_example
-from dreamactor_core.train.lora import (
-    Examples,
-    LoraTrainee,
-    draw_sigma,
-    prepare_network,
-    sigma_range,
-)
+from dreamactor_core.train.lora import Examples
+from dreamactor_core.train.network import LoraTrainee, draw_sigma, prepare_network, sigma_range
 from dreamactor_core.train.recipe import available_recipes, read_recipe
 from dreamactor_core.train.store import open_store
 
@@ -142,7 +137,7 @@ def test_what_a_cache_gives_the_network_is_what_inference_gives_it(base, clips, 
 
 def test_the_base_is_frozen_and_half_as_wide_and_the_lora_whole(base):
     backbone = open_network(base("wan-2.1"), Placement())
-    network = prepare_network(backbone, read_recipe("small_data_pose_based"))
+    network = prepare_network(backbone, read_recipe("small_data_pose_based").lora)
     kinds = {(p.requires_grad, p.dtype) for p in network.parameters() if p.is_floating_point()}
     assert (True, torch.float32) in kinds and (False, torch.bfloat16) in kinds
     assert all(dtype == torch.float32 for learns, dtype in kinds if learns)
@@ -339,7 +334,7 @@ def test_training_s_velocity_is_that_of_inference(base, clips, tmp_path, name):
     recipe, cached = make_cache(base(name), clips, tmp_path)
     store, plan = open_store(cached), read_recipe(recipe)
     backbone = open_network(base(name), EXACT)
-    network = prepare_network(backbone, plan)
+    network = prepare_network(backbone, plan.lora)
     example = Examples(backbone, store, plan, (0, 1)).draw(store.names[0], 5)
     whole = open_base(base(name))
     if name == "hunyuanvideo-1.5":
