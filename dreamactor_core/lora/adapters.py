@@ -114,13 +114,6 @@ def save_lora(
     save_file(write_adapters(adapters, backbone.key_names, style), path, metadata=metadata)
 
 
-def convert_lora(backbone: Backbone, source: str | Path, target: str | Path, style: str) -> None:
-    """Write a LoRA file of this method in another style; weights and metadata stay as they are."""
-    info, metadata, tensors = _read(source)
-    adapters = read_adapters(tensors, backbone.key_names, info.alpha)
-    save_file(write_adapters(adapters, backbone.key_names, style), target, metadata=metadata)
-
-
 def read_lora_info(path: str | Path) -> LoraInfo:
     """The metadata of a LoRA file. Raises InputError when it is none of ours or unreadable."""
     return _read(path)[0]

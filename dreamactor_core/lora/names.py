@@ -55,6 +55,13 @@ class Adapter(NamedTuple):
         return self.alpha / len(self.down) * change.view(len(self.up), *self.down.shape[1:])
 
 
+class Converted(NamedTuple):
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+    family: str  # of the base, a key of FAMILIES
+    layers: int
+
+
 def read_lora_file(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Metadata and tensors of a safetensors file."""
     try:
@@ -138,6 +145,30 @@ def write_adapters(adapters: dict[str, Adapter], names: KeyNames, style: str) ->
         elif bias is not None:  # peft scales it like the rest
             tensors[f"{prefix}{layer}.lora_B.bias"] = bias * (len(down) / alpha)
     return tensors
+
+
+def convert_lora(source: str | Path, style: str) -> Converted:
+    """A LoRA file with another program's names; its weights and metadata stay as they are.
+
+    A foreign file's alpha, which diffusers' names do not hold, is multiplied into its ups. Raises
+    InputError for a file of no family that is known, and for an unknown style.
+    """
+    metadata, tensors = read_lora_file(source)
+    family = family_of(tensors)
+    names = FAMILIES[family]
+    ours = "method" in metadata and "alpha" in metadata  # as lora.adapters.save_lora writes them
+    alpha = float(metadata["alpha"]) if ours else peft_alpha(source, metadata)
+    adapters = read_adapters(tensors, names, alpha)
+    if style == "diffusers" and not ours:
+        adapters = {layer: _unscaled(adapter) for layer, adapter in adapters.items()}
+        metadata = {k: v for k, v in metadata.items() if k != "lora_adapter_metadata"}
+    return Converted(write_adapters(adapters, names, style), metadata, family, len(adapters))
+
+
+def _unscaled(adapter: Adapter) -> Adapter:
+    """The same change with alpha = rank."""
+    rank = len(adapter.down)
+    return adapter._replace(up=adapter.up * (adapter.alpha / rank), alpha=float(rank))
 
 
 def family_of(tensors: dict[str, Tensor]) -> str:
