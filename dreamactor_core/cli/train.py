@@ -3,6 +3,7 @@
 A LoRA on a full-size base (HunyuanVideo-1.5, Wan 2.1, Fun-InP, Wan 2.2), a folder as diffusers
 writes it, from clips that a JSON-lines file lists (clips.jsonl; its form below):
 
+    train plan  --base BASE --gpu 24GB --config small_data_pose_based
     train cache --base BASE --pairs clips.jsonl --config small_data_pose_based --out runs/cache
     train lora  --base BASE --cache runs/cache  --config small_data_pose_based --out runs/pose
     animate ... --model BASE --variant pose-based --lora runs/pose/lora.safetensors
@@ -118,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_cache(stage)
     _add_lora(stage)
+    _add_plan(stages)
     _add_small_model(stage)
     return parser
 
@@ -178,6 +180,23 @@ def _add_lora(stage: Callable) -> None:
         help="names in the LoRA files: diffusers, comfyui or both (default: both)",
     )
     _add_device(group)
+
+
+def _add_plan(stages: argparse._SubParsersAction) -> None:
+    text = "does a recipe fit a GPU, with which switches, and how long does it take"
+    sub = stages.add_parser("plan", help=text, description=text)
+    sub.set_defaults(run=_of(FULL, "plan_training"), threads=0)
+    sub.add_argument("--base", required=True, help="folder of a full-size base")
+    sub.add_argument("--config", default="small_data_pose_based", help="recipe (%(default)s)")
+    sub.add_argument("--gpu", default="24GB", help="its memory, such as 24GB (default)")
+    sub.add_argument("--size", type=int, help="panels of about size x size pixels (the base's own)")
+    sub.add_argument(
+        "--tflops",
+        type=float,
+        default=200.0,
+        help="speed of the GPU in bf16 in training (default: 200, about a quarter of an H100's "
+        "data sheet)",
+    )
 
 
 def _add_device(group: argparse._ArgumentGroup) -> None:

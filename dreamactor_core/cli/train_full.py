@@ -10,12 +10,13 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ..backbones.placement import Placement
+from ..backbones.placement import GIB, Placement
 from ..errors import InputError
 from ..lora.names import STYLES
 from ..train import lora
 from ..train.base import open_encoders
 from ..train.clips import default_size, read_rows
+from ..train.plan import plan, told
 from ..train.recipe import available_recipes, read_recipe
 from ..train.store import fill_store, meta_of
 
@@ -91,6 +92,12 @@ def train_lora(arguments: argparse.Namespace) -> None:
     logger.info("step %d of %d, files in %s", done, recipe.steps, arguments.out)
 
 
+def plan_training(arguments: argparse.Namespace) -> None:
+    recipe, gpu = read_recipe(arguments.config), _bytes(arguments.gpu)
+    plans = plan(Path(arguments.base), recipe, gpu, arguments.size, arguments.tflops * 1e12)
+    print(*told(plans, recipe, gpu), sep="\n")  # noqa: T201 - the command's answer
+
+
 def placement_of(arguments: argparse.Namespace, storage: str = "") -> Placement:
     gpu = torch.cuda.is_available()
     device = arguments.device or ("cuda" if gpu else "cpu")
@@ -108,6 +115,14 @@ def placement_of(arguments: argparse.Namespace, storage: str = "") -> Placement:
         offload="leaf" if getattr(arguments, "offload", False) else "",
         vae_tiling=getattr(arguments, "vae_tiling", False),
     )
+
+
+def _bytes(text: str) -> float:
+    """ "24GB" -> bytes, as GPUs are sold: 2**30 each."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:GB|GiB|G)?", text, re.IGNORECASE)
+    if found is None or not float(found[1]):
+        raise InputError("--gpu", got=repr(text), need="such as 24GB", fix="Say its memory.")
+    return float(found[1]) * GIB
 
 
 def _part(text: str) -> tuple[int, int]:

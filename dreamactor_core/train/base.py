@@ -98,6 +98,11 @@ def open_network(folder: str | Path, placement: Placement, expert: str = "") -> 
     return first.family.build(first.found, SimpleNamespace(**networks, **parts, config=config))
 
 
+def network_header(folder: str | Path) -> Checkpoint:
+    """What the headers tell of the base's network, or of the first of its two."""
+    return next(iter(_recognise(Path(folder)).values()))
+
+
 def _recognise(folder: Path) -> dict[str, Checkpoint]:
     if not is_full_size(folder):
         raise InputError(

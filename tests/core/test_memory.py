@@ -5,6 +5,7 @@ import torch
 from diffusers import HunyuanVideo15Transformer3DModel, WanTransformer3DModel
 from torch.autograd.graph import saved_tensors_hooks
 
+from dreamactor_core.__main__ import main
 from dreamactor_core.backbones import Context, Text
 from dreamactor_core.backbones.hunyuan15 import GEOMETRY, HunyuanVideo15Backbone
 from dreamactor_core.backbones.wan import I2V_GEOMETRY, WanBackbone
@@ -18,6 +19,10 @@ from dreamactor_core.train.memory import (
     training_memory,
 )
 from dreamactor_core.train.network import LatentExample, LoraTrainee, prepare_network
+from dreamactor_core.train.plan import plan
+from dreamactor_core.train.recipe import read_recipe
+
+from .full_size import full_size_folder
 
 TOKENS = {"hunyuan": (4, 12, 16), "wan": (8, 24, 32)}  # latent cells; Wan's patch is 2x2
 
@@ -129,3 +134,25 @@ def test_of_hunyuanvideo_at_native_size():
     assert smaller.weights * 2 == memory.weights and smaller.lora / memory.lora == 10 / 16
     # Attention over all tokens is most of it: 3 * (2 * 8.33e9 * T + 4 * 54 * T**2 * 2048)
     assert step_flops(sizes, tokens) == pytest.approx(3 * (1.611e15 + 4.138e15), rel=1e-3)
+
+
+def test_a_plan_says_what_fits_and_how_long_it_takes(tmp_path, capsys):
+    folder = full_size_folder("wan-2.1", tmp_path)
+    command = ["train", "plan", "--base", str(folder), "--size", "32", "--tflops", "0.001"]
+    assert main([*command, "--gpu", "24GB"]) == 0
+    *rows, last = capsys.readouterr().out.splitlines()
+    assert len(rows) == 3 * 3  # 49, 65 and 81 frames, three sets of switches
+    assert rows[0].startswith("49 frames, no --storage, optimizer adamw: 0.0 GiB (weights 0.0,")
+    assert all("fits" in row and "does not" not in row for row in rows)
+    recipe = read_recipe("small_data_pose_based")
+    plans = plan(folder, recipe, 24 * 2**30, 32, 1e9)
+    seconds = sum(p.seconds for p in plans[::3]) / 3
+    assert f"2000 steps of 1 take about {2000 * seconds / 3600:.3g} hours" in last
+    assert "up to 81 frames with no --storage" in last
+    # A GPU that holds the weights only as fp8 and the averages only as 8 bits.
+    gpu = (plans[2].memory.total + plans[1].memory.total) / 2 / 0.9
+    fitting = plan(folder, recipe, gpu, 32, 1e9)
+    assert [p.fits for p in fitting[:3]] == [False, False, True]
+    assert main([*command, "--gpu", "0.0001"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("Nothing fits 0 GiB")
+    assert main([*command, "--gpu", "large"]) == 2
