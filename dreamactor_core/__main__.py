@@ -99,6 +99,10 @@ def main(argv: list[str] | None = None) -> int:
             from .cli.train import main as train
 
             return train(argv[1:]) or 0
+        if argv[:1] == ["lora"]:
+            from .cli.lora import main as lora
+
+            return lora(argv[1:]) or 0
         args = _parser().parse_args(argv)
         args.command(args)
     except InputError as error:
@@ -363,6 +367,7 @@ def _parser() -> Parser:
     caption = _command(commands, "caption", _caption, "who does what", caption_command.ABOUT)
     caption_command.add_options(caption)
     commands.add_parser("train", help="train a model or a LoRA; see train --help")
+    commands.add_parser("lora", help="LoRA files of other programs; see lora --help")
     commands.add_parser(
         "bootstrap", help="make cross-identity training pairs; see bootstrap --help"
     )

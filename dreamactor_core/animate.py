@@ -157,7 +157,7 @@ def build_flow(backbone: Backbone, encoded: Encoded, prompt: str, settings: Samp
         negative = backbone.encode_text([settings.negative_prompt], reference)
         no_text = partial(velocity, text=negative)
     if settings.driving_guidance_scale != 1:
-        undriven = _context(backbone, _black_driving(composite))
+        undriven = _context(backbone, without_driving(composite))
         no_driving = partial(velocity, context=undriven, text=text)
     guided = with_guidance(
         partial(velocity, text=text),
@@ -210,12 +210,18 @@ def _lead(geometry: Geometry, lead_in: LeadIn, known: Known) -> int:
     return geometry.lead_frames(lead_in.seconds)
 
 
+def composite_latents(backbone: Backbone, composite: Composite) -> Tensor:
+    """What backbone.context is given, here and in training: the composite's pixels, blanked where
+    they are unknown, encoded as one picture -> (1, c, t', h', 2w').
+    """
+    return backbone.encode_video(paint_blank(composite.frames, composite.known, backbone.blank))
+
+
 def _context(backbone: Backbone, composite: Composite) -> Context:
-    frames = paint_blank(composite.frames, composite.known, backbone.blank)
-    return backbone.context(backbone.encode_video(frames), composite.known)
+    return backbone.context(composite_latents(backbone, composite), composite.known)
 
 
-def _black_driving(composite: Composite) -> Composite:
+def without_driving(composite: Composite) -> Composite:
     """Driving taken away: the right panel is black in every frame, and known to be."""
     frames = composite.frames.clone()
     frames[:, :, frames.shape[2] // 2 :] = 0

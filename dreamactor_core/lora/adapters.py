@@ -97,13 +97,6 @@ def save_lora(
     save_file(write_adapters(adapters, backbone.key_names, style), path, metadata=metadata)
 
 
-def convert_lora(backbone: Backbone, source: str | Path, target: str | Path, style: str) -> None:
-    """Write a LoRA file of this method in another style; weights and metadata stay as they are."""
-    lora = read_lora(source)
-    adapters = read_adapters(lora.tensors, backbone.key_names, lora.info.alpha)
-    save_file(write_adapters(adapters, backbone.key_names, style), target, metadata=lora.metadata)
-
-
 def load_lora(
     backbone: Backbone,
     lora: LoraFile | str | Path,

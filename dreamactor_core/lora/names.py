@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -23,7 +24,7 @@ from torch import Tensor
 from ..backbones import hunyuan15, wan
 from ..errors import InputError
 from ..weight_files.keys import KeyNames, no_such_layer, take_part
-from .stored import check_numbers
+from .stored import check_numbers, peft_alpha, read_lora_file
 from .trainers import TEXT_ENCODERS, check_one_expert, is_elsewhere, layer_of, tell_left_out
 
 FAMILIES = {"hunyuanvideo-1.5": hunyuan15.KEY_NAMES, "wan": wan.KEY_NAMES}
@@ -51,6 +52,13 @@ class Adapter(NamedTuple):
         """The change of the weight, at strength 1."""
         change = self.up.float().flatten(1) @ self.down.float().flatten(1)
         return self.alpha / len(self.down) * change.view(len(self.up), *self.down.shape[1:])
+
+
+class Converted(NamedTuple):
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+    family: str  # of the base, a key of FAMILIES
+    layers: int
 
 
 def read_adapters(
@@ -130,6 +138,30 @@ def write_adapters(adapters: dict[str, Adapter], names: KeyNames, style: str) ->
         elif bias is not None:  # peft scales it like the rest
             tensors[f"{prefix}{layer}.lora_B.bias"] = bias * (len(down) / alpha)
     return tensors
+
+
+def convert_lora(source: str | Path, style: str) -> Converted:
+    """A LoRA file with another program's names; its weights and metadata stay as they are.
+
+    A foreign file's alpha, which diffusers' names do not hold, is multiplied into its ups. Raises
+    InputError for a file of no family that is known, and for an unknown style.
+    """
+    metadata, tensors = read_lora_file(source)
+    family = family_of(tensors)
+    names = FAMILIES[family]
+    ours = "method" in metadata and "alpha" in metadata  # as lora.adapters.save_lora writes them
+    alpha = float(metadata["alpha"]) if ours else peft_alpha(source, metadata)
+    adapters = read_adapters(tensors, names, alpha)
+    if style == "diffusers" and not ours:
+        adapters = {layer: _unscaled(adapter) for layer, adapter in adapters.items()}
+        metadata = {k: v for k, v in metadata.items() if k != "lora_adapter_metadata"}
+    return Converted(write_adapters(adapters, names, style), metadata, family, len(adapters))
+
+
+def _unscaled(adapter: Adapter) -> Adapter:
+    """The same change with alpha = rank."""
+    rank = len(adapter.down)
+    return adapter._replace(up=adapter.up * (adapter.alpha / rank), alpha=float(rank))
 
 
 def family_of(tensors: dict[str, Tensor]) -> str:
