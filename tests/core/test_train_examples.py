@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dreamactor_core.animate import encode_composite, without_driving
-from dreamactor_core.composite import build_composite
+from dreamactor_core.composite import Known, build_composite
 from dreamactor_core.errors import InputError
 from dreamactor_core.train.examples import (
     Draws,
@@ -61,7 +61,7 @@ def test_the_contexts_of_later_passes_kept_pixels_and_no_driver_are_those_of_inf
     backbone, sample = base(name), pair(1)
     target, driving = sample.target[1:], sample.driving[1:]
     later = build_composite(
-        sample.target[:1], driving[8:], lead_in=1, prefix=target[:8], prefix_driving=driving[:8]
+        sample.target[:1], driving[8:], lead_in=1, known=Known(target[:8], driving[:8])
     )
     lead = LEAD[backbone.geometry.fps]
     first = build_composite(sample.target[:1], sample.driving[lead:], lead_in=lead)
@@ -70,8 +70,7 @@ def test_the_contexts_of_later_passes_kept_pixels_and_no_driver_are_those_of_inf
         sample.target[:1],
         sample.driving[lead:],
         lead_in=lead,
-        scene=sample.target[lead:],
-        keep=kept.known[lead:, :, :32],
+        known=Known(scene=sample.target[lead:], keep=kept.known[lead:, :, :32]),
     )
     assert 0 < kept.known[-1, :, :32].mean() < 1
     for draws, want in (
