@@ -100,7 +100,7 @@ def run(name: str, arguments: argparse.Namespace) -> Result:
     text, settings = "true" if arm.text else "none", SampleSettings()
     return join(
         [
-            bench_puppets(backbone, arguments.cases, seed, settings, {ROW: LORA}, text=text)
+            bench_puppets(backbone, arguments.cases, seed, settings, {ROW: [LORA]}, text=text)
             for seed in arguments.seed
         ]
     )

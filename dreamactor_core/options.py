@@ -20,6 +20,7 @@ DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # torch's n
 STORAGES = ("", "fp8", "int8", "nf4")  # of a transformer's weights; "" as computed
 OFFLOADS = ("", "block", "leaf")  # weights wait in RAM; "" they do not
 TEXTS = ("true", "none", "other")  # what the bench lets the network read
+KEPT_SCORE = 3.5  # mean of the judge, 1 to 5, from which a bootstrapped video is kept
 GROUPS = ("multi-subject", "cross-species")  # of the bench's cases; a case is in any number of them
 
 LARGE_PANEL = 600_000  # pixels; half-way, by ratio, between 832 x 480 and 1280 x 720

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers import WanTransformer3DModel
 from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
-from diffusers.utils import is_ftfy_available
 from torch import Tensor, nn
 
 from ..composite import known_latents
@@ -31,9 +30,10 @@ from ..errors import InputError
 from ..geometry import Geometry
 from ..options import ONE_STEP, Defaults
 from ..weight_files.family import Family, Found, Tensors, count_blocks
-from ..weight_files.keys import KeyNames, Rule
-from . import Context, LoraTargets, Text, to_picture
+from ..weight_files.wan_keys import KEY_NAMES
+from . import Context, LoraTargets, Text
 from .device import get_module_execution_device
+from .wan_text import WanTextEncoder
 
 if TYPE_CHECKING:
     from diffusers import WanImageToVideoPipeline
@@ -42,7 +42,6 @@ TRAIN_TIMESTEPS = 1000  # the network's clock runs from 0 (data) to 1000 (noise)
 LEAST_SIGMA = 0.02  # training alone meets less; a clean cell's velocity is divided by sigma
 HEAD = 128  # width of an attention head
 PATCH = 2  # latent cells along each side of a token
-TEXT_LENGTH = 512  # tokens; diffusers' Wan attention counts on it
 BOUNDARY_RATIO = 0.9  # of A14B image-to-video, for files that do not say (Wan 2.2's own config)
 
 I2V_GEOMETRY = Geometry(
@@ -74,29 +73,6 @@ A14B_DEFAULTS = Defaults(40, 3.5, 5.0, follows_aspect=True)
 TI2V_DEFAULTS = Defaults(50, 5.0, 5.0, follows_aspect=True)
 
 EncodeText = Callable[[list[str], Tensor | None], Text]  # (prompts, reference (1, h, w, 3) or None)
-
-KEY_NAMES = KeyNames(
-    (
-        Rule("patch_embedding", "patch_embedding"),
-        Rule("condition_embedder.time_embedder.linear_1", "time_embedding.0"),
-        Rule("condition_embedder.time_embedder.linear_2", "time_embedding.2"),
-        Rule("condition_embedder.time_proj", "time_projection.1"),
-        Rule("condition_embedder.text_embedder.linear_1", "text_embedding.0"),
-        Rule("condition_embedder.text_embedder.linear_2", "text_embedding.2"),
-        Rule("condition_embedder.image_embedder.ff.net.0.proj", "img_emb.proj.1"),
-        Rule("condition_embedder.image_embedder.ff.net.2", "img_emb.proj.3"),
-        *(
-            Rule(f"blocks.{{}}.{ours}.{layer}", f"blocks.{{}}.{native}.{name}")
-            for ours, native in (("attn1", "self_attn"), ("attn2", "cross_attn"))
-            for layer, name in (("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "o"))
-        ),
-        Rule("blocks.{}.attn2.add_k_proj", "blocks.{}.cross_attn.k_img"),
-        Rule("blocks.{}.attn2.add_v_proj", "blocks.{}.cross_attn.v_img"),
-        Rule("blocks.{}.ffn.net.0.proj", "blocks.{}.ffn.0"),
-        Rule("blocks.{}.ffn.net.2", "blocks.{}.ffn.2"),
-        Rule("proj_out", "head.head"),
-    )
-)
 
 
 class WanBackbone:
@@ -243,48 +219,6 @@ def pack_token_mask(known: Tensor, temporal_stride: int, height: int, width: int
 def token_timesteps(timestep: Tensor, unknown: Tensor) -> Tensor:
     """(b,) and mask (b, c, t', h', w'), 1 = to be drawn -> (b, tokens), 0 where known."""
     return unknown[:, 0, :, ::PATCH, ::PATCH].flatten(1) * timestep[:, None]
-
-
-class WanTextEncoder:
-    """UMT5 over the prompt and CLIP over the reference: the stock pipeline's own."""
-
-    def __init__(self, pipeline: WanImageToVideoPipeline):
-        """Raises InputError when a package that the stock pipeline needs is missing."""
-        if not is_ftfy_available():
-            raise InputError(
-                "text encoder of Wan",
-                got="no package ftfy",
-                need="ftfy, with which diffusers cleans prompts",
-                fix="pip install ftfy.",
-            )
-        self.pipeline = pipeline
-
-    @torch.no_grad()
-    def __call__(self, prompts: list[str], reference: Tensor | None) -> Text:
-        """The image stream is zero without a reference, and empty without an image encoder."""
-        pipeline, batch = self.pipeline, len(prompts)
-        device = get_module_execution_device(pipeline.text_encoder)
-        embeds, _ = pipeline.encode_prompt(
-            prompts,
-            do_classifier_free_guidance=False,
-            max_sequence_length=TEXT_LENGTH,
-            device=device,
-        )
-        image = embeds.new_zeros(batch, 0, 0)
-        if pipeline.image_encoder is not None:
-            config = pipeline.image_encoder.config
-            if reference is not None:
-                image = pipeline.encode_image(to_picture(reference), device)
-            else:
-                tokens = (config.image_size // config.patch_size) ** 2 + 1
-                image = embeds.new_zeros(1, tokens, config.hidden_size)
-        return Text(
-            prompt_embeds=embeds,
-            prompt_embeds_mask=embeds.new_ones(batch, TEXT_LENGTH),
-            prompt_embeds_2=embeds.new_zeros(batch, 0, 0),
-            prompt_embeds_mask_2=embeds.new_zeros(batch, 0),
-            image_embeds=image.expand(batch, -1, -1),
-        )
 
 
 OTHERS = {  # layers that only relatives of Wan have, which take other inputs

@@ -28,7 +28,7 @@ def _info(arguments: argparse.Namespace) -> None:
     metadata, tensors = read_lora_file(arguments.file)
     lines = [f"family: {family_of(tensors)}", f"tensors: {len(tensors)}"]
     lines += [f"{key}: {value}" for key, value in sorted(metadata.items())]
-    print(*lines, sep="\n")  # noqa: T201 - the command's answer
+    print(*lines, sep="\n")
 
 
 def _convert(arguments: argparse.Namespace) -> None:
@@ -41,7 +41,7 @@ def _convert(arguments: argparse.Namespace) -> None:
     with replacing(arguments.out, arguments.overwrite) as part:
         save_file(made.tensors, part, metadata=made.metadata)
     told = f"{arguments.out}: {made.layers} layers of {made.family}, {arguments.style} names"
-    print(told)  # noqa: T201 - the command's answer
+    print(told)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import InputError
+from .shared import Stop, check_paths, quiet
 
 if TYPE_CHECKING:
     from ..media import VideoInfo
@@ -50,7 +52,6 @@ class Result(NamedTuple):
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = EXAMPLES
     files = parser.add_argument_group("files")
     files.add_argument("--video", type=Path, required=True, metavar="V", help="who moves")
     files.add_argument(
@@ -194,3 +195,21 @@ def _check_output(path: Path, args: argparse.Namespace, wanted: str) -> None:
     if path.suffix.lower() != wanted:
         got, fix = f"the ending {path.suffix!r}", f"Call it {path.with_suffix(wanted).name}."
         raise InputError(str(path), got=got, need=repr(wanted), fix=fix)
+
+
+def perform(args: argparse.Namespace, stop: Stop) -> None:
+    check_paths((args.video, args.proportions_of), (args.output, args.overlay))
+
+    from tqdm import tqdm
+
+    with quiet(), tqdm(unit="frame", disable=None, dynamic_ncols=True) as bar:
+
+        def on_frames(done: int, total: int) -> None:
+            stop.check()
+            bar.total = total
+            bar.update(done - bar.n)
+
+        result = run(args, on_frames)
+    for note in result.notes:
+        print(note, file=sys.stderr)
+    print(result.summary)

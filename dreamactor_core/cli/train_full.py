@@ -96,7 +96,7 @@ def train_lora(arguments: argparse.Namespace) -> None:
 def plan_training(arguments: argparse.Namespace) -> None:
     recipe, gpu = read_recipe(arguments.config), _bytes(arguments.gpu)
     plans = plan(Path(arguments.base), recipe, gpu, arguments.size, arguments.tflops * 1e12)
-    print(*told(plans, recipe, gpu), sep="\n")  # noqa: T201 - the command's answer
+    print(*told(plans, recipe, gpu), sep="\n")
 
 
 def placement_of(arguments: argparse.Namespace, storage: str = "") -> Placement:

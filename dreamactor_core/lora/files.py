@@ -104,7 +104,7 @@ def check_agrees(info: LoraInfo, variant: str, lead_in_seconds: float, file: str
     """Raise InputError for a LoRA of another variant or lead-in than what it works with."""
     for what, got, need in (
         ("variant", info.variant, variant),
-        ("lead-in seconds", info.lead_in_seconds, lead_in_seconds),
+        ("lead-in", info.lead_in_seconds, lead_in_seconds),
     ):
         if got != need:
             raise InputError(

@@ -14,7 +14,8 @@ from dreamactor_core.errors import InputError
 from dreamactor_core.models import find
 from dreamactor_core.models.loading import load_backbone
 from dreamactor_core.weight_files.files import Files
-from dreamactor_core.weight_files.parts import KINDS, load_part, recognise_parts
+from dreamactor_core.weight_files.part_kinds import PART_KINDS
+from dreamactor_core.weight_files.parts import load_part, recognise_parts
 
 from .stored import EXACT, Bomb, published, scaled_file
 from .tiny import (
@@ -45,7 +46,7 @@ VAES = {  # list of keys -> class, config, whose autoencoder it is
 
 
 def kind_of(tensors):
-    return next(kind for kind in KINDS if kind.owns(tensors))
+    return next(kind for kind in PART_KINDS if kind.owns(tensors))
 
 
 @pytest.mark.parametrize("name", VAES)

@@ -5,7 +5,7 @@ import torch
 
 from dreamactor_core.animate import animate_pass
 from dreamactor_core.bench.metrics import foreground
-from dreamactor_core.bench.puppets import bench_puppets, make_case
+from dreamactor_core.bench.puppets import Selection, bench_puppets, make_case
 from dreamactor_core.composite import Known
 from dreamactor_core.lora.adapters import load_lora, set_lora_strengths
 from dreamactor_core.media import to_frames
@@ -61,8 +61,8 @@ def test_the_bench_runs_on_the_shipped_weights_and_the_floor_holds():
     backbone = load_backbone("mini")
     for variant in VARIANTS:
         load_lora(backbone, find("mini").lora_beside(variant), name=variant)
-    loras = {variant: variant for variant in VARIANTS}
-    result = bench_puppets(backbone, 2, 7, SETTINGS, loras, size=128)
+    loras = {variant: [variant] for variant in VARIANTS}
+    result = bench_puppets(backbone, 2, 7, SETTINGS, loras, selection=Selection(size=128))
     rows = result.table()["variants"]
     assert rows["still-reference"]["relative_error"] == 1
     assert rows["vae-floor"]["relative_error"] < min(rows[v]["relative_error"] for v in VARIANTS)
