@@ -584,12 +584,7 @@ def _on_signal(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def command() -> int:
-    """What `python -m dreamactor_core` and the script `dreamactor` run: main, with Ctrl-C heard."""
+if __name__ == "__main__":
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _on_signal)
-    return main()
-
-
-if __name__ == "__main__":
-    sys.exit(command())
+    sys.exit(main())
