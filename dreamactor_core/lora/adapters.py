@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from diffusers.hooks.group_offloading import _maybe_remove_and_reapply_group_offloading
+from diffusers.loaders.peft import _SET_ADAPTER_SCALE_FN_MAPPING
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
@@ -199,7 +200,13 @@ def set_lora_strengths(backbone: Backbone, strengths: dict[str, float]) -> None:
     for network in _networks(backbone):
         wanted = {name: (loaded | strengths)[name] for name in _strengths_of(network)}
         if wanted:
-            network.set_adapters(list(wanted), list(wanted.values()))
+            _set_adapters(network, wanted)
+
+
+def _set_adapters(network: nn.Module, strengths: dict[str, float]) -> None:
+    # Before 0.42 diffusers takes strengths only of classes that it lists.
+    _SET_ADAPTER_SCALE_FN_MAPPING.setdefault(type(network).__name__, lambda _, strengths: strengths)
+    network.set_adapters(list(strengths), list(strengths.values()))
 
 
 def remove_lora(backbone: Backbone, name: str) -> None:
@@ -210,7 +217,7 @@ def remove_lora(backbone: Backbone, name: str) -> None:
             continue
         if strengths:
             network.delete_adapters(name)
-            network.set_adapters(list(strengths), list(strengths.values()))
+            _set_adapters(network, strengths)
         else:
             network.unload_lora()
         _maybe_remove_and_reapply_group_offloading(network)

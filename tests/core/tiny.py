@@ -24,15 +24,14 @@ from transformers import (
     CLIPImageProcessor,
     CLIPVisionConfig,
     CLIPVisionModel,
+    PreTrainedTokenizerBase,
     Qwen2_5_VLTextConfig,
     Qwen2_5_VLTextModel,
-    Qwen2Tokenizer,
     SiglipImageProcessor,
     SiglipVisionConfig,
     SiglipVisionModel,
     T5Config,
     T5EncoderModel,
-    T5Tokenizer,
     UMT5Config,
     UMT5EncoderModel,
 )
@@ -42,6 +41,8 @@ from dreamactor_core.backbones.hunyuan15 import HunyuanVideo15Backbone
 from dreamactor_core.backbones.wan import WanBackbone
 from dreamactor_core.geometry import Geometry
 from dreamactor_core.mini.text import ByteTextEncoder
+
+from .processors import qwen2_tokenizer, t5_tokenizer
 
 GEOMETRY = Geometry(
     latent_channels=8,
@@ -188,12 +189,12 @@ def tiny_wan(kind: str = "i2v", head: int = 12) -> WanBackbone:
     return WanBackbone("tiny", WAN_GEOMETRY, transformer, tiny_wan_vae(), fixed_text)
 
 
-def tiny_qwen_tokenizer() -> Qwen2Tokenizer:
+def tiny_qwen_tokenizer() -> PreTrainedTokenizerBase:
     """One token a byte, and the chat template's shape of the real one."""
     alphabet = sorted(ByteLevel.alphabet())
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     vocab = {token: index for index, token in enumerate([*special, *alphabet])}
-    tokenizer = Qwen2Tokenizer(vocab=vocab, merges=[], padding_side="right")
+    tokenizer = qwen2_tokenizer(vocab)
     tokenizer.chat_template = (
         "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -240,7 +241,7 @@ def tiny_hunyuan_pipeline(
     return pipeline
 
 
-def tiny_wan_encoders() -> tuple[T5Tokenizer, UMT5EncoderModel, CLIPImageProcessor]:
+def tiny_wan_encoders() -> tuple[PreTrainedTokenizerBase, UMT5EncoderModel, CLIPImageProcessor]:
     torch.manual_seed(3)
     letters = [(chr(code), -1.0) for code in range(ord("!"), ord("~") + 1)]
     vocab = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -1.0), *letters]
@@ -248,7 +249,7 @@ def tiny_wan_encoders() -> tuple[T5Tokenizer, UMT5EncoderModel, CLIPImageProcess
     processor = CLIPImageProcessor(
         size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}
     )
-    return T5Tokenizer(vocab=vocab, extra_ids=0), UMT5EncoderModel(umt5).eval(), processor
+    return t5_tokenizer(vocab), UMT5EncoderModel(umt5).eval(), processor
 
 
 def tiny_wan_pipeline(backbone: WanBackbone, shift: float = 5.0) -> WanImageToVideoPipeline:
