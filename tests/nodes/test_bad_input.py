@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 import torch
 
-SENTENCE = re.compile(r"^[^\n]+: got [^\n]+, need [^\n]+\. [^\n]+\.$")
 SETTINGS = {"steps": 1, "cfg": 1.0, "driving_cfg": 1.0}
 FIT = {"fps": 8.0, "size": 0, "start": 0.0, "length": 0.0}
-
-
-@pytest.fixture
-def refused(run):
-    """Run a node on bad input; its sentence, which holds all the words given."""
-
-    def refused(node: str, *words: str, **inputs) -> None:
-        with pytest.raises(ValueError) as caught:
-            run(node, **inputs)
-        text = str(caught.value)
-        assert type(caught.value).__name__ == "InputError" and SENTENCE.match(text), text
-        assert not (missing := [word for word in words if word not in text]), (missing, text)
-
-    return refused
 
 
 def frames(count: int, height: int = 256, width: int = 256) -> torch.Tensor:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 PANEL = (256, 256)
+SIDE = 64  # of the frames of `example`
 SETTINGS = {"steps": 1, "cfg": 1.0, "driving_cfg": 1.0, "shift": 1.0, "sampler": "euler"}
 
 
@@ -18,14 +19,19 @@ def grey(*levels: float, height: int = 256, width: int = 256) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def chain(run, example):
-    """Composite -> Encode -> Sampler on a model: what they give."""
+def context(run, model, example):
+    """Composite -> Encode. No LoRA changes what is encoded, so all branches may read this one."""
+    _, composite = run(
+        "Composite", model=model, reference=example.reference, driving=example.driving
+    ).args
+    return run("Encode", model=model, composite=composite).args[0]
+
+
+@pytest.fixture(scope="module")
+def chain(run, context, example):
+    """Sampler on a model and the encoded example: what it gives."""
 
     def chain(model, prompt: str = "", negative: str = "", seed: int = 3, **changes):
-        _, composite = run(
-            "Composite", model=model, reference=example.reference, driving=example.driving
-        ).args
-        (context,) = run("Encode", model=model, composite=composite).args
         words = {"prompt": prompt or example.caption, "negative": negative, "seed": seed}
         (latent,) = run("Sampler", model=model, context=context, **words, **SETTINGS | changes).args
         return latent
@@ -176,18 +182,18 @@ def test_one_keep_mask_serves_all_frames_and_kept_pixels_come_back(run, actor, e
     _, composite = run(
         "Composite", model=actor, reference=example.reference, driving=example.driving
     ).args
-    scene = torch.rand(5, 256, 256, 3, generator=torch.Generator().manual_seed(0))
-    keep = torch.zeros(1, 256, 256)
-    keep[:, :, :48] = 1
+    scene = torch.rand(example.driving.shape, generator=torch.Generator().manual_seed(0))
+    keep = torch.zeros(1, SIDE, SIDE)
+    keep[:, :, :16] = 1
     kept, mask, _ = run("MotionMask", composite=composite, lead_in=1.0, scene=scene, keep=keep).args
-    assert torch.equal(mask[9:14, :, :256], keep.expand(5, -1, -1))
+    assert torch.equal(mask[9:14, :, :SIDE], keep.expand(5, -1, -1))
     (context,) = run("Encode", model=actor, composite=kept).args
     (latent,) = run(
         "Sampler", model=actor, context=context, prompt="", negative="", seed=0, **SETTINGS
     ).args
     frames = decode(actor, latent)
-    assert torch.equal(frames[:, :, :48], scene[:, :, :48])
-    assert not torch.equal(frames[:, :, 48:], scene[:, :, 48:])
+    assert torch.equal(frames[:, :, :16], scene[:, :, :16])
+    assert not torch.equal(frames[:, :, 16:], scene[:, :, 16:])
 
 
 def test_a_prefix_takes_the_place_of_the_lead_in(run, actor):
@@ -205,14 +211,16 @@ def test_a_prefix_takes_the_place_of_the_lead_in(run, actor):
 # ---------------------------------------------------------------- the chain
 
 
-def test_the_chain_of_nodes_is_one_pass_of_the_core(actor, chain, decode, alone, core):
-    latent = chain(actor)
-    assert latent["samples"].shape == (1, 384, 5, 32, 64)
-    assert torch.equal(decode(actor, latent), alone("end-to-end"))
-    assert torch.equal(
-        decode(actor, latent, keep_lead_in=True),
-        alone("end-to-end", lead_in=core("composite").LeadIn(keep=True)),
-    )
+@pytest.fixture(scope="module")
+def latent(chain, actor):
+    return chain(actor)
+
+
+def test_the_chain_of_nodes_is_one_pass_of_the_core(actor, latent, decode, alone, core):
+    assert latent["samples"].shape == (1, 384, 5, SIDE // 8, 2 * SIDE // 8)
+    want = alone("end-to-end", lead_in=core("composite").LeadIn(keep=True))
+    assert torch.equal(decode(actor, latent, keep_lead_in=True), want)
+    assert torch.equal(decode(actor, latent), want[9:])
 
 
 def test_every_setting_reaches_the_core(actor, chain, decode, alone, core):
@@ -222,13 +230,12 @@ def test_every_setting_reaches_the_core(actor, chain, decode, alone, core):
     assert torch.equal(decode(actor, latent), alone("end-to-end", settings))
 
 
-def test_the_whole_composite_is_the_result_beside_its_driver(actor, chain, decode, example):
-    latent = chain(actor)
+def test_the_whole_composite_is_the_result_beside_its_driver(actor, latent, decode, example):
     frames = decode(actor, latent, "whole composite")
-    assert torch.equal(frames[:, :, :256], decode(actor, latent))
-    assert torch.equal(frames[:, :, 256:], example.driving)
+    assert torch.equal(frames[:, :, :SIDE], decode(actor, latent))
+    assert torch.equal(frames[:, :, SIDE:], example.driving)
     lead = decode(actor, latent, "whole composite", keep_lead_in=True)
-    assert lead.shape == (14, 256, 512, 3) and lead[:9, :, 256:].max() == 0
+    assert lead.shape == (14, SIDE, 2 * SIDE, 3) and lead[:9, :, SIDE:].max() == 0
 
 
 # ---------------------------------------------------------------- LoRA

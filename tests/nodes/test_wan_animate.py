@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from ..core.tiny import tiny_wan_animate, tiny_wan_animate_2
-from .test_bad_input import SETTINGS, refused  # noqa: F401 - a fixture
 
 pytest.importorskip("ftfy", reason="diffusers cleans Wan's prompts with ftfy")
 
+SETTINGS = {"steps": 1, "cfg": 1.0, "driving_cfg": 1.0}
 BUILD = {"first": tiny_wan_animate, "second": tiny_wan_animate_2}
 
 
@@ -82,7 +82,7 @@ def test_cancel_stops_it(run, load, given):
         run("Animate", model=load("second"), **given)
 
 
-def test_what_does_not_fit_is_said(refused, load, given, example):  # noqa: F811
+def test_what_does_not_fit_is_said(refused, load, given, example):
     first, second = load("first"), load("second")
     words = ("wan2.2-animate: got no keypoints", "Wire keypoints into the node")
     refused("Animate", *words, model=first, **given)
@@ -96,7 +96,7 @@ def test_what_does_not_fit_is_said(refused, load, given, example):  # noqa: F811
     refused("Composite", "Wire it into DreamActor Animate", model=second, **pictures)
 
 
-def test_a_small_model_is_held_whole(refused):  # noqa: F811
+def test_a_small_model_is_held_whole(refused):
     mini = {"model": "mini (embedded)", "precision": "auto", "placement": "auto"}
     for options in ({"storage": "fp8"}, {"offload": "leaf"}):
         refused("LoadModel", "device and dtype alone: it is small", **mini, **options)
