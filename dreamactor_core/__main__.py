@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -100,6 +101,9 @@ def main(argv: list[str] | None = None) -> int:
             return train(argv[1:]) or 0
         args = _parser().parse_args(argv)
         args.command(args)
+        sys.stdout and sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads on; what was made is made
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
@@ -121,7 +125,7 @@ def _animate(args: argparse.Namespace) -> None:
         preflight,
         read_inputs,
     )
-    from .media import check_writable
+    from .media import check_writable, together
     from .models.loading import shipped_lora
     from .models.wan_animate import kind_of
 
@@ -155,11 +159,15 @@ def _animate(args: argparse.Namespace) -> None:
         print(f"{args.model}: {estimated}", file=sys.stderr)
     with _quiet():
         model, lead_in_seconds = load_model(args.model, args.variant, loras, placement, files)
-    with _progress(passes_of(model, inputs, lead_in_seconds)) as on_step:
-        job = replace(job, lead_in_seconds=lead_in_seconds)
-        report = animate_file(model, job, on_step=on_step)
-    if args.json:
-        _write_json(args.json, asdict(report), args.overwrite)
+    outputs = [args.output, *filter(None, [args.json])]
+    with (
+        _progress(passes_of(model, inputs, lead_in_seconds)) as on_step,
+        together(outputs, args.overwrite) as (part, *texts),  # video and report, or neither
+    ):
+        job = replace(job, lead_in_seconds=lead_in_seconds, output=part, overwrite=True)
+        report = replace(animate_file(model, job, on_step=on_step), output=str(args.output))
+        for text in texts:
+            text.write_text(_json(asdict(report)), encoding="utf-8")
     frames, length = report.frames, report.duration
     print(f"{args.output}: {frames} frames, {length:.2f} s, made in {report.seconds:.1f} s")
 
@@ -342,7 +350,11 @@ def _write_json(path: Path, data: dict, overwrite: bool) -> None:
     from .media import replacing
 
     with replacing(path, overwrite) as part:
-        part.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+        part.write_text(_json(data), encoding="utf-8")
+
+
+def _json(data: dict) -> str:
+    return json.dumps(data, indent=2) + "\n"
 
 
 def _lora(text: str) -> tuple[Path, float]:
@@ -583,6 +595,7 @@ def _on_signal(signum: int, frame: object) -> None:
 
 
 if __name__ == "__main__":
-    for name in (signal.SIGINT, signal.SIGTERM):
+    # SIGHUP: the terminal was closed. Windows has none.
+    for name in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(name, _on_signal)
     sys.exit(main())

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ..backbones import Backbone
 from ..errors import InputError
+from ..media import replacing
 from ..weight_files.keys import no_such_layer
 from .files import peft_alpha, read_lora_file
 from .info import (  # noqa: F401 - offered here too
@@ -103,14 +104,18 @@ def save_lora(
     state = {key: value.detach().to("cpu", dtype) for key, value in state.items()}
     adapters = read_adapters(state, backbone.key_names, info.alpha)
     metadata = {key: str(value) for key, value in asdict(info).items() if value != ""}
-    save_file(write_adapters(adapters, backbone.key_names, style), path, metadata=metadata)
+    tensors = write_adapters(adapters, backbone.key_names, style)
+    with replacing(path, overwrite=True) as part:
+        save_file(tensors, part, metadata=metadata)
 
 
 def convert_lora(backbone: Backbone, source: str | Path, target: str | Path, style: str) -> None:
     """Write a LoRA file of this method in another style; weights and metadata stay as they are."""
     info, metadata, tensors = read_own(source)
     adapters = read_adapters(tensors, backbone.key_names, info.alpha)
-    save_file(write_adapters(adapters, backbone.key_names, style), target, metadata=metadata)
+    converted = write_adapters(adapters, backbone.key_names, style)
+    with replacing(target, overwrite=True) as part:
+        save_file(converted, part, metadata=metadata)
 
 
 def load_lora(

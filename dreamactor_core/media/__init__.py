@@ -8,7 +8,7 @@ from .clip import Frame, VideoInfo
 from .fit import Box, content_box, fit, fit_frames, hold_indices, retime, retimed_length
 from .footage import Footage, check_frames, probe, read_frames
 from .image import Picture, read_image, read_mask, read_picture, to_uint8
-from .replace import check_writable, replacing
+from .replace import check_writable, replacing, together
 from .sound import Sound, read_sound, write_sound
 from .write import write_frames, write_image, write_loop, write_video
 
@@ -35,6 +35,7 @@ __all__ = [
     "retime",
     "retimed_length",
     "to_uint8",
+    "together",
     "write_frames",
     "write_image",
     "write_loop",
