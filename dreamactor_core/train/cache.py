@@ -85,7 +85,7 @@ def paired_samples(manifest: Path, geometry: Geometry) -> Iterator[Sample]:
         skeleton = own = np.zeros_like(target)
         if row.get("pose"):
             info = probe(manifest.parent / row["target"])
-            pose = load_keypoints(manifest.parent / row["pose"])
+            pose = load_keypoints(manifest.parent / row["pose"], (info.width, info.height))
             check_length(pose, info.num_frames)
             pose = retime_pose(pose, info.times, geometry.fps, geometry.num_frames)
             skeleton = draw_pose(vary_pose(pose, rng), *geometry.panel)
