@@ -18,6 +18,7 @@ from .cli import caption as caption_command
 from .cli import pose as pose_command
 from .errors import InputError
 from .options import DTYPES
+from .versions import check_versions
 
 STOPPED = threading.Event()  # Ctrl-C came: on_step looks, should Python have lost the exception
 
@@ -89,6 +90,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
+        check_versions()
         if argv[:1] == ["bootstrap"]:  # these two have options of their own, --help among them
             from .cli.bootstrap import main as bootstrap
 
@@ -573,7 +575,12 @@ def _on_signal(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-if __name__ == "__main__":
+def command() -> int:
+    """What `python -m dreamactor_core` and the script `dreamactor` run: main, with Ctrl-C heard."""
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _on_signal)
-    sys.exit(main())
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(command())

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import HunyuanVideo15Transformer3DModel
-from diffusers.utils.torch_utils import get_module_execution_device
 from torch import Tensor, nn
 
 from ..composite import known_latents
@@ -29,6 +28,7 @@ from ..weight_files.hunyuan15_keys import KEY_NAMES
 from ..weight_files.keys import convert_checkpoint
 from . import Context, LoraTargets, Text, to_picture
 from .attention import joint_attention
+from .device import get_module_execution_device
 
 if TYPE_CHECKING:
     from diffusers import HunyuanVideo15ImageToVideoPipeline

@@ -24,7 +24,6 @@ import torch
 from diffusers import WanTransformer3DModel
 from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
 from diffusers.utils import is_ftfy_available
-from diffusers.utils.torch_utils import get_module_execution_device
 from torch import Tensor, nn
 
 from ..composite import known_latents
@@ -34,6 +33,7 @@ from ..options import ONE_STEP, Defaults
 from ..weight_files.family import Family, Found, Tensors, count_blocks
 from ..weight_files.keys import KeyNames, Rule
 from . import Context, LoraTargets, Text, to_picture
+from .device import get_module_execution_device
 
 if TYPE_CHECKING:
     from diffusers import WanImageToVideoPipeline

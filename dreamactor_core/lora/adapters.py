@@ -1,7 +1,7 @@
 """LoRA on the feed-forward layers of a frozen backbone (paper sections 3.3 and 5.1).
 
 Only the visual stream is adapted; the text branch is left alone, as in the paper. Files are
-safetensors with diffusers' or ComfyUI's key names (lora_keys.py) and metadata that says how they
+safetensors with diffusers' or ComfyUI's key names (names.py) and metadata that says how they
 must be used; a file that does not fit the backbone is refused before it touches it. A backbone of
 two experts takes one LoRA for each.
 """
@@ -20,13 +20,15 @@ from diffusers.hooks.group_offloading import _maybe_remove_and_reapply_group_off
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from ..backbones import Backbone
 from ..errors import InputError
 from ..weight_files.keys import no_such_layer
 from .files import LoraFile, LoraInfo, WantedLora, check_fits, read_lora
-from .names import Adapter, peft_alpha, read_adapters, read_lora_file, write_adapters
+from .names import Adapter, fitting, read_adapters, write_adapters
+from .stored import peft_alpha, read_lora_file
+from .trainers import check_one_expert, split_experts
 
 EXPERTS = ("high", "low")  # noise that an expert of a two-expert backbone works at
 
@@ -140,16 +142,45 @@ def load_plain_lora(
 ) -> int:
     """Stack a LoRA without our metadata on the backbone: a few-step one, a style.
 
-    expert: "high" or "low", for a backbone of two. Any of the styles of lora_keys.py. Returns the
-    number of layers patched; raises InputError, before anything is changed, when it does not fit.
+    expert: "high" or "low", for a backbone of two; "" takes both from a file that holds both, under
+        the name with -high and -low. Any of the styles of names.py.
+    Returns the number of layers patched; raises InputError, before anything is changed, when it
+    does not fit.
     """
-    network = _network(backbone, expert)
     metadata, tensors = read_lora_file(path)
-    adapters = read_adapters(tensors, backbone.key_names, peft_alpha(path, metadata))
-    _check_some(backbone, list(adapters))
-    _check_shapes(network, adapters)
-    _add_adapters(backbone, network, adapters, _free_name(backbone, path, name), strength)
-    return len(adapters)
+    alpha = peft_alpha(path, metadata)
+    wanted = []
+    for part, own in _by_expert(backbone, split_experts(tensors), expert).items():
+        network = _network(backbone, part)
+        has = dict(network.named_modules()).__contains__
+        adapters = fitting(read_adapters(own, backbone.key_names, alpha), has)
+        _check_some(backbone, list(adapters))
+        _check_shapes(network, adapters)
+        wanted.append((part, network, adapters))
+    name = _free_name(backbone, path, name)
+    for part, network, adapters in wanted:
+        label = f"{name}-{part}" if len(wanted) > 1 else name
+        _add_adapters(backbone, network, adapters, label, strength)
+    return sum(len(adapters) for _, _, adapters in wanted)
+
+
+def _by_expert(
+    backbone: Backbone, parts: dict[str, dict[str, Tensor]], expert: str
+) -> dict[str, dict[str, Tensor]]:
+    """The parts of a file by the expert they go to; expert "" is what the file says."""
+    if backbone.transformer_2 is None:
+        check_one_expert(key for part in parts.values() for key in part)
+        return {expert: next(iter(parts.values()), {})}
+    if not expert:
+        return parts or {"": {}}
+    if expert not in parts and "" not in parts:
+        raise InputError(
+            "expert of the LoRA",
+            got=repr(expert),
+            need=" or ".join(map(repr, parts)),
+            fix="The names of its layers say which expert it was made for.",
+        )
+    return {expert: parts.get(expert, parts.get("", {}))}
 
 
 def lora_strengths(backbone: Backbone) -> dict[str, float]:

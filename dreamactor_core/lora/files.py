@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..options import LEAD_IN_SECONDS, VARIANTS
-from .names import read_lora_file
+from .stored import LARGEST_SCALE, read_lora_file
 
 METHOD = "dreamactor-m2"
 SIDE = "reference-left"  # where build_composite puts the reference
@@ -69,6 +70,7 @@ def parse_lora(path: str | Path, metadata: dict[str, str], tensors: dict[str, Te
                 for field in fields(LoraInfo)
             }
         )
+        _check_info(info)
     except (KeyError, ValueError) as error:
         raise InputError(
             f"metadata of {path}",
@@ -123,3 +125,15 @@ def check_together(loras: Sequence[WantedLora], variant: str) -> float:
     for file, _ in loras:
         check_agrees(file.info, variant, lead_in, str(file.path))
     return lead_in
+
+
+def _check_info(info: LoraInfo) -> None:
+    """Raise ValueError for numbers that no training can have."""
+    for what, value, least, most in (
+        ("lead_in_seconds", info.lead_in_seconds, 0, 60),
+        ("fps", info.fps, 1, 1000),
+        ("rank", info.rank, 1, 1 << 16),
+        ("alpha / rank", info.alpha / info.rank if info.rank else math.nan, 1e-6, LARGEST_SCALE),
+    ):
+        if not least <= value <= most:  # untrue of NaN
+            raise ValueError(f"{what} {value:g}")

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from transformers import VitPoseForPoseEstimation
-from transformers.models.vitpose.image_processing_pil_vitpose import VitPoseImageProcessorPil
 from transformers.models.vitpose.modeling_vitpose import (
     VitPoseClassicDecoder,
     VitPoseEstimatorOutput,
@@ -26,6 +25,7 @@ from dreamactor_core.pose.skeletons import to_points
 from dreamactor_core.pose.subjects import ANIMAL, PERSON, DetectSettings
 from dreamactor_core.pose.top_down import detect_boxes
 
+from .processors import VitPoseImageProcessorPil
 from .tiny_pose import MEAN, SIZE, STD, picture_with_dot, save_detector, save_estimator, scripted
 
 
