@@ -23,7 +23,8 @@ from ...mini.eye import PIECES, Seen
 from ...mini.vae import PATCH
 from ...puppets.glb import glb_glance
 from ...puppets.scene import LEAD_IN, to_frames
-from ..fit import Schedule, fit, workers
+from ..feeding import workers
+from ..fit import Schedule, fit
 from .truth import piece_of
 from .world import World, drawing_processes
 

@@ -54,7 +54,8 @@ from ...mini.rig import (
 from ...pose.draw import MIN_BOX
 from ...pose.keypoints import Pose
 from ...puppets.scene import LEAD_IN, in_picture, triplet, triplet_poses
-from ..fit import Schedule, fit, workers
+from ..feeding import workers
+from ..fit import Schedule, fit
 from .eye import OUTSIDE_WEIGHT, through_code
 from .world import drawing_processes
 
