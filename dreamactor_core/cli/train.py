@@ -41,7 +41,6 @@ from __future__ import annotations
 import argparse
 import logging
 import math
-import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -53,19 +52,18 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from ..backbones import Backbone
 from ..errors import InputError
 from ..lora.adapters import VARIANTS, LoraInfo, add_lora, load_lora, save_lora
-from ..mini.folder import save_backbone
-from ..mini.vae import MiniVAE
 from ..sampling import SampleSettings
 from ..train.cache import paired_samples, puppet_samples, write_cache
 from ..train.loop import TrainConfig, train
-from ..train.mini.create import MiniConfig, check_small, create_mini, load_base, to_ship
+from ..train.mini.create import check_small, load_base
 from ..train.mini.eye import EyeConfig, train_eye
+from ..train.mini.folders import open_start, save_stage, ship
 from ..train.mini.motions import RigConfig
 from ..train.mini.recipe import batches_of, config_of, objective_of
-from ..train.mini.refine import guess_codes
+from ..train.mini.refine import train_refinement
 from ..train.mini.rig import train_rig
 from ..train.mini.stages import train_whole
-from ..train.mini.vae import VaeConfig, fit_code, train_clean
+from ..train.mini.vae import REFINE_STEPS, VaeConfig, train_autoencoder
 from ..train.validation import puppet_pairs, validate
 
 WORTH_COMPILING = 100  # steps
@@ -82,22 +80,13 @@ def main(argv: list[str]) -> int:
 
 
 def train_vae(arguments: argparse.Namespace) -> None:
-    config = VaeConfig()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    if (arguments.out / "vae" / "config.json").exists():
-        vae = MiniVAE.from_pretrained(arguments.out / "vae")
-    else:
-        vae = fit_code(config)
-        vae.save_pretrained(arguments.out / "vae")
-    config = replace(config, steps=arguments.clean_steps)
-    if config.steps:
-        bar = tqdm(total=config.steps, desc="vae")
-        train_clean(vae, config, arguments.out, lambda step, loss: _show(bar, step, loss))
+    bar = tqdm(total=arguments.clean_steps, desc="vae")
+    train_autoencoder(arguments.out, arguments.clean_steps, partial(_show, bar))
 
 
 def train_part(arguments: argparse.Namespace) -> None:
     """The eye or the rig."""
-    backbone = load_base(arguments.base) if arguments.base else _new_mini(arguments.vae)
+    backbone = open_start(arguments.base, arguments.vae)
     check_small(backbone)
     name, learn, config = arguments.part
     if arguments.part_steps:
@@ -109,7 +98,7 @@ def train_part(arguments: argparse.Namespace) -> None:
             config = replace(config, compile=False)
     bar = tqdm(total=config.schedule.steps, desc=name)
     learn(backbone, config, arguments.out, partial(_show, bar), arguments.minutes)
-    save_backbone(backbone, arguments.out / "model", description=f"After the stage {name}.")
+    save_stage(backbone, arguments.out, f"After the stage {name}.")
 
 
 def whole(arguments: argparse.Namespace) -> None:
@@ -120,7 +109,7 @@ def whole(arguments: argparse.Namespace) -> None:
 
 
 def make_cache(arguments: argparse.Namespace) -> None:
-    backbone = _new_mini(arguments.vae) if arguments.vae else load_base(arguments.base)
+    backbone = open_start(arguments.base, arguments.vae)
     geometry = backbone.geometry
     if arguments.pairs:
         name, samples = arguments.pairs.parent.name, paired_samples(arguments.pairs, geometry)
@@ -133,13 +122,11 @@ def make_cache(arguments: argparse.Namespace) -> None:
 
 
 def train_foundation(arguments: argparse.Namespace) -> None:
-    backbone = load_base(arguments.base) if arguments.base else _new_mini(arguments.vae)
+    backbone = open_start(arguments.base, arguments.vae)
     backbone.vae.requires_grad_(False)
     config = config_of(backbone, arguments.config)
     _run(backbone, config, arguments, skeleton=False)
-    save_backbone(
-        backbone, arguments.out / "model", description="The foundation of the small model."
-    )
+    save_stage(backbone, arguments.out, "The foundation of the small model.")
 
 
 def train_lora(arguments: argparse.Namespace) -> None:
@@ -179,31 +166,18 @@ def train_lora(arguments: argparse.Namespace) -> None:
 
 
 def refine(arguments: argparse.Namespace) -> None:
-    config = replace(VaeConfig(), steps=arguments.refine_steps, learning_rate=4e-4)
-    arguments.out.mkdir(parents=True, exist_ok=True)
     backbone = load_base(arguments.base)
     if arguments.lora:
         load_lora(backbone, arguments.lora)
-    first, last = arguments.seeds
-    guesses = guess_codes(backbone, tqdm(range(first, last), desc="guesses"), config)
-    vae = MiniVAE.from_pretrained(arguments.vae)
-    bar = tqdm(total=config.steps, desc="refine")
-    train_clean(vae, config, arguments.out, lambda step, loss: _show(bar, step, loss), guesses)
+    seeds = tqdm(range(*arguments.seeds), desc="guesses")
+    bar = tqdm(total=arguments.refine_steps, desc="refine")
+    train_refinement(backbone, arguments.vae, seeds, arguments.out, arguments.refine_steps,
+                     partial(_show, bar))  # fmt: skip
 
 
 def export(arguments: argparse.Namespace) -> None:
-    backbone = to_ship(load_base(arguments.base))
-    backbone.vae = MiniVAE.from_pretrained(arguments.vae)
-    save_backbone(
-        backbone,
-        arguments.out,
-        description="The small model of ComfyUI-DreamActor-M2, see README.md.",
-        trained_on="the puppet world of dreamactor_core/puppets, training split",
-    )
-    (arguments.out / "lora").mkdir(exist_ok=True)
-    for variant in VARIANTS:
-        source = getattr(arguments, variant.replace("-", "_"))
-        shutil.copy(source, arguments.out / "lora" / f"{variant}.safetensors")
+    loras = {variant: getattr(arguments, variant.replace("-", "_")) for variant in VARIANTS}
+    ship(arguments.base, arguments.vae, loras, arguments.out)
 
 
 def _run(backbone: Backbone, config: TrainConfig, arguments, *, skeleton: bool) -> None:
@@ -226,10 +200,6 @@ def _run(backbone: Backbone, config: TrainConfig, arguments, *, skeleton: bool) 
 
     train(backbone, source, objective, config, arguments.out, minutes=arguments.minutes,
           on_step=lambda step, loss: _show(bar, step, loss), validate=look)  # fmt: skip
-
-
-def _new_mini(vae: Path) -> Backbone:
-    return create_mini(MiniVAE.from_pretrained(vae).requires_grad_(False), MiniConfig())
 
 
 def _show(bar: tqdm, step: int, loss: float) -> None:
@@ -347,7 +317,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--seeds", type=_seeds, default=(30_000, 30_200), help="puppets (default: 30000:30200)"
     )
-    sub.add_argument("--refine-steps", type=int, default=800, help="default: %(default)s")
+    sub.add_argument("--refine-steps", type=int, default=REFINE_STEPS, help="default: %(default)s")
     sub = stage("whole", whole, "all that made the shipped model, from nothing, in bites")
     _add_minutes(sub)
     _add_bodies(sub)
