@@ -1,7 +1,7 @@
 """LoRA on the feed-forward layers of a frozen backbone (paper sections 3.3 and 5.1).
 
 Only the visual stream is adapted; the text branch is left alone, as in the paper. Files are
-safetensors with diffusers' or ComfyUI's key names (names.py) and metadata that says how they
+safetensors with diffusers' or ComfyUI's key names (lora_keys.py) and metadata that says how they
 must be used; a file that does not fit the backbone is refused before it touches it. A backbone of
 two experts takes one LoRA for each.
 """
@@ -152,7 +152,7 @@ def load_plain_lora(
 ) -> int:
     """Stack a LoRA without our metadata on the backbone: a few-step one, a style.
 
-    expert: "high" or "low", for a backbone of two. Any of the styles of names.py. Returns the
+    expert: "high" or "low", for a backbone of two. Any of the styles of lora_keys.py. Returns the
     number of layers patched; raises InputError, before anything is changed, when it does not fit.
     """
     network = _network(backbone, expert)
