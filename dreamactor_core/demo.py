@@ -21,7 +21,6 @@ from .models import find
 from .models.loras import choose_loras
 from .options import VARIANTS
 from .pose.draw import draw_pose, fit_box
-from .pose.keypoints import Pose, save_keypoints
 from .puppets.scene import FPS
 from .puppets.triplet import triplet
 from .puppets.world import FPS, LEAD_IN, Triplet
