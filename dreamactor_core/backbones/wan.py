@@ -24,7 +24,7 @@ import torch
 from diffusers import WanTransformer3DModel
 from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
 from diffusers.utils.torch_utils import get_module_execution_device
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..composite import known_latents
 from ..errors import InputError
@@ -92,7 +92,7 @@ class WanBackbone:
         name: str,
         geometry: Geometry,
         transformer: WanTransformer3DModel,
-        vae: Any,
+        vae: nn.Module,
         text_encoder: EncodeText,
         transformer_2: WanTransformer3DModel | None = None,
         boundary_ratio: float = BOUNDARY_RATIO,
