@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -140,7 +141,7 @@ class Fitted:
     def _drawn(self, pose: Pose, style: Style) -> Iterator[Tensor]:
         pose, panel = self._retimed(pose), self.panel
         for k in range(len(pose.body)):
-            one = pose.map(lambda points, k=k: points[k : k + 1])
+            one = pose.map(itemgetter(slice(k, k + 1)))
             drawn = draw_pose(one, panel.height, panel.width, style=style)[0]
             yield fit(drawn, panel.height, panel.width)
 
@@ -156,7 +157,8 @@ class Sized(Protocol):
 
 def fit_inputs(inputs: Inputs, size: int | None, model: Sized, pose_fit: str = "box") -> Fitted:
     """Inputs in a panel of the model. size is that of panel_of, whose InputError it raises."""
-    panel = panel_of(*inputs.reference.shape[1:3], size, model)
+    _, height, width, _ = inputs.reference.shape
+    panel = panel_of(height, width, size, model)
     return Fitted(inputs, panel, model.geometry.fps, pose_fit)
 
 

@@ -61,7 +61,8 @@ def preflight(
 
     Raises InputError when it will not fit, and for a size that there cannot be.
     """
-    panel = panel_of(*inputs.reference.shape[1:3], size, source)
+    _, height, width, _ = inputs.reference.shape
+    panel = panel_of(height, width, size, source)
     num_frames = retimed_length(inputs.clip.duration, source.geometry.fps)
     return source.estimate(placement, panel[:2], num_frames, lead_in_seconds)
 

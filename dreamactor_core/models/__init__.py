@@ -64,13 +64,18 @@ class Shown(Protocol):
 class Animator(Protocol):
     """A model that is open: it performs motions."""
 
-    name: str
-    geometry: Geometry
-    defaults: Defaults
-    backbone: Backbone | None  # of one that reads composites; None for one that runs whole only
-
+    @property
+    def name(self) -> str: ...
+    @property
+    def geometry(self) -> Geometry: ...
+    @property
+    def defaults(self) -> Defaults: ...
     @property
     def lead_in_seconds(self) -> float: ...
+
+    @property
+    def backbone(self) -> Backbone | None:
+        """Of one that reads composites; None for one that runs whole or not at all."""
 
     @property
     def loras(self) -> dict[str, float]:
@@ -107,12 +112,22 @@ class Animator(Protocol):
 class Source(Protocol):
     """A model that is found, not yet open."""
 
-    name: str
-    geometry: Geometry
-    defaults: Defaults
-    takes_loras: bool
-    usual_device: str  # "cpu" or "cuda"
-    usual_dtype: str  # torch's name
+    @property
+    def name(self) -> str: ...
+    @property
+    def geometry(self) -> Geometry: ...
+    @property
+    def defaults(self) -> Defaults: ...
+    @property
+    def takes_loras(self) -> bool: ...
+
+    @property
+    def usual_device(self) -> str:
+        """ "cpu" or "cuda"."""
+
+    @property
+    def usual_dtype(self) -> str:
+        """torch's name."""
 
     def check(self, task: Task) -> None:
         """Raise InputError for a task that it cannot do."""
