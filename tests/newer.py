@@ -10,6 +10,7 @@ from dreamactor_core.versions import older
 ACCELERATOR = "0.41", "before, group offloading asks for an accelerator, which CI has not"
 OFFLOADS = "block", "block+2-", "fp8+block", "leaf", "first-block+0.6+block"
 PLACED = "tests/core/test_placement.py::test_a_placement_changes_no_more_than_it_may"
+GGUF = "tests/core/test_loading.py::test_a_gguf_file_gives_nearly_the_same_model_and_takes_a_lora"
 NEEDS = {
     **{f"{PLACED}[{name}-": ("diffusers", *ACCELERATOR) for name in OFFLOADS},
     "tests/core/test_placement.py::test_a_lora_comes_and_goes_on_an_offloaded_fp8_network": (
@@ -20,6 +21,7 @@ NEEDS = {
         "diffusers",
         *ACCELERATOR,
     ),
+    f"{GGUF}[i2v": ("diffusers", *ACCELERATOR),
     "tests/core/test_caption.py::test_quantised_loading_says_what_it_needs": (
         "transformers",
         "5.0",
