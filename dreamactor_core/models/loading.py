@@ -54,6 +54,7 @@ from ..weight_files.checkpoint import (
     reading,
     recognise,
 )
+from ..weight_files.configs import check_configs
 from ..weight_files.parts import ENCODERS, INDEX, Files, Part, load_part, recognise_parts
 from .wan_animate import WanAnimate, kind_of
 from .wan_animate import load as load_wan_animate
@@ -113,6 +114,7 @@ def load_backbone(
     if (Path(name_or_folder) / INDEX).is_file():
         return load_pipeline(Path(name_or_folder), placement or Placement(device, dtype))
     folder = _folder_of(name_or_folder)
+    check_configs(folder)
     try:
         backbone = _read(folder, dtype)
     except Exception as error:  # the readers below raise a dozen kinds for a broken file
@@ -258,6 +260,7 @@ def _recognise(folder: Path, files: Files) -> tuple[dict[str, Checkpoint], dict[
             fix="Download the diffusers edition of the model; weights that have a file of their "
             "own may be left out.",
         )
+    check_configs(folder)
     paths = files.transformers
     if not paths:
         owned = (folder / "transformer", folder / "transformer_2")

@@ -39,6 +39,7 @@ from ..errors import InputError
 from ..geometry import Geometry
 from ..sampling import SampleSettings, Step
 from ..weight_files.checkpoint import Checkpoint, read_header
+from ..weight_files.configs import check_configs
 from ..weight_files.family import Found
 from ..weight_files.parts import INDEX
 
@@ -85,7 +86,7 @@ def kind_of(folder: str | Path) -> Kind | None:
             told = json.loads((Path(folder) / index).read_text(encoding="utf-8"))
             if kind := KINDS.get(told["_class_name"]):
                 return kind
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             continue
     return None
 
@@ -220,6 +221,7 @@ def load(folder: str | Path, kind: Kind, placement: Placement) -> WanAnimate:
     if not is_ftfy_available() and kind.variant == "pose-based":
         need = "ftfy, with which diffusers cleans prompts"
         raise InputError(kind.name, got="no package ftfy", need=need, fix="pip install ftfy.")
+    check_configs(folder)
     with _reading(folder, kind):
         for part in PARTS:  # transformers takes a tokenizer without files for an empty one
             if not (folder / part).is_dir():

@@ -19,7 +19,8 @@ from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
 from torch import nn
 
 from ..errors import InputError
-from .checkpoint import Header, check_keys, read_header, read_json, read_weights, reading
+from .checkpoint import Header, check_keys, read_header, read_weights, reading
+from .configs import read_json
 from .family import Family, Tensors
 
 INDEX = "model_index.json"  # of a diffusers pipeline
