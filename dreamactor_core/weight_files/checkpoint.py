@@ -147,9 +147,19 @@ def recognise(header: Header, families: tuple[Family, ...]) -> Checkpoint:
     """
     for family in families:
         if family.owns(header.tensors):
-            converted = family.convert(dict(header.tensors))
-            found = family.describe(converted)
-            _check_keys(header.path, family, found, converted)
+            try:
+                converted = family.convert(dict(header.tensors))
+                found = family.describe(converted)
+                _check_keys(header.path, family, found, converted)
+            except (LookupError, ArithmeticError, TypeError, RuntimeError, ValueError) as error:
+                if isinstance(error, InputError):
+                    raise
+                raise InputError(
+                    f"model file {header.path}",
+                    got=f"{family.title} with tensors missing or of odd shapes ({error})",
+                    need="all tensors of the model",
+                    fix="Download the file again.",
+                ) from error
             return Checkpoint(header, family, found)
     some = [f"{key} {tuple(header.tensors[key].shape)}" for key in sorted(header.tensors)[:3]]
     raise InputError(
