@@ -69,7 +69,7 @@ def wan_animate_kind(folder: str | Path) -> WanAnimateKind | None:
             told = json.loads((Path(folder) / index).read_text(encoding="utf-8"))
             if kind := WAN_ANIMATE_KINDS.get(told["_class_name"]):
                 return kind
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             continue
     return None
 

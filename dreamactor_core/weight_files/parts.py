@@ -15,7 +15,8 @@ import transformers
 from torch import nn
 
 from ..errors import InputError
-from .checkpoint import Header, check_keys, read_header, read_json, read_weights, reading
+from .checkpoint import Header, check_keys, read_header, read_weights, reading
+from .configs import read_json
 from .family import Family, Tensors
 from .files import INDEX, Files
 from .part_kinds import PART_KINDS, PartKind
