@@ -22,19 +22,21 @@ from ..media import (
     Box,
     Footage,
     Frame,
+    Picture,
     VideoInfo,
     check_frames,
     content_box,
     fit,
     probe,
     read_frames,
-    read_image,
+    read_picture,
     retime,
     retimed_length,
     to_uint8,
 )
 from ..options import Defaults
 from ..pose.draw import DREAMACTOR, Style, draw_pose, fit_box
+from ..pose.guides import Guides, read_guides, tells_apart
 from ..pose.keypoints import Pose, check_length, load_keypoints, retime_pose
 from ..pose.retarget import place_in_panel
 from ..pose.wan_animate import WAN_ANIMATE, crop_face, face_boxes
@@ -47,6 +49,7 @@ class Inputs(NamedTuple):
     clip: VideoInfo  # the part of the driving video that is used
     frames: Callable[[], Iterator[Frame]]  # reads that part, from its beginning each time
     pose: Pose | None  # of every frame of the clip
+    guides: Guides | None = None  # of the reference
 
 
 class Panel(NamedTuple):
@@ -61,13 +64,20 @@ def open_inputs(
     keypoints: Path | Pose | None = None,
     start: float = 0.0,
     duration: float | None = None,
+    reference_keypoints: Path | Pose | None = None,
+    reference_mask: Path | Tensor | None = None,
 ) -> Inputs:
     """The picture, the part of the clip and its keypoints, opened and checked.
 
-    Raises InputError for a reference or a driving video that cannot be used, and for keypoints
-    that do not fit the driving video.
+    reference_keypoints, reference_mask: as for read_guides. Without any mask the alpha of a
+    picture is its mask.
+
+    Raises InputError for a reference or a driving video that cannot be used, for keypoints that do
+    not fit the driving video, and as read_guides does.
     """
-    picture = _picture(reference)
+    picture, alpha = _picture(reference)
+    mask = alpha if reference_mask is None else reference_mask
+    guides = read_guides(reference_keypoints, mask, *picture.shape[1:3])
     whole = probe(driving)
     clip = whole.cut(start, duration)
     if clip.num_frames < 2:
@@ -83,7 +93,7 @@ def open_inputs(
         check_length(pose, whole.num_frames)
         first, last, _ = whole.window(start, duration)
         pose = pose.map(lambda points: points[first:last])
-    return Inputs(picture, clip, lambda: read_frames(driving, start, duration), pose)
+    return Inputs(picture, clip, lambda: read_frames(driving, start, duration), pose, guides)
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,12 @@ class Fitted:
     panel: Panel
     fps: float
     pose_fit: str = "box"  # how a pose lies in the panel, one of POSE_FITS
+
+    @property
+    def guides(self) -> Guides | None:
+        """What is told of the reference, in pixels of the panel."""
+        guides, panel = self.inputs.guides, self.panel
+        return guides and guides.in_panel(panel.box, panel.height, panel.width)
 
     @cached_property
     def reference(self) -> Tensor:
@@ -181,10 +197,12 @@ def panel_of(height: int, width: int, size: int | None, model: Sized) -> Panel:
     return Panel(panel_height, panel_width, box)
 
 
-def _picture(reference: Path | Tensor) -> Tensor:
-    """(1, h, w, 3); InputError for one that no character is seen in."""
-    name = str(reference) if isinstance(reference, Path) else "reference"
-    picture = read_image(reference) if isinstance(reference, Path) else reference
+def _picture(reference: Path | Tensor) -> Picture:
+    """Pixels (1, h, w, 3) and what of them is opaque; InputError for one without a character."""
+    name, picture, alpha = "reference", reference, None
+    if isinstance(reference, Path):
+        name, (picture, alpha) = str(reference), read_picture(reference)
+        alpha = alpha if alpha is not None and tells_apart(alpha) else None
     check_frames(name, picture)
     if len(picture) != 1:
         raise InputError(
@@ -202,4 +220,4 @@ def _picture(reference: Path | Tensor) -> Tensor:
             need=f"sides of {MIN_SIDE} to {MAX_SIDE}, one at most {MAX_ASPECT} times the other",
             fix="Scale the picture, or cut it to the character.",
         )
-    return picture
+    return Picture(picture, alpha)
