@@ -105,7 +105,7 @@ class Fitted:
     fps: float
     pose_fit: str = "box"  # how a pose lies in the panel, one of POSE_FITS
 
-    @property
+    @cached_property
     def guides(self) -> Guides | None:
         """What is told of the reference, in pixels of the panel."""
         guides, panel = self.inputs.guides, self.panel

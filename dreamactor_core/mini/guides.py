@@ -266,7 +266,7 @@ def _grown(seeds: np.ndarray, inside: np.ndarray) -> np.ndarray:
         return_predecessors=True,
         min_only=True,
     )
-    parts = np.where(nearest >= 0, seeds.ravel()[nearest], 0).reshape(seeds.shape)
+    parts = np.where(nearest >= 0, seeds.ravel()[nearest.clip(0)], 0).reshape(seeds.shape)
     rows, columns = distance_transform_edt(parts == 0, return_distances=False, return_indices=True)
     return parts[rows, columns]
 
