@@ -17,7 +17,7 @@ from pathlib import Path
 from .cli import caption as caption_command
 from .cli import pose as pose_command
 from .errors import InputError
-from .options import DTYPES
+from .options import DTYPES, POSE_FITS
 from .versions import check_versions
 
 STOPPED = threading.Event()  # Ctrl-C came: on_step looks, should Python have lost the exception
@@ -136,6 +136,8 @@ def _animate(args: argparse.Namespace) -> None:
         side_by_side=args.side_by_side,
         rate=args.rate,
         overwrite=args.overwrite,
+        reference_keypoints=args.reference_keypoints,
+        reference_mask=args.reference_mask,
     )
     if args.json:
         check_writable(args.json, args.overwrite)
@@ -379,16 +381,30 @@ def _add_animate(commands: argparse._SubParsersAction) -> None:
     files.add_argument(
         "--pose", type=Path, metavar="JSON", help="keypoints of every frame of VIDEO (pose-based)"
     )
+    files.add_argument(
+        "--reference-keypoints",
+        type=Path,
+        metavar="JSON",
+        help="joints of the character in IMG, one frame, in place of those that are found; pose "
+        "writes a person's",
+    )
+    files.add_argument(
+        "--reference-mask",
+        type=Path,
+        metavar="PNG",
+        help="white where the character is in IMG (IMG's own transparency)",
+    )
     files.add_argument("--json", type=Path, metavar="REPORT", help="write what was done, as JSON")
     files.add_argument("--overwrite", action="store_true", help="replace files that exist")
     what = parser.add_argument_group("what to make")
     what.add_argument("--variant", choices=("end-to-end", "pose-based"), default="end-to-end")
     what.add_argument(
         "--pose-fit",
-        choices=("box", "none"),
+        choices=POSE_FITS,
         default="box",
-        help="the pose's box stretched onto the panel, as in training, or none: everyone stays "
-        "where the driver's camera saw them, and as large (box)",
+        help="the pose's box stretched onto the panel, as in training; or none: everyone stays "
+        "where the driver's camera saw them, and as large; or reference: with the bones, the size "
+        "and the place of --reference-keypoints (box)",
     )
     what.add_argument("--prompt", default="", help="what the character does, in words (none)")
     what.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds into it (0)")

@@ -38,7 +38,7 @@ from ..options import Defaults
 from ..pose.draw import DREAMACTOR, Style, draw_pose, fit_box
 from ..pose.guides import Guides, read_guides, tells_apart
 from ..pose.keypoints import Pose, check_length, load_keypoints, retime_pose
-from ..pose.retarget import place_in_panel
+from ..pose.retarget import place_in_panel, stand_as
 from ..pose.wan_animate import WAN_ANIMATE, crop_face, face_boxes
 
 MIN_SIDE, MAX_SIDE, MAX_ASPECT = 8, 16_384, 16  # of a reference: outside, no character is seen
@@ -119,8 +119,7 @@ class Fitted:
     def driving(self) -> Iterator[Tensor]:
         """What the right panel shows, frames (h, w, 3) in [0, 1]: the driver, or its pose drawn."""
         if self.inputs.pose is not None:
-            box = self.pose_fit == "box"
-            pose = fit_box(self.inputs.pose) if box else self._in_place()
+            pose = fit_box(self.inputs.pose) if self.pose_fit == "box" else self._in_place()
             return self._drawn(pose, DREAMACTOR)
         clip = retime(self.inputs.frames(), self.fps, self.inputs.clip.duration)
         return (fit(image, self.panel.height, self.panel.width) for image in clip)
@@ -143,6 +142,9 @@ class Fitted:
         return self.inputs.pose
 
     def _in_place(self) -> Pose:
+        """Where the driver's camera saw it, or as the reference stands."""
+        if self.pose_fit == "reference" and self.guides is not None:
+            return stand_as(self._pose(), self.guides.pose())
         return place_in_panel(self._pose(), self.panel.width / self.panel.height)
 
     def _retimed(self, pose: Pose) -> Pose:

@@ -13,7 +13,8 @@ from torch import Tensor
 from ..errors import InputError
 from ..media import Box, read_picture
 from .draw import MIN_CONFIDENCE
-from .keypoints import Pose, load_keypoints
+from .keypoints import Pose, load_keypoints, pose_of_points
+from .skeletons import POINTS
 
 MOST_BODIES = 2
 LEAST_JOINTS = 2  # that must be seen of a body, for a size and a place
@@ -40,6 +41,13 @@ class Guides(NamedTuple):
             inside = np.s_[box.top : box.top + box.height, box.left : box.left + box.width]
             mask[inside] = _resized(self.mask, box.height, box.width)
         return Guides(height, width, joints, mask)
+
+    def pose(self) -> Pose:
+        """The joints as one frame of keypoints; nobody if none are told."""
+        joints = np.zeros((0, 18, 3)) if self.joints is None else self.joints
+        points = np.zeros((1, len(joints), POINTS, 3))
+        points[0, :, :18] = joints / [self.width, self.height, 1]
+        return pose_of_points(points, self.width / self.height)
 
 
 def read_guides(
@@ -91,7 +99,6 @@ def _mask(mask: Path | Tensor, height: int, width: int) -> np.ndarray:
         got, fix = f"shape {tuple(mask.shape)}", "Give the mask of the one picture."
         raise InputError(what, got=got, need="1 mask of finite numbers", fix=fix)
     pixels = values[0].clamp(0, 1).numpy()
-    _check_aspect(what, pixels.shape[1] / pixels.shape[0], height, width)
     if not tells_apart(pixels):
         raise InputError(
             what,
@@ -99,6 +106,7 @@ def _mask(mask: Path | Tensor, height: int, width: int) -> np.ndarray:
             need="white where the character is, black elsewhere",
             fix="Paint the character white, or leave the mask away.",
         )
+    _check_aspect(what, pixels.shape[1] / pixels.shape[0], height, width)
     return _resized(pixels, height, width)
 
 

@@ -14,6 +14,7 @@ from dreamactor_core.mini.guides import guided, overlaps, part_labels, with_all_
 from dreamactor_core.models import find
 from dreamactor_core.pose.guides import Guides, read_guides
 from dreamactor_core.pose.keypoints import Pose, pose_of_points, save_keypoints
+from dreamactor_core.pose.retarget import place_in_panel, stand_as
 from dreamactor_core.skeleton import (
     FOOT,
     FOREARM,
@@ -33,6 +34,8 @@ FIGURE[:, :2] = [
     *((45, 58), (45, 74), (45, 90), (55, 58), (55, 74), (55, 90)),  # legs
     *((47, 13), (53, 13), (44, 14), (56, 14)),
 ]
+
+SIDEWAYS = np.array([4, 0, 0])
 
 
 def figure() -> np.ndarray:
@@ -229,6 +232,32 @@ def test_a_mask_told_is_the_outline_of_all_parts():
         scene = told.labels.softmax(dim=1)[0, 0]
         assert told.labels.shape == (1, 13, 96, 96)
         assert np.allclose(scene.numpy(), 1 - mask, atol=1e-4)
+
+
+# The driver, in the reference's bones
+
+
+def test_a_driver_begins_where_the_reference_stands_with_its_bones():
+    driver = np.stack([FIGURE, FIGURE + SIDEWAYS])[:, None] * [2, 2, 1] + [100, 50, 0]
+    driver = driver * [1 / 400, 1 / 300, 1]  # a canvas of 400 x 300
+    points = np.zeros((2, 1, 136, 3))
+    points[:, :, :18] = driver
+    reference = FIGURE.copy()
+    reference[9:11, 1], reference[12:14, 1] = (66, 74), (66, 74)  # half as long legs
+    stood = stand_as(pose_of_points(points, 400 / 300), pose_of(reference[None], (100, 200)))
+    assert stood.aspect == 2
+    pixels = stood.body * [200, 100, 1]
+    assert np.allclose(pixels[0, 0], reference, atol=1e-6)
+    assert np.allclose(pixels[1, 0], reference + SIDEWAYS, atol=1e-6)  # as far as it is large
+
+
+def test_a_driver_without_a_size_is_placed_as_the_camera_saw_him():
+    face = FIGURE * np.array([[1, 1, joint in (0, 14, 15)] for joint in range(18)])
+    pose = pose_of(face[None])
+    stood = stand_as(pose, pose_of(FIGURE[None], (100, 200)))
+    assert np.array_equal(stood.points(), place_in_panel(pose, 2).points())
+    nobody = stand_as(pose, pose_of(FIGURE[None][:0], (100, 200)))
+    assert np.array_equal(nobody.points(), place_in_panel(pose, 2).points())
 
 
 # The whole road
