@@ -47,7 +47,15 @@ def read_inputs(job: Job) -> Inputs:
                 need="another name",
                 fix="Choose a new name for the output.",
             )
-    return open_inputs(job.reference, job.driving, job.keypoints, job.start, job.duration)
+    return open_inputs(
+        job.reference,
+        job.driving,
+        job.keypoints,
+        job.start,
+        job.duration,
+        job.reference_keypoints,
+        job.reference_mask,
+    )
 
 
 def preflight(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..backbones import Backbone
     from ..backbones.placement import Placement
     from ..lora.files import WantedLora
+    from ..pose.guides import Guides
     from ..sampling import SampleSettings, Step
     from .estimate import Estimate
 
@@ -50,6 +51,10 @@ class Shown(Protocol):
 
     @property
     def reference(self) -> Tensor: ...  # (1, h, w, 3) in [0, 1]
+
+    @property
+    def guides(self) -> Guides | None:
+        """What is told of the reference, in pixels of the panel."""
 
     def driving(self) -> Iterator[Tensor]:
         """The right panel, frames (h, w, 3) in [0, 1]: the driver, or its pose drawn."""

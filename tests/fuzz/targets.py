@@ -20,10 +20,11 @@ from safetensors.torch import save
 from dreamactor_core.backbones import wan
 from dreamactor_core.caption.endpoint import EndpointCaptioner
 from dreamactor_core.geometry import Geometry
-from dreamactor_core.lora.files import read_lora_file
+from dreamactor_core.lora.files import read_lora, read_lora_file
 from dreamactor_core.lora.names import read_adapters
 from dreamactor_core.lora.stored import peft_alpha
 from dreamactor_core.media import probe, read_frames, read_picture, read_sound, write_video
+from dreamactor_core.models.pipeline import FAMILIES
 from dreamactor_core.pose.keypoints import load_keypoints
 from dreamactor_core.weight_files.checkpoint import read_header, recognise
 from dreamactor_core.weight_files.configs import check_configs, read_json
@@ -113,7 +114,7 @@ def _loras(folder: Path) -> None:
 def _read_lora(path: Path) -> None:
     metadata, tensors = read_lora_file(path)
     if metadata.get("method"):
-        read_lora_info(path)
+        read_lora(path)
     read_adapters(tensors, wan.KEY_NAMES, peft_alpha(path, metadata))
 
 
