@@ -406,3 +406,28 @@ def test_a_half_wide_or_fp8_base_trains(base, clips, tmp_path, name, storage):
     assert all(value.any() and value.isfinite().all() for value in tensors.values())
     learned = torch.load(tmp_path / "run" / "checkpoint.pt")["weights"]
     assert {value.dtype for value in learned} == {torch.float32}
+
+
+def test_gradients_behind_fp8_weights_are_those_of_the_same_weights_in_bf16(base, clips, tmp_path):
+    """Stored weights are cast for each block and back again, also while it is recomputed."""
+    recipe, cached = make_cache(base("wan-2.1"), clips, tmp_path)
+    store, plan = open_store(cached), read_recipe(recipe)
+    gradients = []
+    for storage in ("fp8", ""):
+        backbone = open_network(base("wan-2.1"), Placement(storage=storage))
+        if not storage:
+            for module in backbone.transformer.blocks.modules():
+                if isinstance(module, torch.nn.Linear):
+                    for values in module.parameters():
+                        values.data = values.data.to(torch.float8_e4m3fn).to(torch.bfloat16)
+        network = prepare_network(backbone, plan.lora)
+        for name, parameter in network.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.constant_(parameter, 0.01)
+        example = Examples(backbone, store, plan, (0, 1)).draw(store.names[0], 5)
+        with torch.autocast("cpu", torch.bfloat16):
+            LoraTrainee(backbone, network)(example).backward()
+        learning = [p for p in network.parameters() if p.requires_grad]
+        gradients.append(torch.cat([p.grad.flatten() for p in learning]))
+    assert gradients[0].any()
+    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.99
