@@ -11,14 +11,19 @@ import torch
 from tqdm import tqdm
 
 from ..backbones.placement import GIB, Placement
+from ..bench.metrics import psnr, ssim
 from ..errors import InputError
+from ..lora.adapters import load_lora
 from ..lora.names import STYLES
+from ..models.loading import load_backbone
+from ..sampling import SampleSettings
 from ..train import lora
 from ..train.base import open_encoders
+from ..train.check import CheckTask, check_clips
 from ..train.clips import default_size, read_rows
 from ..train.plan import plan, told
 from ..train.recipe import available_recipes, read_recipe
-from ..train.store import fill_store, meta_of
+from ..train.store import fill_store, meta_of, open_store
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +95,34 @@ def train_lora(arguments: argparse.Namespace) -> None:
 
         done = lora.train_lora(job, show)
     logger.info("step %d of %d, files in %s", done, recipe.steps, arguments.out)
+
+
+def check_lora(arguments: argparse.Namespace) -> None:
+    recipe = read_recipe(arguments.config)
+    rows, _ = read_rows(arguments.pairs, recipe.variant)
+    if arguments.cache:
+        held = open_store(arguments.cache).held_out(recipe.held_out)
+        rows = [row for row in rows if row.name in held]
+        if not rows:
+            raise InputError(
+                f"held-out clips of {arguments.cache}",
+                got="none in the list",
+                need="at least 1: a tenth of the clips are held out",
+                fix="Pass the list that the cache was made of, or leave --cache away.",
+            )
+    backbone = load_backbone(arguments.base, placement=placement_of(arguments))
+    for path in arguments.lora:
+        load_lora(backbone, path)
+    settings = SampleSettings(
+        num_inference_steps=arguments.steps,
+        guidance_scale=arguments.guidance,
+        shift=arguments.shift,
+    )
+    size = arguments.size or default_size(backbone.geometry)
+    figures = {"PSNR in dB": psnr, "SSIM": ssim}
+    task = CheckTask(recipe.variant, size, arguments.frames, settings, figures, arguments.out)
+    for score in check_clips(backbone, rows[: arguments.count], task):
+        logger.info("%s", score)
 
 
 def plan_training(arguments: argparse.Namespace) -> None:

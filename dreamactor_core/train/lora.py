@@ -76,12 +76,12 @@ class Examples:
     sigma_range: tuple[float, float]
 
     def split(self) -> tuple[list[str], list[str]]:
-        """Names to train on, and those of the held-out clips: spread evenly over the list."""
-        clips = sorted({self.store.clip_of(name) for name in self.store.names})
-        count = min(self.recipe.held_out, len(clips) // 10)
-        held = {clips[k * len(clips) // count] for k in range(count)}
-        out = [name for name in self.store.names if self.store.clip_of(name) in held]
-        return [name for name in self.store.names if self.store.clip_of(name) not in held], out
+        """Names to train on, and those of the held-out clips."""
+        held = self.store.held_out(self.recipe.held_out)
+        parts: tuple[list[str], list[str]] = ([], [])
+        for name in self.store.names:
+            parts[self.store.clip_of(name) in held].append(name)
+        return parts
 
     def batches(self, first: int, process: int, processes: int) -> Iterator[LatentExample]:
         """Of this process, from a step on, recipe.batch_size of each step. Two processes with a

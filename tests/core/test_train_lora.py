@@ -1,5 +1,6 @@
 """`train cache` and `train lora` by the command line on the five bases, from their folders."""
 
+import csv
 import json
 import math
 import os
@@ -18,6 +19,7 @@ from dreamactor_core.backbones import hunyuan15, wan
 from dreamactor_core.backbones.placement import Placement
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import load_lora, read_lora_info
+from dreamactor_core.media import probe
 from dreamactor_core.sampling import SampleSettings
 from dreamactor_core.train import lora, optimise
 from dreamactor_core.train.base import open_network
@@ -431,3 +433,23 @@ def test_gradients_behind_fp8_weights_are_those_of_the_same_weights_in_bf16(base
         gradients.append(torch.cat([p.grad.flatten() for p in learning]))
     assert gradients[0].any()
     assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+def test_a_lora_is_checked_on_clips_whose_truth_is_known(base, clips, tmp_path, caplog):
+    recipe, cached = make_cache(base("wan-2.1"), clips, tmp_path)
+    assert train(base("wan-2.1"), cached, recipe, tmp_path / "run") == 0
+    out = tmp_path / "check"
+    command = ["check", "--base", base("wan-2.1"), "--pairs", clips, "--config", recipe]
+    command += ["--lora", tmp_path / "run" / "lora.safetensors", "--out", out, "--size", "32"]
+    caplog.set_level("INFO")
+    assert call(*command, "--steps", "2", "--count", "2") == 0
+    rows = list(csv.DictReader((out / "scores.csv").open()))
+    assert [row["clip"] for row in rows] == ["000001-clip0", "000002-clip1"]
+    for row in rows:
+        # A square wanders over its ground: standing still is no bad answer, a random base is one.
+        assert 10 < float(row["PSNR in dB of the still reference"]) < 40
+        assert float(row["PSNR in dB"]) < float(row["PSNR in dB of the still reference"])
+        info = probe(out / f"{row['clip']}.mp4")
+        assert (info.width, info.height, info.num_frames) == (4 * 32, 32, 32)  # 49 less the lead
+    assert "000002-clip1: PSNR in dB" in caplog.text
+    assert call(*command, "--cache", cached) == 2  # three clips: none was held out
