@@ -30,6 +30,7 @@ from ..errors import InputError
 from ..lora.adapters import LoraInfo, save_lora
 from ..lora.names import STYLES
 from .base import open_network
+from .card import write_card
 from .examples import Encoded, flow_target
 from .feeding import to_device
 from .network import (
@@ -162,15 +163,19 @@ def train_lora(job: LoraJob, on_step: Callable[[int, float], None] | None = None
     def save(step: int) -> None:
         for style in job.styles:
             write_lora(backbone, info, job.out / f"{FILES[style]}.safetensors", style)
+        write_card(info, recipe, store, step, job.out)
 
     if run.done >= recipe.steps:
         run.save(Hooks(on_save=save))
         return run.done
-    return run.train(
+    done = run.train(
         lambda first: examples.batches(first, accelerator.process_index, accelerator.num_processes),
         recipe.rate,
         Hooks(on_step or (lambda step, loss: None), save, watch if watch.names else None),
     )
+    if run.main:  # with the last validation in it
+        write_card(info, recipe, store, done, job.out)
+    return done
 
 
 def write_lora(backbone: Backbone, info: LoraInfo, path: Path, style: str = "diffusers") -> None:

@@ -241,7 +241,12 @@ def test_held_out_clips_are_validated_on_and_never_trained_on(base, clips, tmp_p
     lines = [json.loads(line) for line in (out / "steps.jsonl").read_text().splitlines()]
     figures = {line["step"]: line["validation"] for line in lines if "validation" in line}
     assert list(figures) == [2, 3]
+    card = (out / "README.md").read_text()
+    assert card.startswith("---\nlicense: apache-2.0\nbase_model: wan-i2v-128\n")
+    assert "| trained on | 11 clips, 24 examples; panels of about 32x32 |" in card
+    assert "| steps | 3 of 3, 2 examples a device each |" in card
     best = json.loads((out / "best.json").read_text())
+    assert f"clips: {best['validation']:.4f} at step {best['step']} (best" in card
     assert best["validation"] == min(figures.values())
     assert (out / "best.safetensors").is_file()
 
