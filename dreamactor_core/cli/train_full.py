@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -133,7 +134,8 @@ def plan_training(arguments: argparse.Namespace) -> None:
 
 def placement_of(arguments: argparse.Namespace, storage: str = "") -> Placement:
     gpu = torch.cuda.is_available()
-    device = arguments.device or ("cuda" if gpu else "cpu")
+    mine = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # of several processes each has its own GPU
+    device = arguments.device or (mine if gpu else "cpu")
     if device.startswith("cuda") and not gpu:
         fix = "Use --device cpu."
         raise InputError("--device", got=f"{device}, but no GPU", need="one", fix=fix)

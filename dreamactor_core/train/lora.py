@@ -230,6 +230,7 @@ def _rhythm(job: LoraJob) -> Rhythm:
         precision=autocast.get(job.placement.dtype, "no"),
         clip=recipe.clip,
         ema_decay=recipe.ema_decay,
+        device=job.placement.device,
     )
 
 
