@@ -158,7 +158,7 @@ def train_lora(job: LoraJob, on_step: Callable[[int, float], None] | None = None
     trainee = LoraTrainee(backbone, network)
     run = Run(trainee, [_optimizer(network, recipe)], _rhythm(job), job.out, _identity(job, info))
     accelerator = run.accelerator
-    watch = Watch(examples, trainee, run, partial(write_lora, backbone, info))
+    watch = Watch(examples, run, partial(write_lora, backbone, info))
 
     def save(step: int) -> None:
         for style in job.styles:
@@ -190,7 +190,6 @@ class Watch:
     """The loss on held-out clips at fixed levels and noise, and the best file by it."""
 
     examples: Examples
-    trainee: LoraTrainee
     run: Run
     write: Callable[[Path], None]  # the LoRA as it is now
 
@@ -204,11 +203,11 @@ class Watch:
     def __call__(self, step: int) -> float:
         """Mean over clips and levels; writes best.safetensors when it is the lowest so far."""
         low, high = self.examples.sigma_range
-        losses = []
+        device, losses = self.run.accelerator.device, []
         for number, name in enumerate(self.names):
             for level in LEVELS:
                 example = self.examples.draw(name, FIXED + number, low + level * (high - low))
-                losses.append(self.trainee(to_device(example, self.run.accelerator.device)).item())
+                losses.append(self.run.module(to_device(example, device)).item())
         loss = sum(losses) / len(losses)
         told = self.run.folder / "best.json"
         before = json.loads(told.read_text())["validation"] if told.exists() else math.inf
