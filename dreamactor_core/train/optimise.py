@@ -52,6 +52,7 @@ class Rhythm:
     clip: float = 1.0  # largest norm of the gradient
     ema_decay: float = 0.0
     checkpoint: str = CHECKPOINT
+    device: str = ""  # "cpu", or a GPU by name; "": accelerate's choice
 
 
 def _nothing(*_: Any) -> None:
@@ -82,8 +83,12 @@ class Run:
         """module(batch) -> loss; parameters with requires_grad learn. identity: what a checkpoint
         must have been made with, JSON. Raises InputError when it was not."""
         self.rhythm, self.folder, self.identity = rhythm, folder, identity
+        if rhythm.device.startswith("cuda:"):  # accelerate takes the current one
+            torch.cuda.set_device(rhythm.device)
         self.accelerator = Accelerator(
-            mixed_precision=rhythm.precision, gradient_accumulation_steps=rhythm.accumulate
+            mixed_precision=rhythm.precision,
+            gradient_accumulation_steps=rhythm.accumulate,
+            cpu=rhythm.device == "cpu",
         )
         folder.mkdir(parents=True, exist_ok=True)
         self.learning = [p for p in module.parameters() if p.requires_grad]
