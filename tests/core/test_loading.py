@@ -129,7 +129,7 @@ def replace_text(old, new):
         ("model.json", lambda path: path.write_text("{")),
         ("model.json", replace_text('"name"', '"nom"')),
         ("model.json", replace_text('"zero"', '"grey"')),
-        ("model.json", replace_text('"sample"', '"guess"')),
+        ("model.json", replace_text('"flow"', '"guess"')),
         ("model.json", replace_text('"latent_channels": 8', '"latent_channels": 9')),
         ("transformer/config.json", lambda path: path.unlink()),
         ("transformer/diffusion_pytorch_model.safetensors", cut),
