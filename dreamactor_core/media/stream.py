@@ -67,12 +67,12 @@ def video_stream(path: str | PathLike, times: Any, **options: Any) -> Iterator[W
     try:
         yield hand_over
         hand_over(LAST)
+        thread.join()
     except BaseException:
         while thread.is_alive():  # what still waits is not wanted either
             waiting.queue.clear()
             waiting.put(ABANDONED)
             thread.join(ALIVE_CHECK)
         raise
-    thread.join()
     if failures:
         raise failures[0]
