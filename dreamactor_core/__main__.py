@@ -101,7 +101,8 @@ def main(argv: list[str] | None = None) -> int:
             return train(argv[1:]) or 0
         args = _parser().parse_args(argv)
         args.command(args)
-        sys.stdout and sys.stdout.flush()
+        if sys.stdout is not None:  # closed before we began
+            sys.stdout.flush()
     except BrokenPipeError:  # nobody reads on; what was made is made
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except InputError as error:
