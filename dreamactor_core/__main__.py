@@ -54,7 +54,8 @@ def main(argv: list[str] | None = None) -> int:
             return module.main(argv[1:]) or 0
         args = parser().parse_args(argv)
         args.command(args, stop)
-        sys.stdout and sys.stdout.flush()
+        if sys.stdout is not None:  # closed before we began
+            sys.stdout.flush()
     except BrokenPipeError:  # nobody reads on; what was made is made
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except InputError as error:
