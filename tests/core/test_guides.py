@@ -12,13 +12,17 @@ from dreamactor_core.media import Box, write_video
 from dreamactor_core.mini.eye import BodyEstimate
 from dreamactor_core.mini.guides import guided, overlaps, part_labels, with_all_joints
 from dreamactor_core.models import find
+from dreamactor_core.pose import reference
+from dreamactor_core.pose.blazepose_files import FILES
 from dreamactor_core.pose.guides import Guides, read_guides
 from dreamactor_core.pose.keypoints import Pose, pose_of_points, save_keypoints
 from dreamactor_core.pose.retarget import place_in_panel, stand_as
+from dreamactor_core.pose.subjects import Cutout, Found
 from dreamactor_core.skeleton import (
     FOOT,
     FOREARM,
     HEAD,
+    MIRRORED_JOINT,
     SCENE,
     SHIN,
     THIGH,
@@ -234,6 +238,61 @@ def test_a_mask_told_is_the_outline_of_all_parts():
         assert np.allclose(scene.numpy(), 1 - mask, atol=1e-4)
 
 
+# A person in the picture
+
+
+class TwoLooks:
+    """Sees the figure in a picture, and in the mirrored one somebody so many pixels beside it."""
+
+    def __init__(self, beside: float):
+        self.beside = beside
+        self.looks = 0
+
+    def start(self, settings):
+        return self.find
+
+    def find(self, images):
+        self.looks += 1
+        points = np.zeros((1, 136, 3))
+        points[0, :18] = FIGURE
+        if self.looks == 2:
+            points[0, :18] = FIGURE[list(MIRRORED_JOINT)] * [-1, 1, 1] + [100 + self.beside, 0, 0]
+        values = np.full((4, 4), 255, np.uint8)
+        mask = Cutout(values, np.array([[50.0, 0, 25], [0, 50, 25]]))
+        return [Found(np.array([[0, 0, 100, 100.0]]), np.ones(1), np.zeros(1), points, (mask,))]
+
+
+@pytest.fixture
+def seen(monkeypatch, tmp_path):
+    """find_person, with networks that see what they are told."""
+
+    def seen(beside: float, mask=None):
+        monkeypatch.setattr(reference, "_networks", lambda home: TwoLooks(beside))
+        return reference.find_person(torch.zeros(100, 100, 3), mask)
+
+    monkeypatch.setenv("DREAMACTOR_MODELS", str(tmp_path))
+    (tmp_path / "blazepose").mkdir()
+    for name in FILES:
+        (tmp_path / "blazepose" / name).touch()
+    return seen
+
+
+def test_a_person_who_is_found_guides_by_joints_and_mask(seen):
+    guides = seen(0.0)
+    assert np.allclose(guides.joints, FIGURE[None]) and (guides.height, guides.width) == (100, 100)
+    assert guides.mask[34:66, 34:66].min() == 1 and guides.mask[:20].max() == 0
+    assert np.array_equal(seen(0.0, figure()).mask, figure())  # an outline that is known stays
+
+
+def test_who_is_another_in_the_mirrored_picture_is_nobody(seen):
+    assert seen(0.5) is not None and seen(1.5) is None
+
+
+def test_nobody_looks_where_blazepose_is_not(monkeypatch, tmp_path):
+    monkeypatch.setenv("DREAMACTOR_MODELS", str(tmp_path))
+    assert reference.find_person(torch.zeros(8, 8, 3)) is None
+
+
 # The driver, in the reference's bones
 
 
@@ -242,13 +301,13 @@ def test_a_driver_begins_where_the_reference_stands_with_its_bones():
     driver = driver * [1 / 400, 1 / 300, 1]  # a canvas of 400 x 300
     points = np.zeros((2, 1, 136, 3))
     points[:, :, :18] = driver
-    reference = FIGURE.copy()
-    reference[9:11, 1], reference[12:14, 1] = (66, 74), (66, 74)  # half as long legs
-    stood = stand_as(pose_of_points(points, 400 / 300), pose_of(reference[None], (100, 200)))
+    model = FIGURE.copy()
+    model[9:11, 1], model[12:14, 1] = (66, 74), (66, 74)  # half as long legs
+    stood = stand_as(pose_of_points(points, 400 / 300), pose_of(model[None], (100, 200)))
     assert stood.aspect == 2
     pixels = stood.body * [200, 100, 1]
-    assert np.allclose(pixels[0, 0], reference, atol=1e-6)
-    assert np.allclose(pixels[1, 0], reference + SIDEWAYS, atol=1e-6)  # as far as it is large
+    assert np.allclose(pixels[0, 0], model, atol=1e-6)
+    assert np.allclose(pixels[1, 0], model + SIDEWAYS, atol=1e-6)  # as far as it is large
 
 
 def test_a_driver_without_a_size_is_placed_as_the_camera_saw_him():

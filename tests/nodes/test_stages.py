@@ -378,3 +378,15 @@ def test_numbers_of_an_image_are_not_rounded_on_the_way(run, core):
     model = run("LoadModel", model="mini (embedded)", precision="fp32", placement="cpu").args[0]
     frames, _ = run("Composite", model=model, reference=fine, driving=fine.repeat(2, 1, 1, 1)).args
     assert torch.equal(frames[0, :, :256], fine[0]) and torch.equal(frames[9, :, 256:], fine[0])
+
+
+def test_a_composite_carries_what_is_told_of_the_reference(run, model, example):
+    mask = torch.zeros(1, *PANEL)
+    mask[:, 60:200, 80:180] = 1
+    given = {"model": model, "reference": example.reference, "driving": example.driving}
+    value = run("Composite", **given, reference_mask=mask).args[1]
+    assert np.array_equal(value.guides.mask, mask[0].numpy()) and value.guides.joints is None
+    assert run("MotionMask", composite=value, lead_in=1.0).args[0].guides is value.guides
+    assert run("Composite", **given).args[1].guides is None
+    with pytest.raises(ValueError, match="reference keypoints: got 5 frames, need 1"):
+        run("Composite", **given, reference_keypoints=example.keypoints)
