@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,8 +119,10 @@ def train_clean(
     schedule = OneCycleLR(optimizer, config.learning_rate, config.steps, pct_start=0.05)
 
     def rate(step: int) -> float:
-        while schedule.last_epoch < step - 1:  # it sets Adam's first beta too
-            schedule.step()
+        with warnings.catch_warnings():  # when it resumes, at steps that were taken before
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+            while schedule.last_epoch < step - 1:  # it sets Adam's first beta too
+                schedule.step()
         return schedule.get_last_lr()[0]
 
     def batches(first: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
