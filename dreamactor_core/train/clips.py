@@ -121,7 +121,7 @@ def read_clip(row: Row, geometry: Geometry, size: int, least: int, variant: str)
             f"training clip {row.target}",
             got=f"{len(target)} frames at {geometry.fps:g} fps",
             need=f"at least {least}",
-            fix="Use longer clips, or shorter --lengths.",
+            fix="Use longer clips, or a recipe with shorter windows.",
         )
     if variant == "pose-based":
         pose = load_keypoints(row.pose)

@@ -34,7 +34,7 @@ from .feeding import to_device
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT, STEPS = "checkpoint.pt", "steps.jsonl"
+CHECKPOINT, CURVE, STEPS = "checkpoint.pt", "loss.csv", "steps.jsonl"
 PRECISIONS = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -52,6 +52,7 @@ class Rhythm:
     clip: float = 1.0  # largest norm of the gradient
     ema_decay: float = 0.0
     checkpoint: str = CHECKPOINT
+    curve: str = CURVE
     device: str = ""  # "cpu", or a GPU by name; "": accelerate's choice
 
 
@@ -100,7 +101,7 @@ class Run:
         self.done = self._resume()
         if self.ema:
             self.ema.to(self.accelerator.device)
-        self.curve = Curve(folder / "loss.csv")
+        self.curve = Curve(folder / rhythm.curve)
 
     @property
     def path(self) -> Path:
