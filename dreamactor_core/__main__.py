@@ -371,9 +371,7 @@ def _parser() -> Parser:
     return parser
 
 
-def _add_animate(commands: argparse._SubParsersAction) -> None:
-    parser = _command(commands, "animate", _animate, "a picture and a video in, one out", ANIMATE)
-    parser.epilog = ANIMATE_EXAMPLES
+def _add_animate_files(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument_group("files")
     files.add_argument("--reference", type=Path, required=True, metavar="IMG", help="the character")
     files.add_argument("--driving", type=Path, required=True, metavar="VIDEO", help="the motion")
@@ -396,6 +394,12 @@ def _add_animate(commands: argparse._SubParsersAction) -> None:
     )
     files.add_argument("--json", type=Path, metavar="REPORT", help="write what was done, as JSON")
     files.add_argument("--overwrite", action="store_true", help="replace files that exist")
+
+
+def _add_animate(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "animate", _animate, "a picture and a video in, one out", ANIMATE)
+    parser.epilog = ANIMATE_EXAMPLES
+    _add_animate_files(parser)
     what = parser.add_argument_group("what to make")
     what.add_argument("--variant", choices=("end-to-end", "pose-based"), default="end-to-end")
     what.add_argument(
