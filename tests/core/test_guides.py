@@ -10,6 +10,7 @@ import torch
 from dreamactor_core.errors import InputError
 from dreamactor_core.jobs.inputs import fit_inputs, open_inputs
 from dreamactor_core.media import Box, write_video
+from dreamactor_core.mini.cutout import cut_out
 from dreamactor_core.mini.eye import BodyEstimate
 from dreamactor_core.mini.guides import guided, overlaps, part_labels, with_all_joints
 from dreamactor_core.models import find
@@ -350,6 +351,16 @@ def test_a_driver_without_a_size_is_placed_as_the_camera_saw_him():
     assert np.array_equal(stood.points(), place_in_panel(pose, 2).points())
     nobody = stand_as(pose, pose_of(FIGURE[None][:0], (100, 200)))
     assert np.array_equal(nobody.points(), place_in_panel(pose, 2).points())
+
+
+def test_behind_a_body_the_bars_of_the_panel_do_not_show():
+    picture = torch.full((1, 3, 96, 96), -1.0)
+    picture[..., 24:72] = 0.5
+    mask = np.zeros((96, 96), np.float32)
+    mask[30:60, 24:60] = 1  # at the picture's edge
+    guides = Guides(96, 96, FIGURE[None] * [0.4, 0.4, 1] + [30, 26, 0], mask, Box(0, 24, 96, 48))
+    cut = cut_out(picture, guided(estimate(), guides, times=2))
+    assert torch.allclose(cut.background[..., 24:72], torch.tensor(0.5), atol=1e-3)
 
 
 # The whole road
