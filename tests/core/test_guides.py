@@ -390,6 +390,20 @@ def test_alpha_is_the_mask_when_nothing_else_is_given(tmp_path, clip):
     assert open_inputs(path, clip).guides is None
 
 
+def test_joints_alone_are_completed_by_the_outline(clip, seen):
+    """On plain ground by that; else by the person who is found, if one is."""
+    animator = find("mini").open()
+    plain = torch.full((1, 100, 100, 3), 0.8)
+    plain[:, 30:60, 40:70] = 0.1
+    noise = torch.rand(1, 100, 100, 3, generator=torch.Generator().manual_seed(0))
+    given = {"reference_keypoints": pose_of(FIGURE[None])}
+    fitted = fit_inputs(open_inputs(plain, clip, **given), None, animator)
+    assert abs(fitted.guides.mask.mean() - 0.09) < 0.01
+    assert seen(0.0) is not None
+    fitted = fit_inputs(open_inputs(noise, clip, **given), None, animator)
+    assert abs(fitted.guides.mask.mean() - 0.25) < 0.02 and len(fitted.guides.joints) == 1
+
+
 def test_the_small_model_is_told_and_forgets(clip):
     picture = torch.rand(1, 128, 128, 3, generator=torch.Generator().manual_seed(0))
     animator = find("mini").open()
