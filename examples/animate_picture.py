@@ -4,10 +4,9 @@ import sys
 from pathlib import Path
 
 from dreamactor_core.jobs.job import Job
-from dreamactor_core.models.loras import choose_loras
-
 from dreamactor_core.jobs.run import animate_file
 from dreamactor_core.models import find
+from dreamactor_core.models.loras import choose_loras
 
 
 def animate_picture(reference: Path, driving: Path, output: Path) -> None:
