@@ -8,12 +8,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from dreamactor_core import __main__ as cli
 from dreamactor_core.errors import InputError
-from dreamactor_core.media import read_frames
-from dreamactor_core.pose import blazepose, blazepose_files
+from dreamactor_core.media import read_frames, write_image
+from dreamactor_core.pose import blazepose, blazepose_files, networks
 from dreamactor_core.pose.blazepose import ANCHORS, BlazePose, load_blazepose, square_about
 from dreamactor_core.pose.blazepose_files import DETECTOR, FILES, LANDMARKER, blazepose_folder
 from dreamactor_core.pose.detect import detect_pose
+from dreamactor_core.pose.guides import read_guides
 from dreamactor_core.pose.networks import load_networks
 from dreamactor_core.pose.skeletons import to_points
 from dreamactor_core.pose.subjects import Cutout, DetectSettings, spread_all
@@ -313,6 +315,21 @@ def test_blazepose_serves_unless_another_network_is_named(monkeypatch, tmp_path)
         load_networks("nowhere", heads=Path("head.pth"))
 
 
+# The command
+
+
+def test_the_command_writes_joints_and_mask_of_a_picture(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(networks, "load_blazepose", lambda *_, **__: scripted([], [(0.9, 0.25)]))
+    write_image(tmp_path / "hero.png", frames(1)[0])
+    words = ["pose", "--video", str(tmp_path / "hero.png"), "--output", str(tmp_path / "hero.json")]
+    assert cli.main([*words, "--mask", str(tmp_path / "mask.mp4")]) == 2
+    assert "Call it mask.png." in capsys.readouterr().err and not (tmp_path / "hero.json").exists()
+    assert cli.main([*words, "--mask", str(tmp_path / "mask.png")]) == 0
+    guides = read_guides(tmp_path / "hero.json", tmp_path / "mask.png", 100, 100)
+    assert np.allclose(guides.joints[0, 0], [25, 25, 1], atol=0.01)
+    assert guides.mask[:49].min() == 1 and guides.mask[51:].max() == 0
+
+
 # The real networks, where they are on this machine or can be fetched
 
 
@@ -350,7 +367,7 @@ def test_both_runtimes_agree_within_half_a_pixel(folder, media_dir):
     images = [frame.image for frame in read_frames(clip, 0, 0.2)]
     times = [k / 60 for k in range(len(images))]
     raw = DetectSettings(smoothing=False)
-    poses = [detect_pose(images, times, networks, raw).pose for networks in both(folder).values()]
+    poses = [detect_pose(images, times, found, raw).pose for found in both(folder).values()]
     assert poses[0].body.shape == (12, 1, 18, 3)
     pixels = (poses[0].points() - poses[1].points())[..., :2] * [1080, 1920]
     assert np.abs(pixels).max() < 0.5
