@@ -23,7 +23,7 @@ OLDEST = {  # as in requirements.txt, less torch, which the host brings
     "tqdm": "4.66",
     "transformers": "4.57.1",
 }
-SAME = {  # the same module under other names
+ALIASES = {  # the same module under other names
     "opencv-python": (
         "opencv-contrib-python",
         "opencv-python-headless",
@@ -81,7 +81,7 @@ def _too_old() -> dict[str, str]:
 
 def _installed_as(package: str) -> tuple[str, str]:
     """Under which name a package is installed, and its version; "" when it is not."""
-    for name in (package, *SAME.get(package, ())):
+    for name in (package, *ALIASES.get(package, ())):
         try:
             return name, version(name) or ""
         except PackageNotFoundError:
