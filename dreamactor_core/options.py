@@ -19,6 +19,7 @@ POSE_FITS = ("box", "none", "reference")
 BLAZEPOSE = "blazepose"  # what finds people if no other network is named; also its folder's name
 SAMPLERS = ("euler", "unipc", "heun")
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # torch's names
+LORA_STYLES = ("diffusers", "comfyui")  # whose names of layers a LoRA file has
 STORAGES = ("", "fp8", "int8", "nf4")  # of a transformer's weights; "" as computed
 OFFLOADS = ("", "block", "leaf")  # weights wait in RAM; "" they do not
 BENCH_TEXTS = ("true", "none", "other")  # what the bench lets the network read

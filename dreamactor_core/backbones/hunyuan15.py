@@ -11,7 +11,6 @@ about unit variance.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +25,13 @@ from ..options import ONE_STEP, Defaults
 from ..weight_files.family import Family, Found, Tensors, count_blocks
 from ..weight_files.hunyuan15_keys import KEY_NAMES
 from ..weight_files.keys import convert_checkpoint
-from . import Context, LoraTargets, Text, to_picture
+from . import HEAD_DIM, TRAIN_TIMESTEPS, Context, EncodeText, LoraTargets, Text, to_picture
 from .attention import joint_attention
 from .device import get_module_execution_device
 
 if TYPE_CHECKING:
     from diffusers import HunyuanVideo15ImageToVideoPipeline
 
-TRAIN_TIMESTEPS = 1000  # the network's clock runs from 0 (data) to 1000 (noise)
-HEAD = 128  # width of an attention head
 LORA_TARGETS = LoraTargets(
     feed_forward=r"transformer_blocks\.\d+\.ff\.net\.(0\.proj|2)",
     attention=r"transformer_blocks\.\d+\.attn\.to_(q|k|v|out\.0)",
@@ -56,8 +53,6 @@ GEOMETRY = Geometry(
 # the weights have the shapes of the others: they want guidance 1, which nobody can tell from them.
 DEFAULTS = Defaults(50, 6.0, 5.0, shift_large=7.0, follows_aspect=True)
 STEP_DISTILLED = Defaults(12, 1.0, 7.0, follows_aspect=True)
-
-EncodeText = Callable[[list[str], Tensor | None], Text]  # (prompts, reference (1, h, w, 3) or None)
 
 
 def encode_video(vae: nn.Module, frames: Tensor) -> Tensor:
@@ -275,8 +270,8 @@ def _describe(tensors: Tensors) -> Found:
     config = {
         "in_channels": channels,
         "out_channels": latents,
-        "num_attention_heads": width // HEAD,
-        "attention_head_dim": HEAD,
+        "num_attention_heads": width // HEAD_DIM,
+        "attention_head_dim": HEAD_DIM,
         "num_layers": count_blocks(tensors, "transformer_blocks."),
         "num_refiner_layers": count_blocks(
             tensors, "context_embedder.token_refiner.refiner_blocks."

@@ -16,7 +16,7 @@ from ..weight_files.configs import check_configs
 from .captioner import BY_HAND
 
 MLLM = Weights("captioner", "Qwen/Qwen3-VL-4B-Instruct", "about 9 GB", "Apache-2.0", "--mllm")
-NEED = "a model that answers about pictures (image-text-to-text), such as Qwen3-VL"
+MODEL_NEEDED = "a model that answers about pictures (image-text-to-text), such as Qwen3-VL"
 QUANTIZATIONS = ("none", "4bit", "8bit")
 
 
@@ -92,7 +92,7 @@ def load_captioner(
         if refusal := needs_code(folder, error):
             raise refusal from None
         got = f"another kind of model, or a damaged one ({reason(error)})"
-        raise InputError(name, got=got, need=NEED, fix=f"Use {MLLM.repository}.") from error
+        raise InputError(name, got=got, need=MODEL_NEEDED, fix=f"Use {MLLM.repository}.") from error
     if getattr(processor, "chat_template", None) is None:
         got, need = "a model without a chat template", "one that was tuned to follow instructions"
         raise InputError(name, got=got, need=need, fix="Choose its 'Instruct' or 'it' variant.")

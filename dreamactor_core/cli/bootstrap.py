@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
     import torch
     from tqdm import tqdm
 
-    from ..bootstrap.make import PAIRS, puppet_pairs, write_pair
+    from ..bootstrap.make import PAIRS_FILE, puppet_pairs, write_pair
     from ..lora.adapters import load_lora
     from ..models.loading import load_backbone
     from ..sampling import SampleSettings
@@ -66,7 +66,7 @@ def main(argv: list[str]) -> int:
         )
     seeds = arguments.seeds
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / PAIRS).unlink(missing_ok=True)
+    (arguments.out / PAIRS_FILE).unlink(missing_ok=True)
     settings = SampleSettings(num_inference_steps=arguments.steps)
     verdicts = []
     bar = tqdm(puppet_pairs(backbone, seeds, settings), total=len(seeds), desc="bootstrap")

@@ -1,4 +1,4 @@
-"""The command `caption`: its options, and what it does with them. Heavy imports wait for run()."""
+"""The command `caption`: its options, and what it does with them; heavy imports wait for that."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EXAMPLES = """examples:
     caption --folder clips --output clips/captions.jsonl --endpoint http://localhost:11434/v1 \\
             --endpoint-model qwen3-vl
 """
-KEY = "DREAMACTOR_API_KEY"
+API_KEY_VARIABLE = "DREAMACTOR_API_KEY"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +63,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--endpoint", metavar="URL", help="OpenAI-compatible, up to /v1")
     who.add_argument("--endpoint-model", default="", metavar="NAME", help="the model's name there")
     who.add_argument(
-        "--api-key-env", default=KEY, metavar="NAME", help=f"variable that holds the key ({KEY})"
+        "--api-key-env",
+        default=API_KEY_VARIABLE,
+        metavar="NAME",
+        help=f"variable that holds the key ({API_KEY_VARIABLE})",
     )
     who.add_argument(
         "--timeout", type=float, default=120.0, metavar="S", help="seconds for an answer (120)"
@@ -98,7 +101,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--overwrite", action="store_true", help="replace files that exist")
 
 
-def run(
+def write_captions(
     args: argparse.Namespace, say: Callable[[str], None], note: Callable[[str], None]
 ) -> dict | None:
     """say: for results; note: for what went less well. Returns what --json is to hold."""
@@ -207,6 +210,6 @@ def command(args: argparse.Namespace, stop: Stop) -> None:
         print(line, file=sys.stderr, flush=True)
 
     with quiet():
-        report = run(args, print, note)
+        report = write_captions(args, print, note)
     if args.json and report:
         write_json(args.json, report, args.overwrite)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-STYLES = ("comfyui", "diffusers")
+from ..options import LORA_STYLES
 
 
 def main(argv: list[str]) -> int:
@@ -58,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     convert.set_defaults(run=_convert)
     convert.add_argument("file", type=Path, metavar="FILE")
     convert.add_argument("out", type=Path, metavar="OUT")
-    convert.add_argument("--style", choices=STYLES, default="comfyui", help="default: comfyui")
+    convert.add_argument(
+        "--style", choices=LORA_STYLES[::-1], default="comfyui", help="default: comfyui"
+    )
     convert.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     return parser

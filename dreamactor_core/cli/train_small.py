@@ -25,11 +25,11 @@ from ..train.mini.refine import train_refinement
 from ..train.mini.rig import train_rig
 from ..train.mini.stages import train_whole
 from ..train.mini.vae import VaeConfig, train_autoencoder
-from ..train.validation import puppet_pairs, validate
+from ..train.network import LORA
+from ..train.validation import validate, validation_pairs
 
 WORTH_COMPILING = 100  # steps
-LORA = "learning"  # the name of the LoRA in training within the network
-PARTS = {"eye": (train_eye, EyeConfig), "rig": (train_rig, RigConfig)}
+TRAINABLE_PARTS = {"eye": (train_eye, EyeConfig), "rig": (train_rig, RigConfig)}
 
 
 def train_vae(arguments: argparse.Namespace) -> None:
@@ -43,7 +43,7 @@ def train_part(arguments: argparse.Namespace) -> None:
     backbone = open_start(arguments.base, arguments.vae)
     check_small(backbone)
     name = arguments.part
-    learn, config = PARTS[name][0], PARTS[name][1]()
+    learn, config = TRAINABLE_PARTS[name][0], TRAINABLE_PARTS[name][1]()
     if arguments.part_steps:
         schedule = replace(config.schedule, steps=arguments.part_steps)
         config = replace(config, schedule=schedule)
@@ -63,7 +63,7 @@ def whole(arguments: argparse.Namespace) -> None:
     logging.getLogger(__name__).info("%s", told)
 
 
-def make_cache(arguments: argparse.Namespace) -> None:
+def cache_stage(arguments: argparse.Namespace) -> None:
     backbone = open_start(arguments.base, arguments.vae)
     geometry = backbone.geometry
     if arguments.pairs:
@@ -84,7 +84,7 @@ def train_foundation(arguments: argparse.Namespace) -> None:
     save_stage(backbone, arguments.out, "The foundation of the small model.")
 
 
-def train_lora(arguments: argparse.Namespace) -> None:
+def lora_stage(arguments: argparse.Namespace) -> None:
     backbone = load_base(arguments.base)
     config = config_of(backbone, arguments.config)
     if config.lora is None or not config.variant:
@@ -138,7 +138,9 @@ def export(arguments: argparse.Namespace) -> None:
 def _run(backbone: Backbone, config: TrainConfig, arguments, *, skeleton: bool) -> None:
     source, objective = batches_of(backbone, arguments.cache), objective_of(backbone, config)
     geometry = backbone.geometry
-    pairs = puppet_pairs(range(900, 904), geometry.panel[0], geometry.num_frames, skeleton=skeleton)
+    pairs = validation_pairs(
+        range(900, 904), geometry.panel[0], geometry.num_frames, skeleton=skeleton
+    )
     bar = tqdm(total=config.steps, desc=str(arguments.out.name))
     log = arguments.out / "validation.csv"
 

@@ -15,7 +15,7 @@ from ..options import LEAD_IN_SECONDS, VARIANTS
 from .stored import LARGEST_SCALE, read_lora_file
 
 METHOD = "dreamactor-m2"
-SIDE = "reference-left"  # where build_composite puts the reference
+REFERENCE_SIDE = "reference-left"  # where build_composite puts the reference
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class LoraInfo:
     base: str  # Backbone.name
     rank: int
     alpha: float
-    side: str = SIDE
+    side: str = REFERENCE_SIDE
     method: str = METHOD
     expert: str = ""  # "high" or "low" for a backbone of two experts; then alone it is written
 
@@ -86,7 +86,7 @@ def check_fits(info: LoraInfo, name: str, blank: str, fps: float, file: str = "t
     ours, models = "", ", that of the model"
     for what, got, accepted, whose in (
         ("variant", info.variant, VARIANTS, ours),
-        ("side of the reference", info.side, (SIDE,), ours),
+        ("side of the reference", info.side, (REFERENCE_SIDE,), ours),
         ("base model", info.base, (name,), models),
         ("blank", info.blank, (blank,), models),
         ("frame rate", info.fps, (fps,), models),

@@ -24,8 +24,8 @@ import numpy as np
 from ..errors import InputError
 from .animation import animation_stamps, is_animation
 from .clip import VideoInfo
-from .color import UNSPECIFIED, describe, tags
-from .container import NEED, decode, opened, say_once
+from .color import UNSPECIFIED, conversion_name, tags
+from .container import VIDEO_NEEDED, decode_frames, opened, say_once
 from .limits import FRAME_PIXELS, check_count, check_duration, limit
 from .replace import check_readable
 from .tracks import sound_track
@@ -47,7 +47,7 @@ class Scan(NamedTuple):
 
 def scan(path: str | PathLike) -> Scan:
     """Everything that can be said about a clip without keeping its pictures."""
-    path = check_readable(path, NEED)
+    path = check_readable(path, VIDEO_NEEDED)
     stat = path.stat()
     return _scan_file(path, stat.st_size, stat.st_mtime_ns)
 
@@ -57,7 +57,7 @@ def _scan_file(path: Path, size: int, mtime_ns: int) -> Scan:
     if is_animation(path):
         return _scan_animation(path)
     with opened(path) as (container, stream):
-        first = next(decode(container, stream), None)
+        first = next(decode_frames(container, stream), None)
         if first is None:
             fix = "Play it in a video player; if that fails too, export the clip again."
             got = "a video stream from which no frame can be decoded"
@@ -65,12 +65,12 @@ def _scan_file(path: Path, size: int, mtime_ns: int) -> Scan:
                 most = f"{limit(FRAME_PIXELS) / 1e6:g} million pixels"
                 got = f"a video stream from which no frame of at most {most} can be decoded"
                 fix += f" If it is larger, set {FRAME_PIXELS} higher where this runs."
-            raise InputError(str(path), got=got, need=NEED, fix=fix)
+            raise InputError(str(path), got=got, need=VIDEO_NEEDED, fix=fix)
         square = _square_size(first, stream.sample_aspect_ratio)
         matrix = _display_matrix(first)
         shown = _turned_size(square, matrix)
         colors = tags(first, stream.codec_context)
-        if converted := describe(*colors):
+        if converted := conversion_name(*colors):
             say_once(path, converted)
 
     stamps = _packet_stamps(path) or _frame_stamps(path)
@@ -146,7 +146,7 @@ def _frame_stamps(path: Path) -> list[tuple[int | None, int]]:
     """(pts, duration) of every frame that decodes. A file cut short gives what is left of it."""
     with opened(path) as (container, stream):
         stamps = []
-        for frame in decode(container, stream):
+        for frame in decode_frames(container, stream):
             # PyAV 14 does not tell how long a frame lasts; 0 stands for the usual step.
             stamps.append((frame.pts, getattr(frame, "duration", 0)))
             check_count(path, len(stamps))

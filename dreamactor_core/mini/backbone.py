@@ -225,7 +225,8 @@ class MiniBackbone:
         if tokens is None:
             tokens = all_tokens(grid, width).to(pairs.device)
         words, mask = (part[poses.sample] for part in _without_padding(text))
-        answers = self._answers(pairs, tokens, words, mask)
+        words = words.to(self.transformer.dtype)
+        answers = self.transformer(*self._read(pairs, tokens), words, mask).to(pairs.dtype)
         drawn, cells = drawn_cells(tokens.expand(len(pairs), -1), grid, width)
         answers = answers.transpose(1, 2)[drawn].view(*cells.shape, -1).transpose(1, 2)
         if times == 1:
@@ -235,17 +236,16 @@ class MiniBackbone:
             made, log_shares, cells = self._paint_larger(answers, times, cutout)
         return made, LayerShares(shown.flatten(), cells, log_shares)
 
-    def _answers(self, pairs: Tensor, tokens: Tensor, words: Tensor, mask: Tensor) -> Tensor:
-        """What the network says of tokens, (k,) or (n, k), of pairs (n, channels, 2, h', width) and
-        prompts (n, l, d), (n, l): (n, answer_channels, k)."""
-        dtype = self.transformer.dtype
+    def _read(self, pairs: Tensor, tokens: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Tokens (k,) or (n, k) of pairs (n, channels, 2, h', width) as the network reads them,
+        (n, channels, k), and their positions."""
         cells = pairs.flatten(2)
         if tokens.ndim == 1:
             read = cells[..., tokens]
         else:
             read = cells.gather(2, tokens[:, None].expand(-1, cells.shape[1], -1))
         positions = self.transformer.positions(*self.layout(tuple(pairs.shape[2:]), tokens))
-        return self.transformer(read.to(dtype), positions, words.to(dtype), mask).to(pairs.dtype)
+        return read.to(self.transformer.dtype), positions
 
     def _paint_larger(
         self, answers: Tensor, times: int, cutout: CutOut

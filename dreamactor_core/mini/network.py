@@ -9,8 +9,8 @@ from diffusers import HunyuanVideo15Transformer3DModel
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from ..backbones import TRAIN_TIMESTEPS
 from ..backbones.attention import joint_attention
-from ..backbones.hunyuan15 import TRAIN_TIMESTEPS
 from .eye import Eye
 from .rig import Rig
 

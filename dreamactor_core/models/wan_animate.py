@@ -19,8 +19,7 @@ from diffusers import ClassifierFreeGuidance, DiffusionPipeline
 from PIL import Image
 from torch import Tensor, nn
 
-from ..backbones import to_picture
-from ..backbones.wan import TRAIN_TIMESTEPS
+from ..backbones import TRAIN_TIMESTEPS, to_picture
 from ..lora.files import WantedLora
 from ..sampling import SampleSettings, Step
 from . import Shown, Task

@@ -28,7 +28,7 @@ from .loras import takes_none
 from .wan_animate import WanAnimate
 from .wan_animate_kinds import MODULAR_INDEX, WanAnimateKind, check_task
 
-PARTS = ("tokenizer", "text_encoder", "image_encoder", "vae", "transformer", "scheduler")
+PIPELINE_PARTS = ("tokenizer", "text_encoder", "image_encoder", "vae", "transformer", "scheduler")
 CLIP_BYTES = 60  # a pixel and frame of the clip, in all the forms that the pipelines hold at once
 COMPILED = "WanAnimate2Transformer3DModel"
 
@@ -87,7 +87,9 @@ class WanAnimateFolder:
             require("diffusers", "0.40", "Wan-Animate-2")
         check_configs(folder)
         with _reading(folder, self.name):
-            for part in PARTS:  # transformers takes a tokenizer without files for an empty one
+            for (
+                part
+            ) in PIPELINE_PARTS:  # transformers takes a tokenizer without files for an empty one
                 if not (folder / part).is_dir():
                     raise FileNotFoundError(f"no folder {part}")
             check_memory(_estimate(folder, self.kind, placement, (0, 0)), placement)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 
-COUNTS = {  # key in a file: numbers of points it may hold
+POINT_COUNTS = {  # key in a file: numbers of points it may hold
     "pose_keypoints_2d": (18, 25),
     "hand_left_keypoints_2d": (21,),
     "hand_right_keypoints_2d": (21,),
@@ -37,7 +37,9 @@ def people_of(frame: object, number: int) -> list[dict[str, Any]]:
             need='{"people": [...], "canvas_width": ..., "canvas_height": ...}',
             fix="Save them with a pose detector for people, in OpenPose form.",
         )
-    somebody = (k for k, person in enumerate(people, 1) if any(person.get(key) for key in COUNTS))
+    somebody = (
+        k for k, person in enumerate(people, 1) if any(person.get(key) for key in POINT_COUNTS)
+    )
     return people[: max(somebody, default=0)]
 
 
@@ -95,7 +97,7 @@ def _other_canvas(number: int, got: object, need: object) -> InputError:
 
 def points_of(person: dict[str, Any], t: int, p: int) -> Iterator[tuple[str, np.ndarray]]:
     """(key, (n, 3)) of each part that the person has, with absent joints as zeros."""
-    for key, counts in COUNTS.items():
+    for key, counts in POINT_COUNTS.items():
         values = person.get(key)
         if values is None or values == []:
             continue

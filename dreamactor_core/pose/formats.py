@@ -8,7 +8,7 @@ def frames_of(data: object) -> object:
     return data.get("frames", [data]) if isinstance(data, dict) else data
 
 
-def recognise(data: object, has_canvas: bool = False) -> str | None:
+def foreign_format(data: object, has_canvas: bool = False) -> str | None:
     """The name of another tool's format; None for POSE_KEYPOINT and for what nobody knows.
 
     Looks at the first entry only, and no deeper than it must. has_canvas: its size is known

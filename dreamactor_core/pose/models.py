@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..hub import NO_CODE, Weights, fetch, needs_code, pick_device, reason
 from ..weight_files.configs import check_configs
 from .skeletons import COUNTS
-from .top_down import EXPERTS, Estimator, PoseModels
+from .top_down import VITPOSE_EXPERTS, Estimator, PoseModels
 
 ORIGINAL_HEADS = {"ap10k": 2, "wholebody": 4}  # number among its associate_keypoint_heads
 HEAD_KEYS = {  # original name: transformers' name
@@ -144,7 +144,7 @@ def _with_head(
             state[f"{HEAD_KEYS[layer]}.{parameter}"] = tensor
     for name in ("conv.weight", "conv.bias"):  # some files pad them to the longest
         state[name] = state[name][: COUNTS[skeleton]] if name in state else torch.empty(0)
-    plus = model.backbone.config.num_experts > max(EXPERTS.values())
+    plus = model.backbone.config.num_experts > max(VITPOSE_EXPERTS.values())
     try:
         if not plus:
             raise RuntimeError("the estimator has no experts for it")

@@ -27,7 +27,7 @@ SAME_PADDING = 0  # padding: as many cells come out as go in / stride; the other
 RELU6 = 3  # the one activation that is built into an operator here
 
 
-def open_network(path: Path, runtime: str | None = None) -> Network:
+def open_tflite(path: Path, runtime: str | None = None) -> Network:
     """The network of a file, on one core of the CPU.
 
     runtime: one of RUNTIMES; None: litert where it is installed, else torch, four times slower and

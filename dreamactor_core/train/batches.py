@@ -144,7 +144,7 @@ class CachedBatches:
             dropped = rng.random() < phase.conditions.driving_dropout
             blank = groups if dropped else lead if not prefix and groups == whole else 0
             right[:, :, : 1 + blank] = cache.black[:, :, : 1 + blank]
-        return DrawnSample(*compose(self.backbone, left, right, known), prompt)
+        return DrawnSample(*compose_sample(self.backbone, left, right, known), prompt)
 
 
 def assemble(samples: list[DrawnSample], phase: Phase, rng: np.random.Generator) -> Batch:
@@ -201,7 +201,7 @@ def draw_known(
     return known, prefix
 
 
-def compose(
+def compose_sample(
     backbone: Backbone, left: Tensor, right: Tensor | None, known: Tensor
 ) -> tuple[Tensor, Context, Tensor]:
     """Panels (1, c, t', h', w'), the right one or none, and what is known of the left one,

@@ -40,7 +40,7 @@ from ..puppets.triplet import triplet
 from ..puppets.world import Clip
 
 KEYS = ("target", "driving", "skeleton", "pose")
-META = "meta.json"
+CACHE_META = "meta.json"
 
 
 @dataclass(frozen=True)
@@ -166,9 +166,9 @@ def write_cache(
     raises InputError when they are another encoder's.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / META).exists():
+    if (folder / CACHE_META).exists():
         _check_encoder(backbone, folder)
-    (folder / META).write_text(json.dumps(_meta(backbone), indent=2))
+    (folder / CACHE_META).write_text(json.dumps(_meta(backbone), indent=2))
     rows: dict[str, list[Tensor]] = {key: [] for key in KEYS}
     captions: list[str] = []
     count = 0
@@ -211,7 +211,7 @@ def _meta(backbone: Backbone) -> dict:
 
 
 def _check_encoder(backbone: Backbone, folder: Path) -> None:
-    made, need = json.loads((folder / META).read_text()), _meta(backbone)
+    made, need = json.loads((folder / CACHE_META).read_text()), _meta(backbone)
     if made != need:
         raise InputError(
             f"latent cache {folder}",
@@ -251,10 +251,10 @@ class Cache:
 def read_cache(backbone: Backbone, folder: Path) -> Cache:
     """Raises InputError when the folder is no cache of this backbone's encoder."""
     shards = sorted(folder.glob("*.safetensors"))
-    if not (folder / META).exists() or not shards:
+    if not (folder / CACHE_META).exists() or not shards:
         raise InputError(
             "latent cache",
-            got=f"{folder} without {META} and shards",
+            got=f"{folder} without {CACHE_META} and shards",
             need="a folder made by `train cache`",
             fix=f"Run `python -m dreamactor_core train cache --out {folder}`.",
         )

@@ -64,7 +64,7 @@ class Row:
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class TrainingClip:
     """A row's footage in memory."""
 
     row: Row
@@ -100,7 +100,7 @@ def read_rows(path: Path, variant: str) -> tuple[list[Row], list[str]]:
     return rows, wrong
 
 
-def read_clip(row: Row, geometry: Geometry, size: int, least: int, variant: str) -> Clip:
+def read_clip(row: Row, geometry: Geometry, size: int, least: int, variant: str) -> TrainingClip:
     """Decode, re-time to the base's rate, letterbox into the panel of area size x size whose aspect
     is nearest the target's.
 
@@ -127,10 +127,10 @@ def read_clip(row: Row, geometry: Geometry, size: int, least: int, variant: str)
         pose = load_keypoints(row.pose)
         check_length(pose, info.num_frames)
         pose = retime_pose(pose, np.array(info.times), geometry.fps, len(target))
-    return Clip(row, target, driving, pose)
+    return TrainingClip(row, target, driving, pose)
 
 
-def pair_of(clip: Clip, augment: float, rng: np.random.Generator) -> Pair:
+def pair_of(clip: TrainingClip, augment: float, rng: np.random.Generator) -> Pair:
     """One variant of a clip: the pose is varied and drawn anew (bone lengths of 30 % of them, then
     always one box for the clip; paper section 3.3), or the driver's picture is varied, with the
     probability `augment`.

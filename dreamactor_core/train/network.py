@@ -80,7 +80,9 @@ def prepare_network(
     return network
 
 
-def draw_sigma(shift: float, limits: tuple[float, float], generator: torch.Generator) -> Tensor:
+def draw_lora_sigma(
+    shift: float, limits: tuple[float, float], generator: torch.Generator
+) -> Tensor:
     """A noise level (): logit-normal, shifted as flow_sigmas does, within the limits."""
     while True:
         normal = torch.sigmoid(torch.randn(64, generator=generator))

@@ -23,7 +23,7 @@ from .optimise import PRECISIONS, Hooks, Run
 logger = logging.getLogger(__name__)
 
 SIDES = {"cuda": 8192, "cpu": 1024}  # of the matrix that is multiplied with itself
-PASSES = 3  # forward, and backward for inputs and weights
+PASSES_A_STEP = 3  # forward, and backward for inputs and weights
 
 
 class Pace:
@@ -36,7 +36,7 @@ class Pace:
 
     def count(self, forward: Callable[[], object], samples: int) -> None:
         """Measure the work of a sample by a forward pass of so many; a new stretch begins."""
-        self.work = PASSES * forward_work(forward) / samples
+        self.work = PASSES_A_STEP * forward_work(forward) / samples
         self.pause()
 
     def add(self, samples: int) -> None:

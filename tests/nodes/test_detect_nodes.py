@@ -138,7 +138,7 @@ def upright(core, host, monkeypatch) -> None:
             values = np.full((8, 8), 255, np.uint8)
             cutout = subjects.Cutout(values, np.array([[width, 0, 0], [0, height / 2, 0]]))
             box = np.array([[0, 0, width, height / 2]])
-            return subjects.Found(box, np.ones(1), np.zeros(1, int), joints, (cutout,))
+            return subjects.Subjects(box, np.ones(1), np.zeros(1, int), joints, (cutout,))
 
     monkeypatch.setattr(host, "load_blazepose", lambda folder, download: Networks())
 

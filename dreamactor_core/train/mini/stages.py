@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 PAIR_SEEDS = (20_000, 20_800)  # seeds of the bootstrapped pairs, before they are judged
 TOY_STEPS, TOY_PAIRS = 2, 2
-LEAST = 0.5  # minutes; with less left no stage is begun
+MIN_MINUTES = 0.5  # minutes; with less left no stage is begun
 
 
 class Stage(NamedTuple):
@@ -115,7 +115,7 @@ def train_whole(
         if done.exists():
             continue
         left = minutes - (time.monotonic() - began) / 60
-        if left < LEAST:
+        if left < MIN_MINUTES:
             return False
         command = [sys.executable, "-m", "dreamactor_core", *command, "--out", str(folder)]
         if steps:
