@@ -34,10 +34,10 @@ HEAD_KEYS = {  # original name: transformers' name
 
 
 DETECTOR = Weights(
-    "person detector", "PekingU/rtdetr_r50vd_coco_o365", "172 MB", "Apache-2.0", "--detector"
+    "person detector", "PekingU/rtdetr_r50vd_coco_o365", "172 MB", "Apache-2.0", "detector"
 )
 ESTIMATOR = Weights(
-    "pose estimator", "usyd-community/vitpose-plus-base", "502 MB", "Apache-2.0", "--pose-model"
+    "pose estimator", "usyd-community/vitpose-plus-base", "502 MB", "Apache-2.0", "pose_model"
 )
 
 

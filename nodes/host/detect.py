@@ -34,7 +34,6 @@ from ...dreamactor_core.pose.subjects import Cutout, DetectSettings, PoseNetwork
 from . import files
 from .progress import watched
 from .video import driving_of, temp_file
-from .words import node_words, told_in_node_words
 
 ROOM = 3 * 2**30  # bytes: both networks in half precision, and what they hold at work
 SIDE = 512  # pixels of the preview, and of a clip's masks
@@ -59,7 +58,6 @@ class FoundPose(NamedTuple):
     ui: dict  # the clip that the node shows
 
 
-@told_in_node_words()
 def detect(
     video: object,
     fps: float,
@@ -91,7 +89,7 @@ def detect(
     preview, ui = _drawn(clip, info, pose, bar)
     count = pose.body.shape[1]
     summary = f"{info.num_frames} frames, {count} {'subject' if count == 1 else 'subjects'}."
-    note = node_words("\n".join([summary, *notes]))
+    note = "\n".join([summary, *notes])
     keypoints = dump_keypoints(pose, info.width, info.height)
     return FoundPose(keypoints, preview, note, _spread(masks, info), ui)
 
