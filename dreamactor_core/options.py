@@ -17,6 +17,12 @@ RATES = ("driver", "native")  # of the result: the driver's own frames, or the m
 # One box stretched onto the panel, where the camera saw it, or as the reference stands.
 POSE_FITS = ("box", "none", "reference")
 BLAZEPOSE = "blazepose"  # what finds people if no other network is named; also its folder's name
+# On the hub: what is fetched where no other network is named.
+DETECTOR = "PekingU/rtdetr_r50vd_coco_o365"
+POSE_MODEL = "usyd-community/vitpose-plus-base"
+CAPTIONER = "Qwen/Qwen3-VL-4B-Instruct"
+SUBJECTS = ("all", "people", "animals")  # whose pose is sought
+QUANTIZATIONS = ("none", "4bit", "8bit")  # of a captioner's weights
 SAMPLERS = ("euler", "unipc", "heun")
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # torch's names
 STORAGES = ("", "fp8", "int8", "nf4")  # of a transformer's weights; "" as computed

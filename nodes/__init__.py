@@ -12,7 +12,8 @@ from comfy_api.latest import ComfyExtension, io
 from ..dreamactor_core.errors import InputError
 from ..dreamactor_core.versions import log_old_versions
 from .animate import DreamActorAnimate, DreamActorExample
-from .context import DreamActorCaption, DreamActorComposite, DreamActorEncode, DreamActorMotionMask
+from .caption import DreamActorCaption
+from .context import DreamActorComposite, DreamActorEncode, DreamActorMotionMask
 from .detect import DreamActorDetectPose
 from .host.files import register_folders
 from .load import DreamActorLoadLora, DreamActorLoadModel

@@ -118,7 +118,7 @@ class DreamActorAnimate(io.ComfyNode):
         keypoints=None,
     ) -> io.NodeOutput:
         from ..dreamactor_core.sampling import SampleSettings
-        from .host.whole import animate
+        from .host.animate import animate
 
         settings = SampleSettings(
             num_inference_steps=steps,

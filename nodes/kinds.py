@@ -8,9 +8,9 @@ from ..dreamactor_core.options import LEAD_IN_SECONDS
 
 MENU = "DreamActor-M2"
 
-Model = io.Custom("DREAMACTOR_MODEL")  # host.weights.Model
-Composite = io.Custom("DREAMACTOR_COMPOSITE")  # host.stages.CompositeValue
-Context = io.Custom("DREAMACTOR_CONTEXT")  # host.stages.ContextValue
+Model = io.Custom("DREAMACTOR_MODEL")  # host.load.Model
+Composite = io.Custom("DREAMACTOR_COMPOSITE")  # host.context.CompositeValue
+Context = io.Custom("DREAMACTOR_CONTEXT")  # host.context.ContextValue
 Keypoints = io.Custom("POSE_KEYPOINT")  # OpenPose frames: a list of dictionaries
 
 MAX_SEED = 2**64 - 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..dreamactor_core.options import POSE_FITS
 from .host import files
 from .kinds import MAX_SECONDS, MENU, Keypoints, driving_input, fps_input, model_input
 
@@ -65,7 +66,7 @@ class DreamActorFitMedia(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, reference, driving, fps, size, start, length) -> io.NodeOutput:
-        from .host.stages import fit_media
+        from .host.prepare import fit_media
 
         return io.NodeOutput(*fit_media(model, reference, driving, fps, size, start, length))
 
@@ -90,7 +91,7 @@ class DreamActorDrawPose(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "fit",
-                    options=["box", "none"],
+                    options=[*POSE_FITS[:2]],
                     default="box",
                     tooltip="How the pose lies in the picture. box: one box around all people in "
                     "all frames is stretched onto it, as in training; none: every place stays.",
@@ -101,7 +102,7 @@ class DreamActorDrawPose(io.ComfyNode):
 
     @classmethod
     def execute(cls, keypoints, width, height, fit) -> io.NodeOutput:
-        from .host.stages import draw_skeleton
+        from .host.prepare import draw_skeleton
 
         return io.NodeOutput(draw_skeleton(keypoints, width, height, fit))
 
@@ -119,7 +120,7 @@ class DreamActorLoadPose(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=files.pose_names(),
+                    options=files.POSES.names(),
                     tooltip="Name of a JSON file in ComfyUI's input folder.",
                 ),
             ],
@@ -131,15 +132,15 @@ class DreamActorLoadPose(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file):
-        return files.refusal(files.pose_path, file)
+        return files.refusal(files.POSES, file)
 
     @classmethod
     def fingerprint_inputs(cls, file):
-        return files.stamp(files.pose_path(file))
+        return files.stamp(files.POSES.of(file))
 
     @classmethod
     def execute(cls, file) -> io.NodeOutput:
         from ..dreamactor_core.pose.keypoints import read_keypoints
 
-        keypoints = read_keypoints(files.pose_path(file))
+        keypoints = read_keypoints(files.POSES.of(file))
         return io.NodeOutput(keypoints, len(keypoints))

@@ -69,7 +69,7 @@ class DreamActorSampler(io.ComfyNode):
         sampler,
     ) -> io.NodeOutput:
         from ..dreamactor_core.sampling import SampleSettings
-        from .host.stages import sample
+        from .host.sample import sample
 
         settings = SampleSettings(
             num_inference_steps=steps,
@@ -114,6 +114,6 @@ class DreamActorDecode(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, latent, crop, keep_lead_in) -> io.NodeOutput:
-        from .host.stages import decode
+        from .host.sample import decode
 
         return io.NodeOutput(decode(model, latent, crop == "whole composite", keep_lead_in))

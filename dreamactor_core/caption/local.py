@@ -12,11 +12,11 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndByte
 
 from ..errors import InputError
 from ..hub import NO_CODE, Weights, fetch, needs_code, pick_device, reason
+from ..options import CAPTIONER, QUANTIZATIONS
 from .captioner import BY_HAND
 
-MLLM = Weights("captioner", "Qwen/Qwen3-VL-4B-Instruct", "about 9 GB", "Apache-2.0", "mllm")
+MLLM = Weights("captioner", CAPTIONER, "about 9 GB", "Apache-2.0", "mllm")
 NEED = "a model that answers about pictures (image-text-to-text), such as Qwen3-VL"
-QUANTIZATIONS = ("none", "4bit", "8bit")
 
 
 class LocalCaptioner:

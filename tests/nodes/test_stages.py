@@ -321,7 +321,7 @@ def test_a_model_of_a_folder_is_found_and_noticed_when_it_changes(
     before = cls.fingerprint_inputs(**choice)
     assert before == cls.fingerprint_inputs(**choice)
     opened = run("LoadModel", **choice).args[0]
-    assert opened.weights.backbone.transformer.dtype == torch.bfloat16
+    assert opened.weights.opened.backbone.transformer.dtype == torch.bfloat16
     assert (opened.name, opened.geometry.panel) == ("mini", PANEL)
     (mine / "lora" / "new.safetensors").write_bytes(b"x")
     assert cls.fingerprint_inputs(**choice) != before
@@ -354,7 +354,7 @@ def test_models_and_loras_of_extra_model_paths_are_found(node_classes, folders, 
 def test_the_precision_is_that_of_the_weights(run):
     for precision, dtype in (("fp32", torch.float32), ("fp16", torch.float16)):
         model = run("LoadModel", model="mini (embedded)", precision=precision, placement="auto")
-        backbone = model.args[0].weights.backbone
+        backbone = model.args[0].weights.opened.backbone
         assert backbone.transformer.dtype == backbone.vae.dtype == dtype
 
 

@@ -13,10 +13,10 @@ from ...dreamactor_core.media import probe
 from ...dreamactor_core.pose.keypoints import parse_keypoints
 from ...dreamactor_core.sampling import SampleSettings
 from .files import LoraChoice
-from .preview import driver_beside, player_of
+from .load import ALL, Model, ready, with_lora, with_room
+from .player import driver_beside, player_of
 from .progress import sampling_progress
 from .video import audible, driving_of, temp_file
-from .weights import ALL, Model, ready, with_lora, with_room
 
 
 def animate(

@@ -16,7 +16,6 @@ from ...dreamactor_core.media import (
     write_image,
     write_video,
 )
-from .stages import CompositeValue
 from .video import TempFile, driving_of, temp_file
 
 
@@ -54,14 +53,3 @@ def player_of(reference: Tensor, driving: TempFile, result: TempFile, info: Vide
         "frames": info.num_frames,
     }
     return {"dreamactor_player": [shown]}
-
-
-def mask_preview(value: CompositeValue) -> dict:
-    """The composite and its mask (white = known) as two clips."""
-    composite, files = value.composite, []
-    for frames in (composite.frames, composite.known.expand(-1, -1, -1, 3)):
-        file = temp_file(".mp4")
-        write_video(file.path, frames, value.geometry.fps)
-        files.append(file.view)
-    shown = {"composite": files[0], "mask": files[1]}
-    return {"dreamactor_mask": [shown | {"lead": composite.lead, "length": composite.length}]}
