@@ -22,7 +22,7 @@ from ...dreamactor_core.composite import (
 from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.geometry import Geometry
 from ...dreamactor_core.media import check_frames, write_video
-from .load import CODEC, Model, ready, with_room
+from .load import CODEC, Model, ready, tries
 from .video import temp_file
 
 logger = logging.getLogger(__name__)
@@ -145,11 +145,10 @@ def encode(model: Model, value: CompositeValue) -> ContextValue:
     """Raises InputError for a composite that was made for another model."""
     check_base("composite", value.base, model)
 
-    def work() -> Encoded:
-        backbone = ready(model, CODEC, pixels_of(value.composite)).backbone
-        return encode_composite(backbone, value.composite)
-
-    composite, context = with_room(work)
+    for attempt in tries():
+        with attempt:
+            backbone = ready(model, CODEC, pixels_of(value.composite)).backbone
+            composite, context = encode_composite(backbone, value.composite)
     return ContextValue(Encoded(composite, moved(context, intermediate_device())), model.name)
 
 

@@ -10,7 +10,7 @@ from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.sampling import SampleSettings
 from ...dreamactor_core.sampling import sample as integrate
 from .context import ContextValue, check_base, moved, pixels_of
-from .load import ALL, CODEC, Model, device_of, ready, with_room
+from .load import ALL, CODEC, Model, device_of, ready, tries
 from .progress import sampling_progress
 
 COMPOSITE = "dreamactor_composite"  # in a LATENT: what it was drawn for
@@ -24,13 +24,13 @@ def sample(model: Model, value: ContextValue, prompt: str, settings: SampleSetti
     check_base("context", value.base, model)
     composite, context = value.encoded
 
-    def work() -> Tensor:
-        animator = ready(model, ALL, pixels_of(composite))
-        encoded = Encoded(composite, moved(context, device_of(model)))
-        flow = build_flow(animator.backbone, encoded, prompt, settings)
-        return integrate(*flow, settings.sampler, sampling_progress(animator))
-
-    latents = with_room(work).to(intermediate_device())
+    for attempt in tries():
+        with attempt:
+            animator = ready(model, ALL, pixels_of(composite))
+            encoded = Encoded(composite, moved(context, device_of(model)))
+            flow = build_flow(animator.backbone, encoded, prompt, settings)
+            latents = integrate(*flow, settings.sampler, sampling_progress(animator))
+    latents = latents.to(intermediate_device())
     if not latents.isfinite().all():
         raise InputError(
             "sampled latents",
@@ -63,10 +63,9 @@ def decode(model: Model, latent: dict, whole: bool, keep_lead_in: bool) -> Tenso
             fix="Give Decode the model that sampled, and the LATENT as it left the Sampler.",
         )
 
-    def work() -> Tensor:
-        backbone = ready(model, CODEC, pixels_of(composite)).backbone
-        there = latents.to(device_of(model))
-        return decode_target(backbone, there, composite, keep_lead_in).cpu()
-
-    drawn = with_room(work)
+    for attempt in tries():
+        with attempt:
+            backbone = ready(model, CODEC, pixels_of(composite)).backbone
+            there = latents.to(device_of(model))
+            drawn = decode_target(backbone, there, composite, keep_lead_in).cpu()
     return beside_driving(drawn, composite, keep_lead_in) if whole else drawn
