@@ -30,7 +30,7 @@ from ...dreamactor_core.caption.sample import MotionSample, picture_scale, sampl
 from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.media import Frame, check_frames, read_frames, to_uint8
 from .progress import watched
-from .video import driving_of
+from .video import driving_of, naming
 
 KEY_VARIABLE, URL_VARIABLE = "DREAMACTOR_API_KEY", "DREAMACTOR_API_URL"
 KEY_SETTING, URL_SETTING = "DreamActor-M2.ApiKey", "DreamActor-M2.ApiUrl"  # as in js
@@ -201,7 +201,8 @@ def _motion(driving: object, fps: float) -> MotionSample:
         for frame in watched(read_frames(clip)):
             yield frame._replace(image=to_uint8(frame.image))
 
-    return sample_by_motion(frames, BUDGET)
+    with naming(clip, "driving"):
+        return sample_by_motion(frames, BUDGET)
 
 
 def _missing(name: str, what: str, text: str) -> InputError:

@@ -33,7 +33,7 @@ from ...dreamactor_core.pose.retarget import match_proportions
 from ...dreamactor_core.pose.subjects import Cutout, DetectSettings, PoseNetworks, spread_all
 from . import files
 from .progress import watched
-from .video import driving_of, temp_file
+from .video import driving_of, naming, temp_file
 
 ROOM = 3 * 2**30  # bytes: both networks in half precision, and what they hold at work
 SIDE = 512  # pixels of the preview, and of a clip's masks
@@ -71,7 +71,8 @@ def detect(
     that is too full.
     """
     clip = driving_of(video, fps, "frames").clip
-    info = probe(clip)
+    with naming(clip, "video"):
+        info = probe(clip)
     if reference is not None:
         check_frames("reference", reference)
     bar = ProgressBar(2 * info.num_frames)  # finding, then drawing

@@ -10,7 +10,7 @@ from ...dreamactor_core.media import to_frames
 from ...dreamactor_core.pose.draw import draw_pose, fit_box
 from ...dreamactor_core.pose.keypoints import parse_keypoints
 from .progress import reading_progress
-from .video import audio_of, driving_of
+from .video import audio_of, driving_of, naming
 
 
 def fit_media(
@@ -24,10 +24,11 @@ def fit_media(
 ) -> tuple[Tensor, Tensor, float, dict | None]:
     """Reference (1, h, w, 3), driving (t, h, w, 3), their rate, AUDIO or None."""
     source = driving_of(driving, fps, "driving frames")
-    inputs = open_inputs(reference.cpu(), source.clip, start=start, duration=length or None)
-    fitted = fit_inputs(reading_progress(inputs), size or None, model)
-    frames = torch.stack([*fitted.driving()])
-    audio = audio_of(source, start, inputs.clip.duration)
+    with naming(source.clip, "driving"):
+        inputs = open_inputs(reference.cpu(), source.clip, start=start, duration=length or None)
+        fitted = fit_inputs(reading_progress(inputs), size or None, model)
+        frames = torch.stack([*fitted.driving()])
+        audio = audio_of(source, start, inputs.clip.duration)
     return fitted.reference, frames, model.geometry.fps, audio
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from dreamactor_core.errors import InputError
 
-from .conftest import ROOT
+from .conftest import ROOT, SENTENCE
 
 CORE = ROOT / "dreamactor_core"
 OWN = ("cli", "train", "bootstrap")  # folders of the command line's own errors
@@ -50,3 +50,22 @@ def test_options_of_an_error_are_data(option):
     error = InputError("model", got=1, need=2, fix="Use {option}.", option=option)
     assert error.options == ((option,) if isinstance(option, str) else option)
     assert (error.what, error.got, error.need) == ("model", 1, 2)
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all" * 50])
+def test_a_file_that_is_no_video_is_told_by_the_name_of_its_input(
+    run, little_actor, example, tmp_path, content
+):
+    """No av.error.InvalidDataError, and no path of the server."""
+    from comfy_api.latest import InputImpl
+
+    (tmp_path / "empty.mp4").write_bytes(content)
+    video = InputImpl.VideoFromFile(str(tmp_path / "empty.mp4"))
+    given = {"model": little_actor, "reference": example.reference, "driving": video, "fps": 8.0}
+    settings = {"prompt": "", "seed": 0, "steps": 1, "cfg": 1.0, "driving_cfg": 1.0}
+    part = {"size": 0, "start": 0.0, "length": 0.0}
+    for node, more in (("Animate", settings), ("FitMedia", part)):
+        with pytest.raises(ValueError, match=r"^driving \(empty\.mp4\): got ") as caught:
+            run(node, **given, **more)
+        text = str(caught.value)
+        assert SENTENCE.match(text) and str(tmp_path) not in text
