@@ -42,6 +42,9 @@ class Defaults(NamedTuple):
     shift: float = 1.0
     shift_large: float | None = None  # for panels above LARGE_PANEL pixels; None: the same
     follows_aspect: bool = False  # its panel's area is drawn in the reference's aspect
+    ignored: tuple[
+        str, ...
+    ] = ()  # SampleSettings of which its answer is the same, but for rounding
 
     def shift_for(self, height: int, width: int) -> float:
         """Of a panel of so many pixels."""
@@ -49,4 +52,5 @@ class Defaults(NamedTuple):
         return self.shift_large if large else self.shift
 
 
-ONE_STEP = Defaults()  # of models that answer at once
+# Of models that answer at once, whatever noise they start from.
+ONE_STEP = Defaults(ignored=("seed", "num_inference_steps", "shift", "sampler"))

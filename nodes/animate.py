@@ -11,6 +11,7 @@ from .kinds import (
     driving_input,
     fps_input,
     model_input,
+    part_inputs,
     prompt_input,
     sampling_inputs,
     seed_input,
@@ -84,7 +85,7 @@ class DreamActorAnimate(io.ComfyNode):
                 io.Image.Input("reference", tooltip="One picture of the character, of any size."),
                 driving_input(),
                 prompt_input(),
-                seed_input("Number of the noise to start from: the same seed, the same video."),
+                seed_input(),
                 *sampling_inputs(),
                 fps_input(),
                 Keypoints.Input(
@@ -93,13 +94,24 @@ class DreamActorAnimate(io.ComfyNode):
                     tooltip="OpenPose keypoints of the driving video, one entry for each of its "
                     "frames: the pose-based variant is used.",
                 ),
+                *part_inputs(optional=True),
             ],
             outputs=[
                 io.Video.Output(
                     "video",
                     display_name="video",
                     tooltip="As many frames, as long and with the same sound as the driver.",
-                )
+                ),
+                io.Image.Output(
+                    "frames",
+                    display_name="frames",
+                    tooltip="Those of the video, up to 1 GB of them.",
+                ),
+                io.Float.Output(
+                    "fps",
+                    display_name="fps",
+                    tooltip="Their rate, in frames per second; the average of a variable one.",
+                ),
             ],
         )
 
@@ -116,15 +128,19 @@ class DreamActorAnimate(io.ComfyNode):
         driving_cfg,
         fps,
         keypoints=None,
+        size=None,
+        start=None,
+        length=None,
     ) -> io.NodeOutput:
         from ..dreamactor_core.sampling import SampleSettings
-        from .host.animate import animate
+        from .host.animate import Part, animate
 
         settings = SampleSettings(
-            num_inference_steps=steps,
-            guidance_scale=cfg,
+            num_inference_steps=steps or None,
+            guidance_scale=cfg or None,
             driving_guidance_scale=driving_cfg,
             seed=seed,
         )
-        video, ui = animate(model, reference, driving, prompt, settings, fps, keypoints)
-        return io.NodeOutput(video, ui=ui)
+        part = Part(start or 0.0, length or 0.0, size or 0)
+        made = animate(model, reference, driving, prompt, settings, fps, keypoints, part)
+        return io.NodeOutput(made.video, made.frames, made.fps, ui=made.ui)

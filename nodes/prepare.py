@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..dreamactor_core.options import POSE_FITS
 from .host import files
-from .kinds import MAX_SECONDS, MENU, Keypoints, driving_input, fps_input, model_input
+from .kinds import MENU, Keypoints, driving_input, fps_input, model_input, part_inputs
 
 CATEGORY = f"{MENU}/prepare"
 
@@ -26,31 +26,7 @@ class DreamActorFitMedia(io.ComfyNode):
                 io.Image.Input("reference", tooltip="One picture of the character, of any size."),
                 driving_input(),
                 fps_input(),
-                io.Int.Input(
-                    "size",
-                    default=0,
-                    min=0,
-                    max=4096,
-                    step=16,
-                    tooltip="Side in pixels of a square as large as the panel, which takes the "
-                    "reference's aspect; a multiple of 16. 0: the model's own panel.",
-                ),
-                io.Float.Input(
-                    "start",
-                    default=0.0,
-                    min=0.0,
-                    max=MAX_SECONDS,
-                    step=0.01,
-                    tooltip="Where the driving video is entered, in seconds.",
-                ),
-                io.Float.Input(
-                    "length",
-                    default=0.0,
-                    min=0.0,
-                    max=MAX_SECONDS,
-                    step=0.01,
-                    tooltip="How much of it is used, in seconds. 0: to its end.",
-                ),
+                *part_inputs(),
             ],
             outputs=[
                 io.Image.Output("reference", display_name="reference"),

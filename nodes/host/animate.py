@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy_api.latest import InputImpl
+from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
 
 from ...dreamactor_core.errors import InputError
+from ...dreamactor_core.jobs.inputs import fit_inputs
 from ...dreamactor_core.jobs.job import Job
 from ...dreamactor_core.jobs.run import animate_file, passes_of, read_inputs
-from ...dreamactor_core.media import probe
+from ...dreamactor_core.media import VideoInfo, probe, read_frames, to_frames
 from ...dreamactor_core.pose.keypoints import parse_keypoints
 from ...dreamactor_core.sampling import SampleSettings
 from .files import LoraChoice
-from .load import ALL, Model, ready, with_lora, with_room
+from .load import ALL, Model, ready, tries, with_lora
 from .player import driver_beside, player_of
 from .progress import sampling_progress
-from .video import audible, driving_of, temp_file
+from .remember import LastResult, ignored_by
+from .video import TempFile, audible, driving_of, naming, temp_file
+
+ROOM = 2**30  # bytes of frames as IMAGE: more of them come from the VIDEO alone
+
+
+@dataclass(frozen=True)
+class Part:
+    """Of the driving video, and the panel's size. 0: to its end, and the model's own panel."""
+
+    start: float = 0.0  # seconds
+    length: float = 0.0  # seconds
+    size: int = 0  # pixels
+
+
+class Animated(NamedTuple):
+    video: InputImpl.VideoFromFile
+    frames: Tensor | ExecutionBlocker  # (t, h, w, 3)
+    fps: float
+    ui: dict  # what the player shows, and which widgets the model does not read
 
 
 def animate(
@@ -27,8 +53,10 @@ def animate(
     settings: SampleSettings,
     fps: float,
     keypoints: list[dict] | None,
-) -> tuple[InputImpl.VideoFromFile, dict]:
-    """The video, which lies in the temp folder, and what the player shows of it.
+    part: Part,
+) -> Animated:
+    """The video lies in the temp folder. One that differs by nothing that the model reads from the
+    last is that again.
 
     Raises InputError as jobs.read_inputs and jobs.animate_file do.
     """
@@ -43,22 +71,47 @@ def animate(
         keypoints=None if keypoints is None else parse_keypoints(keypoints),
         prompt=prompt,
         settings=settings,
+        size=part.size or None,
+        start=part.start,
+        duration=part.length or None,
     )
-    geometry = model.geometry
+    last = LastResult(model, job)
+    if last.value is not None:
+        return last.value
     model.animator.check(job)
-    inputs = read_inputs(job)
-    passes = passes_of(model.animator, inputs)
-    height, width = geometry.panel
+    with naming(job.driving, "driving"):
+        inputs = read_inputs(job)
+        passes = passes_of(model.animator, inputs)
+        geometry, (height, width) = model.geometry, model.geometry.panel
+        box = fit_inputs(inputs, job.size, model).panel.box
+        for attempt in tries():
+            with attempt, driver_beside(inputs, box.height, box.width) as (read, beside):
+                animator = ready(model, ALL, geometry.num_frames * height * 2 * width)
+                animate_file(animator, job, read, on_step=sampling_progress(animator, passes))
+        throw_exception_if_processing_interrupted()
+    made = _finished(model, job, result, beside)
+    last.keep(made)
+    return made
 
-    def work() -> None:
-        animator = ready(model, ALL, geometry.num_frames * height * 2 * width)
-        animate_file(animator, job, inputs, on_step=sampling_progress(animator, passes))
 
-    with_room(work)
-    throw_exception_if_processing_interrupted()
+def _finished(model: Model, job: Job, result: TempFile, beside: TempFile) -> Animated:
+    """What the node gives and shows of a job that is done."""
     info = probe(result.path)
-    shown = player_of(reference, driver_beside(job.driving, info), result, info)
-    return InputImpl.VideoFromFile(str(result.path)), shown
+    shown = player_of(job.reference, beside, result, info) | ignored_by(model)
+    video = InputImpl.VideoFromFile(str(result.path))
+    rate = (info.num_frames - 1) / info.times[-1] if info.num_frames > 1 else float(info.fps)
+    return Animated(video, _frames(result.path, info), rate, shown)
+
+
+def _frames(path: Path, info: VideoInfo) -> Tensor | ExecutionBlocker:
+    """(t, h, w, 3), where that is not too much to hold."""
+    size = 4 * 3 * info.height * info.width * info.num_frames
+    if size > ROOM:
+        return ExecutionBlocker(
+            f"frames of DreamActor Animate would take {size / 2**30:.1f} GB: wire video into Get "
+            "Video Components or Save Video instead."
+        )
+    return to_frames(np.stack([frame.image for frame in read_frames(path)]))
 
 
 def _of_variant(model: Model, variant: str) -> Model:
