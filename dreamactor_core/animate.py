@@ -25,6 +25,7 @@ from .composite import (
     Known,
     LeadIn,
     build_composite,
+    crop_driving,
     crop_target,
     crop_target_latents,
     cut_lead,
@@ -186,7 +187,7 @@ def decode_target(
 
 def beside_driving(frames: Tensor, composite: Composite, keep_lead_in: bool = False) -> Tensor:
     """decode_target's frames (t, h, w, 3) beside their driving panels: (t, h, 2w, 3)."""
-    driving = composite.frames[:, :, composite.frames.shape[2] // 2 :]
+    driving = crop_driving(composite.frames)
     return torch.cat([frames, cut_lead(driving, composite, keep_lead_in).to(frames)], dim=2)
 
 
@@ -224,5 +225,5 @@ def _context(backbone: Backbone, composite: Composite) -> Context:
 def without_driving(composite: Composite) -> Composite:
     """Driving taken away: the right panel is black in every frame, and known to be."""
     frames = composite.frames.clone()
-    frames[:, :, frames.shape[2] // 2 :] = 0
+    crop_driving(frames).zero_()
     return composite._replace(frames=frames)

@@ -51,7 +51,7 @@ class CachedCaptioner:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            fix = "Choose another folder with --cache, or pass --no-cache."
+            fix = "Make it writable, or keep the answers in another folder."
             got, need = f"'{error.strerror}'", "a folder you may write to"
             raise InputError(f"cache {self.folder}", got=got, need=need, fix=fix) from error
         with replacing(path, overwrite=True) as part:

@@ -12,12 +12,12 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndByte
 
 from ..errors import InputError
 from ..hub import NO_CODE, Weights, fetch, needs_code, pick_device, reason
+from ..options import CAPTIONER, QUANTIZATIONS
 from ..weight_files.configs import check_configs
 from .captioner import BY_HAND
 
-MLLM = Weights("captioner", "Qwen/Qwen3-VL-4B-Instruct", "about 9 GB", "Apache-2.0", "--mllm")
+MLLM = Weights("captioner", CAPTIONER, "about 9 GB", "Apache-2.0", "mllm")
 MODEL_NEEDED = "a model that answers about pictures (image-text-to-text), such as Qwen3-VL"
-QUANTIZATIONS = ("none", "4bit", "8bit")
 
 
 class LocalCaptioner:
@@ -39,8 +39,10 @@ class LocalCaptioner:
             tokens = self.model.generate(**inputs, max_new_tokens=2 * max_words, do_sample=False)
         except torch.cuda.OutOfMemoryError as error:
             got, need = "too little GPU memory", "room for the model and the pictures"
-            fix = f"Pass --quantize 4bit, lower --budget, or use a smaller model. {BY_HAND}"
-            raise InputError(f"captioner {self.name}", got=got, need=need, fix=fix) from error
+            fix = f"Set {{option}} to 4bit, or use a smaller model. {BY_HAND}"
+            raise InputError(
+                f"captioner {self.name}", got=got, need=need, fix=fix, option="quantize"
+            ) from error
         new = tokens[0, inputs["input_ids"].shape[1] :]
         text = self.processor.decode(new, skip_special_tokens=True)
         text = text.rpartition("</think>")[2].strip()

@@ -98,7 +98,9 @@ def _lines(path: Path) -> list[str]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         need = "a text file of the prompts, as UTF-8"
-        fix = "Copy the original prompts with --copy-prompts and edit the copy."
-        raise InputError(str(path), got=f"'{error}'", need=need, fix=fix) from error
+        fix = "Copy the original prompts with {option} and edit the copy."
+        raise InputError(
+            str(path), got=f"'{error}'", need=need, fix=fix, option="copy_prompts"
+        ) from error
     kept = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     return kept.strip().splitlines()

@@ -187,7 +187,13 @@ def _captioner(args: argparse.Namespace):
         from ..caption.endpoint import EndpointCaptioner
 
         key = os.environ.get(args.api_key_env, "").strip() or None
-        captioner = EndpointCaptioner(args.endpoint, args.endpoint_model, key, args.timeout)
+        captioner = EndpointCaptioner(
+            args.endpoint,
+            args.endpoint_model,
+            key,
+            args.timeout,
+            f"the variable {args.api_key_env}",
+        )
     else:
         from ..caption.local import load_captioner
 

@@ -78,12 +78,12 @@ def check_task(kind: WanAnimateKind, task: Task) -> None:
     """Raise InputError for what Wan-Animate cannot do."""
     if task.variant != kind.variant:
         got, need = "keypoints", "none: it looks at the driving video itself"
-        fix = "Leave the keypoints and --variant pose-based away."
+        fix = "Leave the keypoints away: end-to-end is its variant."
         if kind.variant == "pose-based":
             got, need = "no keypoints", "the driver's: it reads a drawn skeleton and the face"
-            fix = "Wire keypoints into the node, or pass --variant pose-based --pose FILE, which "
-            fix += "`python -m dreamactor_core pose` makes."
-        raise InputError(f"model {kind.name}", got=got, need=need, fix=fix)
+            fix = "Give the driver's keypoints as {option}: DreamActor Detect Pose finds them in "
+            fix += "ComfyUI, and `python -m dreamactor_core pose` (then choose the variant too)."
+        raise InputError(f"model {kind.name}", got=got, need=need, fix=fix, option="pose")
     settings = task.settings
     shift = 1.0 if settings.shift is None else settings.shift
     guidance = 1.0 if settings.guidance_scale is None else settings.guidance_scale

@@ -64,8 +64,9 @@ def blazepose_folder(source: Path | None, download: bool) -> Path:
                 f"blazepose in {folder}",
                 got="no copy on this machine",
                 need=f"{DETECTOR_FILE} and {LANDMARKER_FILE} ({SIZE})",
-                fix=f"Pass --download to fetch them, or take them out of a wheel from {WHEEL_PAGE} "
+                fix=f"Use {{option}} to fetch them, or take them out of a wheel from {WHEEL_PAGE} "
                 "and put them there.",
+                option="download",
             )
         fetch_wheel(folder)
     for name in FILES:

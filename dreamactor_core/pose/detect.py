@@ -124,7 +124,7 @@ def _notes(
     networks: PoseNetworks,
     settings: DetectSettings,
 ) -> list[str]:
-    notes = []
+    notes, spell = [], InputError.spell
     unread = sum(
         bool(((frame.kinds == ANIMAL) & ~frame.points.any(axis=(1, 2))).any()) for frame in found
     )
@@ -141,11 +141,12 @@ def _notes(
     if unread:
         notes.append(
             f"Animals were seen in {unread} frames and left out: the pose model knows people "
-            "only. Give --pose-heads (the original ViTPose++ file) or --animal-model."
+            f"only. Give {spell('pose_heads')} (the original ViTPose++ file) or "
+            f"{spell('animal_model')}."
         )
     if left_out:
         notes.append(
-            f"{left_out} more subjects were left out; raise --max-subjects "
+            f"{left_out} more subjects were left out; raise {spell('max_subjects')} "
             f"({settings.max_subjects}) to keep them."
         )
     return notes

@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForObjectDetection, VitPoseForPoseEstimation
 from transformers.models.vitpose.modeling_vitpose import VitPoseClassicDecoder
 
+from .. import options
 from ..errors import InputError
 from ..hub import NO_CODE, Weights, fetch, needs_code, pick_device, reason
 from ..weight_files.configs import check_configs
@@ -34,12 +35,8 @@ HEAD_KEYS = {  # original name: transformers' name
 }
 
 
-DETECTOR = Weights(
-    "person detector", "PekingU/rtdetr_r50vd_coco_o365", "172 MB", "Apache-2.0", "--detector"
-)
-ESTIMATOR = Weights(
-    "pose estimator", "usyd-community/vitpose-plus-base", "502 MB", "Apache-2.0", "--pose-model"
-)
+DETECTOR = Weights("person detector", options.DETECTOR, "172 MB", "Apache-2.0", "detector")
+ESTIMATOR = Weights("pose estimator", options.POSE_MODEL, "502 MB", "Apache-2.0", "pose_model")
 
 
 def load_pose_models(

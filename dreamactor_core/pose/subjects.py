@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
+from ..options import SUBJECTS
 
-SUBJECTS = ("all", "people", "animals")
 PERSON, ANIMAL = 0, 1
 
 

@@ -33,8 +33,7 @@ from ...dreamactor_core.pose.retarget import match_proportions
 from ...dreamactor_core.pose.subjects import Cutout, DetectSettings, PoseNetworks, spread_all
 from . import files
 from .progress import watched
-from .video import driving_of, temp_file
-from .words import node_words, told_in_node_words
+from .video import driving_of, naming, temp_file
 
 ROOM = 3 * 2**30  # bytes: both networks in half precision, and what they hold at work
 SIDE = 512  # pixels of the preview, and of a clip's masks
@@ -59,7 +58,6 @@ class FoundPose(NamedTuple):
     ui: dict  # the clip that the node shows
 
 
-@told_in_node_words()
 def detect(
     video: object,
     fps: float,
@@ -73,7 +71,8 @@ def detect(
     that is too full.
     """
     clip = driving_of(video, fps, "frames").clip
-    info = probe(clip)
+    with naming(clip, "video"):
+        info = probe(clip)
     if reference is not None:
         check_frames("reference", reference)
     bar = ProgressBar(2 * info.num_frames)  # finding, then drawing
@@ -91,7 +90,7 @@ def detect(
     preview, ui = _drawn(clip, info, pose, bar)
     count = pose.body.shape[1]
     summary = f"{info.num_frames} frames, {count} {'subject' if count == 1 else 'subjects'}."
-    note = node_words("\n".join([summary, *notes]))
+    note = "\n".join([summary, *notes])
     keypoints = dump_keypoints(pose, info.width, info.height)
     return FoundPose(keypoints, preview, note, _spread(masks, info), ui)
 

@@ -342,9 +342,9 @@ def test_a_local_model_that_is_not_here_is_told_with_size_licence_and_place(refu
 
     monkeypatch.setattr(download, "get_hf_file_metadata", reached)
     text = refused(captioner="local model")
-    for words in ("Qwen/Qwen3-VL-4B-Instruct", "about 9 GB", "Apache-2.0", "Switch 'download' on"):
+    for words in ("Qwen/Qwen3-VL-4B-Instruct", "about 9 GB", "Apache-2.0", "Use 'download' to"):
         assert words in text
-    assert "into a folder below models/dreamactor and choose it as 'local_model'" in text
+    assert "(of models/dreamactor, for ComfyUI) and choose it as 'local_model'" in text
 
 
 @pytest.mark.parametrize("name", ["../llava", "/etc", "", "mini"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -206,6 +207,27 @@ def test_a_prefix_takes_the_place_of_the_lead_in(run, actor):
     assert left == pytest.approx([0.7, 0.4, 0.5, 0.6, 0.8, 0, 0, 0, 0])
     assert right == pytest.approx([0, 0.01, 0.02, 0.03, 0.04, 0.1, 0.2, 0.2, 0.2])
     assert mask[:, 0, 0].tolist() == [1] * 5 + [0] * 4
+
+
+def test_below_zero_the_lead_in_is_as_the_lora_was_trained(run, actor, caplog):
+    (lora,) = actor.loras
+    info = replace(lora.info, lead_in_seconds=0.5)
+    short = replace(actor, loras=(replace(lora, info=info),))
+    frames, composite = run(
+        "Composite", model=short, reference=grey(0.7), driving=grey(0.1, 0.2)
+    ).args
+    assert len(frames) == 5 + 4
+    same, _, image = run("MotionMask", composite=composite, lead_in=-1.0).args
+    assert same is composite and torch.equal(image, frames)  # nothing is built again
+    asked = run("MotionMask", composite=composite, lead_in=1.0).args
+    assert len(asked[2]) == 9 + 4
+    assert "A lead-in of 1 s; the model was trained with one of 0.5 s." in caplog.text
+    back, _, image = run("MotionMask", composite=asked[0], lead_in=-1.0).args
+    assert torch.equal(image, frames) and back.composite.lead == 5
+    prefix = {"prefix": grey(0.4, 0.5, 0.6, 0.8), "prefix_driving": grey(0.01, 0.02, 0.03, 0.04)}
+    (known, *_) = run("MotionMask", composite=composite, lead_in=-1.0, **prefix).args
+    _, mask, image = run("MotionMask", composite=known, lead_in=-1.0).args
+    assert torch.equal(image, frames) and mask[1:, :, :256].max() == 0
 
 
 # ---------------------------------------------------------------- the chain
