@@ -12,10 +12,12 @@ import cv2
 import numpy as np
 
 from .errors import InputError
-from .jobs.run import Job, animate_file, load_model
-from .lora.adapters import VARIANTS
+from .jobs.job import Job
+from .jobs.run import animate_file
 from .media import fit, read_frames, to_uint8, write_image, write_video
-from .models.loading import shipped_lora
+from .models import find
+from .models.loras import choose_loras
+from .options import VARIANTS
 from .pose.draw import draw_pose, fit_box
 from .pose.keypoints import save_keypoints
 from .puppets.triplet import triplet
@@ -49,12 +51,13 @@ def run_demo(
     reference, driving = folder / "reference.png", folder / "driving.mp4"
     keypoints, caption = folder / "keypoints.json", folder / "caption.txt"
     written, results = [reference, driving, keypoints, caption], {}
+    source = find(model)
+    animator = source.open()
     for variant in VARIANTS:
-        loras = [(shipped_lora(model, variant), 1.0)]
-        backbone, lead_in_seconds = load_model(model, variant, loras)
+        animator = animator.wearing(choose_loras(source, variant, []))
         if not results:  # the first time around: the model says how large and how long
-            size = backbone.geometry.panel[0]
-            clips = triplet(puppets, "test", backbone.geometry.num_frames, size)
+            size = animator.geometry.panel[0]
+            clips = triplet(puppets, "test", animator.geometry.num_frames, size)
             driver, truth = clips.driver.frames[LEAD_IN:], clips.truth.frames[LEAD_IN:]
             pose = clips.driver.pose.map(lambda points: points[LEAD_IN:])
             write_image(reference, clips.truth.frames[0], overwrite=True)
@@ -70,10 +73,9 @@ def run_demo(
             keypoints=keypoints if variant == "pose-based" else None,
             prompt=clips.truth.caption,
             settings=settings,
-            lead_in_seconds=lead_in_seconds,
             overwrite=True,
         )
-        animate_file(backbone, job, on_step=on_step)
+        animate_file(animator, job, on_step=on_step)
         results[variant] = [frame.image for frame in read_frames(output)]
         written.append(output)
     sheet = contact_sheet(

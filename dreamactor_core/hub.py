@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,7 +80,25 @@ def pick_device(name: str) -> torch.device:
         raise InputError("device", got=got, need=need, fix="Use auto or cpu.") from error
 
 
-def reason(error: Exception) -> str:
-    """The first line of an error that another library raised, short enough for a sentence."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+def model_folder() -> Path:
+    """Where models are kept that are not on the hub; it need not exist.
+
+    DREAMACTOR_MODELS if that is set; else ComfyUI's models/dreamactor, when this stands among its
+    custom nodes; else a folder of the user's cache.
+    """
+    if named := os.environ.get("DREAMACTOR_MODELS"):
+        return Path(named)
+    pack = Path(__file__).resolve().parents[1]
+    if pack.parent.name == "custom_nodes":
+        return pack.parents[1] / "models" / "dreamactor"
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "dreamactor-m2"
+
+
+def reason(error: Exception, lines: Sequence[str] = ()) -> str:
+    """The first line of an error that another library raised, short enough for a sentence.
+
+    lines: what to say instead, if there are any.
+    """
+    lines = lines or str(error).strip().splitlines() or [type(error).__name__]
     return lines[0] if len(lines[0]) <= 120 else lines[0][:117] + "..."

@@ -92,10 +92,11 @@ class DreamActorMotionMask(io.ComfyNode):
     def execute(
         cls, composite, lead_in, prefix=None, prefix_driving=None, scene=None, keep=None
     ) -> io.NodeOutput:
+        from ..dreamactor_core.composite import Known
         from .host.preview import mask_preview
         from .host.stages import mask_motion
 
-        value = mask_motion(composite, lead_in, prefix, prefix_driving, scene, keep)
+        value = mask_motion(composite, lead_in, Known(prefix, prefix_driving, scene, keep))
         frames, known = value.composite[:2]
         return io.NodeOutput(value, known[..., 0], frames, ui=mask_preview(value))
 

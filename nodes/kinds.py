@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..dreamactor_core.options import LEAD_IN_SECONDS
+
 MENU = "DreamActor-M2"
 
 Model = io.Custom("DREAMACTOR_MODEL")  # host.weights.Model
@@ -11,7 +13,6 @@ Composite = io.Custom("DREAMACTOR_COMPOSITE")  # host.stages.CompositeValue
 Context = io.Custom("DREAMACTOR_CONTEXT")  # host.stages.ContextValue
 Keypoints = io.Custom("POSE_KEYPOINT")  # OpenPose frames: a list of dictionaries
 
-SAMPLERS = ["euler", "unipc", "heun"]  # those of dreamactor_core.sampling, which is heavy
 MAX_SEED = 2**64 - 1
 MAX_SECONDS = 100_000.0
 
@@ -57,7 +58,7 @@ def strength_input() -> io.Input:
 def lead_in_input() -> io.Input:
     return io.Float.Input(
         "lead_in",
-        default=1.0,
+        default=LEAD_IN_SECONDS,
         min=0.0,
         max=60.0,
         step=0.25,

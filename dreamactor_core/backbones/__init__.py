@@ -15,6 +15,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..geometry import Geometry
+from ..options import Defaults
+from ..weight_files.keys import KeyNames
 
 GREY = 0.5  # the pixel value that a backbone with blank "grey" takes for "to be drawn"
 
@@ -47,11 +49,15 @@ class LoraTargets(NamedTuple):
 class Backbone(Protocol):
     name: str  # base model id, written into LoRA files: "mini", "hunyuanvideo-1.5", ...
     geometry: Geometry
+    defaults: Defaults  # of sampling, where nobody says otherwise
     blank: str  # "zero" or "grey": what an unknown left panel holds
     transformer: nn.Module  # the network that LoRA adapts
     transformer_2: nn.Module | None  # the low-noise expert of a backbone that has two
+    vae: nn.Module  # the autoencoder behind encode_video and decode_video
+    key_names: KeyNames  # of the transformer's layers, in LoRA files of any program
     lora_targets: LoraTargets
     step_distilled: bool  # velocity then also takes sigmas=, all levels the sampler will visit
+    predicts_clean: bool  # velocity divides the network's error by sigma, which a loss must undo
 
     def encode_video(self, frames: Tensor) -> Tensor:
         """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w')."""
@@ -67,6 +73,12 @@ class Backbone(Protocol):
 
         The latents are those of frames that paint_blank has prepared. The mask may have one value
         per latent cell instead of per pixel (h = h', w = w').
+        """
+
+    def pack_known(self, known: Tensor, height: int, width: int) -> Tensor:
+        """The mask of context() -> (1, m, t', height, width), 1 = known, as the network reads it.
+
+        height and width are the latents': a cell is known only if every pixel of it is.
         """
 
     def velocity(self, latents: Tensor, sigma: Tensor, context: Context, text: Text) -> Tensor:

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..media import to_frames
+from ..options import GROUPS
 from ..puppets.colours import HUES
 from ..puppets.triplet import THUMBNAIL_SIZE, triplet
 from ..puppets.world import LEAD_IN, Triplet
 
 Draw = Callable[[int, int, int], Triplet]  # (seed, num_frames, size) -> one of the test split
 
-GROUPS = ("multi-subject", "cross-species")  # a case is in any number of them
 VARIED, BODIES = APART = ("varied", "glb-bodies")  # a case is in one of these, or in none
 SEED_CASES = 1000  # so many triplets belong to one seed, so that no two seeds share one
 

@@ -9,7 +9,8 @@ from statistics import fmean, stdev
 import cv2
 import numpy as np
 
-from .cases import APART, GROUPS
+from ..options import GROUPS
+from .cases import APART
 from .metrics import Share
 
 SHOWN = ("driver", "end-to-end", "pose-based", "truth")  # in pictures, behind the reference

@@ -130,6 +130,17 @@ class MiniVAE(ModelMixin, ConfigMixin):
             x = blocks(x)
         return linear + pixel_shuffle(self.leave(silu(x)), 2)
 
+    @torch.no_grad()
+    def picture(self, codes: Tensor) -> Tensor:
+        """Codes of frames (n, c / 4, h', w') -> pictures (n, 3, h, w) float32 in [-1, 1], before
+        any clean-up."""
+        return self.uncode(codes.to(self.dtype)).float()
+
+    def black(self, like: Tensor) -> Tensor:
+        """The code of a black cell, (1, c / 4, 1, 1, 1)."""
+        black = torch.full((1, 3, PATCH, PATCH), -1.0).to(self.code.weight)
+        return self.code(black)[:, :, None].detach().to(like)
+
     def code_groups(self, groups: Tensor) -> Tensor:
         """Groups of frames (n, 12, h, w) in [-1, 1] -> their latents (n, c, h / 8, w / 8)."""
         return self._of_each_frame(self.code, groups)

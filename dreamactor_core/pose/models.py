@@ -12,22 +12,17 @@ import copy
 import json
 import pickle
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForObjectDetection, VitPoseForPoseEstimation
 from transformers.models.vitpose.modeling_vitpose import VitPoseClassicDecoder
 
 from ..errors import InputError
 from ..hub import Weights, fetch, pick_device, reason
 from .skeletons import COUNTS
+from .top_down import EXPERTS, Estimator, PoseModels
 
-ANIMALS = {
-    *("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"),
-}  # of COCO's classes; detectors trained on others give them the same names
-EXPERTS = {"coco": 0, "ap10k": 3, "wholebody": 5}  # of ViTPose++: COCO, AiC, MPII, AP-10K, ...
 ORIGINAL_HEADS = {"ap10k": 2, "wholebody": 4}  # number among its associate_keypoint_heads
 HEAD_KEYS = {  # original name: transformers' name
     "deconv_layers.0": "deconv1",
@@ -44,41 +39,6 @@ DETECTOR = Weights(
 ESTIMATOR = Weights(
     "pose estimator", "usyd-community/vitpose-plus-base", "502 MB", "Apache-2.0", "--pose-model"
 )
-
-
-class Estimator(NamedTuple):
-    """Crops of one kind of subject -> heatmaps."""
-
-    model: VitPoseForPoseEstimation
-    skeleton: str  # a key of skeletons.MAPPINGS
-    size: tuple[int, int]  # (height, width) of a crop
-    mean: tuple[float, ...]  # of RGB in [0, 1]
-    std: tuple[float, ...]
-
-    @torch.inference_mode()
-    def heatmaps(self, crops: np.ndarray) -> np.ndarray:
-        """(n, height, width, 3) uint8 -> (n, k, h, w) float32."""
-        weight = next(self.model.parameters())
-        pixels = torch.from_numpy(crops).to(weight.device).permute(0, 3, 1, 2) / 255
-        mean, std = (pixels.new_tensor(x)[:, None, None] for x in (self.mean, self.std))
-        expert = None
-        if self.model.backbone.config.num_experts > 1:
-            expert = torch.full((len(crops),), EXPERTS[self.skeleton], device=weight.device)
-        pixels = ((pixels - mean) / std).to(weight.dtype)
-        return self.model(pixels, dataset_index=expert).heatmaps.float().cpu().numpy()
-
-
-class PoseModels(NamedTuple):
-    detector: nn.Module
-    processor: object  # the detector's image processor
-    people: Estimator
-    animals: Estimator | None  # None: animals are seen but not followed
-
-    def labels(self, kind: str) -> set[int]:
-        """The detector's numbers of "person" or "animal"."""
-        wanted = {"person"} if kind == "person" else ANIMALS
-        names = self.detector.config.id2label
-        return {int(number) for number, name in names.items() if name.lower() in wanted}
 
 
 def load_pose_models(

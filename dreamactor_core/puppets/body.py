@@ -1,7 +1,8 @@
 """Where a puppet's joints are: one forward kinematics for every body plan.
 
 World units are panel heights, x to the right, y down, origin at the top left corner of a square
-panel. Joints are in OpenPose-18 order, so that they are the pose of the clip as well.
+panel. Joints and parts are numbered as in skeleton.py, so that joints are the pose of the clip as
+well.
 """
 
 from __future__ import annotations
@@ -10,19 +11,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..skeleton import (
+    ANKLE,
+    EAR,
+    ELBOW,
+    EYE,
+    FOOT,
+    FOREARM,
+    HEAD,
+    HIP,
+    KNEE,
+    NECK,
+    NOSE,
+    PARTS,
+    SHIN,
+    SHOULDER,
+    THIGH,
+    TORSO,
+    UPPER_ARM,
+    WRIST,
+)
 from .identity import Identity
 from .motion import Motion
-
-NOSE, NECK = 0, 1
-SHOULDER, ELBOW, WRIST = (2, 5), (3, 6), (4, 7)  # (right, left)
-HIP, KNEE, ANKLE = (8, 11), (9, 12), (10, 13)
-EYE, EAR = (14, 15), (16, 17)
-
-# Parts that move as one piece, in the order of `places`; 0 is the scene.
-SCENE, TORSO, HEAD = 0, 1, 2
-UPPER_ARM, FOREARM = (3, 4), (5, 6)  # (right, left); of a bird the first is the whole wing
-THIGH, SHIN, FOOT = (7, 8), (9, 10), (11, 12)
-PARTS = 12  # of one puppet, without the scene
 
 
 @dataclass(frozen=True)

@@ -226,7 +226,6 @@ class Cache:
     rows: dict[str, Tensor]  # each (n, t', c, h', w')
     captions: list[str]
     black: Tensor  # (1, c, t', h', w') a black panel
-    first_group = 1  # of a window: the transition is there
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -244,9 +243,6 @@ class Cache:
 
     def caption(self, row: int) -> str:
         return self.captions[row]
-
-    def truth(self, key: str, row: int) -> None:
-        """Nobody knows where the parts of a body are in a video; see live.World."""
 
 
 @torch.inference_mode()

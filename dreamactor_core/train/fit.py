@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -95,11 +95,18 @@ def fit(
     module.requires_grad_(False).eval().cpu()
 
 
+def workers(count: int) -> dict[str, int]:
+    """Options of a DataLoader that draws ahead in so many processes of its own, or in none."""
+    return {"num_workers": count, "prefetch_factor": 6} if count else {}
+
+
 def to_device(batch, device: torch.device):
-    """A tensor, or tuples of tensors within tuples; anything else as it is."""
+    """A tensor, or tuples and dataclasses of tensors within such; anything else as it is."""
     if isinstance(batch, Tensor):
         return batch.to(device)
     if isinstance(batch, tuple):
         moved = [to_device(part, device) for part in batch]
         return type(batch)(*moved) if hasattr(batch, "_fields") else tuple(moved)
+    if is_dataclass(batch):
+        return replace(batch, **{k: to_device(part, device) for k, part in vars(batch).items()})
     return batch

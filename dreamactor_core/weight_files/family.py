@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..backbones import Backbone
 from ..geometry import Geometry
+from ..options import ONE_STEP, Defaults
 
 if TYPE_CHECKING:  # pipelines bring half of transformers along: imported when one is opened
     from diffusers import DiffusionPipeline
@@ -25,6 +26,7 @@ class Found(NamedTuple):
     name: str  # Backbone.name
     geometry: Geometry
     config: dict[str, Any]  # of the diffusers class
+    defaults: Defaults = ONE_STEP
     two_experts: bool = False  # the file is one expert of two
 
 
@@ -37,6 +39,7 @@ class Family(NamedTuple):
     describe: Callable[[Tensors], Found]  # converted; raises InputError for what cannot animate
     widths: Callable[[dict[str, Any]], dict[str, int]]  # config -> hidden size of each encoder
     build: Callable[[Found, DiffusionPipeline], Backbone]
+    pack_known: Callable[[Found, Tensor, int, int], Tensor]  # as Backbone.pack_known
     vae_frames: int  # frames that the autoencoder works on at once; 0 is all of them
     vae_values: int  # numbers it then holds for each pixel of each of those frames, roughly
     masks_attention: bool  # diffusers makes a mask of tokens x tokens for it

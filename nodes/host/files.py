@@ -14,12 +14,13 @@ from typing import NamedTuple
 import folder_paths
 
 from ...dreamactor_core.errors import InputError
+from ...dreamactor_core.options import WEIGHTS
 
 EMBEDDED = "mini (embedded)"
 SHIPPED = {"end-to-end (shipped)": "end-to-end", "pose-based (shipped)": "pose-based"}
-WEIGHTS = Path(__file__).parents[2] / "dreamactor_core" / "weights"
 INDEXES = ("model.json", "model_index.json")  # a name that ends so makes a folder a model
 DETECTOR = "PekingU/rtdetr_r50vd_coco_o365"  # on the hub, as in the core's pose.models, which is
+BLAZEPOSE = "blazepose"  # as in pose.blazepose; also its folder below models/dreamactor
 POSE_MODEL = "usyd-community/vitpose-plus-base"  # heavy
 MLLM = "Qwen/Qwen3-VL-4B-Instruct"  # as in caption.local
 NONE = "none"
@@ -69,12 +70,20 @@ def pose_path(name: str) -> Path:
 
 
 def detector_names() -> list[str]:
-    return [DETECTOR, *_networks("detector")]
+    return [DETECTOR, *_networks("detector"), BLAZEPOSE]
 
 
 def detector_source(name: str) -> Path | str:
-    """A folder, or a name on the hub. Raises InputError for a name that is not in the list."""
+    """A folder, BLAZEPOSE, or a name on the hub. Raises InputError for one not in the list."""
+    if name == BLAZEPOSE:
+        return BLAZEPOSE
     return _network("detector", name, DETECTOR, "detector", "an object detector")
+
+
+def blazepose_folder() -> Path:
+    """Where BlazePose is, or would be put."""
+    folders = [root / BLAZEPOSE for root in _roots(FOLDER)]
+    return next((folder for folder in folders if folder.is_dir()), folders[0])
 
 
 def pose_model_names() -> list[str]:

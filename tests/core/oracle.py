@@ -7,6 +7,7 @@ import torch
 from dreamactor_core.backbones import Context, Text
 from dreamactor_core.composite import known_latents
 from dreamactor_core.geometry import Geometry
+from dreamactor_core.options import ONE_STEP
 
 SIDE, STRIDE, GROUP = 4, 2, 4
 
@@ -20,6 +21,7 @@ class Oracle:
     """
 
     name, blank, offset, step_distilled = "oracle", "zero", 1 / 64, False
+    defaults = ONE_STEP
     geometry = Geometry(
         latent_channels=3 * STRIDE * STRIDE * GROUP,
         spatial_stride=STRIDE,

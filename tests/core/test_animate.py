@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dreamactor_core.animate import animate, animate_pass, beside_driving, preview_strip
-from dreamactor_core.composite import build_composite
+from dreamactor_core.composite import Known, LeadIn, build_composite
 from dreamactor_core.errors import InputError
 from dreamactor_core.sampling import Cancelled, SampleSettings
 
@@ -46,13 +46,13 @@ def test_a_pass_returns_the_left_panel_without_lead_in_and_padding(
 
 def test_the_lead_in_is_kept_on_request_and_comes_from_black_driving(oracle, reference):
     driving = clip(6)
-    video = animate_pass(oracle, reference, driving, "", SETTINGS, keep_lead_in=True)
+    video = animate_pass(oracle, reference, driving, "", SETTINGS, lead_in=LeadIn(keep=True))
     lead = torch.cat([reference, (reference / 2).expand(8, -1, -1, -1)])
     assert close(video, torch.cat([lead, (reference + driving) / 2]))
 
 
 def test_lead_in_seconds_set_the_number_of_empty_frames(oracle, reference):
-    animate_pass(oracle, reference, clip(4), "", SETTINGS, lead_in_seconds=0.5)
+    animate_pass(oracle, reference, clip(4), "", SETTINGS, lead_in=LeadIn(0.5))
     frames, _ = oracle.contexts[0]
     assert frames.shape[0] == 5 + 4 and frames[:5, :, SIDE:].abs().max() == 0
     assert close(frames[5:, :, SIDE:], clip(4))
@@ -122,16 +122,17 @@ def test_kept_pixels_come_back_untouched_even_within_a_half_known_cell(oracle, r
     driving, scene = clip(6), 0.25 * clip(6).flip(0)
     keep = torch.zeros(6, SIDE, SIDE, 1)
     keep[:, :, :1] = 1  # half the width of a latent cell
-    video = animate_pass(oracle, reference, driving, "", SETTINGS, scene=scene, keep=keep)
+    video = animate_pass(
+        oracle, reference, driving, "", SETTINGS, known=Known(scene=scene, keep=keep)
+    )
     assert torch.equal(video[:, :, :1], scene[:, :, :1])
     assert close(video[:, :, 1:], ((reference + driving) / 2)[:, :, 1:])
 
 
 def test_long_videos_go_on_from_their_own_last_frames(oracle, reference):
     driving = clip(16 + 16 + 3)
-    heard = []
-    chunks = list(animate(oracle, reference, driving, "", SETTINGS, on_frames=heard.append))
-    assert [chunk.shape[0] for chunk in chunks] == [16, 16, 3] and heard == [16, 32, 35]
+    chunks = list(animate(oracle, reference, driving, "", SETTINGS))
+    assert [chunk.shape[0] for chunk in chunks] == [16, 16, 3]
     want = (reference + driving) / 2
     assert close(torch.cat(chunks), want)
     for index, (start, end) in enumerate([(0, 16), (16, 32), (32, 35)]):
@@ -160,7 +161,7 @@ def test_the_pieces_are_streamed(oracle, reference):
 
 
 def test_exactly_full_passes_end_there_and_the_lead_in_is_kept_once(oracle, reference):
-    chunks = animate(oracle, reference, clip(32), "", SETTINGS, keep_lead_in=True)
+    chunks = animate(oracle, reference, clip(32), "", SETTINGS, lead_in=LeadIn(keep=True))
     assert [chunk.shape[0] for chunk in chunks] == [9 + 16, 16]
 
 
@@ -201,7 +202,7 @@ def test_results_are_ordinary_tensors(oracle, reference):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"driving": clip(17)}, "frames of one pass: got 17 driving frames .* need at most 16"),
+        ({"driving": clip(17)}, "driving frames: got 17 behind a lead of 9, need at most 16"),
         ({"driving": clip(4)[:, :3], "reference": clip(1)[:, :3]}, "height: got 3, need a mult"),
         ({"reference": clip(1)[:, :2]}, "reference size"),
     ],
@@ -216,7 +217,7 @@ def test_no_frames_and_too_long_a_lead_in_are_refused(oracle, reference):
     with pytest.raises(InputError, match="driving video: got 0 frames"):
         list(animate(oracle, reference, [], "", SETTINGS))
     with pytest.raises(InputError, match="lead-in: got 25 frames, need at most 21"):
-        list(animate(oracle, reference, clip(4), "", SETTINGS, lead_in_seconds=3))
+        list(animate(oracle, reference, clip(4), "", SETTINGS, lead_in=LeadIn(3)))
 
 
 def test_the_preview_shows_the_left_panel_at_even_times(oracle):

@@ -9,8 +9,8 @@ from accelerate.state import AcceleratorState, GradientState
 
 from benchmarks import arms
 from dreamactor_core.backbones import Context
+from dreamactor_core.mini.folder import save_backbone
 from dreamactor_core.mini.vae import MiniVAE
-from dreamactor_core.models.loading import save_backbone
 from dreamactor_core.train.cache import puppet_samples, write_cache
 from dreamactor_core.train.mini.create import MiniConfig, create_mini
 
@@ -34,7 +34,7 @@ def test_in_time_the_network_is_told_that_the_panels_follow_each_other(base):
         arms.backbone_of(arms.Arm(in_time=each), base / "model") for each in (False, True)
     )
     pixels = torch.arange(2 * 4 * 8).view(2, 4, 8)
-    grid, tokens = in_time.places((2, 4, 8), pixels.flatten())
+    grid, tokens = in_time.layout((2, 4, 8), pixels.flatten())
     laid = torch.empty(4, 4, 4, dtype=torch.long)
     laid.view(-1)[tokens] = pixels.flatten()
     assert grid == (4, 4, 4)
@@ -49,7 +49,7 @@ def test_in_time_the_network_is_told_that_the_panels_follow_each_other(base):
             each.velocity(latents, torch.ones(1), context, text) for each in (plain, in_time)
         ]
     assert not torch.allclose(*answers)
-    in_time.places = plain.places
+    in_time.layout = plain.layout
     with torch.inference_mode():
         torch.testing.assert_close(
             in_time.velocity(latents, torch.ones(1), context, text), answers[0]

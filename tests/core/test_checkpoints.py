@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from dreamactor_core.errors import InputError
-from dreamactor_core.models.loading import FAMILIES
+from dreamactor_core.models.pipeline import FAMILIES
 from dreamactor_core.weight_files.checkpoint import Header, read_header, recognise
-from dreamactor_core.weight_files.parts import Files, find_file
+from dreamactor_core.weight_files.files import Files, find_file
 
 from .stored import KEYS, Bomb, published
 from .tiny import tiny_transformer, tiny_wan_transformer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dreamactor_core.mini.rig import _size_of_driver as driver_scale
+from dreamactor_core.mini.retarget import driver_scale
 
 
 def scale(driver: list, lengths: list) -> list[float]:

@@ -33,7 +33,8 @@ from dreamactor_core.media import (
     write_image,
     write_video,
 )
-from dreamactor_core.media.read import repair_times, turn
+from dreamactor_core.media.read import turn
+from dreamactor_core.media.scan import repair_times
 
 from .clips import beep, encode, tone
 

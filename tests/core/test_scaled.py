@@ -8,9 +8,9 @@ from safetensors.torch import save_file
 
 from dreamactor_core.backbones.placement import Placement
 from dreamactor_core.errors import InputError
-from dreamactor_core.models.loading import load_pipeline
+from dreamactor_core.models.loading import load_backbone
 from dreamactor_core.weight_files.checkpoint import read_header, read_weights
-from dreamactor_core.weight_files.parts import Files
+from dreamactor_core.weight_files.files import Files
 from dreamactor_core.weight_files.scaled import unscale
 
 from .stored import EXACT, FP8, answers, native_state, said, same, scaled_file
@@ -142,13 +142,13 @@ def test_a_scaled_file_gives_the_model_of_its_multiplied_weights(
     tensors = native_state(layout, ours.transformer)
     meant = scaled_file(tensors, scaled.transformers[0], form, "model.diffusion_model.")
     save_file({key: tensor.contiguous() for key, tensor in meant.items()}, plain.transformers[0])
-    loaded = load_pipeline(folder, EXACT, scaled)
-    assert same(loaded, load_pipeline(folder, EXACT, plain))
+    loaded = load_backbone(folder, EXACT, scaled)
+    assert same(loaded, load_backbone(folder, EXACT, plain))
     for mine, want in zip(answers(loaded), answers(ours), strict=True):
         assert 0 < (mine - want).norm() < 0.1 * want.norm()
-    half = load_pipeline(folder, Placement(dtype=torch.bfloat16), scaled)
+    half = load_backbone(folder, Placement(dtype=torch.bfloat16), scaled)
     assert half.transformer.proj_out.weight.dtype == torch.bfloat16
-    stored = load_pipeline(folder, replace(EXACT, storage="fp8"), scaled)
+    stored = load_backbone(folder, replace(EXACT, storage="fp8"), scaled)
     assert FP8 in {parameter.dtype for parameter in stored.transformer.parameters()}
     for mine, want in zip(answers(stored), answers(loaded), strict=True):
         assert (mine - want).norm() < 0.1 * want.norm()

@@ -17,7 +17,8 @@ from transformers import (
     LlavaProcessor,
     PreTrainedTokenizerFast,
 )
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from .processors import CLIPImageProcessorPil
 
 
 class Server(ThreadingHTTPServer):

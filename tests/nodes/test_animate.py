@@ -51,19 +51,16 @@ def command_line(core, example, folders, little, tmp_path_factory):
         folder, jobs = tmp_path_factory.mktemp("alone"), core("jobs.run")
         core("media").write_image(folder / "reference.png", example.reference)
         base = folders.dreamactor / "little"
-        loras = [(core("models.loading").shipped_lora(base, variant), 1.0)]
-        backbone, lead_in_seconds = jobs.load_model(base, variant, loras)
-        job = jobs.Job(
+        job = core("jobs.job").Job(
             folder / "reference.png",
             driving,
             folder / "out.mp4",
             variant,
             prompt=example.caption,
             settings=core("sampling").SampleSettings(num_inference_steps=1, seed=4),
-            lead_in_seconds=lead_in_seconds,
             **options,
         )
-        jobs.animate_file(backbone, job)
+        jobs.animate_file(core("models.loading").load_animator(base, variant), job)
         return job.output.read_bytes()
 
     return command_line

@@ -60,7 +60,7 @@ def test_good_names_pass_and_linked_ones_are_left_to_the_run(node_classes):
 
 
 def test_a_model_with_a_file_deleted_or_cut_off_is_refused(refused, folders, core):
-    whole, mine = core("models.loading").WEIGHTS / "mini", folders.dreamactor / "broken"
+    whole, mine = core("options").WEIGHTS / "mini", folders.dreamactor / "broken"
     for part in ("transformer", "vae", "text_encoder"):
         (mine / part).mkdir(parents=True)
     for path in whole.rglob("*.*"):
@@ -82,7 +82,7 @@ def test_a_lora_of_another_base_or_damaged_is_refused(refused, folders, actor, c
     from safetensors import safe_open
     from safetensors.torch import save_file
 
-    shipped = core("models.loading").WEIGHTS / "mini" / "lora" / "end-to-end.safetensors"
+    shipped = core("options").WEIGHTS / "mini" / "lora" / "end-to-end.safetensors"
     with safe_open(shipped, "pt") as file:
         metadata = file.metadata()
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict

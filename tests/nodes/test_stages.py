@@ -54,9 +54,10 @@ def alone(core, example):
     """The core without ComfyUI: the frames of one pass on a freshly opened model."""
 
     def alone(variant: str | None, settings=None, strength: float = 1.0, **options):
-        shipped = core("models.loading").shipped_lora
-        loras = [(shipped("mini", variant), strength)] if variant else []
-        backbone, _ = core("jobs.run").load_model("mini", variant or "", loras)
+        backbone = core("models.loading").load_backbone("mini")
+        if variant:
+            file = core("models").find("mini").lora_beside(variant)
+            core("lora.adapters").load_lora(backbone, file, strength)
         settings = settings or core("sampling").SampleSettings(num_inference_steps=1, seed=3)
         return core("animate").animate_pass(
             backbone, example.reference, example.driving, example.caption, settings, **options
@@ -215,9 +216,9 @@ def latent(chain, actor):
     return chain(actor)
 
 
-def test_the_chain_of_nodes_is_one_pass_of_the_core(actor, latent, decode, alone):
+def test_the_chain_of_nodes_is_one_pass_of_the_core(actor, latent, decode, alone, core):
     assert latent["samples"].shape == (1, 384, 5, SIDE // 8, 2 * SIDE // 8)
-    want = alone("end-to-end", keep_lead_in=True)
+    want = alone("end-to-end", lead_in=core("composite").LeadIn(keep=True))
     assert torch.equal(decode(actor, latent, keep_lead_in=True), want)
     assert torch.equal(decode(actor, latent), want[9:])
 
@@ -278,7 +279,7 @@ def test_a_lora_may_be_stacked_on_itself(run, actor, model, chain):
 def test_a_lora_from_a_folder_is_found_and_read_again_when_it_changes(
     run, node_classes, folders, core, model, chain
 ):
-    source = core("models.loading").WEIGHTS / "mini" / "lora" / "end-to-end.safetensors"
+    source = core("options").WEIGHTS / "mini" / "lora" / "end-to-end.safetensors"
     fingerprint = node_classes["DreamActorLoadLora"].fingerprint_inputs
     for folder, name in (("loras", "my.lora.safetensors"), ("dreamactor", "sub/it.safetensors")):
         path = getattr(folders, folder) / name
@@ -301,12 +302,12 @@ def test_a_lora_from_a_folder_is_found_and_read_again_when_it_changes(
 def test_a_model_of_a_folder_is_found_and_noticed_when_it_changes(
     run, node_classes, folders, core, tmp_path
 ):
-    cls, loading = node_classes["DreamActorLoadModel"], core("models.loading")
+    cls, options = node_classes["DreamActorLoadModel"], core("options")
     mine = folders.dreamactor / "group" / "mine"
     mine.mkdir(parents=True)
-    for path in (loading.WEIGHTS / "mini").rglob("*.*"):
+    for path in (options.WEIGHTS / "mini").rglob("*.*"):
         if path.is_file():
-            target = mine / path.relative_to(loading.WEIGHTS / "mini")
+            target = mine / path.relative_to(options.WEIGHTS / "mini")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(path)
     options = cls.GET_SCHEMA().inputs[0].options

@@ -21,7 +21,7 @@ def models(folders, core):
     """Folders below models/dreamactor, with segments of nine frames on 32 x 32 pixels' worth."""
     for name, build in BUILD.items():
         build().save_pretrained(str(folders.dreamactor / "wan" / name))
-    kinds = core("models.wan_animate").KINDS
+    kinds = core("models.wan_animate_kinds").WAN_ANIMATE_KINDS
     before = dict(kinds)
     for name, kind in before.items():
         small = replace(kind.geometry, fps=8.0, num_frames=9, panel=(32, 32))

@@ -12,14 +12,14 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from ...animate import encode_composite, sample_latents
+from ...animate import build_flow, encode_composite
 from ...backbones import Backbone
-from ...composite import build_composite, crop_target_latents, lead_in_frames
+from ...composite import build_composite, crop_target_latents
 from ...media import to_frames
 from ...mini.vae import GROUP
 from ...puppets.triplet import triplet
 from ...puppets.world import LEAD_IN, Clip
-from ...sampling import SampleSettings
+from ...sampling import SampleSettings, sample
 from .vae import Guess, VaeConfig
 
 
@@ -43,10 +43,10 @@ def _guess(backbone: Backbone, target: Clip, driver: Clip, seed: int) -> Tensor:
     composite = build_composite(
         to_frames(target.frames[:1]),
         to_frames(driver.frames[LEAD_IN:]),
-        lead_in=lead_in_frames(geometry.fps, temporal_stride=geometry.temporal_stride),
+        lead_in=geometry.lead_frames(),
         temporal_stride=geometry.temporal_stride,
     )
     settings = SampleSettings(num_inference_steps=1, seed=seed)
     encoded = encode_composite(backbone, composite)
-    latents = sample_latents(backbone, encoded, target.caption, settings)
+    latents = sample(*build_flow(backbone, encoded, target.caption, settings), settings.sampler)
     return crop_target_latents(latents)[0].transpose(0, 1).clone()
