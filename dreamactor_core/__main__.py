@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import sys
 
 from .cli import animate, bench, caption, demo, pose
@@ -53,6 +54,9 @@ def main(argv: list[str] | None = None) -> int:
             return module.main(argv[1:]) or 0
         args = parser().parse_args(argv)
         args.perform(args, stop)
+        sys.stdout and sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads on; what was made is made
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

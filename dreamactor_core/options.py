@@ -14,7 +14,9 @@ EMBEDDED = "mini"  # the model that is taken if none is named
 VARIANTS = ("pose-based", "end-to-end")  # what the right panel shows: a skeleton, or the driver
 LEAD_IN_SECONDS = 1.0  # empty driving frames in front of the first real one (paper section 5.1)
 RATES = ("driver", "native")  # of the result: the driver's own frames, or the model's
-POSE_FITS = ("box", "none")  # one box stretched onto the panel, or where the camera saw it
+# One box stretched onto the panel, where the camera saw it, or as the reference stands.
+POSE_FITS = ("box", "none", "reference")
+BLAZEPOSE = "blazepose"  # what finds people if no other network is named; also its folder's name
 SAMPLERS = ("euler", "unipc", "heun")
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # torch's names
 STORAGES = ("", "fp8", "int8", "nf4")  # of a transformer's weights; "" as computed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..dreamactor_core.options import BLAZEPOSE
 from .host import files
 from .kinds import MENU, Keypoints, fps_input
 
@@ -33,7 +34,7 @@ class DreamActorDetectPose(io.ComfyNode):
                 io.Combo.Input(
                     "detector",
                     options=files.detector_names(),
-                    default=files.BLAZEPOSE,
+                    default=BLAZEPOSE,
                     tooltip="Name of what finds the subjects. blazepose: people, their joints and "
                     "their outline by itself (36 MB to fetch), many frames a second on a CPU. "
                     "Others: an object detector (172 MB), animals too, in whose boxes pose_model "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ..options import POSE_FITS, RATES, VARIANTS
@@ -14,11 +14,11 @@ from .shared import (
     add_sampling,
     check_paths,
     files_of,
+    json_text,
     placement_of,
     progress,
     quiet,
     settings_of,
-    write_json,
 )
 
 ABOUT = """Make the character of --reference perform the motion of --driving and write --output.
@@ -107,7 +107,7 @@ def perform(args: argparse.Namespace, stop: Stop) -> None:
     from ..jobs.job import Job
     from ..jobs.run import animate_file, passes_of, preflight, read_inputs
     from ..lora.files import check_together
-    from ..media import check_writable
+    from ..media import check_writable, together
     from ..models.loras import choose_loras
 
     job = Job(
@@ -138,9 +138,15 @@ def perform(args: argparse.Namespace, stop: Stop) -> None:
         print(f"{args.model}: {estimated}", file=sys.stderr)
     with quiet():
         animator = source.open(placement).wearing(wanted)
-    with progress(stop, passes_of(animator, inputs)) as on_step:
-        report = animate_file(animator, job, inputs, on_step)
-    if args.json:
-        write_json(args.json, asdict(report), args.overwrite)
+    outputs = [args.output, *filter(None, [args.json])]
+    with (
+        progress(stop, passes_of(animator, inputs)) as on_step,
+        together(outputs, args.overwrite) as (part, *texts),  # video and report, or neither
+    ):
+        hidden = replace(job, output=part, overwrite=True)
+        report = animate_file(animator, hidden, inputs, on_step)
+        report = replace(report, output=str(args.output))
+        for text in texts:
+            text.write_text(json_text(asdict(report)), encoding="utf-8")
     frames, length = report.frames, report.duration
     print(f"{args.output}: {frames} frames, {length:.2f} s, made in {report.seconds:.1f} s")

@@ -42,7 +42,8 @@ class Stop:
 
     def listen(self) -> None:
         """From now on. In the main thread of a process of one's own."""
-        for name in (signal.SIGINT, signal.SIGTERM):
+        # SIGHUP: the terminal was closed. Windows has none.
+        for name in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
             signal.signal(name, self._hear)
 
     def check(self) -> None:
@@ -248,4 +249,8 @@ def write_json(path: Path, data: dict[str, Any], overwrite: bool) -> None:
     from ..media import replacing
 
     with replacing(path, overwrite) as part:
-        part.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+        part.write_text(json_text(data), encoding="utf-8")
+
+
+def json_text(data: dict[str, Any]) -> str:
+    return json.dumps(data, indent=2) + "\n"

@@ -79,7 +79,9 @@ def open_inputs(
         )
     pose = None
     if keypoints is not None:
-        pose = load_keypoints(keypoints) if isinstance(keypoints, Path) else keypoints
+        pose = keypoints
+        if isinstance(keypoints, Path):
+            pose = load_keypoints(keypoints, (whole.width, whole.height))
         check_length(pose, whole.num_frames)
         first, last, _ = whole.window(start, duration)
         pose = pose.map(lambda points: points[first:last])

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from ..backbones import Backbone
 from ..errors import InputError
+from ..media import replacing
 from ..weight_files.keys import no_such_layer
 from .files import LoraFile, LoraInfo, WantedLora, check_fits, read_lora
 from .names import Adapter, fitting, read_adapters, write_adapters
@@ -95,7 +96,9 @@ def save_lora(
     state = {key: value.detach().to("cpu", dtype) for key, value in state.items()}
     adapters = read_adapters(state, backbone.key_names, info.alpha)
     metadata = {key: str(value) for key, value in asdict(info).items() if value != ""}
-    save_file(write_adapters(adapters, backbone.key_names, style), path, metadata=metadata)
+    tensors = write_adapters(adapters, backbone.key_names, style)
+    with replacing(path, overwrite=True) as part:
+        save_file(tensors, part, metadata=metadata)
 
 
 def load_lora(

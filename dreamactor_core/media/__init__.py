@@ -9,7 +9,7 @@ from .fit import Box, content_box, fit, fit_frames, hold_indices, retime, retime
 from .footage import Footage, check_frames, probe, read_frames
 from .image import Picture, read_image, read_mask, read_picture, to_uint8
 from .pixels import to_frames
-from .replace import check_writable, replacing
+from .replace import check_writable, replacing, together
 from .sound import Sound, read_sound, write_sound
 from .stream import video_stream
 from .write import write_frames, write_image, write_loop, write_video
@@ -38,6 +38,7 @@ __all__ = [
     "retimed_length",
     "to_frames",
     "to_uint8",
+    "together",
     "video_stream",
     "write_frames",
     "write_image",

@@ -6,8 +6,8 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from os import PathLike
 from pathlib import Path
@@ -73,7 +73,7 @@ def replacing(
     first. The yielded path has the suffix of `path`, and is on the disk before it takes the name. A
     link is written through.
 
-    folder: yield a new folder instead.
+    folder: yield a new folder instead. A path that another call has yielded is written itself.
 
     Raises InputError when the name is taken and overwrite is False, when the folder around it is
     missing, and when the disk or the rights do not allow writing. A name that another job took in
@@ -81,19 +81,54 @@ def replacing(
     """
     path = Path(path)
     try:
-        _check_target(path, overwrite, folder)
-        target = _target(path)
-        sweep(target.parent)
-        part = _beside(target)
-        with _claimed(part, folder):
-            try:
-                yield part
-                _flush(part)
-                _rename(part, target, overwrite)
-            finally:
-                _remove(part)
+        if PART.fullmatch(path.name) and path.exists():
+            yield path
+            return
+        with _held(path, overwrite, folder) as part:
+            yield part
+            _flush(part)
+            _rename(part, _target(path), overwrite)
     except (OSError, av.FFmpegError) as error:
         raise _write_error(path, error) from error
+
+
+@contextmanager
+def together(paths: Sequence[Path], overwrite: bool = False) -> Iterator[list[Path]]:
+    """replacing() for several files that belong together: they appear when all are written.
+
+    Should the second name fail, a first one that was free before is freed again.
+    """
+    path, fresh = paths[0], []
+    try:
+        with ExitStack() as stack:
+            parts = []
+            for path in paths:
+                parts.append(stack.enter_context(_held(path, overwrite)))
+            yield parts
+            for path, part in zip(paths, parts, strict=True):
+                was = os.path.lexists(path)
+                _flush(part)
+                _rename(part, _target(path), overwrite)
+                fresh += [] if was else [path]
+            fresh = []
+    except (OSError, av.FFmpegError) as error:
+        raise _write_error(path, error) from error
+    finally:
+        for one in fresh:
+            one.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(path: Path, overwrite: bool, folder: bool = False) -> Iterator[Path]:
+    """A part of a path that may be written; it is removed in the end, unless it was renamed."""
+    _check_target(path, overwrite, folder)
+    sweep(_target(path).parent)
+    part = _beside(_target(path))
+    with _claimed(part, folder):
+        try:
+            yield part
+        finally:
+            _remove(part)
 
 
 def sweep(folder: Path) -> None:

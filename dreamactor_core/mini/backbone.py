@@ -19,6 +19,8 @@ that is cut out and moved is as sharp as the reference.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -35,6 +37,7 @@ from .brush import LayerShares, answer_channels, magnify, paint
 from .clean import velocity_to
 from .conditioning import CONDITIONING_CHANNELS, conditioning
 from .cutout import CutOut, cut_out
+from .guides import Guides, guided
 from .network import Grid, MiniTransformer3DModel
 from .panels import (
     Panels,
@@ -107,6 +110,13 @@ class MiniBackbone:
         self.vae = vae
         self.text_encoder = text_encoder
         self.layout = layout
+        self.guides: Guides | None = None
+
+    def told(self, guides: Guides) -> MiniBackbone:
+        """The same weights, told what the reference shows."""
+        other = copy(self)
+        other.guides = guides
+        return other
 
     def encode_video(self, frames: Tensor) -> Tensor:
         """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w')."""
@@ -197,7 +207,10 @@ class MiniBackbone:
             context = reduced(context, times, self.vae)
             panels = panels_of(context)
         height, width = panels.reference.shape[2:]
-        poses = estimate_poses(self.transformer, self.vae, panels, shown, clip)
+        guide = None
+        if self.guides is not None:
+            guide = partial(guided, guides=self.guides, times=times)
+        poses = estimate_poses(self.transformer, self.vae, panels, shown, clip, guide)
         with torch.no_grad():
             read = conditioning(poses, height, width)
             cutout = cut_out(picture, poses.reference).posed(poses.sample, times * poses.goal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,8 @@ from .network import MiniTransformer3DModel
 from .panels import Panels
 from .rig import DrivingClip
 from .vae import PATCH, MiniVAE
+
+Guide = Callable[[BodyEstimate], BodyEstimate]  # what the eye found -> what is to be believed
 
 
 class Poses(NamedTuple):
@@ -31,12 +34,16 @@ def estimate_poses(
     panels: Panels,
     shown: Tensor,
     clip: DrivingClip | None,
+    guide: Guide | None = None,
 ) -> Poses:
     """By eye and rig of the network; shown (b, t) bool: which frames have a driver and are to be
-    drawn, n of them. clip: where they are a few of a clip."""
+    drawn, n of them. clip: where they are a few of a clip. guide: what is told of the references.
+    """
     eye, rig = network.eye, network.rig
     sample, _ = shown.nonzero(as_tuple=True)
     reference = eye.averaged(vae.picture(panels.reference).to(eye.dtype))
+    if guide is not None:
+        reference = guide(reference)
     if not panels.has_driver:
         return Poses(sample, reference, None, reference.joints[sample])
     frames = vae.picture(panels.driver.transpose(1, 2)[shown])

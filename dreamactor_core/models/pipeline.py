@@ -23,6 +23,7 @@ from ..weight_files.checkpoint import (
     Checkpoint,
     encoder_width,
     latent_width,
+    linear_keys,
     read_header,
     read_weights,
     reading,
@@ -166,7 +167,8 @@ def _load_network(checkpoint: Checkpoint, placement: Placement) -> nn.Module:
                 local_files_only=True,
             )
         else:
-            tensors = read_weights(checkpoint.header, placement.dtype)
+            packed = linear_keys(checkpoint) if path.suffix == ".gguf" else ()
+            tensors = read_weights(checkpoint.header, placement.dtype, packed=packed)
             with tempfile.TemporaryDirectory() as config:
                 text = json.dumps(checkpoint.found.config)
                 (Path(config) / "config.json").write_text(text, encoding="utf-8")

@@ -22,12 +22,12 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
+from ..options import BLAZEPOSE
 from .blazepose_files import FILES, blazepose_folder
 from .skeletons import POINTS, to_points
 from .subjects import PERSON, Cutout, DetectSettings, Find, Found, area, warp_matrix
 from .tflite import Network, open_network
 
-NAME = "blazepose"
 DETECTOR_SIDE, LANDMARKER_SIDE = 224, 256  # pixels
 CELLS = ((8, 2), (16, 2), (32, 6))  # pixels of a cell of the detector, guesses in each
 SAME_GUESS = 0.3  # guesses that overlap more (intersection / union) are one person
@@ -66,7 +66,7 @@ class BlazePose(NamedTuple):
         if settings.subjects == "animals":
             raise InputError(
                 "detector",
-                got=f"{NAME}, which knows people only",
+                got=f"{BLAZEPOSE}, which knows people only",
                 need="one that knows animals",
                 fix="Choose PekingU/rtdetr_r50vd_coco_o365 with ViTPose, or follow people.",
             )
@@ -205,7 +205,7 @@ def _found(people: list[Person], shape: tuple[int, ...], masks: bool) -> Found:
         np.array([_box(one, shape) for one in joints]).reshape(-1, 4),
         np.array([person.score for person in people]),
         np.full(len(people), PERSON),
-        to_points(joints, NAME) if people else np.zeros((0, POINTS, 3)),
+        to_points(joints, BLAZEPOSE) if people else np.zeros((0, POINTS, 3)),
         tuple(person.mask for person in people) if masks else (),
     )
 

@@ -24,7 +24,7 @@ from ..media import replacing
 FILES = DETECTOR, LANDMARKER = "pose_detection.tflite", "pose_landmark_full.tflite"
 WHEEL = "mediapipe==0.10.21"
 SIZE = "36 MB, of which 10 MB are kept, licence Apache-2.0"
-BY_HAND = "https://pypi.org/project/mediapipe/0.10.21/#files"
+WHEEL_PAGE = "https://pypi.org/project/mediapipe/0.10.21/#files"
 FOR = [
     "--python-version=3.11",
     "--implementation=cp",
@@ -37,7 +37,7 @@ SUMS = {
 }
 LICENCE = "LICENSE"
 ROOM = 16 << 20  # bytes that a member may have at most
-PATIENCE = 900  # seconds for the whole wheel
+FETCH_SECONDS = 900  # seconds for the whole wheel
 
 
 def blazepose_folder(source: Path | None, download: bool) -> Path:
@@ -58,7 +58,7 @@ def blazepose_folder(source: Path | None, download: bool) -> Path:
                 f"blazepose in {folder}",
                 got="no copy on this machine",
                 need=f"{DETECTOR} and {LANDMARKER} ({SIZE})",
-                fix=f"Pass --download to fetch them, or take them out of a wheel from {BY_HAND} "
+                fix=f"Pass --download to fetch them, or take them out of a wheel from {WHEEL_PAGE} "
                 "and put them there.",
             )
         fetch_wheel(folder)
@@ -78,7 +78,7 @@ def fetch_wheel(folder: Path) -> None:
                 check=True,
                 capture_output=True,
                 text=True,
-                timeout=PATIENCE,
+                timeout=FETCH_SECONDS,
             )
             (wheel,) = Path(place).glob("*.whl")
         except (OSError, subprocess.SubprocessError, ValueError) as error:
@@ -88,7 +88,7 @@ def fetch_wheel(folder: Path) -> None:
                 got=f"nothing from the package index ({reason(error, told[-1:])})",
                 need=f"a package index that answers ({SIZE})",
                 fix=f"Check the connection, or take {DETECTOR} and {LANDMARKER} out of a wheel "
-                f"from {BY_HAND} and put them into {folder}.",
+                f"from {WHEEL_PAGE} and put them into {folder}.",
             ) from error
         unpack(wheel, folder)
 
@@ -108,7 +108,7 @@ def unpack(wheel: Path, folder: Path) -> None:
             str(wheel),
             got=f"a file that cannot be unpacked ({reason(error)})",
             need=f"the whole wheel of {WHEEL}",
-            fix=f"Fetch it again from {BY_HAND}.",
+            fix=f"Fetch it again from {WHEEL_PAGE}.",
         ) from error
     for name in FILES:
         _check(name, wanted.get(name, b""), wheel.name)

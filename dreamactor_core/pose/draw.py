@@ -16,9 +16,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .keypoints import Pose
+from .keypoints import MIN_CONFIDENCE, Pose
 
-MIN_CONFIDENCE = 0.3
 MIN_BOX = 0.05  # of a side: a still or distant pose is enlarged twenty times at most
 LINE_WIDTH = 3 / 128  # of the shorter side
 SUBPIXEL_BITS = 4

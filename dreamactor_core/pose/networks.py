@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import InputError
-from .blazepose import NAME, load_blazepose
+from ..options import BLAZEPOSE
+from .blazepose import load_blazepose
 from .blazepose_files import FILES
 from .subjects import PoseNetworks
 
@@ -37,17 +38,17 @@ def load_networks(
     if others:
         raise InputError(
             f"pose model {others[0]}",
-            got=f"one beside {NAME}",
+            got=f"one beside {BLAZEPOSE}",
             need="an object detector, in whose boxes it finds the joints",
-            fix=f"Leave it away, or choose another detector than {NAME}.",
+            fix=f"Leave it away, or choose another detector than {BLAZEPOSE}.",
         )
-    source = None if detector in (None, NAME) else Path(detector)
+    source = None if detector in (None, BLAZEPOSE) else Path(detector)
     return load_blazepose(source, download=download)
 
 
 def is_blazepose(detector: str | Path | None) -> bool:
     """Whether it names blazepose, its folder, or a wheel."""
-    if detector is None or detector == NAME:
-        return detector == NAME
+    if detector is None or detector == BLAZEPOSE:
+        return detector == BLAZEPOSE
     path = Path(detector)
     return path.suffix == ".whl" or any((path / name).is_file() for name in FILES)

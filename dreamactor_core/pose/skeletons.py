@@ -29,15 +29,28 @@ WHOLE_BODY |= {HANDS + k: 91 + k for k in range(42)}
 AP10K = {0: 2, 1: 3, 2: 8, 3: 9, 4: 10, 5: 5, 6: 6, 7: 7, 8: 14, 9: 15, 10: 16, 11: 11, 12: 12}
 AP10K |= {13: 13, 14: 1, 15: 0}
 
-BLAZEPOSE = {0: 0, 2: 12, 3: 14, 4: 16, 5: 11, 6: 13, 7: 15, 8: 24, 9: 26, 10: 28, 11: 23, 12: 25}
-BLAZEPOSE |= {13: 27, 14: 5, 15: 2, 16: 8, 17: 7}
-BLAZEPOSE |= {HANDS: 15, HANDS + 3: 21, HANDS + 5: 19, HANDS + 17: 17}  # left, then right
-BLAZEPOSE |= {HANDS + 21: 16, HANDS + 24: 22, HANDS + 26: 20, HANDS + 38: 18}
-BLAZEPOSE |= {FACE + 30: 0, FACE + 36: 6, FACE + 39: 4, FACE + 42: 1, FACE + 45: 3}  # nose, eyes
-BLAZEPOSE |= {FACE + 48: 10, FACE + 54: 9, FACE + 68: 5, FACE + 69: 2}  # mouth, pupils
-BLAZEPOSE |= {FEET: 31, FEET + 2: 29, FEET + 3: 32, FEET + 5: 30}  # toe and heel, no small toe
+BLAZEPOSE_33 = {
+    0: 0,
+    2: 12,
+    3: 14,
+    4: 16,
+    5: 11,
+    6: 13,
+    7: 15,
+    8: 24,
+    9: 26,
+    10: 28,
+    11: 23,
+    12: 25,
+}
+BLAZEPOSE_33 |= {13: 27, 14: 5, 15: 2, 16: 8, 17: 7}
+BLAZEPOSE_33 |= {HANDS: 15, HANDS + 3: 21, HANDS + 5: 19, HANDS + 17: 17}  # left, then right
+BLAZEPOSE_33 |= {HANDS + 21: 16, HANDS + 24: 22, HANDS + 26: 20, HANDS + 38: 18}
+BLAZEPOSE_33 |= {FACE + 30: 0, FACE + 36: 6, FACE + 39: 4, FACE + 42: 1, FACE + 45: 3}  # nose, eyes
+BLAZEPOSE_33 |= {FACE + 48: 10, FACE + 54: 9, FACE + 68: 5, FACE + 69: 2}  # mouth, pupils
+BLAZEPOSE_33 |= {FEET: 31, FEET + 2: 29, FEET + 3: 32, FEET + 5: 30}  # toe and heel, no small toe
 
-MAPPINGS = {"coco": COCO, "wholebody": WHOLE_BODY, "ap10k": AP10K, "blazepose": BLAZEPOSE}
+MAPPINGS = {"coco": COCO, "wholebody": WHOLE_BODY, "ap10k": AP10K, "blazepose": BLAZEPOSE_33}
 COUNTS = {"coco": 17, "wholebody": 133, "ap10k": 17, "blazepose": 33}
 
 

@@ -1,4 +1,4 @@
-"""The training loop of every stage and backbone.
+"""Stages of the small model, and of any backbone that is trained from a cache of panels.
 
 A stage is a configuration (configs/*.json): which weights learn, from which cache, in which
 phases. A run lives in a folder: checkpoint.pt (resumes exactly: batches are drawn from the seed
@@ -9,11 +9,9 @@ validation-*.png, and the result.
 from __future__ import annotations
 
 import json
-import logging
 import math
 import re
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -21,8 +19,6 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -30,15 +26,12 @@ from ..backbones import Backbone
 from ..errors import InputError
 from ..lora.adapters import LoraSpec
 from .batches import Batch, BatchSource, Phase
-from .curve import Curve
-from .fit import to_device, workers
+from .feeding import workers
 from .objective import Objective
-from .pace import Pace
-
-logger = logging.getLogger(__name__)
+from .optimise import Hooks, Rhythm, Run
+from .pace import paced
 
 CONFIGS = Path(__file__).parent / "configs"
-PRECISIONS = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 OPTIMIZERS = ("adamw", "muon")
 VISUAL_MATRIX = re.compile(r"\btransformer_blocks\.\d+\.(attn\.to_(q|k|v|out)|ff)\.")
 
@@ -158,89 +151,52 @@ def train(
             need=f"at most {longest}, the length of the cached clips",
             fix="Shorten the phase, or make the cache again for longer clips.",
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    accelerator = Accelerator(
-        mixed_precision=config.mixed_precision,
-        gradient_accumulation_steps=config.gradient_accumulation_steps,
-    )
     if config.compile:
         torch._dynamo.config.cache_size_limit = 64  # one entry for each length of clip and prompt
         backbone.transformer.compile_repeated_blocks(fullgraph=True, dynamic=False)
-    trainee = Trainee(backbone, objective).train()
-    learning = [p for p in trainee.parameters() if p.requires_grad]
-    optimizers = _optimizers(trainee, config)
-    ema = EMAModel(learning, decay=config.ema_decay, use_ema_warmup=True, inv_gamma=10, power=0.9)
-    trainee, *optimizers = accelerator.prepare(trainee, *optimizers)
-    done = _resume(folder, config, learning, optimizers, ema)
-    ema.to(accelerator.device)
-    backbone.vae.to(accelerator.device)  # for validate
-    curve, began = Curve(folder / "loss.csv"), time.monotonic()
-    saved_at = began
-    parts = range(config.gradient_accumulation_steps)
-    batches = Batches(source, config, accelerator.process_index)
-    steps = range(done + 1, config.steps + 1)
-    order = [(step, part) for step in steps for part in parts]
-    drawn = iter(DataLoader(batches, batch_size=None, sampler=order, **workers(source.workers)))
-    pace, phase = Pace(accelerator.device, PRECISIONS[config.mixed_precision]), None
-    for step in range(done + 1, config.steps + 1):
-        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = learning_rate(config, step)
-        losses = []
-        for _ in parts:
-            with accelerator.accumulate(trainee):
-                batch = to_device(next(drawn), accelerator.device)
-                if phase is not config.phase_at(step):
-                    _log_pace(pace, step)
-                    phase = config.phase_at(step)
-                    pace.count(partial(trainee, batch), phase.batch_size)
-                loss = trainee(batch)
-                losses.append(loss.item())
-                if not math.isfinite(losses[-1]):
-                    raise InputError(
-                        f"loss at step {step}",
-                        got=losses[-1],
-                        need="a finite number",
-                        fix="Train again with a lower learning rate: it goes on from the last "
-                        f"checkpoint in {folder}.",
-                    )
-                accelerator.backward(loss)
-                if accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(learning, 1.0)
-                for optimizer in optimizers:
-                    optimizer.step()
-                    optimizer.zero_grad(set_to_none=True)
-        ema.step(learning)
-        done, now = step, time.monotonic()
-        curve.add(step, sum(losses) / len(losses), now - began)
-        pace.add(phase.batch_size * len(parts))
-        if on_step:
-            on_step(step, losses[-1])
-        last = step == config.steps or now - began > 60 * minutes
-        if last or now - saved_at > 60 * config.checkpoint_minutes:
-            if accelerator.is_main_process:
-                _save(folder, config, learning, optimizers, ema, step)
-                curve.draw()
-            _log_pace(pace, step)
-            saved_at = now
-        if validate and (step % config.validate_every == 0 or last):
-            ema.store(learning)
-            ema.copy_to(learning)
-            accelerator.unwrap_model(trainee).eval()
-            with torch.compiler.set_stance("force_eager"):
-                validate(step)
-            trainee.train()
-            ema.restore(learning)
-            pace.pause()
-        if last:
-            break
-    ema.copy_to(learning)
-    accelerator.unwrap_model(trainee).eval()
-    return done
+    trainee = Trainee(backbone, objective)
+    run = Run(trainee, _optimizers(trainee, config), _rhythm(config, minutes), folder,
+              _identity(config))  # fmt: skip
+    backbone.vae.to(run.accelerator.device)  # for validate
+    batches = Batches(source, config, run.accelerator.process_index)
+
+    def drawn(first: int) -> Iterable[Batch]:
+        steps, parts = range(first, config.steps + 1), range(config.gradient_accumulation_steps)
+        order = [(step, part) for step in steps for part in parts]
+        return DataLoader(batches, batch_size=None, sampler=order, **workers(source.workers))
+
+    def look(step: int) -> None:
+        with torch.compiler.set_stance("force_eager"):
+            validate(step)
+
+    hooks = Hooks(on_step or (lambda step, loss: None), validate=look if validate else None)
+    feed, hooks = paced(run, drawn, hooks, lambda step: _stretch(config, step))
+    run.train(feed, partial(learning_rate, config), hooks)
+    run.finish()
+    return run.done
 
 
-def _log_pace(pace: Pace, step: int) -> None:
-    if told := pace.report():
-        logger.info("step %d: %s", step, told)
+def _rhythm(config: TrainConfig, minutes: float) -> Rhythm:
+    return Rhythm(
+        config.steps,
+        accumulate=config.gradient_accumulation_steps,
+        save_minutes=config.checkpoint_minutes,
+        validate_steps=config.validate_every,
+        minutes=minutes,
+        precision=config.mixed_precision,
+        ema_decay=config.ema_decay,
+    )
+
+
+def _identity(config: TrainConfig) -> dict:
+    """Rates, phases and the rest may change on the way."""
+    fixed = ("lora", "variant", "optimizer")
+    return {key: value for key, value in asdict(config).items() if key in fixed}
+
+
+def _stretch(config: TrainConfig, step: int) -> tuple[Phase, int]:
+    phase = config.phase_at(step)
+    return phase, phase.batch_size
 
 
 def _optimizers(trainee: Trainee, config: TrainConfig) -> list[torch.optim.Optimizer]:
@@ -275,44 +231,3 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     way = (step - config.warm_up) / max(1, config.steps - config.warm_up)
     low, high = config.final_learning_rate, config.learning_rate
     return low + (high - low) * 0.5 * (1 + math.cos(math.pi * way))
-
-
-def _save(
-    folder: Path, config: TrainConfig, learning, optimizers, ema: EMAModel, step: int
-) -> None:
-    """Beside and rename: a kill while saving leaves the last checkpoint whole."""
-    temporary = folder / "checkpoint.tmp"
-    state = {
-        "step": step,
-        "config": json.dumps(asdict(config)),
-        "weights": [p.detach() for p in learning],
-        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-        "ema": ema.state_dict(),
-    }
-    torch.save(state, temporary)
-    temporary.replace(folder / "checkpoint.pt")
-
-
-def _resume(folder: Path, config: TrainConfig, learning, optimizers, ema: EMAModel) -> int:
-    path = folder / "checkpoint.pt"
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True, map_location="cpu")
-    shapes, need = [tuple(p.shape) for p in state["weights"]], [tuple(p.shape) for p in learning]
-    was, now = json.loads(state["config"]), json.loads(json.dumps(asdict(config)))
-    fixed = ("lora", "variant", "optimizer")  # rates, phases and the rest may change on the way
-    if shapes != need or any(was[key] != now[key] for key in fixed):
-        raise InputError(
-            f"checkpoint {path}",
-            got=f"{len(shapes)} tensors, " + ", ".join(f"{key} {was[key]}" for key in fixed),
-            need=f"{len(need)} tensors, " + ", ".join(f"{key} {now[key]}" for key in fixed),
-            fix="Use another --out folder, or delete the checkpoint.",
-        )
-    with torch.no_grad():
-        for parameter, value in zip(learning, state["weights"], strict=True):
-            parameter.copy_(value)
-    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-        optimizer.load_state_dict(saved)
-    ema.load_state_dict(state["ema"])
-    logger.info("resumed %s at step %d of %d", folder, state["step"], config.steps)
-    return state["step"]

@@ -31,7 +31,7 @@ from ..lora.adapters import LoraInfo, save_lora
 from ..lora.names import STYLES
 from .base import open_network
 from .examples import Encoded, flow_target
-from .fit import to_device
+from .feeding import to_device
 from .network import (
     LORA,
     LatentExample,

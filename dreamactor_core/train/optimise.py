@@ -30,11 +30,12 @@ from torch import nn
 
 from ..errors import InputError
 from .curve import Curve
-from .fit import to_device
+from .feeding import to_device
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT, STEPS = "checkpoint.pt", "steps.jsonl"
+PRECISIONS = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Rhythm:
     precision: str = "no"  # accelerate's mixed_precision
     clip: float = 1.0  # largest norm of the gradient
     ema_decay: float = 0.0
+    checkpoint: str = CHECKPOINT
 
 
 def _nothing(*_: Any) -> None:
@@ -94,6 +96,10 @@ class Run:
         if self.ema:
             self.ema.to(self.accelerator.device)
         self.curve = Curve(folder / "loss.csv")
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.rhythm.checkpoint
 
     @property
     def main(self) -> bool:
@@ -146,6 +152,12 @@ class Run:
                 hooks.on_save(self.done)
         self.accelerator.wait_for_everyone()
 
+    def finish(self) -> None:
+        """Leave the averaged weights, if there are any, in the module, and it in eval mode."""
+        if self.ema:
+            self.ema.copy_to(self.learning)
+        self.module.eval()
+
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Averaged weights in the module's place, if there are any."""
@@ -188,7 +200,14 @@ class Run:
             ) from error
         if self.ema:
             self.ema.step(self.learning)
-        return sum(losses) / len(losses), norm
+        return self._of_all(sum(losses) / len(losses)), norm
+
+    def _of_all(self, loss: float) -> float:
+        """The mean over processes."""
+        if self.accelerator.num_processes == 1:
+            return loss
+        here = torch.tensor(loss, device=self.accelerator.device)
+        return self.accelerator.reduce(here, "mean").item()
 
     def _check_finite(self, step: int, loss: float) -> None:
         if not math.isfinite(loss):
@@ -196,8 +215,8 @@ class Run:
                 f"loss at step {step}",
                 got=loss,
                 need="a finite number",
-                fix="Train again with a lower learning rate: it goes on from the last checkpoint "
-                f"in {self.folder}.",
+                fix="Train again with a lower learning rate: it goes on from the last checkpoint, "
+                f"{self.path}.",
             )
 
     def _agreed(self, *flags: bool) -> list[bool]:
@@ -241,7 +260,7 @@ class Run:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "ema": self.ema.state_dict() if self.ema else None,
         }
-        path, temporary = self.folder / CHECKPOINT, self.folder / "checkpoint.tmp"
+        path, temporary = self.path, self.path.with_suffix(".tmp")
         try:
             torch.save(state, temporary)
             temporary.replace(path)
@@ -255,7 +274,7 @@ class Run:
             ) from error
 
     def _resume(self) -> int:
-        path = self.folder / CHECKPOINT
+        path = self.path
         if not path.exists():
             return 0
         try:

@@ -23,6 +23,7 @@ from ...dreamactor_core.media import (
     to_frames,
     write_video,
 )
+from ...dreamactor_core.options import BLAZEPOSE
 from ...dreamactor_core.pose.blazepose import load_blazepose
 from ...dreamactor_core.pose.detect import Detection, detect_pose
 from ...dreamactor_core.pose.draw import overlay_pose
@@ -41,7 +42,7 @@ SHOWN = 64  # frames of the preview, so that a long clip does not fill the memor
 
 
 class Networks(NamedTuple):
-    """Folders, or names on the hub. With files.BLAZEPOSE as detector the next three serve not."""
+    """Folders, or names on the hub. With BLAZEPOSE as detector the next three serve not."""
 
     detector: Path | str
     pose_model: Path | str
@@ -50,7 +51,7 @@ class Networks(NamedTuple):
     download: bool
 
 
-class Answer(NamedTuple):
+class FoundPose(NamedTuple):
     keypoints: list[dict]  # OpenPose frames
     preview: Tensor  # (n, h, w, 3)
     note: str  # who was found, what was left out
@@ -65,7 +66,7 @@ def detect(
     networks: Networks,
     settings: DetectSettings,
     reference: Tensor | None,
-) -> Answer:
+) -> FoundPose:
     """Everyone in a clip.
 
     Raises InputError for what cannot be read, networks that are not on this machine, and a device
@@ -92,7 +93,7 @@ def detect(
     summary = f"{info.num_frames} frames, {count} {'subject' if count == 1 else 'subjects'}."
     note = node_words("\n".join([summary, *notes]))
     keypoints = dump_keypoints(pose, info.width, info.height)
-    return Answer(keypoints, preview, note, _spread(masks, info), ui)
+    return FoundPose(keypoints, preview, note, _spread(masks, info), ui)
 
 
 def _found(
@@ -104,7 +105,7 @@ def _found(
     bar: ProgressBar,
 ) -> Detection:
     opened = _open(networks)
-    settings = replace(settings, masks=networks.detector == files.BLAZEPOSE)
+    settings = replace(settings, masks=networks.detector == BLAZEPOSE)
     images = (frame.image for frame in watched(read_frames(clip)))
     found = detect_pose(images, info.times, opened, settings, bar.update_absolute)
     if reference is None:
@@ -116,8 +117,8 @@ def _found(
 
 def _open(networks: Networks) -> PoseNetworks:
     """Large ones on ComfyUI's device; they leave it with the node, for the video model needs it."""
-    if networks.detector == files.BLAZEPOSE:
-        return load_blazepose(files.blazepose_folder(), download=networks.download)
+    if networks.detector == BLAZEPOSE:
+        return load_blazepose(files.blazepose_home(), download=networks.download)
     device = manager.get_torch_device()
     manager.free_memory(ROOM, device)
     return load_pose_models(

@@ -14,13 +14,12 @@ from typing import NamedTuple
 import folder_paths
 
 from ...dreamactor_core.errors import InputError
-from ...dreamactor_core.options import WEIGHTS
+from ...dreamactor_core.options import BLAZEPOSE, WEIGHTS
 
 EMBEDDED = "mini (embedded)"
 SHIPPED = {"end-to-end (shipped)": "end-to-end", "pose-based (shipped)": "pose-based"}
 INDEXES = ("model.json", "model_index.json")  # a name that ends so makes a folder a model
 DETECTOR = "PekingU/rtdetr_r50vd_coco_o365"  # on the hub, as in the core's pose.models, which is
-BLAZEPOSE = "blazepose"  # as in pose.blazepose; also its folder below models/dreamactor
 POSE_MODEL = "usyd-community/vitpose-plus-base"  # heavy
 MLLM = "Qwen/Qwen3-VL-4B-Instruct"  # as in caption.local
 NONE = "none"
@@ -80,7 +79,7 @@ def detector_source(name: str) -> Path | str:
     return _network("detector", name, DETECTOR, "detector", "an object detector")
 
 
-def blazepose_folder() -> Path:
+def blazepose_home() -> Path:
     """Where BlazePose is, or would be put."""
     folders = [root / BLAZEPOSE for root in _roots(FOLDER)]
     return next((folder for folder in folders if folder.is_dir()), folders[0])

@@ -21,7 +21,7 @@ from ...mini.backbone import MiniBackbone
 from ...pose.keypoints import Pose
 from ...puppets.triplet import triplet
 from ...puppets.world import LEAD_IN
-from ..fit import workers
+from ..feeding import workers
 from .eye import through_code
 from .world import drawing_processes
 

@@ -24,7 +24,8 @@ from ...mini.eye import LABELS, BodyEstimate
 from ...mini.vae import PATCH
 from ...puppets.glb import glb_glance
 from ...puppets.world import LEAD_IN
-from ..fit import Schedule, fit, workers
+from ..feeding import workers
+from ..fit import Schedule, fit
 from .truth import part_of
 from .world import World, drawing_processes
 
