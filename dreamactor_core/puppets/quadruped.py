@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .body import (
+from ..skeleton import (
     ANKLE,
     ELBOW,
     FOOT,
@@ -21,7 +21,7 @@ from .body import (
     TORSO,
     UPPER_ARM,
     WRIST,
-)  # fmt: skip
+)
 from .colours import Colour, lighten
 from .figure import Figure
 from .head import draw_head

@@ -23,46 +23,35 @@ SAME_MEANING = {
     "EXAMPLES": "of a command, in its --help",
     "add_options": "of a command, to its parser",
     "main": "of each module that can be started",
+    "perform": "of each command: does what its arguments ask for",
     "run": "of each command: its arguments -> exit status",
     "logger": "each module's own",
     "FAMILY": "of a backbone: how its checkpoints are recognised",
     "KEY_NAMES": "of a backbone: its layers in the names of other programs",
 }
 TWO_MEANINGS = {
-    "to be defined once, in skeleton.py": "ANKLE EAR ELBOW EYE FACE FEET HANDS HEAD HIP "
-    "JOINTS KNEE LIMBS NECK NOSE SHOULDER TORSO WRIST frames_of joints_of",
-    "the small model's own words": "BODIES Body Clip Encoded LARGER OTHER_SIDE PAIRS PATCH "
-    "SCHEDULE",
-    "choices and models": "DTYPES EXPERTS EncodeText FAMILIES Found KINDS Kind LEAST_SIGMA OVERLAP "
-    "PARTS PREFIXES SAMPLERS TRAIN_TIMESTEPS WEIGHTS Weights animate load_model preflight "
-    "recognise shrink",
-    "files, captions, training, bench": "FIELDS MAX_SIDE MLLM NEED Pair Result SHOWN SIDE "
-    "fit probe puppet_pairs read_frames",
-    "the nodes' side of the host": "CATEGORY Composite Context DETECTOR DOWN FOLDER KEY Model ROOM "
-    "UP sample",
+    "joints and drawings of them": "FACE FEET HANDS HEAD JOINTS KNEE NECK NOSE PARTS WHITE",
+    "choices and models": "DTYPES EMBEDDED EXPERTS EncodeText FAMILIES Found INDEX INFO "
+    "LEAST_SIGMA PATCH PREFIXES STYLES TEXTS TRAIN_TIMESTEPS Weights animate placement_of "
+    "recognise shrink whole",
+    "pose files and networks": "BLUR COUNTS DETECTOR FILES MARGIN ROOM SAME TURNS joints_of "
+    "open_network",
+    "files of pictures and sound": "BT709 END FORMATS LOOK NEED USUAL decode describe fit probe "
+    "read_frames to_srgb",
+    "captions": "FIELDS MAX_SIDE MLLM",
+    "training, bootstrapping, the bench": "BODIES Clip Draw Encoded LEAST LEVELS LORA META "
+    "OPTIMIZERS PAIRS PASSES Pair Result SHOWN SIDE SMALL Sample Schedule Step Timeline draw_sigma "
+    "make_cache puppet_pairs train_lora",
+    "the nodes' side of the host": "CATEGORY Composite Context DOWN FOLDER KEY Model UP compose "
+    "sample",
 }
-LONG_MODULES = {
-    "dreamactor_core/__main__.py",
-    "dreamactor_core/lora/adapters.py",
-    "dreamactor_core/mini/backbone.py",
-    "dreamactor_core/models/loading.py",
-}
+LONG_MODULES: set[str] = set()
 LONG_FUNCTIONS = {
-    "dreamactor_core/cli/train.py:_parser",
-    "dreamactor_core/composite.py:build_composite",
     "dreamactor_core/demo.py:run_demo",
-    "dreamactor_core/jobs/run.py:animate_file",
-    "dreamactor_core/train/batches.py:_draw",
-    "dreamactor_core/train/fit.py:fit",
-    "dreamactor_core/train/loop.py:train",
     "nodes/context.py:define_schema",
     "nodes/detect.py:define_schema",
 }
-MANY_PARAMETERS = {
-    "dreamactor_core/animate.py:animate",
-    "dreamactor_core/animate.py:animate_pass",
-    "dreamactor_core/bench/puppets.py:bench_puppets",
-}
+MANY_PARAMETERS: set[str] = set()
 
 
 class Function(NamedTuple):
