@@ -27,16 +27,14 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from dreamactor_core.backbones import Backbone
 from dreamactor_core.bench.puppets import bench_puppets
 from dreamactor_core.bench.report import Result, in_words, join
 from dreamactor_core.lora.adapters import add_lora
-from dreamactor_core.mini.backbone import MiniBackbone
-from dreamactor_core.mini.network import Grid
 from dreamactor_core.sampling import SampleSettings
-from dreamactor_core.train.loop import read_config, train
+from dreamactor_core.train.loop import TrainConfig, train
 from dreamactor_core.train.mini.create import load_base
-from dreamactor_core.train.mini.objective import PuppeteerTrainConfig
-from dreamactor_core.train.mini.recipe import batches_of, objective_of
+from dreamactor_core.train.mini.recipe import batches_of, config_of, objective_of
 
 LORA, ROW = "arm", "pose-based"
 FIGURES = ("relative_error", "silhouette_iou", "identity_error")
@@ -57,6 +55,9 @@ ARMS = {
 }
 
 
+Grid = tuple[int, int, int]
+
+
 def in_time(grid: Grid, tokens: Tensor) -> tuple[Grid, Tensor]:
     """The panels follow each other, first all of the left one, then of the right: tokens of
     (t, h, 2w) in terms of (2t, h, w)."""
@@ -66,8 +67,8 @@ def in_time(grid: Grid, tokens: Tensor) -> tuple[Grid, Tensor]:
     return (2 * frames, height, width), (frame * height + row) * width + column % width
 
 
-def config_of(arm: Arm, steps: int) -> PuppeteerTrainConfig:
-    config = read_config("pose_based", PuppeteerTrainConfig)
+def arm_config(backbone: Backbone, arm: Arm, steps: int) -> TrainConfig:
+    config = config_of(backbone, "pose_based")
     (phase,) = config.phases
     phase = replace(phase, steps=steps, tasks=arm.tasks or phase.tasks)
     if not arm.text:
@@ -75,7 +76,7 @@ def config_of(arm: Arm, steps: int) -> PuppeteerTrainConfig:
     return replace(config, phases=(phase,))
 
 
-def backbone_of(arm: Arm, base: str) -> MiniBackbone:
+def backbone_of(arm: Arm, base: str) -> Backbone:
     backbone = load_base(base)
     if arm.in_time:
         backbone.layout = in_time
@@ -87,7 +88,8 @@ def backbone_of(arm: Arm, base: str) -> MiniBackbone:
 def run(name: str, arguments: argparse.Namespace) -> Result:
     """Train one arm and score it on every seed."""
     arm = ARMS[name]
-    backbone, config = backbone_of(arm, arguments.base), config_of(arm, arguments.steps)
+    backbone = backbone_of(arm, arguments.base)
+    config = arm_config(backbone, arm, arguments.steps)
     add_lora(backbone, config.lora, LORA)
     source, objective = batches_of(backbone, arguments.cache), objective_of(backbone, config)
     with tqdm(total=config.steps, desc=name) as bar:

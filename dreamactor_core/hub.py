@@ -15,6 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Repo
 from .errors import InputError
 
 NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+NO_CODE = {"trust_remote_code": False}  # for every loader that would run a folder's code
 NEEDED = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]  # never *.bin: they run code
 
 
@@ -66,6 +67,18 @@ def fetch(source: str | Path | None, weights: Weights, download: bool) -> Path:
             fix=f"{first}, or put all files of https://huggingface.co/{name} into a folder and "
             f"name it with {weights.option}.",
         ) from error
+
+
+def needs_code(folder: Path, error: Exception) -> InputError | None:
+    """What to say if a loader failed because the folder's model is Python code of its own."""
+    if "trust_remote_code" not in str(error):
+        return None
+    return InputError(
+        str(folder),
+        got="a model that brings code of its own, which is never run",
+        need="a model that transformers itself knows",
+        fix="Choose another model, or an edition of this one without such code.",
+    )
 
 
 def pick_device(name: str) -> torch.device:

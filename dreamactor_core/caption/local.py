@@ -11,7 +11,7 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
 
 from ..errors import InputError
-from ..hub import Weights, fetch, pick_device, reason
+from ..hub import NO_CODE, Weights, fetch, needs_code, pick_device, reason
 from .captioner import BY_HAND
 
 MLLM = Weights("captioner", "Qwen/Qwen3-VL-4B-Instruct", "about 9 GB", "Apache-2.0", "--mllm")
@@ -79,14 +79,16 @@ def load_captioner(
         options["device_map"] = {"": place}
     name = str(source or MLLM.repository)
     try:
-        model = AutoModelForImageTextToText.from_pretrained(folder, **options)
-        processor = AutoProcessor.from_pretrained(folder)
+        model = AutoModelForImageTextToText.from_pretrained(folder, **options, **NO_CODE)
+        processor = AutoProcessor.from_pretrained(folder, **NO_CODE)
     except ImportError as error:
         package = "bitsandbytes" if "bitsandbytes" in str(error) else "torchvision"
         got, need = f"a model that cannot be loaded without {package}", f"{package} installed"
         fix = f"Install {package} into this Python, or choose another model."
         raise InputError(f"captioner {name}", got=got, need=need, fix=fix) from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
+        if refusal := needs_code(folder, error):
+            raise refusal from None
         got = f"another kind of model, or a damaged one ({reason(error)})"
         raise InputError(name, got=got, need=NEED, fix=f"Use {MLLM.repository}.") from error
     if getattr(processor, "chat_template", None) is None:

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import argparse
 import logging
-import shutil
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from tqdm import tqdm
 
 from ..backbones import Backbone
 from ..errors import InputError
 from ..lora.adapters import LoraInfo, add_lora, load_lora, save_lora
-from ..mini.folder import save_backbone
-from ..mini.vae import MiniVAE
-from ..options import VARIANTS
+from ..options import LEAD_IN_SECONDS, VARIANTS
 from ..sampling import SampleSettings
 from ..train.cache import paired_samples, puppet_samples, write_cache
 from ..train.loop import TrainConfig, train
-from ..train.mini.create import MiniConfig, check_small, create_mini, load_base, to_ship
+from ..train.mini.create import check_small, load_base
 from ..train.mini.eye import EyeConfig, train_eye
+from ..train.mini.folders import open_start, save_stage, ship
+from ..train.mini.motions import RigConfig
 from ..train.mini.recipe import batches_of, config_of, objective_of
-from ..train.mini.refine import guess_codes
-from ..train.mini.rig import RigConfig, train_rig
+from ..train.mini.refine import train_refinement
+from ..train.mini.rig import train_rig
 from ..train.mini.stages import train_whole
-from ..train.mini.vae import VaeConfig, fit_code, train_clean
+from ..train.mini.vae import VaeConfig, train_autoencoder
 from ..train.validation import puppet_pairs, validate
 
 WORTH_COMPILING = 100  # steps
@@ -35,23 +33,14 @@ PARTS = {"eye": (train_eye, EyeConfig), "rig": (train_rig, RigConfig)}
 
 
 def train_vae(arguments: argparse.Namespace) -> None:
-    config = VaeConfig()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    if (arguments.out / "vae" / "config.json").exists():
-        vae = MiniVAE.from_pretrained(arguments.out / "vae")
-    else:
-        vae = fit_code(config)
-        vae.save_pretrained(arguments.out / "vae")
-    if arguments.clean_steps is not None:
-        config = replace(config, steps=arguments.clean_steps)
-    if config.steps:
-        bar = tqdm(total=config.steps, desc="vae")
-        train_clean(vae, config, arguments.out, lambda step, loss: _show(bar, step, loss))
+    steps = VaeConfig().steps if arguments.clean_steps is None else arguments.clean_steps
+    bar = tqdm(total=steps, desc="vae")
+    train_autoencoder(arguments.out, steps, partial(_show, bar))
 
 
 def train_part(arguments: argparse.Namespace) -> None:
     """The eye or the rig."""
-    backbone = load_base(arguments.base) if arguments.base else _new_mini(arguments.vae)
+    backbone = open_start(arguments.base, arguments.vae)
     check_small(backbone)
     name = arguments.part
     learn, config = PARTS[name][0], PARTS[name][1]()
@@ -64,7 +53,7 @@ def train_part(arguments: argparse.Namespace) -> None:
             config = replace(config, compile=False)
     bar = tqdm(total=config.schedule.steps, desc=name)
     learn(backbone, config, arguments.out, partial(_show, bar), arguments.minutes)
-    save_backbone(backbone, arguments.out / "model", description=f"After the stage {name}.")
+    save_stage(backbone, arguments.out, f"After the stage {name}.")
 
 
 def whole(arguments: argparse.Namespace) -> None:
@@ -75,7 +64,7 @@ def whole(arguments: argparse.Namespace) -> None:
 
 
 def make_cache(arguments: argparse.Namespace) -> None:
-    backbone = _new_mini(arguments.vae) if arguments.vae else load_base(arguments.base)
+    backbone = open_start(arguments.base, arguments.vae)
     geometry = backbone.geometry
     if arguments.pairs:
         name, samples = arguments.pairs.parent.name, paired_samples(arguments.pairs, geometry)
@@ -88,13 +77,11 @@ def make_cache(arguments: argparse.Namespace) -> None:
 
 
 def train_foundation(arguments: argparse.Namespace) -> None:
-    backbone = load_base(arguments.base) if arguments.base else _new_mini(arguments.vae)
+    backbone = open_start(arguments.base, arguments.vae)
     backbone.vae.requires_grad_(False)
     config = config_of(backbone, arguments.config)
     _run(backbone, config, arguments, skeleton=False)
-    save_backbone(
-        backbone, arguments.out / "model", description="The foundation of the small model."
-    )
+    save_stage(backbone, arguments.out, "The foundation of the small model.")
 
 
 def train_lora(arguments: argparse.Namespace) -> None:
@@ -124,7 +111,7 @@ def train_lora(arguments: argparse.Namespace) -> None:
     info = LoraInfo(
         variant=config.variant,
         blank=backbone.blank,
-        lead_in_seconds=1.0,
+        lead_in_seconds=LEAD_IN_SECONDS,
         fps=backbone.geometry.fps,
         base=backbone.name,
         rank=config.lora.rank,
@@ -134,31 +121,18 @@ def train_lora(arguments: argparse.Namespace) -> None:
 
 
 def refine(arguments: argparse.Namespace) -> None:
-    config = replace(VaeConfig(), steps=arguments.refine_steps, learning_rate=4e-4)
-    arguments.out.mkdir(parents=True, exist_ok=True)
     backbone = load_base(arguments.base)
     if arguments.lora:
         load_lora(backbone, arguments.lora)
-    first, last = arguments.seeds
-    guesses = guess_codes(backbone, tqdm(range(first, last), desc="guesses"), config)
-    vae = MiniVAE.from_pretrained(arguments.vae)
-    bar = tqdm(total=config.steps, desc="refine")
-    train_clean(vae, config, arguments.out, lambda step, loss: _show(bar, step, loss), guesses)
+    seeds = tqdm(range(*arguments.seeds), desc="guesses")
+    steps = arguments.refine_steps
+    bar = tqdm(total=steps, desc="refine")
+    train_refinement(backbone, arguments.vae, seeds, arguments.out, steps, partial(_show, bar))
 
 
 def export(arguments: argparse.Namespace) -> None:
-    backbone = to_ship(load_base(arguments.base))
-    backbone.vae = MiniVAE.from_pretrained(arguments.vae)
-    save_backbone(
-        backbone,
-        arguments.out,
-        description="The small model of ComfyUI-DreamActor-M2, see README.md.",
-        trained_on="the puppet world of dreamactor_core/puppets, training split",
-    )
-    (arguments.out / "lora").mkdir(exist_ok=True)
-    for variant in VARIANTS:
-        source = getattr(arguments, variant.replace("-", "_"))
-        shutil.copy(source, arguments.out / "lora" / f"{variant}.safetensors")
+    loras = {variant: getattr(arguments, variant.replace("-", "_")) for variant in VARIANTS}
+    ship(arguments.base, arguments.vae, loras, arguments.out)
 
 
 def _run(backbone: Backbone, config: TrainConfig, arguments, *, skeleton: bool) -> None:
@@ -181,10 +155,6 @@ def _run(backbone: Backbone, config: TrainConfig, arguments, *, skeleton: bool) 
 
     train(backbone, source, objective, config, arguments.out, minutes=arguments.minutes,
           on_step=lambda step, loss: _show(bar, step, loss), validate=look)  # fmt: skip
-
-
-def _new_mini(vae: Path) -> Backbone:
-    return create_mini(MiniVAE.from_pretrained(vae).requires_grad_(False), MiniConfig())
 
 
 def _show(bar: tqdm, step: int, loss: float) -> None:

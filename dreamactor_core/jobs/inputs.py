@@ -28,7 +28,7 @@ from ..media import (
     fit,
     probe,
     read_frames,
-    read_image,
+    read_picture,
     retime,
     retimed_length,
     to_uint8,
@@ -186,7 +186,8 @@ def panel_of(height: int, width: int, size: int | None, model: Sized) -> Panel:
 def _picture(reference: Path | Tensor) -> Tensor:
     """(1, h, w, 3); InputError for one that no character is seen in."""
     name = str(reference) if isinstance(reference, Path) else "reference"
-    picture = read_image(reference) if isinstance(reference, Path) else reference
+    read = read_picture(reference) if isinstance(reference, Path) else None
+    picture = read.pixels if read else reference
     check_frames(name, picture)
     if len(picture) != 1:
         raise InputError(
@@ -195,7 +196,7 @@ def _picture(reference: Path | Tensor) -> Tensor:
             need="1, the character",
             fix="Pick one of them first.",
         )
-    height, width = picture.shape[1:3]
+    height, width = read.size if read else picture.shape[1:3]
     short, long = sorted((height, width))
     if short < MIN_SIDE or long > min(MAX_SIDE, MAX_ASPECT * short):
         raise InputError(

@@ -32,6 +32,7 @@ TURNS = {  # EXIF orientation: what makes it upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+SIDEWAYS = [TURNS[number] for number in (5, 6, 7, 8)]
 TIFF_VALUES = {1: "unsigned", 2: "signed", 3: "floating point"}
 
 
@@ -40,6 +41,7 @@ class Picture(NamedTuple):
 
     pixels: Tensor  # (1, h, w, 3) float32 in [0, 1]; transparent pixels show the background
     mask: Tensor | None  # (1, h, w) float32 in [0, 1], 1 = opaque; None if all of it is
+    size: tuple[int, int]  # (height, width) of the file, upright, before a large one was reduced
 
 
 def read_image(path: str | PathLike, background: float = 1.0) -> Tensor:
@@ -69,7 +71,7 @@ def read_picture(path: str | PathLike, background: float = 1.0) -> Picture:
     """
     path = check_readable(path, NEED)
     try:
-        colors, alpha = _read(path)
+        colors, alpha, size = _read(path)
     except InputError:
         raise
     except UnidentifiedImageError:
@@ -82,14 +84,20 @@ def read_picture(path: str | PathLike, background: float = 1.0) -> Picture:
         torch.from_numpy(colors).float().div_(255 if colors.dtype == np.uint8 else 65_535)[None]
     )
     if alpha is None or alpha.min() == 255:
-        return Picture(pixels, None)
+        return Picture(pixels, None, size)
     mask = torch.from_numpy(alpha).float().div_(255)[None]
     pixels.sub_(background).mul_(mask[..., None]).add_(background)
-    return Picture(pixels, mask)
+    return Picture(pixels, mask, size)
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """(h, w, 3) uint8, or float32 of 16 bits, and alpha (h, w) uint8, upright."""
+class Raw(NamedTuple):
+    colors: np.ndarray  # (h, w, 3) uint8, or float32 of 16 bits, upright
+    alpha: np.ndarray | None  # (h, w) uint8
+    size: tuple[int, int]  # as in Picture
+
+
+def _read(path: Path) -> Raw:
+    """A PNG with too much beside its pixels is read without that."""
     try:
         return _pixels(path, None, None)
     except ValueError as error:
@@ -99,22 +107,22 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         return _pixels(path, file, profile)
 
 
-def _pixels(
-    path: Path, file: object, profile: bytes | None
-) -> tuple[np.ndarray, np.ndarray | None]:
+def _pixels(path: Path, file: object, profile: bytes | None) -> Raw:
     with open_picture(path, PICTURE_PIXELS, file) as image:
         profile = profile or image.info.get("icc_profile")
+        size = image.size
         image = _loaded(path, image)
         turn = TURNS.get(_orientation(image))
+        size = size if turn in SIDEWAYS else size[::-1]
         if image.mode in ("I", "F"):
             raise _wide(path, "32-bit floating point" if image.mode == "F" else "32-bit integers")
         if image.mode.startswith("I;16"):
-            return _deep(image, turn), None
+            return Raw(_deep(image, turn), None, size)
         image = _smaller(image)
     image = to_srgb(image, profile)
     image = image if turn is None else image.transpose(turn)
     alpha = np.array(image.getchannel("A")) if image.mode == "RGBA" else None
-    return np.array(image.convert("RGB")), alpha  # writable, as torch wants it
+    return Raw(np.array(image.convert("RGB")), alpha, size)  # writable, as torch wants it
 
 
 def _loaded(path: Path, image: Image.Image) -> Image.Image:

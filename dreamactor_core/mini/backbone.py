@@ -33,7 +33,7 @@ from ..composite import known_latents
 from ..geometry import Geometry
 from ..options import ONE_STEP
 from ..weight_files.hunyuan15_keys import KEY_NAMES
-from .brush import LayerShares, answer_channels, magnify, paint
+from .brush import LayerShares, answer_channels, blend, magnify
 from .clean import velocity_to
 from .conditioning import CONDITIONING_CHANNELS, conditioning
 from .cutout import CutOut, cut_out
@@ -199,7 +199,11 @@ class MiniBackbone:
         clip: DrivingClip | None,
     ) -> tuple[Tensor, LayerShares]:
         """Of frames that are shown (b, t), n of them, with tokens (n, k) or all of them: how the
-        codes of what is drawn differ from the reference's, (n, c / 4, l)."""
+        codes of what is drawn differ from the reference's, (n, c / 4, l).
+
+        The network reads the composite at the size that it has learned from; what it says is then
+        enlarged, and the pieces are cut out of the reference as it is.
+        """
         picture = self.vae.picture(panels.reference)
         learned = self.transformer.config.target_size // PATCH
         times = magnification(*panels.reference.shape[2:], learned)
@@ -224,7 +228,7 @@ class MiniBackbone:
         drawn, cells = drawn_cells(tokens.expand(len(pairs), -1), grid, width)
         answers = answers.transpose(1, 2)[drawn].view(*cells.shape, -1).transpose(1, 2)
         if times == 1:
-            made, log_shares = paint(answers, cells, cutout, self.vae)
+            made, log_shares = blend(answers, cells, cutout, self.vae)
         else:
             answers = answers.unflatten(2, (height, width))
             made, log_shares, cells = self._paint_larger(answers, times, cutout)
@@ -245,7 +249,7 @@ class MiniBackbone:
     def _paint_larger(
         self, answers: Tensor, times: int, cutout: CutOut
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """As paint, for all cells of pictures so many times larger than what the answers
+        """As blend, for all cells of pictures so many times larger than what the answers
         (n, answer_channels, h', w') are of; and the cells."""
         every = torch.arange(times**2 * answers.shape[2:].numel(), device=answers.device)
         painted = []
@@ -253,7 +257,7 @@ class MiniBackbone:
             larger = magnify(answers[few], times, self.vae).flatten(2)
             cells = every.expand(len(few), -1)
             some = CutOut(*(part[few] for part in cutout))
-            painted.append((*paint(larger, cells, some, self.vae), cells))
+            painted.append((*blend(larger, cells, some, self.vae), cells))
         change, log_shares, cells = (torch.cat(parts) for parts in zip(*painted, strict=True))
         return change, log_shares, cells
 

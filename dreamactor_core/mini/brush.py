@@ -57,10 +57,10 @@ def answer_channels(code_channels: int) -> int:
     return code_channels + PARTS + 2 * PIXELS
 
 
-def paint(answers: Tensor, cells: Tensor, cutout: CutOut, vae: MiniVAE) -> tuple[Tensor, Tensor]:
+def blend(answers: Tensor, cells: Tensor, cutout: CutOut, vae: MiniVAE) -> tuple[Tensor, Tensor]:
     """Answers (n, answer_channels, l) for cells (n, l) of the panel -> the change of their codes
     against the reference's, (n, C, l), and log_shares of LayerShares."""
-    code, of_pieces, of_scene = _split(answers)
+    code, of_pieces, of_scene = _by_kind(answers)
     points = _pixels_of(cells, cutout.picture.shape[3] // PATCH)
     pieces = _pieces_at(points, cutout)
     reference, scene, background = (
@@ -84,7 +84,7 @@ def paint(answers: Tensor, cells: Tensor, cutout: CutOut, vae: MiniVAE) -> tuple
 
 def magnify(answers: Tensor, times: int, vae: MiniVAE) -> Tensor:
     """Answers (n, answer_channels, h', w') for a picture so many times larger, along both sides."""
-    code, of_pieces, of_scene = _split(answers)
+    code, of_pieces, of_scene = _by_kind(answers)
     encode, decode = (layer.weight.to(code) for layer in (vae.code, vae.uncode))
     larger = {"scale_factor": times, "mode": "bilinear"}
     drawn = interpolate(conv_transpose2d(code, decode, stride=PATCH), **larger)
@@ -96,7 +96,7 @@ def magnify(answers: Tensor, times: int, vae: MiniVAE) -> Tensor:
     return torch.cat([conv2d(drawn, encode, stride=PATCH), of_pieces, of_scene], dim=1)
 
 
-def _split(answers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _by_kind(answers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of code, pieces, and the two layers of the scene."""
     channels = answers.shape[1] - answer_channels(0)
     return answers.float().split((channels, PARTS, 2 * PIXELS), dim=1)

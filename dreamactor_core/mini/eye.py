@@ -16,7 +16,7 @@ from torch.nn.functional import pad, pixel_shuffle, silu
 from ..skeleton import JOINTS, PARTS
 from .vae import PATCH
 
-BODIES = 2  # at most
+MAX_BODIES = 2  # at most
 LABELS = 1 + PARTS  # of a pixel: the scene, or a part of a body
 
 
@@ -70,7 +70,7 @@ class Eye(nn.Module):
             nn.GroupNorm(8, cell),
             nn.SiLU(),
         )
-        self.tell = nn.Conv2d(cell, 3 * BODIES * JOINTS + 1, 1)
+        self.tell = nn.Conv2d(cell, 3 * MAX_BODIES * JOINTS + 1, 1)
         # Back to pixels, for the labels.
         self.to_quarter, self.to_half = (
             nn.Conv2d(cell, 4 * quarter, 1),
@@ -106,12 +106,12 @@ class Eye(nn.Module):
     def _keypoints(self, features: Tensor) -> BodyEstimate:
         """A joint is the mean of what all cells say, each an offset from its own middle, by the
         softmax of its heatmap; its uncertainty is the mean distance from there, likewise."""
-        count = BODIES * JOINTS
+        count = MAX_BODIES * JOINTS
         heat, off, two_bodies = self.tell(features).float().split((count, 2 * count, 1), dim=1)
         y, x = (torch.arange(n, device=heat.device) + 0.5 for n in heat.shape[2:])
         cells = torch.stack(torch.meshgrid(x, y, indexing="xy"))  # 2, h', w'
-        places = PATCH * (off.unflatten(1, (BODIES, JOINTS, 2)) + cells).flatten(4)
-        heat = heat.unflatten(1, (BODIES, JOINTS)).flatten(3)
+        places = PATCH * (off.unflatten(1, (MAX_BODIES, JOINTS, 2)) + cells).flatten(4)
+        heat = heat.unflatten(1, (MAX_BODIES, JOINTS)).flatten(3)
         share = heat.softmax(dim=-1)  # n, 2, 18, h' * w'
         joints = (share.unsqueeze(3) * places).sum(dim=-1)
         far = (places - joints.unsqueeze(-1)).norm(dim=3)

@@ -31,7 +31,7 @@ class DrivingClip(NamedTuple):
     times: Tensor  # (b, t) which of these the few are
 
 
-class Timeline(NamedTuple):
+class DriverFrames(NamedTuple):
     """All frames of a driver that are read, n of them; those to be posed are the last."""
 
     joints: Tensor  # (b, n, m, 18, 3)
@@ -39,7 +39,7 @@ class Timeline(NamedTuple):
     times: Tensor  # (b, n) the frame's number among those that count
     neighbours: list[Tensor]  # each as joints, the frame so far away
 
-    def by_body(self) -> Timeline:
+    def by_body(self) -> DriverFrames:
         """Bodies as samples of their own: (b * m, n, 18, 3); counts and times (b * m, n, 1)."""
         bodies = self.joints.shape[2]
         joints, *neighbours = (
@@ -49,7 +49,7 @@ class Timeline(NamedTuple):
             each.repeat_interleave(bodies, dim=0)[..., None].to(joints)
             for each in (self.counts, self.times)
         )
-        return Timeline(joints, counts, times, neighbours)
+        return DriverFrames(joints, counts, times, neighbours)
 
 
 class Rig(nn.Module):
@@ -87,7 +87,7 @@ class Rig(nn.Module):
         """
         reference, driver = _with_uncertainty(reference), _with_uncertainty(driver)
         samples, bodies = reference.shape[:2]
-        frames = _timeline(driver, shown, clip).by_body()
+        frames = _frames_of(driver, shown, clip).by_body()
         reference = reference.flatten(0, 1)[:, None]
         rule = retarget(reference[..., :2], frames.joints[..., :2], frames.counts)
         correction = self._correction(_features(reference, frames, rule, size), frames.counts)
@@ -105,7 +105,7 @@ class Rig(nn.Module):
         return self.out(self.correct(both)).unflatten(-1, (JOINTS, 2))
 
 
-def _timeline(driver: Tensor, shown: Tensor, clip: DrivingClip | None) -> Timeline:
+def _frames_of(driver: Tensor, shown: Tensor, clip: DrivingClip | None) -> DriverFrames:
     """The frames of the driver, behind those of the clip if there is one.
 
     Frames of the clip count, and the few that are asked for, which it holds already, do not. A
@@ -128,10 +128,10 @@ def _timeline(driver: Tensor, shown: Tensor, clip: DrivingClip | None) -> Timeli
         at = (index + away).clamp(0, last)
         neighbours.append(joints[row, torch.where(counts[row, at], at, own)])
     times = shown.cumsum(dim=1) - 1 if clip is None else index
-    return Timeline(joints, counts, times, neighbours)
+    return DriverFrames(joints, counts, times, neighbours)
 
 
-def _features(reference: Tensor, frames: Timeline, rule: Retargeted, size: Tensor) -> Tensor:
+def _features(reference: Tensor, frames: DriverFrames, rule: Retargeted, size: Tensor) -> Tensor:
     """What the correction reads of every frame, (n, t, READ); reference (n, 1, 18, 3).
 
     In sizes of the body, about the pelvis, so that it is the same for large and small ones; and

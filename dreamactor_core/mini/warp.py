@@ -57,7 +57,7 @@ class PieceFrames(NamedTuple):
 
     def mirrored(self, rows: Tensor) -> PieceFrames:
         """With the other side's frame where rows (..., 12) bool; feet then point backwards."""
-        feet = _rows(FOOT_ROWS, rows)
+        feet = _marked(FOOT_ROWS, rows)
         origins, ways = (
             torch.where(rows[..., None], each[..., MIRRORED_ROWS, :], each)
             for each in (self.origins, self.ways)
@@ -101,7 +101,7 @@ def source_points(
     arms are wings, of one piece from shoulder to wrist, which keep their feathers down and are as
     long as they are spread.
     """
-    wings = _rows(ARM_ROWS, winged[..., None]) & winged[..., None]
+    wings = _marked(ARM_ROWS, winged[..., None]) & winged[..., None]
     if mirror is None:
         mirror = torch.zeros_like(wings)
     source, goal = piece_frames(reference, winged).mirrored(mirror), piece_frames(target, winged)
@@ -176,6 +176,6 @@ def slide_face(
     return along + share * (found - along)
 
 
-def _rows(rows: tuple[int, ...], like: Tensor) -> Tensor:
+def _marked(rows: tuple[int, ...], like: Tensor) -> Tensor:
     """(12,) bool: which pieces these are."""
     return torch.tensor([row in rows for row in range(PARTS)]).to(like.device)

@@ -19,7 +19,7 @@ from transformers import AutoImageProcessor, AutoModelForObjectDetection, VitPos
 from transformers.models.vitpose.modeling_vitpose import VitPoseClassicDecoder
 
 from ..errors import InputError
-from ..hub import Weights, fetch, pick_device, reason
+from ..hub import NO_CODE, Weights, fetch, needs_code, pick_device, reason
 from .skeletons import COUNTS
 from .top_down import EXPERTS, Estimator, PoseModels
 
@@ -87,12 +87,14 @@ def load_pose_models(
 def _load(kind: type, folder: Path, need: str):
     """kind.from_pretrained of a folder; its failures are the user's folder."""
     try:
-        return kind.from_pretrained(folder)
+        return kind.from_pretrained(folder, **NO_CODE)
     except OSError as error:
         got = f"a folder that lacks a file ({reason(error)})"
         fix = "Copy all files of the model there: config, preprocessor_config, weights."
         raise InputError(str(folder), got=got, need=need, fix=fix) from error
     except (ValueError, KeyError, RuntimeError) as error:
+        if refusal := needs_code(folder, error):
+            raise refusal from None
         got = f"another kind of model, or a damaged one ({reason(error)})"
         fix = f"Use {DETECTOR.repository} and {ESTIMATOR.repository}."
         raise InputError(str(folder), got=got, need=need, fix=fix) from error

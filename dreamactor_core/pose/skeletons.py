@@ -22,7 +22,7 @@ from ..skeleton import NECK, SHOULDER
 POINTS = 136
 COCO = {0: 0, 2: 6, 3: 8, 4: 10, 5: 5, 6: 7, 7: 9, 8: 12, 9: 14, 10: 16, 11: 11, 12: 13, 13: 15}
 COCO |= {14: 2, 15: 1, 16: 4, 17: 3}  # ours: theirs; the neck (1) is made
-HANDS, FACE, FEET = 18, 60, 130
+HANDS, FACE, FEET = 18, 60, 130  # where these begin in Pose.points, behind the joints
 WHOLE_BODY = COCO | {FEET + k: 17 + k for k in range(6)}
 WHOLE_BODY |= {FACE + k: 23 + k for k in range(68)}  # the pupils, 68 and 69, are left empty
 WHOLE_BODY |= {HANDS + k: 91 + k for k in range(42)}

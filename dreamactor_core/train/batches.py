@@ -97,7 +97,7 @@ class BatchSource(Protocol):
         """A batch of the phase, which depends on the generator alone."""
 
 
-class Sample(NamedTuple):
+class DrawnSample(NamedTuple):
     """One sample of a batch; tensors have a batch axis of 1."""
 
     target: Tensor
@@ -126,7 +126,9 @@ class CachedBatches:
         ]
         return assemble(samples, phase, rng)
 
-    def _draw_sample(self, phase: Phase, task: str, row: int, rng: np.random.Generator) -> Sample:
+    def _draw_sample(
+        self, phase: Phase, task: str, row: int, rng: np.random.Generator
+    ) -> DrawnSample:
         cache, groups = self.cache, phase.latent_frames - 1
         right_key, _, left_key = task.partition(">")
         left_whole = cache.panel(left_key or "target", row)
@@ -142,10 +144,10 @@ class CachedBatches:
             dropped = rng.random() < phase.conditions.driving_dropout
             blank = groups if dropped else lead if not prefix and groups == whole else 0
             right[:, :, : 1 + blank] = cache.black[:, :, : 1 + blank]
-        return Sample(*compose(self.backbone, left, right, known), prompt)
+        return DrawnSample(*compose(self.backbone, left, right, known), prompt)
 
 
-def assemble(samples: list[Sample], phase: Phase, rng: np.random.Generator) -> Batch:
+def assemble(samples: list[DrawnSample], phase: Phase, rng: np.random.Generator) -> Batch:
     """Samples of one shape as a batch, with noise and its levels."""
     targets, contexts, weights, prompts = zip(*samples, strict=True)
     target = torch.cat(targets)
@@ -203,7 +205,7 @@ def compose(
     backbone: Backbone, left: Tensor, right: Tensor | None, known: Tensor
 ) -> tuple[Tensor, Context, Tensor]:
     """Panels (1, c, t', h', w'), the right one or none, and what is known of the left one,
-    (t', h', w') -> target, context and weight of a Sample."""
+    (t', h', w') -> target, context and weight of a DrawnSample."""
     weight = 1 - known
     if right is not None:
         left = torch.cat([left, right], dim=-1)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -56,15 +57,17 @@ def test_in_time_the_network_is_told_that_the_panels_follow_each_other(base):
         )
 
 
-def test_an_arm_changes_what_it_names():
-    full, others = arms.config_of(arms.ARMS["full"], 7), arms.ARMS.copy()
+def test_an_arm_changes_what_it_names(base):
+    backbone = arms.backbone_of(arms.Arm(), base / "model")
+    config_of = partial(arms.arm_config, backbone, steps=7)
+    full, others = config_of(arms.ARMS["full"]), arms.ARMS.copy()
     assert full.steps == 7 and full.phases[0].tasks == {"skeleton": 1.0}
-    assert arms.config_of(others["in-time"], 7) == full
+    assert config_of(others["in-time"]) == full
     (phase,) = full.phases
     own = replace(full, phases=(replace(phase, tasks={"pose": 1.0}),))
-    assert arms.config_of(others["no-augmentation"], 7) == own
+    assert config_of(others["no-augmentation"]) == own
     silent = replace(phase, conditions=replace(phase.conditions, text_dropout=1.0))
-    assert arms.config_of(others["no-text"], 7) == replace(full, phases=(silent,))
+    assert config_of(others["no-text"]) == replace(full, phases=(silent,))
 
 
 def test_every_arm_is_trained_and_scored(base, tmp_path, capsys):

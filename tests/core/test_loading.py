@@ -91,6 +91,13 @@ def test_model_json_describes_the_model(folder):
     assert info["geometry"]["num_frames"] == 25 and info["geometry"]["panel"] == [32, 32]
 
 
+def test_a_network_that_predicts_something_else_is_refused_in_words(folder):
+    info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    (folder / "model.json").write_text(json.dumps(info | {"prediction_type": "sample"}))
+    with pytest.raises(InputError, match=r"prediction_type is 'sample', .* knows only 'flow'"):
+        load_backbone(folder)
+
+
 def test_an_unknown_name_lists_what_there_is(tmp_path):
     with pytest.raises(InputError, match="model: got 'nothing-like-it', need one of "):
         load_backbone("nothing-like-it")

@@ -12,7 +12,7 @@ from diffusers.models.embeddings import apply_rotary_emb
 
 from dreamactor_core.backbones import Context
 from dreamactor_core.mini.backbone import MiniBackbone
-from dreamactor_core.mini.brush import PIXELS, answer_channels, magnify, paint
+from dreamactor_core.mini.brush import PIXELS, answer_channels, blend, magnify
 from dreamactor_core.mini.clean import velocity_to
 from dreamactor_core.mini.completion import are_wings, complete, inpaint
 from dreamactor_core.mini.conditioning import (
@@ -199,7 +199,7 @@ def test_a_pair_is_what_the_stock_network_makes_of_two_frames():
         )[0][:, :, 1, :, :SIDE]
         cells = torch.arange(SIDE * SIDE)[None]
         of_frame = CutOut(*(part[t - GROUP : t - GROUP + 1] for part in cutout))
-        change, _ = paint(answers.flatten(2), cells, of_frame, backbone.vae)
+        change, _ = blend(answers.flatten(2), cells, of_frame, backbone.vae)
         torch.testing.assert_close(
             made[:, :, t], change.view_as(reference) + reference, atol=1e-4, rtol=1e-4
         )
@@ -473,7 +473,7 @@ def answers(code: float = 0.0, drawn: float = 0.0) -> torch.Tensor:
 def painted(seen: CutOut, said: torch.Tensor) -> torch.Tensor:
     vae = lossless()
     reference = vae.code(seen.picture)
-    change, _ = paint(said, CELLS, seen, vae)
+    change, _ = blend(said, CELLS, seen, vae)
     return vae.uncode(reference + change.view_as(reference))
 
 
@@ -513,10 +513,10 @@ def test_the_piece_in_front_covers_the_other():
     stepping[..., (9, 10), 0] -= 4  # the thigh is turned, the trunk is not
     said[:, 192 + THIGH] = 9.0
     vae = lossless()
-    _, scores = paint(said, CELLS, seen._replace(goal=stepping), vae)
+    _, scores = blend(said, CELLS, seen._replace(goal=stepping), vae)
     assert (scores[..., 2 + THIGH] > scores[..., 2 + TORSO]).any()
     said[:, 192 + THIGH] = -9.0
-    _, scores = paint(said, CELLS, seen._replace(goal=stepping), vae)
+    _, scores = blend(said, CELLS, seen._replace(goal=stepping), vae)
     assert (scores[..., 2 + THIGH] < scores[..., 2 + TORSO] - 5).all()
     torch.testing.assert_close(scores.exp().sum(dim=-1), torch.ones(1, 16, 64))
 
@@ -620,7 +620,7 @@ def test_each_of_two_bodies_moves_by_itself():
     made = painted(seen, answers())
     torch.testing.assert_close(made[..., 4:], seen.picture[..., :-4], atol=0.02, rtol=0)
     seen.present[:, 1] = False
-    _, scores = paint(answers(), CELLS, seen, lossless())
+    _, scores = blend(answers(), CELLS, seen, lossless())
     assert scores.shape == (1, 16, 64, 2 + 24) and (scores[..., 14:] < -20).all()
 
 

@@ -246,6 +246,7 @@ def test_reducing_keeps_place_orientation_and_colour(tmp_path):
             Image.fromarray(image).save(tmp_path / name, exif=exif, compress_level=1, quality=95)
             upright = values(tmp_path / name)
             assert upright.shape == (3000, 2000, 3)
+            assert read_picture(tmp_path / name).size == (6000, 4000)
             assert np.abs(upright[2990, 1990] - (200, 100, 50)).max() <= 3
             assert upright[10, 1990].max() <= 2 and upright[2990, 10].max() <= 2
     ramp = Image.fromarray(np.full((4000, 6000), 30_000, np.uint16))

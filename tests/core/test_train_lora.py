@@ -395,3 +395,15 @@ def test_lengths_of_windows_are_a_second_apart_up_to_the_base_s_own():
     cached = read_recipe("paper_pose_based").cache
     assert cached.lengths(hunyuan15.GEOMETRY) == [49, 73, 97, 121]
     assert cached.lengths(wan.I2V_GEOMETRY) == [49, 65, 81]
+
+
+@pytest.mark.parametrize("name", ["hunyuanvideo-1.5", "wan-2.1"])
+@pytest.mark.parametrize("storage", ["", "fp8"])
+def test_a_half_wide_or_fp8_base_trains(base, clips, tmp_path, name, storage):
+    recipe, cached = make_cache(base(name), clips, tmp_path)
+    options = ["--dtype", "bf16", "--storage", storage, "--device", "cpu"]
+    assert train(base(name), cached, recipe, tmp_path / "run", *options) == 0
+    tensors = load_file(tmp_path / "run" / "lora.safetensors")
+    assert all(value.any() and value.isfinite().all() for value in tensors.values())
+    learned = torch.load(tmp_path / "run" / "checkpoint.pt")["weights"]
+    assert {value.dtype for value in learned} == {torch.float32}

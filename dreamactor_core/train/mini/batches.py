@@ -19,8 +19,8 @@ from ...mini.vae import GROUP, join_frames, split_frames
 from ..batches import (
     Batch,
     Conditions,
+    DrawnSample,
     Phase,
-    Sample,
     assemble,
     compose,
     draw_known,
@@ -114,7 +114,7 @@ class PuppeteerBatches:
 
     def _draw_sample(
         self, phase: PuppeteerPhase, task: str, row: int, rng: np.random.Generator
-    ) -> tuple[Sample, Extras]:
+    ) -> tuple[DrawnSample, Extras]:
         clips, conditions, groups = self.clips, phase.conditions, phase.latent_frames - 1
         right_key, _, left_key = task.partition(">")
         left_key = left_key or "target"
@@ -124,7 +124,7 @@ class PuppeteerBatches:
         known, prefix = draw_known(left, self.lead, conditions, rng)
         prompt = "" if rng.random() < conditions.text_dropout else clips.caption(row)
         if task == "single":
-            return Sample(*compose(self.backbone, left, None, known), prompt), Extras()
+            return DrawnSample(*compose(self.backbone, left, None, known), prompt), Extras()
         right_whole = clips.panel(right_key, row)
         right = frames.of(right_whole)
         dropped = rng.random() < conditions.driving_dropout
@@ -145,7 +145,7 @@ class PuppeteerBatches:
             tokens, weight = pair_tokens(left_cells, right_cells, weight)
         if self.world and left_key == "target" and not dropped:
             clip, truth = self._known_to_the_world(self.world, row, right_key, frames)
-        return Sample(target, context, weight, prompt), Extras(tokens, clip, truth)
+        return DrawnSample(target, context, weight, prompt), Extras(tokens, clip, truth)
 
     def _draw_frames(
         self, whole: int, groups: int, conditions: PuppeteerConditions, rng: np.random.Generator

@@ -52,7 +52,7 @@ class DrawnEstimates(Dataset):
             driven = len(clip.frames) - LEAD_IN
             frames = np.concatenate([without_lead_in(clip.frames), clip.skeleton()])
             reference, driver, skeleton = self._keypoints(frames).split((1, driven, driven))
-            joints = torch.from_numpy(size * joints_of(clip.pose)).float()
+            joints = torch.from_numpy(size * driven_joints(clip.pose)).float()
             both.append(Estimates(reference[0], driver, skeleton, joints))
         return Estimates(*(torch.stack(sides) for sides in zip(*both, strict=True)))
 
@@ -68,7 +68,7 @@ def without_lead_in(frames: np.ndarray) -> np.ndarray:
     return np.delete(frames, np.s_[1:LEAD_IN], axis=0)
 
 
-def joints_of(pose: Pose) -> np.ndarray:
+def driven_joints(pose: Pose) -> np.ndarray:
     """(1 + t, 2, 18, 2) in shares of the panel, of two bodies or of one twice."""
     return without_lead_in(pose.body[:, [0, -1], :, :2])
 

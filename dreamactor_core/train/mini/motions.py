@@ -25,7 +25,7 @@ from ...puppets.triplet import triplet_poses
 from ...puppets.world import LEAD_IN
 from ...skeleton import FACE_JOINTS, HIP, JOINTS, LIMB_JOINTS, MIRRORED_JOINT, NECK
 from ..fit import Schedule
-from .estimates import Estimates, joints_of
+from .estimates import Estimates, driven_joints
 
 RIG_SCHEDULE = Schedule(steps=30_000, learning_rate=2e-3, warm_up=100, save_every=1000)
 # Odds of a clip: of another body or its own, as it is or as a skeleton on its panel.
@@ -57,7 +57,7 @@ class RigBatch(NamedTuple):
     goal: Tensor  # (n, t, 2, 18, 2) where the points go that were taken for the reference's joints
 
 
-class Draw(NamedTuple):
+class ClipChoice(NamedTuple):
     """Which clips of a store, n of them."""
 
     rows: Tensor  # (n,)
@@ -81,7 +81,7 @@ class MotionClips:
         joints = np.empty((len(seeds), 2, driven, 2, JOINTS, 2), np.float32)
         for row, seed in enumerate(seeds):
             for side, pose in enumerate(triplet_poses(seed, "train", num_frames)):
-                joints[row, side] = joints_of(pose)
+                joints[row, side] = driven_joints(pose)
         self.joints = torch.from_numpy(joints).mul_(size)
 
     def batch(self, step: int) -> RigBatch:
@@ -126,42 +126,44 @@ class MotionClips:
     def _estimated(self, count: int, rng: np.random.Generator) -> RigBatch:
         """Clips that the eye has seen."""
         estimates = self.estimates
-        drawn = _draw(len(estimates.joints), count, rng)
-        truth = estimates.joints[drawn.rows, drawn.truth]
-        reference = estimates.reference[drawn.rows, drawn.truth]
+        chosen = _choose(len(estimates.joints), count, rng)
+        truth = estimates.joints[chosen.rows, chosen.truth]
+        reference = estimates.reference[chosen.rows, chosen.truth]
         goal = moved_points(reference[..., :2], truth[:, 0], truth[:, 1:])
-        return RigBatch(reference, self._keypoints(drawn, drawn.skeleton), goal)
+        return RigBatch(reference, self._keypoints(chosen, chosen.skeleton), goal)
 
     def _off(self, count: int, rng: np.random.Generator) -> RigBatch:
         """Motions, off by what the eye was in other clips."""
         estimates = self.estimates
-        drawn = _draw(len(self.joints), count, rng)
-        truth = self.joints[drawn.rows, drawn.truth]
-        driver = self.joints[drawn.rows, drawn.driver, 1:]
-        other = _draw(len(estimates.joints), count, rng)
+        chosen = _choose(len(self.joints), count, rng)
+        truth = self.joints[chosen.rows, chosen.truth]
+        driver = self.joints[chosen.rows, chosen.driver, 1:]
+        other = _choose(len(estimates.joints), count, rng)
         off = pad(truth[:, 0] - estimates.joints[other.rows, other.truth, 0], (0, 1))
         reference = estimates.reference[other.rows, other.truth] + off
         others = estimates.joints[other.rows, other.driver, 1:]
         boxed_off = self.boxed(driver) - self.boxed(others)
-        off = torch.where(drawn.skeleton, boxed_off, driver - others)
-        keypoints = self._keypoints(other, drawn.skeleton) + pad(off, (0, 1))
+        off = torch.where(chosen.skeleton, boxed_off, driver - others)
+        keypoints = self._keypoints(other, chosen.skeleton) + pad(off, (0, 1))
         goal = moved_points(reference[..., :2], truth[:, 0], truth[:, 1:])
         return RigBatch(reference, keypoints, goal)
 
-    def _keypoints(self, drawn: Draw, skeleton: Tensor) -> Tensor:
+    def _keypoints(self, chosen: ClipChoice, skeleton: Tensor) -> Tensor:
         """Of the drivers that the eye has seen, (n, t, 2, 18, 3)."""
         driver, boxed = (
-            each[drawn.rows, drawn.driver]
+            each[chosen.rows, chosen.driver]
             for each in (self.estimates.driver, self.estimates.skeleton)
         )
         return torch.where(skeleton, boxed, driver)
 
 
-def _draw(among: int, count: int, rng: np.random.Generator) -> Draw:
+def _choose(among: int, count: int, rng: np.random.Generator) -> ClipChoice:
     rows, truth = (torch.from_numpy(rng.integers(high, size=count)) for high in (among, 2))
     names = rng.choice(list(DRIVERS), count, p=list(DRIVERS.values()))
     own, skeleton = (torch.tensor([word in name for name in names]) for word in ("own", "skeleton"))
-    return Draw(rows, truth, torch.where(own, truth, 1 - truth), skeleton.view(-1, 1, 1, 1, 1))
+    return ClipChoice(
+        rows, truth, torch.where(own, truth, 1 - truth), skeleton.view(-1, 1, 1, 1, 1)
+    )
 
 
 def moved_points(points: Tensor, reference: Tensor, truth: Tensor) -> Tensor:

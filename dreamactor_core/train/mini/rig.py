@@ -26,7 +26,7 @@ from .motions import MotionClips, RigConfig
 FEW = 6  # frames of a clip that are asked for in every other step; all in the rest
 FAR = 4.0  # pixels: a joint so far off is as wrong as it can be, nearly
 
-Step = tuple[Tensor, Tensor, Tensor, DrivingClip | None]  # reference, driver, goal, clip
+RigStep = tuple[Tensor, Tensor, Tensor, DrivingClip | None]  # reference, driver, goal, clip
 
 
 def train_rig(
@@ -46,7 +46,7 @@ def train_rig(
     clips = MotionClips(config, estimates, geometry.num_frames, geometry.panel[0])
     size = torch.tensor([geometry.panel[1], geometry.panel[0]]).float()
 
-    def steps(order: range) -> Iterator[Step]:
+    def steps(order: range) -> Iterator[RigStep]:
         for step in order:
             yield rig_step(clips, step)
 
@@ -59,7 +59,7 @@ def train_rig(
     fit(rig, loss_of, steps, config.schedule, folder, on_step, minutes)
 
 
-def rig_step(clips: MotionClips, step: int) -> Step:
+def rig_step(clips: MotionClips, step: int) -> RigStep:
     """One body of each clip; each is driven by its like alone, so one of the two will do. In every
     other step a few frames in any order, and the clip that they are from."""
     body = slice(step // 2 % 2, step // 2 % 2 + 1)

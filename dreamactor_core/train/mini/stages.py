@@ -28,7 +28,7 @@ from .objective import PuppeteerTrainConfig
 
 logger = logging.getLogger(__name__)
 
-PAIRS = (20_000, 20_800)  # seeds of the bootstrapped pairs, before they are judged
+PAIR_SEEDS = (20_000, 20_800)  # seeds of the bootstrapped pairs, before they are judged
 TOY_STEPS, TOY_PAIRS = 2, 2
 LEAST = 0.5  # minutes; with less left no stage is begun
 
@@ -62,7 +62,7 @@ def stages(out: Path, bodies: Path | None, toy: bool) -> list[Stage]:
         str(made[name] / "lora.safetensors") for name in ("pose_based", "end_to_end")
     )
     loras = ["--pose-based", pose_based, "--end-to-end", end_to_end]
-    first, last = PAIRS
+    first, last = PAIR_SEEDS
     pairs = ["--seeds", f"{first}:{last}"]
     if toy:
         pairs = ["--seeds", f"{first}:{first + TOY_PAIRS}", "--threshold", "1"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,8 @@ from ...puppets.triplet import triplet
 from ..curve import Curve
 
 logger = logging.getLogger(__name__)
+
+REFINE_STEPS = 800  # see refine.py
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,21 @@ def to_groups(video: np.ndarray) -> Tensor:
     frames = torch.from_numpy(video).permute(0, 3, 1, 2).float() / 127.5 - 1
     frames = torch.cat([frames[:1].expand(GROUP, -1, -1, -1), frames[1:]])
     return frames.unflatten(0, (-1, GROUP)).flatten(1, 2)
+
+
+def train_autoencoder(
+    folder: Path, clean_steps: int, on_step: Callable[[int, float], None]
+) -> None:
+    """The whole stage, into folder/vae, with so many steps of the clean-up, or none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = replace(VaeConfig(), steps=clean_steps)
+    if (folder / "vae" / "config.json").exists():
+        vae = MiniVAE.from_pretrained(folder / "vae")
+    else:
+        vae = fit_code(config)
+        vae.save_pretrained(folder / "vae")
+    if clean_steps:
+        train_clean(vae, config, folder, on_step)
 
 
 def fit_code(config: VaeConfig) -> MiniVAE:
