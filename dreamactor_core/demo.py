@@ -21,7 +21,7 @@ from .models import find
 from .models.loras import choose_loras
 from .options import VARIANTS
 from .pose.draw import draw_pose, fit_box
-from .puppets.scene import FPS
+from .pose.keypoints import Pose, save_keypoints
 from .puppets.triplet import triplet
 from .puppets.world import FPS, LEAD_IN, Triplet
 from .sampling import SampleSettings, Step

@@ -14,7 +14,7 @@ import numpy as np
 from .background import draw_background
 from .families import perform_motion
 from .identity import Identity, sample_identity
-from .motion import Motion, MotionKey, blend, rest, sample_key
+from .motion import Motion, MotionKey, blend_motions, rest, sample_key
 from .splits import Split
 from .world import FPS, entered, since_lead_in
 
@@ -85,4 +85,4 @@ def other_rest(rng: np.random.Generator, performance: Performance) -> Performanc
 
 def _from_rest(rng: np.random.Generator, motion: Motion) -> Motion:
     """The motion entered from a resting pose: rest in frame 0, full swing behind the lead-in."""
-    return blend(rest(rng, len(motion)), motion, entered(len(motion)))
+    return blend_motions(rest(rng, len(motion)), motion, entered(len(motion)))
