@@ -85,7 +85,7 @@ def build_composite(
     right = torch.cat([lead.right, driving, driving[-1:].expand(tail, -1, -1, -1)])
     left, mask = torch.zeros_like(right), torch.zeros_like(right[..., :1])
     left[:count], mask[:count] = lead.left, lead.known
-    if known.scene is not None:
+    if known.scene is not None and known.keep is not None:
         left[count : count + length] = known.scene * known.keep
         mask[count : count + length] = known.keep
     left[0], mask[0] = reference[0], 1

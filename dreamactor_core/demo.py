@@ -89,8 +89,15 @@ def _material(folder: Path, geometry: Geometry, puppets: int) -> Material:
     size = geometry.panel[0]
     clips = triplet(puppets, "test", geometry.num_frames, size)
     pose = clips.driver.pose.map(lambda points: points[LEAD_IN:])
-    names = ("reference.png", "driving.mp4", "keypoints.json", "caption.txt")
-    made = Material(*(folder / name for name in names), clips, pose, size)
+    made = Material(
+        folder / "reference.png",
+        folder / "driving.mp4",
+        folder / "keypoints.json",
+        folder / "caption.txt",
+        clips,
+        pose,
+        size,
+    )
     write_image(made.reference, clips.truth.frames[0], overwrite=True)
     write_video(made.driving, clips.driver.frames[LEAD_IN:], FPS, overwrite=True)
     save_keypoints(made.keypoints, pose, size, size)

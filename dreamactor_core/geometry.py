@@ -20,6 +20,16 @@ def padded_length(num_frames: int, temporal_stride: int = 4) -> int:
     return temporal_stride * math.ceil(num_frames / temporal_stride)
 
 
+AGAIN = "Copy or download the model's folder again."
+
+
+def _check(name: str, value: object, least: float, most: float, whole: bool = True) -> None:
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
+        need = f"a {'whole ' if whole else ''}number from {least:g} to {most:g}"
+        raise InputError(name, got=repr(value)[:60], need=need, fix=AGAIN)
+
+
 @dataclass(frozen=True)
 class Geometry:
     """Sizes a backbone works in."""
@@ -31,6 +41,21 @@ class Geometry:
     fps: float  # native rate
     num_frames: int  # longest pass in frames, reference slot and lead-in included: 4k + 1
     panel: tuple[int, int]  # native panel (height, width) in pixels
+
+    def __post_init__(self):
+        for name, least, most in (
+            ("latent_channels", 1, 1 << 14),
+            ("spatial_stride", 1, 1024),
+            ("size_multiple", 1, 1 << 14),
+            ("temporal_stride", 1, 1024),
+            ("fps", 1e-3, 1000),
+            ("num_frames", 1, math.inf),
+        ):
+            _check(name, getattr(self, name), least, most, whole=name != "fps")
+        if len(self.panel) != 2:
+            raise InputError("panel", got=self.panel, need="a height and a width", fix=AGAIN)
+        for side in self.panel:
+            _check("side of the panel", side, 1, 1 << 14)
 
     def latent_frames(self, num_frames: int) -> int:
         """(t - 1) / temporal_stride + 1; raises InputError when t is not of the form 4k + 1."""

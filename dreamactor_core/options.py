@@ -39,8 +39,9 @@ class Defaults(NamedTuple):
 
     def shift_for(self, height: int, width: int) -> float:
         """Of a panel of so many pixels."""
-        large = height * width > LARGE_PANEL and self.shift_large is not None
-        return self.shift_large if large else self.shift
+        if self.shift_large is not None and height * width > LARGE_PANEL:
+            return self.shift_large
+        return self.shift
 
 
 ONE_STEP = Defaults()  # of models that answer at once

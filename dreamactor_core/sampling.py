@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import (
@@ -125,6 +125,7 @@ def with_guidance(
         towards = velocity = full(latents, sigma)
         for scale, without in ((text_scale, no_text), (driving_scale, no_driving)):
             if scale != 1:
+                assert without is not None, scale
                 velocity = velocity + (scale - 1) * (towards - without(latents, sigma))
         return velocity
 
@@ -187,12 +188,11 @@ def _per_sample(values: Tensor) -> Tensor:
     return values.view(-1, 1, 1, 1, 1)
 
 
-def _scheduler(
-    sampler: str, sigmas: Tensor
-) -> FlowMatchEulerDiscreteScheduler | UniPCMultistepScheduler | FlowMatchHeunDiscreteScheduler:
+def _scheduler(sampler: str, sigmas: Tensor) -> Any:
     """A diffusers scheduler that steps along exactly these sigmas; its own shift stays at 1."""
     assert sigmas[-1] == 0 and (sigmas[1:] < sigmas[:-1]).all(), sigmas
     levels = sigmas[:-1].cpu()
+    scheduler: Any
     if sampler == "euler":
         scheduler = FlowMatchEulerDiscreteScheduler(shift=1.0)
         scheduler.set_timesteps(sigmas=levels.numpy())

@@ -59,7 +59,7 @@ def log_old_versions() -> None:
 def require(package: str, oldest: str, purpose: str) -> None:
     """Raise InputError when a package is older than what one purpose needs, as "Wan-Animate-2"."""
     found = version(package)
-    if _numbers(found) < _numbers(oldest):
+    if older(found, oldest):
         raise InputError(
             purpose,
             got=f"{package} {found}",
@@ -68,14 +68,15 @@ def require(package: str, oldest: str, purpose: str) -> None:
         )
 
 
+def older(found: str, oldest: str) -> bool:
+    """Whether a version is below a bound: release numbers are compared, pre-releases are not."""
+    return _numbers(found) < _numbers(oldest)
+
+
 def _too_old() -> dict[str, str]:
     """The version of each package that is too old. One that is missing tells so when imported."""
     found = {name: _installed_as(name)[1] for name in OLDEST}
-    return {
-        name: here
-        for name, here in found.items()
-        if here and _numbers(here) < _numbers(OLDEST[name])
-    }
+    return {name: here for name, here in found.items() if here and older(here, OLDEST[name])}
 
 
 def _installed_as(package: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from .kinds import (
     Keypoints,
     driving_input,
     fps_input,
+    guide_inputs,
     model_input,
     prompt_input,
     sampling_inputs,
@@ -93,6 +94,7 @@ class DreamActorAnimate(io.ComfyNode):
                     tooltip="OpenPose keypoints of the driving video, one entry for each of its "
                     "frames: the pose-based variant is used.",
                 ),
+                *guide_inputs("of the reference's aspect in pixels"),
             ],
             outputs=[
                 io.Video.Output(
@@ -116,8 +118,11 @@ class DreamActorAnimate(io.ComfyNode):
         driving_cfg,
         fps,
         keypoints=None,
+        reference_keypoints=None,
+        reference_mask=None,
     ) -> io.NodeOutput:
         from ..dreamactor_core.sampling import SampleSettings
+        from .host.guides import GuideInputs
         from .host.whole import animate
 
         settings = SampleSettings(
@@ -126,5 +131,6 @@ class DreamActorAnimate(io.ComfyNode):
             driving_guidance_scale=driving_cfg,
             seed=seed,
         )
-        video, ui = animate(model, reference, driving, prompt, settings, fps, keypoints)
+        guides = GuideInputs(reference_keypoints, reference_mask)
+        video, ui = animate(model, reference, driving, prompt, settings, fps, keypoints, guides)
         return io.NodeOutput(video, ui=ui)

@@ -31,6 +31,26 @@ def driving_input(optional: bool = False) -> io.Input:
     )
 
 
+def guide_inputs(size: str) -> list[io.Input]:
+    """reference_keypoints, reference_mask: what the reference shows. size: that of the mask."""
+    return [
+        Keypoints.Input(
+            "reference_keypoints",
+            optional=True,
+            tooltip="Joints of the character in the reference, one frame of OpenPose keypoints, "
+            "in place of those that the embedded model finds; Detect Pose gives a person's. Other "
+            "models read the reference alone.",
+        ),
+        io.Mask.Input(
+            "reference_mask",
+            optional=True,
+            tooltip=f"Where the character is in the reference, 0 to 1, {size}: 1 (white) "
+            "is the character. Load Image's mask of a transparent picture is the other way round: "
+            "put Invert Mask between.",
+        ),
+    ]
+
+
 def fps_input(default: float = 8.0, optional: bool = False) -> io.Input:
     return io.Float.Input(
         "fps",

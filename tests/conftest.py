@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from .newer import missing
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -11,6 +13,12 @@ def pytest_configure():
     import torch  # here, so that collecting a broken torch is one clear failure
 
     torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if reason := missing(item.nodeid):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

@@ -184,3 +184,13 @@ def test_the_users_threads_are_kept(project, monkeypatch):
 def test_who_says_how_many_workers_gets_them(run, own):
     assert run.workers([own]) == []
     assert run.workers(["-x", "--no-header", "-k", "slow", "tests"]) == run.WORKERS
+
+
+def test_a_folder_that_is_no_comfyui_is_refused_in_words(tmp_path):
+    script = ROOT / "tests" / "nodes" / "set_up_host.py"
+    ended = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)], capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == f"{tmp_path} is no ComfyUI: it has no comfyui_version.py.\n"
+    assert list(tmp_path.iterdir()) == []

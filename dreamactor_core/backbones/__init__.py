@@ -8,11 +8,11 @@ Frames are float32 in [0, 1], (t, h, w, 3). Latents are (b, c, t', h', w'), t' =
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..geometry import Geometry
 from ..options import Defaults
@@ -47,17 +47,47 @@ class LoraTargets(NamedTuple):
 
 
 class Backbone(Protocol):
-    name: str  # base model id, written into LoRA files: "mini", "hunyuanvideo-1.5", ...
-    geometry: Geometry
-    defaults: Defaults  # of sampling, where nobody says otherwise
-    blank: str  # "zero" or "grey": what an unknown left panel holds
-    transformer: nn.Module  # the network that LoRA adapts
-    transformer_2: nn.Module | None  # the low-noise expert of a backbone that has two
-    vae: nn.Module  # the autoencoder behind encode_video and decode_video
-    key_names: KeyNames  # of the transformer's layers, in LoRA files of any program
-    lora_targets: LoraTargets
-    step_distilled: bool  # velocity then also takes sigmas=, all levels the sampler will visit
-    predicts_clean: bool  # velocity divides the network's error by sigma, which a loss must undo
+    @property
+    def name(self) -> str:
+        """Base model id, written into LoRA files: "mini", "hunyuanvideo-1.5", ..."""
+
+    @property
+    def geometry(self) -> Geometry: ...
+
+    @property
+    def defaults(self) -> Defaults:
+        """Of sampling, where nobody says otherwise."""
+
+    @property
+    def blank(self) -> str:
+        """ "zero" or "grey": what an unknown left panel holds."""
+
+    @property
+    def transformer(self) -> Any:
+        """The network (nn.Module) that LoRA adapts."""
+
+    @property
+    def transformer_2(self) -> Any:
+        """The low-noise expert of a backbone that has two, else None."""
+
+    @property
+    def vae(self) -> Any:
+        """The autoencoder (nn.Module) behind encode_video and decode_video."""
+
+    @property
+    def key_names(self) -> KeyNames:
+        """Of the transformer's layers, in LoRA files of any program."""
+
+    @property
+    def lora_targets(self) -> LoraTargets: ...
+
+    @property
+    def step_distilled(self) -> bool:
+        """Whether velocity also takes sigmas=, all levels that the sampler will visit."""
+
+    @property
+    def predicts_clean(self) -> bool:
+        """Whether velocity divides the network's error by sigma, which a loss must undo."""
 
     def encode_video(self, frames: Tensor) -> Tensor:
         """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w')."""

@@ -75,9 +75,12 @@ def quantization_of(placement: Placement, gguf: bool) -> Any | None:
 class Placed(Protocol):
     """What is placed, of a backbone or a whole pipeline."""
 
-    transformer: nn.Module
-    transformer_2: nn.Module | None
-    vae: nn.Module
+    @property
+    def transformer(self) -> nn.Module: ...
+    @property
+    def transformer_2(self) -> nn.Module | None: ...
+    @property
+    def vae(self) -> Any: ...
 
 
 def place(model: Placed, placement: Placement, encoders: Sequence[nn.Module]) -> None:

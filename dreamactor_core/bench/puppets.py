@@ -61,13 +61,14 @@ def bench_puppets(
     size, num_frames = selection.size or geometry.panel[0], geometry.num_frames
     geometry.check_panel(size, size)
     group = selection.group
-    drawn = [(each, draw_puppets, None) for each in case_seeds(seed, cases, num_frames, group)]
+    drawn: list[tuple[int, Draw, str | None]] = []
+    drawn += [(each, draw_puppets, None) for each in case_seeds(seed, cases, num_frames, group)]
     for name, draw in selection.apart.items():
         drawn += [(each, draw, name) for each in case_seeds(seed, cases, num_frames)]
     bench = _Bench(backbone, settings, loras)
     result = Result(text, group)
-    for index, (each, draw, name) in enumerate(drawn):
-        which = each, size, num_frames, draw, name
+    for index, (each, draw_it, apart) in enumerate(drawn):
+        which = each, size, num_frames, draw_it, apart
         case = make_case(*which)
         if text != "true":
             case = replace(case, prompt=_other_prompt(case, *which) if text == "other" else "")

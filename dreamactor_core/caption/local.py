@@ -12,6 +12,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndByte
 
 from ..errors import InputError
 from ..hub import NO_CODE, Weights, fetch, needs_code, pick_device, reason
+from ..weight_files.configs import check_configs
 from .captioner import BY_HAND
 
 MLLM = Weights("captioner", "Qwen/Qwen3-VL-4B-Instruct", "about 9 GB", "Apache-2.0", "--mllm")
@@ -69,6 +70,7 @@ def load_captioner(
             "quantization", got=repr(quantization), need=need, fix="Check the spelling."
         )
     folder = fetch(source, MLLM, download)
+    check_configs(folder)
     place = pick_device(device)
     options = {"dtype": torch.bfloat16 if place.type == "cuda" else torch.float32}
     if quantization != "none":

@@ -49,6 +49,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     files.add_argument(
         "--pose", type=Path, metavar="JSON", help="keypoints of every frame of VIDEO (pose-based)"
     )
+    files.add_argument(
+        "--reference-keypoints",
+        type=Path,
+        metavar="JSON",
+        help="joints of the character in IMG, one frame, in place of those that are found; pose "
+        "writes a person's",
+    )
+    files.add_argument(
+        "--reference-mask",
+        type=Path,
+        metavar="PNG",
+        help="white where the character is in IMG (IMG's own transparency)",
+    )
     files.add_argument("--json", type=Path, metavar="REPORT", help="write what was done, as JSON")
     files.add_argument("--overwrite", action="store_true", help="replace files that exist")
     _add_result(parser)
@@ -66,8 +79,9 @@ def _add_result(parser: argparse.ArgumentParser) -> None:
         "--pose-fit",
         choices=POSE_FITS,
         default="box",
-        help="the pose's box stretched onto the panel, as in training, or none: everyone stays "
-        "where the driver's camera saw them, and as large (box)",
+        help="the pose's box stretched onto the panel, as in training; or none: everyone stays "
+        "where the driver's camera saw them, and as large; or reference: with the bones, the size "
+        "and the place of --reference-keypoints (box)",
     )
     what.add_argument("--prompt", default="", help="what the character does, in words (none)")
     what.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds into it (0)")
@@ -100,7 +114,8 @@ def perform(args: argparse.Namespace, stop: Stop) -> None:
     from ..models import find
 
     loras = args.lora or []
-    named = (args.reference, args.driving, args.pose, *(path for path, _ in loras))
+    guides = args.reference_keypoints, args.reference_mask
+    named = (args.reference, args.driving, args.pose, *guides, *(path for path, _ in loras))
     check_paths(named, (args.output, args.json))
     source = find(args.model, files_of(args))
 
@@ -126,6 +141,8 @@ def perform(args: argparse.Namespace, stop: Stop) -> None:
         side_by_side=args.side_by_side,
         rate=args.rate,
         overwrite=args.overwrite,
+        reference_keypoints=args.reference_keypoints,
+        reference_mask=args.reference_mask,
     )
     if args.json:
         check_writable(args.json, args.overwrite)

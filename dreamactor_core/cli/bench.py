@@ -142,10 +142,10 @@ def _check_numbers(args: argparse.Namespace, seeds: list[int]) -> None:
 
 
 def _selection(args: argparse.Namespace) -> Selection:
-    from ..bench.cases import BODIES, VARIED, draw_bodies, draw_varied
+    from ..bench.cases import BODIES, VARIED, Draw, draw_bodies, draw_varied
     from ..bench.puppets import Selection
 
-    apart = {VARIED: draw_varied} if args.varied else {}
+    apart: dict[str, Draw] = {VARIED: draw_varied} if args.varied else {}
     if args.bodies:
         apart[BODIES] = draw_bodies(args.bodies)
     return Selection(args.group, apart, args.size)

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import InputError
 from ..options import DTYPES, EMBEDDED, OFFLOADS, SAMPLERS, STORAGES
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Parser(argparse.ArgumentParser):
     """Says in one line what is wrong, with exit status 2."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
 
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -22,6 +23,7 @@ from ..media import (
     Box,
     Footage,
     Frame,
+    Picture,
     VideoInfo,
     check_frames,
     content_box,
@@ -35,8 +37,9 @@ from ..media import (
 )
 from ..options import Defaults
 from ..pose.draw import DREAMACTOR, Style, draw_pose, fit_box
+from ..pose.guides import Guides, read_guides, tells_apart
 from ..pose.keypoints import Pose, check_length, load_keypoints, retime_pose
-from ..pose.retarget import place_in_panel
+from ..pose.retarget import place_in_panel, stand_as
 from ..pose.wan_animate import WAN_ANIMATE, crop_face, face_boxes
 
 MIN_SIDE, MAX_SIDE, MAX_ASPECT = 8, 16_384, 16  # of a reference: outside, no character is seen
@@ -47,6 +50,7 @@ class Inputs(NamedTuple):
     clip: VideoInfo  # the part of the driving video that is used
     frames: Callable[[], Iterator[Frame]]  # reads that part, from its beginning each time
     pose: Pose | None  # of every frame of the clip
+    guides: Guides | None = None  # of the reference
 
 
 class Panel(NamedTuple):
@@ -61,13 +65,20 @@ def open_inputs(
     keypoints: Path | Pose | None = None,
     start: float = 0.0,
     duration: float | None = None,
+    reference_keypoints: Path | Pose | None = None,
+    reference_mask: Path | Tensor | None = None,
 ) -> Inputs:
     """The picture, the part of the clip and its keypoints, opened and checked.
 
-    Raises InputError for a reference or a driving video that cannot be used, and for keypoints
-    that do not fit the driving video.
+    reference_keypoints, reference_mask: as for read_guides. Without any mask the alpha of a
+    picture is its mask.
+
+    Raises InputError for a reference or a driving video that cannot be used, for keypoints that do
+    not fit the driving video, and as read_guides does.
     """
-    picture = _picture(reference)
+    picture, alpha, _ = _picture(reference)
+    mask = alpha if reference_mask is None else reference_mask
+    guides = read_guides(reference_keypoints, mask, *picture.shape[1:3])
     whole = probe(driving)
     clip = whole.cut(start, duration)
     if clip.num_frames < 2:
@@ -85,7 +96,7 @@ def open_inputs(
         check_length(pose, whole.num_frames)
         first, last, _ = whole.window(start, duration)
         pose = pose.map(lambda points: points[first:last])
-    return Inputs(picture, clip, lambda: read_frames(driving, start, duration), pose)
+    return Inputs(picture, clip, lambda: read_frames(driving, start, duration), pose, guides)
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,12 @@ class Fitted:
     pose_fit: str = "box"  # how a pose lies in the panel, one of POSE_FITS
 
     @cached_property
+    def guides(self) -> Guides | None:
+        """What is told of the reference, in pixels of the panel."""
+        guides, panel = self.inputs.guides, self.panel
+        return guides and guides.in_panel(panel.box, panel.height, panel.width)
+
+    @cached_property
     def reference(self) -> Tensor:
         """(1, h, w, 3) in [0, 1]."""
         return fit(self.inputs.reference[0], self.panel.height, self.panel.width)[None]
@@ -105,8 +122,7 @@ class Fitted:
     def driving(self) -> Iterator[Tensor]:
         """What the right panel shows, frames (h, w, 3) in [0, 1]: the driver, or its pose drawn."""
         if self.inputs.pose is not None:
-            box = self.pose_fit == "box"
-            pose = fit_box(self.inputs.pose) if box else self._in_place()
+            pose = fit_box(self.inputs.pose) if self.pose_fit == "box" else self._in_place()
             return self._drawn(pose, DREAMACTOR)
         clip = retime(self.inputs.frames(), self.fps, self.inputs.clip.duration)
         return (fit(image, self.panel.height, self.panel.width) for image in clip)
@@ -129,6 +145,9 @@ class Fitted:
         return self.inputs.pose
 
     def _in_place(self) -> Pose:
+        """Where the driver's camera saw it, or as the reference stands."""
+        if self.pose_fit == "reference" and self.guides is not None:
+            return stand_as(self._pose(), self.guides.pose())
         return place_in_panel(self._pose(), self.panel.width / self.panel.height)
 
     def _retimed(self, pose: Pose) -> Pose:
@@ -140,7 +159,7 @@ class Fitted:
     def _drawn(self, pose: Pose, style: Style) -> Iterator[Tensor]:
         pose, panel = self._retimed(pose), self.panel
         for k in range(len(pose.body)):
-            one = pose.map(lambda points, k=k: points[k : k + 1])
+            one = pose.map(itemgetter(slice(k, k + 1)))
             drawn = draw_pose(one, panel.height, panel.width, style=style)[0]
             yield fit(drawn, panel.height, panel.width)
 
@@ -156,7 +175,8 @@ class Sized(Protocol):
 
 def fit_inputs(inputs: Inputs, size: int | None, model: Sized, pose_fit: str = "box") -> Fitted:
     """Inputs in a panel of the model. size is that of panel_of, whose InputError it raises."""
-    panel = panel_of(*inputs.reference.shape[1:3], size, model)
+    _, height, width, _ = inputs.reference.shape
+    panel = panel_of(height, width, size, model)
     return Fitted(inputs, panel, model.geometry.fps, pose_fit)
 
 
@@ -183,11 +203,12 @@ def panel_of(height: int, width: int, size: int | None, model: Sized) -> Panel:
     return Panel(panel_height, panel_width, box)
 
 
-def _picture(reference: Path | Tensor) -> Tensor:
-    """(1, h, w, 3); InputError for one that no character is seen in."""
+def _picture(reference: Path | Tensor) -> Picture:
+    """Pixels (1, h, w, 3) and what of them is opaque; InputError for one without a character."""
     name = str(reference) if isinstance(reference, Path) else "reference"
     read = read_picture(reference) if isinstance(reference, Path) else None
-    picture = read.pixels if read else reference
+    picture, alpha = (read.pixels, read.mask) if read else (reference, None)
+    alpha = alpha if alpha is not None and tells_apart(alpha) else None
     check_frames(name, picture)
     if len(picture) != 1:
         raise InputError(
@@ -205,4 +226,4 @@ def _picture(reference: Path | Tensor) -> Tensor:
             need=f"sides of {MIN_SIDE} to {MAX_SIDE}, one at most {MAX_ASPECT} times the other",
             fix="Scale the picture, or cut it to the character.",
         )
-    return picture
+    return Picture(picture, alpha, (height, width))

@@ -23,7 +23,8 @@ class Job:
     output: Path  # .mp4
     variant: str = "end-to-end"  # or "pose-based"
     keypoints: Path | Pose | None = None  # of every frame of driving; for pose-based
-    pose_fit: str = "box"  # as in training; "none": where the driver's camera saw it
+    # As in training; "none": where the driver's camera saw it; "reference": with its bones.
+    pose_fit: str = "box"
     prompt: str = ""
     settings: SampleSettings = field(default_factory=SampleSettings)
     size: int | None = None  # pixels: a panel of this area and the reference's aspect; see panel_of
@@ -33,6 +34,8 @@ class Job:
     side_by_side: bool = False  # reference | driver | result
     rate: str = "driver"  # or "native": the model's own frames at its own rate
     overwrite: bool = False
+    reference_keypoints: Path | Pose | None = None  # of the picture, one frame
+    reference_mask: Path | Tensor | None = None  # (1, h, w) in [0, 1], 1 where the character is
 
     def __post_init__(self):
         for name, accepted in (("variant", VARIANTS), ("rate", RATES), ("pose_fit", POSE_FITS)):
@@ -55,6 +58,13 @@ class Job:
                 got=f"{self.keypoints} for the end-to-end variant",
                 need="none, for it looks at the driving video itself",
                 fix="Leave them away, or use --variant pose-based.",
+            )
+        if self.pose_fit == "reference" and self.reference_keypoints is None:
+            raise InputError(
+                "pose_fit",
+                got="'reference' without its keypoints",
+                need="the joints of the reference",
+                fix="Pass them with --reference-keypoints; the command pose finds a person's.",
             )
         if self.output.suffix.lower() != ".mp4":
             raise InputError(

@@ -47,7 +47,15 @@ def read_inputs(job: Job) -> Inputs:
                 need="another name",
                 fix="Choose a new name for the output.",
             )
-    return open_inputs(job.reference, job.driving, job.keypoints, job.start, job.duration)
+    return open_inputs(
+        job.reference,
+        job.driving,
+        job.keypoints,
+        job.start,
+        job.duration,
+        job.reference_keypoints,
+        job.reference_mask,
+    )
 
 
 def preflight(
@@ -61,7 +69,8 @@ def preflight(
 
     Raises InputError when it will not fit, and for a size that there cannot be.
     """
-    panel = panel_of(*inputs.reference.shape[1:3], size, source)
+    _, height, width, _ = inputs.reference.shape
+    panel = panel_of(height, width, size, source)
     num_frames = retimed_length(inputs.clip.duration, source.geometry.fps)
     return source.estimate(placement, panel[:2], num_frames, lead_in_seconds)
 

@@ -33,7 +33,7 @@ TURNS = {  # EXIF orientation: what makes it upright
     8: Image.Transpose.ROTATE_90,
 }
 SIDEWAYS = [TURNS[number] for number in (5, 6, 7, 8)]
-TIFF_VALUES = {1: "unsigned", 2: "signed", 3: "floating point"}
+TIFF_VALUES = {1: "whole numbers", 2: "signed whole numbers", 3: "floating point"}
 
 
 class Picture(NamedTuple):
@@ -115,7 +115,9 @@ def _pixels(path: Path, file: object, profile: bytes | None) -> Raw:
         turn = TURNS.get(_orientation(image))
         size = size if turn in SIDEWAYS else size[::-1]
         if image.mode in ("I", "F"):
-            raise _wide(path, "32-bit floating point" if image.mode == "F" else "32-bit integers")
+            usual = "32-bit floating point" if image.mode == "F" else "32-bit whole numbers"
+            tags = getattr(image, "tag_v2", None)
+            raise _wide(path, usual if tags is None else _numbers(tags))
         if image.mode.startswith("I;16"):
             return Raw(_deep(image, turn), None, size)
         image = _smaller(image)
@@ -151,6 +153,9 @@ def _factor(image: Image.Image) -> int:
 def _deep(image: Image.Image, turn: Image.Transpose | None) -> np.ndarray:
     """Grey of 16 bits, which Pillow's own conversion would clip -> (h, w, 3) float32, upright."""
     grey, factor = np.asarray(image).astype(np.float32), _factor(image)
+    tags = getattr(image, "tag_v2", {})  # of a TIFF, which may have 12 bits, or 0 as its white
+    grey *= 65_535 / ((1 << tags.get(258, (16,))[0]) - 1)
+    grey = 65_535 - grey if tags.get(262) == 0 else grey
     size = (max(1, image.width // factor), max(1, image.height // factor))
     grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA) if factor > 1 else grey
     grey = grey if turn is None else np.asarray(Image.fromarray(grey).transpose(turn))
@@ -178,6 +183,13 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
+def _numbers(tags: ImageFileDirectory_v2) -> str:
+    """What a TIFF's pixels are made of, in words."""
+    bits, values = tags[258], TIFF_VALUES.get(tags.get(339, (1,))[0], "unknown numbers")
+    channels = f"{len(bits)} channels of " if len(bits) > 1 else ""
+    return f"{channels}{bits[0]}-bit {values}"
+
+
 def _wide(path: Path, kind: str) -> InputError:
     need, fix = "8 or 16 bits a channel", "Save it so; the range of such numbers is not known."
     return InputError(str(path), got=f"a picture of {kind}", need=need, fix=fix)
@@ -190,8 +202,7 @@ def _unknown(path: Path) -> InputError:
             tags = ImageFileDirectory_v2(file.read(8))
             file.seek(tags.next)
             tags.load(file)
-        bits, values = tags[258], TIFF_VALUES.get(tags.get(339, (1,))[0], "unknown numbers")
-        return _wide(path, f"{len(bits)} channels of {bits[0]}-bit {values}")
+        return _wide(path, _numbers(tags))
     except DAMAGED:
         fix = "For a clip use the driving video input; save other formats as PNG or JPEG first."
         return InputError(str(path), got="a file that is no known picture", need=NEED, fix=fix)

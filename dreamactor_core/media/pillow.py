@@ -14,7 +14,8 @@ from .limits import check_pixels, limit, too_large
 
 DAMAGED = (
     OSError, SyntaxError, EOFError, ValueError, TypeError, LookupError, ArithmeticError,
-    AttributeError, NotImplementedError, RuntimeError, struct.error, ImageCms.PyCMSError,
+    AttributeError, NotImplementedError, RuntimeError, MemoryError, struct.error,
+    ImageCms.PyCMSError,
 )  # fmt: skip
 ONE_AT_A_TIME = threading.Lock()  # of those that change Pillow's own limit
 

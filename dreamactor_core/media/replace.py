@@ -80,10 +80,10 @@ def replacing(
     the meantime is not overwritten either: what was made is then kept under a name that is free.
     """
     path = Path(path)
+    if PART.fullmatch(path.name) and path.exists():
+        yield path  # whoever made it tells of errors, by its final name
+        return
     try:
-        if PART.fullmatch(path.name) and path.exists():
-            yield path
-            return
         with _held(path, overwrite, folder) as part:
             yield part
             _flush(part)
@@ -98,21 +98,23 @@ def together(paths: Sequence[Path], overwrite: bool = False) -> Iterator[list[Pa
 
     Should the second name fail, a first one that was free before is freed again.
     """
-    path, fresh = paths[0], []
+    blamed, fresh = paths[0], []
     try:
         with ExitStack() as stack:
             parts = []
             for path in paths:
+                blamed = path
                 parts.append(stack.enter_context(_held(path, overwrite)))
+            blamed = paths[0]
             yield parts
             for path, part in zip(paths, parts, strict=True):
-                was = os.path.lexists(path)
+                blamed, was = path, os.path.lexists(path)
                 _flush(part)
                 _rename(part, _target(path), overwrite)
                 fresh += [] if was else [path]
             fresh = []
     except (OSError, av.FFmpegError) as error:
-        raise _write_error(path, error) from error
+        raise _write_error(blamed, error) from error
     finally:
         for one in fresh:
             one.unlink(missing_ok=True)

@@ -32,12 +32,13 @@ from ..backbones.hunyuan15 import LORA_TARGETS, blank_context, decode_video, enc
 from ..composite import known_latents
 from ..geometry import Geometry
 from ..options import ONE_STEP
+from ..pose.guides import Guides
 from ..weight_files.hunyuan15_keys import KEY_NAMES
 from .brush import LayerShares, answer_channels, blend, magnify
 from .clean import velocity_to
 from .conditioning import CONDITIONING_CHANNELS, conditioning
 from .cutout import CutOut, cut_out
-from .guides import Guides, guided
+from .guides import guided
 from .network import Grid, MiniTransformer3DModel
 from .panels import (
     Panels,

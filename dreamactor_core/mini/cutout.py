@@ -53,9 +53,12 @@ def cut_out(picture: Tensor, estimate: BodyEstimate) -> CutOut:
     mine = [(owner == body) | ~two.view(-1, 1, 1, 1) for body in range(bodies)]
     pieces = labels[:, None, 1:] * torch.stack(mine, dim=1)
     wings, joints = are_wings(pieces), times * estimate.joints[:, :bodies]
+    whole = complete(picture, pieces, joints, wings, times * BETWEEN)
+    if estimate.overlap is not None:
+        whole = _overlapping(whole, picture, estimate.overlap[:, None] * torch.stack(mine, dim=1))
     return CutOut(
         picture=picture,
-        pieces=complete(picture, pieces, joints, wings, times * BETWEEN),
+        pieces=whole,
         scene=scene,
         background=inpaint(picture, scene**4),
         present=present,
@@ -63,3 +66,12 @@ def cut_out(picture: Tensor, estimate: BodyEstimate) -> CutOut:
         joints=joints,
         goal=joints,
     )
+
+
+def _overlapping(pieces: Tensor, picture: Tensor, overlap: Tensor) -> Tensor:
+    """Pieces (n, m, 12, 4, h, w) with what they take along (n, m, 12, h, w), so that nothing gapes
+    where two of them turn against each other."""
+    overlap = overlap.unsqueeze(3)
+    colours, share = pieces[:, :, :, :3], pieces[:, :, :, 3:]
+    colours = torch.where(overlap > share, picture[:, None, None], colours)
+    return torch.cat([colours, torch.maximum(share, overlap)], dim=3)

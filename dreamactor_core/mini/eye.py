@@ -29,6 +29,7 @@ class BodyEstimate(NamedTuple):
     heatmap: Tensor  # (n, 2, 18, h' * w') logits: in which cell each joint is
     two_bodies: Tensor  # (n,) logit
     labels: Tensor | None = None  # (n, 13, h, w) logits: which part each pixel shows
+    overlap: Tensor | None = None  # (n, 12, h, w) shares of pixels that a part takes along too
 
     @property
     def keypoints(self) -> Tensor:

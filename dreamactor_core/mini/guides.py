@@ -11,8 +11,6 @@ an arm where its joints say so.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import cv2
 import numpy as np
 import torch
@@ -22,12 +20,16 @@ from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ..pose.guides import Guides
 from ..skeleton import (
+    ANKLE,
+    ELBOW,
     FACE_JOINTS,
     FOOT,
     FOREARM,
     HEAD,
     HIP,
+    KNEE,
     LIMB_JOINTS,
     NECK,
     NOSE,
@@ -37,6 +39,7 @@ from ..skeleton import (
     THIGH,
     TORSO,
     UPPER_ARM,
+    WRIST,
 )
 from .eye import BodyEstimate
 
@@ -50,6 +53,7 @@ SKULL = 0.6  # of the way from the neck to the middle of the face: half of the h
 TOLD, MADE = 1.0, 6.0  # pixels: how uncertain a joint is that was told, and one that was made
 SURE = 20.0  # a logit
 LEAST = 1e-6  # share, whose logarithm is taken
+HINGE = 0.4  # of the way to the next joint: reach of what two parts take along both
 BEYOND = 0.12  # of the shin: so far behind the ankle the foot begins
 
 # A body that stands and is seen from the front, in lengths of its trunk; its right is our left.
@@ -64,14 +68,17 @@ STANDING = np.array(
 HANGS_ON = {joint: NECK for joint in (*SHOULDER, *HIP, NOSE)}
 HANGS_ON |= {end: start for start, end in LIMB_JOINTS.values()}
 HANGS_ON |= {joint: NOSE for joint in FACE_JOINTS if joint != NOSE}
+# Two parts, the joint they turn about, and another one, for the size.
+HINGES = [(HEAD, TORSO, NECK, NOSE)]
+for _side in (0, 1):
+    HINGES += [
+        (UPPER_ARM[_side], TORSO, SHOULDER[_side], ELBOW[_side]),
+        (FOREARM[_side], UPPER_ARM[_side], ELBOW[_side], WRIST[_side]),
+        (THIGH[_side], TORSO, HIP[_side], KNEE[_side]),
+        (SHIN[_side], THIGH[_side], KNEE[_side], ANKLE[_side]),
+        (FOOT[_side], SHIN[_side], ANKLE[_side], KNEE[_side]),
+    ]
 TRUNK = (NECK, *SHOULDER, *HIP, NOSE)
-
-
-class Guides(NamedTuple):
-    """Of one picture of height x width pixels; what is None the eye finds."""
-
-    joints: np.ndarray | None  # (m, 18, 3): x, y in pixels, confidence; m bodies, 1 or 2
-    mask: np.ndarray | None  # (height, width) in [0, 1], 1 where a body is
 
 
 def guided(found: BodyEstimate, guides: Guides, times: int) -> BodyEstimate:
@@ -96,10 +103,12 @@ def guided(found: BodyEstimate, guides: Guides, times: int) -> BodyEstimate:
         count = 1 + int(found.two_bodies > 0)
         places = (found.joints[0, :count] * times).cpu().double().numpy()
         bodies = np.concatenate([places, np.ones((*places.shape[:2], 1))], axis=2)
-    shares = torch.from_numpy(part_labels(bodies, guides.mask)).to(found.joints)
+    shares = part_labels(bodies, guides.mask)
+    overlap = torch.from_numpy(overlaps(bodies, shares)).to(found.joints)[None]
+    shares = torch.from_numpy(shares).to(found.joints)
     if joints is None and found.labels is not None:
         shares = _as_the_eye_sees(shares, found.labels[0], times)
-    return found._replace(labels=shares.clamp(min=LEAST).log()[None])
+    return found._replace(labels=shares.clamp(min=LEAST).log()[None], overlap=overlap)
 
 
 def _as_the_eye_sees(shares: Tensor, labels: Tensor, times: int) -> Tensor:
@@ -159,8 +168,7 @@ def part_labels(joints: np.ndarray, mask: np.ndarray) -> np.ndarray:
     for part in range(1, 1 + PARTS):
         here = (parts == part).astype(np.float32)
         labels[part] = cv2.resize(here, (width, height), interpolation=cv2.INTER_LINEAR)
-    total = labels.sum(axis=0)
-    labels *= mask / np.maximum(total, 1e-6)
+    labels *= mask / labels.sum(axis=0)
     labels[0] = 1 - labels[1:].sum(axis=0)
     return labels
 
@@ -196,6 +204,24 @@ def _plant(seeds: np.ndarray, joints: np.ndarray, inside: np.ndarray) -> None:
     seeds[(canvas > 0) & inside] = canvas[(canvas > 0) & inside]
 
 
+def overlaps(joints: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Pixels about a joint that both parts take along that turn about it: joints (m, 18, 3) and
+    their part_labels -> shares (12, h, w), float32."""
+    depth = cv2.distanceTransform((labels[0] < INSIDE).astype(np.uint8), cv2.DIST_L2, 5)
+    taken = np.zeros((PARTS, *depth.shape), np.float32)
+    for body in joints:
+        for part, other, joint, end in HINGES:
+            if min(body[[joint, end], 2]) >= SEEN:
+                place = body[joint, :2]
+                length = float(np.linalg.norm(body[end, :2] - place))
+                disk = np.zeros(depth.shape, np.uint8)
+                _bar(disk, place, place, min(1.2 * _at(depth, place), HINGE * length), 1)
+                both = disk * (labels[part] + labels[other])
+                for one in (part, other):
+                    taken[one - 1] = np.maximum(taken[one - 1], both)
+    return taken
+
+
 BITS = 4  # of a coordinate behind the point, for cv2
 
 
@@ -228,29 +254,21 @@ def _at(depth: np.ndarray, place: np.ndarray) -> float:
 
 
 def _grown(seeds: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Parts (h, w) of all pixels inside: that of the nearest seed along the surface; where no seed
-    can be reached, that of the nearest pixel."""
+    """Parts (h, w): that of the nearest seed along the surface; where none can be reached, and
+    outside, that of the nearest pixel."""
     sources = np.flatnonzero(seeds)
-    parts = np.zeros(seeds.shape, np.uint8)
     if not len(sources):
-        parts[inside] = TORSO
-        return parts
+        return np.full(seeds.shape, TORSO, np.uint8)
     _, _, nearest = dijkstra(
         _neighbours(inside),
         directed=False,
         indices=sources,
-        min_only=True,
         return_predecessors=True,
+        min_only=True,
     )
-    reached = nearest.reshape(seeds.shape) >= 0
-    parts.ravel()[reached.ravel()] = seeds.ravel()[nearest[nearest >= 0]]
-    lost = inside & ~reached
-    if lost.any():
-        rows, columns = distance_transform_edt(
-            parts == 0, return_distances=False, return_indices=True
-        )
-        parts[lost] = parts[rows, columns][lost]
-    return parts
+    parts = np.where(nearest >= 0, seeds.ravel()[nearest.clip(0)], 0).reshape(seeds.shape)
+    rows, columns = distance_transform_edt(parts == 0, return_distances=False, return_indices=True)
+    return parts[rows, columns]
 
 
 def _neighbours(inside: np.ndarray) -> coo_array:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..backbones import Backbone
     from ..backbones.placement import Placement
     from ..lora.files import WantedLora
+    from ..pose.guides import Guides
     from ..sampling import SampleSettings, Step
     from .estimate import Estimate
 
@@ -51,6 +52,10 @@ class Shown(Protocol):
     @property
     def reference(self) -> Tensor: ...  # (1, h, w, 3) in [0, 1]
 
+    @property
+    def guides(self) -> Guides | None:
+        """What is told of the reference, in pixels of the panel."""
+
     def driving(self) -> Iterator[Tensor]:
         """The right panel, frames (h, w, 3) in [0, 1]: the driver, or its pose drawn."""
 
@@ -64,13 +69,18 @@ class Shown(Protocol):
 class Animator(Protocol):
     """A model that is open: it performs motions."""
 
-    name: str
-    geometry: Geometry
-    defaults: Defaults
-    backbone: Backbone | None  # of one that reads composites; None for one that runs whole only
-
+    @property
+    def name(self) -> str: ...
+    @property
+    def geometry(self) -> Geometry: ...
+    @property
+    def defaults(self) -> Defaults: ...
     @property
     def lead_in_seconds(self) -> float: ...
+
+    @property
+    def backbone(self) -> Backbone | None:
+        """Of one that reads composites; None for one that runs whole or not at all."""
 
     @property
     def loras(self) -> dict[str, float]:
@@ -107,12 +117,22 @@ class Animator(Protocol):
 class Source(Protocol):
     """A model that is found, not yet open."""
 
-    name: str
-    geometry: Geometry
-    defaults: Defaults
-    takes_loras: bool
-    usual_device: str  # "cpu" or "cuda"
-    usual_dtype: str  # torch's name
+    @property
+    def name(self) -> str: ...
+    @property
+    def geometry(self) -> Geometry: ...
+    @property
+    def defaults(self) -> Defaults: ...
+    @property
+    def takes_loras(self) -> bool: ...
+
+    @property
+    def usual_device(self) -> str:
+        """ "cpu" or "cuda"."""
+
+    @property
+    def usual_dtype(self) -> str:
+        """torch's name."""
 
     def check(self, task: Task) -> None:
         """Raise InputError for a task that it cannot do."""

@@ -14,6 +14,7 @@ from ..geometry import Geometry
 from ..lora.adapters import lora_strengths, wear_loras
 from ..lora.files import WantedLora, check_together
 from ..options import LEAD_IN_SECONDS, Defaults
+from ..pose.guides import Guides
 from ..sampling import Step
 from . import Shown, Task
 
@@ -70,7 +71,7 @@ class InContext:
     ) -> Iterator[Tensor]:
         """Piece by piece, so memory does not grow with the length of the clip."""
         return animate(
-            self.backbone,
+            told(self.backbone, shown.guides),
             shown.reference,
             shown.driving(),
             task.prompt,
@@ -81,6 +82,12 @@ class InContext:
 
     def preview(self, latents: Tensor) -> Tensor:
         return preview_strip(self.backbone, latents)
+
+
+def told(backbone: Backbone, guides: Guides | None) -> Backbone:
+    """A backbone that knows what the reference shows, if it is one that asks an eye for that."""
+    tell = getattr(backbone, "told", None)
+    return backbone if guides is None or tell is None else tell(guides)
 
 
 def modules_of(model: object) -> dict[str, nn.Module]:

@@ -29,6 +29,7 @@ from ..weight_files.checkpoint import (
     reading,
     recognise,
 )
+from ..weight_files.configs import check_configs
 from ..weight_files.files import Files
 from ..weight_files.parts import ENCODERS, Part, load_part, recognise_parts
 from . import Task
@@ -128,6 +129,7 @@ class Pipeline:
 
 def _recognise(folder: Path, files: Files) -> tuple[dict[str, Checkpoint], dict[str, Part]]:
     """The networks, and what else has a file of its own, by the pipeline's names; all checked."""
+    check_configs(folder)
     paths = files.transformers
     if not paths:
         owned = (folder / "transformer", folder / "transformer_2")

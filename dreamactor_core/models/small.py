@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from ..mini.info import INFO, parse_info
 from ..options import ONE_STEP
+from ..weight_files.configs import check_configs
 from ..weight_files.files import Files
 from . import Task, does_not_apply
 
@@ -31,6 +32,7 @@ class Small:
         if files != Files():
             raise does_not_apply(called, NEED)
         self.folder, self.called = folder, called
+        check_configs(folder)
         try:
             self.info = parse_info((folder / INFO).read_text(encoding="utf-8"))
         except (OSError, LookupError, TypeError, ValueError) as error:

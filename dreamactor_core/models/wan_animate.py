@@ -12,9 +12,10 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import cycle, islice
+from typing import Any
 
 import torch
-from diffusers import ClassifierFreeGuidance, DiffusionPipeline, ModularPipeline
+from diffusers import ClassifierFreeGuidance, DiffusionPipeline
 from PIL import Image
 from torch import Tensor, nn
 
@@ -34,11 +35,11 @@ class WanAnimate:
     """One of the pipelines, loaded and placed: the protocol Animator."""
 
     transformer_2 = None
-
     backbone = None  # it runs whole or not at all
     lead_in_seconds = 0.0
 
-    def __init__(self, kind: WanAnimateKind, pipeline: DiffusionPipeline | ModularPipeline):
+    def __init__(self, kind: WanAnimateKind, pipeline: Any):
+        """pipeline: diffusers' WanAnimatePipeline, or a modular one of the second generation."""
         self.kind, self.name, self.geometry = kind, kind.name, kind.geometry
         self.defaults = kind.defaults
         self.pipeline = pipeline

@@ -18,6 +18,7 @@ from ..backbones import wan
 from ..backbones.placement import VAE_DTYPE, Placement, place, quantization_of, whole
 from ..errors import InputError
 from ..weight_files.checkpoint import Checkpoint, read_header
+from ..weight_files.configs import check_configs
 from ..weight_files.family import Found
 from ..weight_files.files import Files
 from . import Task, does_not_apply
@@ -81,6 +82,7 @@ class WanAnimateFolder:
         if not is_ftfy_available() and self.kind.variant == "pose-based":
             need = "ftfy, with which diffusers cleans prompts"
             raise InputError(self.name, got="no package ftfy", need=need, fix="pip install ftfy.")
+        check_configs(folder)
         with _reading(folder, self.name):
             for part in PARTS:  # transformers takes a tokenizer without files for an empty one
                 if not (folder / part).is_dir():

@@ -69,7 +69,7 @@ def wan_animate_kind(folder: str | Path) -> WanAnimateKind | None:
             told = json.loads((Path(folder) / index).read_text(encoding="utf-8"))
             if kind := WAN_ANIMATE_KINDS.get(told["_class_name"]):
                 return kind
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             continue
     return None
 
@@ -87,17 +87,18 @@ def check_task(kind: WanAnimateKind, task: Task) -> None:
     settings = task.settings
     shift = 1.0 if settings.shift is None else settings.shift
     guidance = 1.0 if settings.guidance_scale is None else settings.guidance_scale
-    for what, got, need in (
+    asked: tuple[tuple[str, object, object], ...] = (
         ("lead-in", "one to keep" if task.keep_lead_in else "none", "none"),
         ("motion guidance", settings.driving_guidance_scale, 1.0),
         ("shift", shift, 1.0),
         ("sampler", settings.sampler, "euler"),
         ("text guidance", guidance, max(1.0, guidance)),
-    ):
-        if got != need:
+    )
+    for what, given, wanted in asked:
+        if given != wanted:
             raise InputError(
                 f"{what} of {kind.name}",
-                got=got,
-                need=f"{need}, the default",
+                got=given,
+                need=f"{wanted}, the default",
                 fix="It knows text guidance above 1 alone, and samples by its own schedule.",
             )

@@ -20,6 +20,7 @@ from transformers.models.vitpose.modeling_vitpose import VitPoseClassicDecoder
 
 from ..errors import InputError
 from ..hub import NO_CODE, Weights, fetch, needs_code, pick_device, reason
+from ..weight_files.configs import check_configs
 from .skeletons import COUNTS
 from .top_down import EXPERTS, Estimator, PoseModels
 
@@ -86,6 +87,7 @@ def load_pose_models(
 
 def _load(kind: type, folder: Path, need: str):
     """kind.from_pretrained of a folder; its failures are the user's folder."""
+    check_configs(folder)
     try:
         return kind.from_pretrained(folder, **NO_CODE)
     except OSError as error:

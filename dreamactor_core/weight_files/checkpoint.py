@@ -5,7 +5,6 @@ Files are safetensors, GGUF, a diffusers folder of shards, or a pickle that load
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .configs import read_json
 from .family import Family, Found
 from .gguf_file import gguf_shapes, gguf_weights
 from .keys import strip_prefix
@@ -147,9 +147,19 @@ def recognise(header: Header, families: tuple[Family, ...]) -> Checkpoint:
     """
     for family in families:
         if family.owns(header.tensors):
-            converted = family.convert(dict(header.tensors))
-            found = family.describe(converted)
-            _check_keys(header.path, family, found, converted)
+            try:
+                converted = family.convert(dict(header.tensors))
+                found = family.describe(converted)
+                _check_keys(header.path, family, found, converted)
+            except (LookupError, ArithmeticError, TypeError, RuntimeError, ValueError) as error:
+                if isinstance(error, InputError):
+                    raise
+                raise InputError(
+                    f"model file {header.path}",
+                    got=f"{family.title} with tensors missing or of odd shapes ({error})",
+                    need="all tensors of the model",
+                    fix="Download the file again.",
+                ) from error
             return Checkpoint(header, family, found)
     some = [f"{key} {tuple(header.tensors[key].shape)}" for key in sorted(header.tensors)[:3]]
     raise InputError(
@@ -282,19 +292,6 @@ def latent_width(folder: Path) -> int | None:
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     return read_json(path) if path.is_file() else {}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A config of a model folder. Raises InputError for a broken one."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"model file {path}",
-            got=f"{type(error).__name__}: {error}",
-            need="the JSON of the model's makers",
-            fix="Copy or download the folder again.",
-        ) from error
 
 
 def largest(tensors: dict[str, Tensor], prefix: str) -> int:

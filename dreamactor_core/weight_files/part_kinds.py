@@ -102,7 +102,7 @@ def _vision(tensors: Tensors) -> Tensors:
     tensors = _renamed(tensors, ((r"^vision_model\.", ""),))
     if "visual.ln_pre.weight" not in tensors:
         return tensors
-    split = {}
+    split: Tensors = {}
     for key, tensor in _renamed(tensors, _OPEN_CLIP).items():
         layer, fused, leaf = key.partition(".in_proj_")
         thirds = zip("qkv", tensor.chunk(3), strict=True) if fused else ()

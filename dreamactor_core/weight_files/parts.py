@@ -15,7 +15,8 @@ import transformers
 from torch import nn
 
 from ..errors import InputError
-from .checkpoint import Header, check_keys, read_header, read_json, read_weights, reading
+from .checkpoint import Header, check_keys, read_header, read_weights, reading
+from .configs import read_json
 from .family import Family, Tensors
 from .files import INDEX, Files
 from .part_kinds import PART_KINDS, PartKind
@@ -52,6 +53,7 @@ def recognise_parts(
         networks = [family.title for family in families if family.owns(header.tensors)]
         got = kind.title if kind else f"the network of {(networks or ['something else'])[0]}"
         place, config = _place_of(folder, index, option, path, kind, got)
+        assert kind is not None, "a file of no kind has no place"
         if place in found:
             raise InputError(
                 f"{place} {path}",
@@ -77,7 +79,7 @@ def load_part(part: Part, dtype: torch.dtype) -> nn.Module:
         weights = _named_as(part.model, part.kind.convert(read))
         if isinstance(part.model, transformers.PreTrainedModel):
             # Its own loader, for it also fills buffers that no file has.
-            model = type(part.model).from_pretrained(
+            model: nn.Module = type(part.model).from_pretrained(
                 None, config=part.model.config, state_dict=weights, torch_dtype=dtype
             )
         else:

@@ -213,10 +213,18 @@ def _roots(folder: str) -> list[Path]:
 
 
 def _below(root: Path, ending: str) -> list[Path]:
-    """Files in a folder, linked folders included, as ComfyUI itself looks for them."""
-    walk = os.walk(root, followlinks=True)
-    found = (Path(folder) / name for folder, _, names in walk for name in names)
-    return sorted(path for path in found if path.name.endswith(ending))
+    """Files in a folder, linked folders included, as ComfyUI itself looks for them. A folder that
+    is reached twice, as by a link to one around it, counts once.
+    """
+    found, been = [], set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in been:
+            folders.clear()
+            continue
+        been.add(real)
+        found += [Path(folder) / name for name in names if name.endswith(ending)]
+    return sorted(found)
 
 
 def _listed(what: str, name: str, known: dict[str, Path], need: str) -> Path:

@@ -21,10 +21,13 @@ from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.geometry import Geometry
 from ...dreamactor_core.jobs.inputs import fit_inputs, open_inputs
 from ...dreamactor_core.media import check_frames, to_frames
+from ...dreamactor_core.models.in_context import told
 from ...dreamactor_core.pose.draw import draw_pose, fit_box
+from ...dreamactor_core.pose.guides import Guides, read_guides
 from ...dreamactor_core.pose.keypoints import parse_keypoints
 from ...dreamactor_core.sampling import SampleSettings
 from ...dreamactor_core.sampling import sample as integrate
+from .guides import NO_GUIDES, GuideInputs
 from .progress import reading_progress, sampling_progress
 from .video import audio_of, driving_of
 from .weights import ALL, CODEC, Model, device_of, ready, with_room
@@ -41,6 +44,7 @@ class CompositeValue:
     driving: Tensor  # (t, h, w, 3)
     geometry: Geometry
     base: str  # name of the model it was made for
+    guides: Guides | None = None  # of the reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +53,7 @@ class ContextValue:
 
     encoded: Encoded
     base: str
+    guides: Guides | None = None
 
 
 def fit_media(
@@ -86,8 +91,11 @@ def check_staged(model: Model) -> None:
         )
 
 
-def compose(model: Model, reference: Tensor, driving: Tensor) -> CompositeValue:
-    """Raises InputError when the two do not fit together, or not into one pass of the model."""
+def compose(
+    model: Model, reference: Tensor, driving: Tensor, given: GuideInputs = NO_GUIDES
+) -> CompositeValue:
+    """Raises InputError when the two do not fit together, or not into one pass of the model, and
+    for guides that are not of the reference."""
     reference, driving = _images("reference", reference), _images("driving frames", driving)
     if len(reference) != 1 or len(driving) < 2:
         raise InputError(
@@ -103,7 +111,9 @@ def compose(model: Model, reference: Tensor, driving: Tensor) -> CompositeValue:
         lead_in=geometry.lead_frames(model.lead_in_seconds),
         temporal_stride=geometry.temporal_stride,
     )
-    return _in_one_pass(CompositeValue(composite, reference, driving, geometry, model.name))
+    guides = read_guides(given.pose(), given.mask, *reference.shape[1:3])
+    value = CompositeValue(composite, reference, driving, geometry, model.name, guides)
+    return _in_one_pass(value)
 
 
 def mask_motion(value: CompositeValue, lead_in: float, known: Known) -> CompositeValue:
@@ -138,7 +148,8 @@ def encode(model: Model, value: CompositeValue) -> ContextValue:
         return encode_composite(backbone, value.composite)
 
     composite, context = with_room(work)
-    return ContextValue(Encoded(composite, _moved(context, intermediate_device())), model.name)
+    encoded = Encoded(composite, _moved(context, intermediate_device()))
+    return ContextValue(encoded, model.name, value.guides)
 
 
 def sample(model: Model, value: ContextValue, prompt: str, settings: SampleSettings) -> dict:
@@ -152,7 +163,8 @@ def sample(model: Model, value: ContextValue, prompt: str, settings: SampleSetti
     def work() -> Tensor:
         animator = ready(model, ALL, _pixels(composite))
         encoded = Encoded(composite, _moved(context, device_of(model)))
-        flow = build_flow(animator.backbone, encoded, prompt, settings)
+        backbone = told(animator.backbone, value.guides)
+        flow = build_flow(backbone, encoded, prompt, settings)
         return integrate(*flow, settings.sampler, sampling_progress(animator))
 
     latents = with_room(work).to(intermediate_device())

@@ -13,6 +13,7 @@ from ...dreamactor_core.media import probe
 from ...dreamactor_core.pose.keypoints import parse_keypoints
 from ...dreamactor_core.sampling import SampleSettings
 from .files import LoraChoice
+from .guides import GuideInputs
 from .preview import driver_beside, player_of
 from .progress import sampling_progress
 from .video import audible, driving_of, temp_file
@@ -27,6 +28,7 @@ def animate(
     settings: SampleSettings,
     fps: float,
     keypoints: list[dict] | None,
+    guides: GuideInputs,
 ) -> tuple[InputImpl.VideoFromFile, dict]:
     """The video, which lies in the temp folder, and what the player shows of it.
 
@@ -43,6 +45,8 @@ def animate(
         keypoints=None if keypoints is None else parse_keypoints(keypoints),
         prompt=prompt,
         settings=settings,
+        reference_keypoints=guides.pose(),
+        reference_mask=guides.mask,
     )
     geometry = model.geometry
     model.animator.check(job)

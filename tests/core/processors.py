@@ -1,9 +1,10 @@
 """What transformers 5 and 4 name or build differently.
 
 Image processors that need no torchvision are called *Pil since transformers 5, and were plain
-before; tokenizers are built of a vocabulary since then.
+before; tokenizers are built of a vocabulary since then, and rotary embeddings have one dictionary.
 """
 
+import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, Qwen2Tokenizer, T5Tokenizer
 
@@ -24,6 +25,7 @@ __all__ = [
     "RTDetrImageProcessorPil",
     "VitPoseImageProcessorPil",
     "qwen2_tokenizer",
+    "rotary",
     "t5_tokenizer",
 ]
 
@@ -39,6 +41,13 @@ def qwen2_tokenizer(vocab: dict[str, int]) -> PreTrainedTokenizerBase:
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
         return Qwen2TokenizerFast(tokenizer_object=tokenizer, padding_side="right")
+
+
+def rotary(theta: float, **parameters: object) -> dict:
+    """Arguments of a config that turns by these parameters."""
+    if int(transformers.__version__.split(".")[0]) >= 5:
+        return {"rope_parameters": {**parameters, "rope_theta": theta}}
+    return {"rope_scaling": parameters, "rope_theta": theta}
 
 
 def t5_tokenizer(vocab: list[tuple[str, float]]) -> PreTrainedTokenizerBase:

@@ -185,6 +185,7 @@ def result():
         for key, parameter in backbone.transformer.named_parameters():
             if f"lora_B.{name}" in key:
                 torch.nn.init.normal_(parameter)
+    set_lora_strengths(backbone, {"rgb": 1.0, "pose": 1.0})
     strengths = []
     velocity = backbone.velocity
 
@@ -228,9 +229,9 @@ def test_each_row_runs_with_its_own_lora_and_the_foundation_with_none(result):
 
 def test_a_strength_is_honoured_and_put_back():
     backbone = tiny_backbone()
-    for name in ("half", "off"):
+    for name in ("weak", "off"):
         add_lora(backbone, LoraSpec(rank=2, alpha=2), name)
-    set_lora_strengths(backbone, {"half": 0.5, "off": 0.0})
+    set_lora_strengths(backbone, {"weak": 0.5, "off": 0.0})
     heard, velocity = [], backbone.velocity
 
     def watched(*arguments, **named):
@@ -238,10 +239,10 @@ def test_a_strength_is_honoured_and_put_back():
         return velocity(*arguments, **named)
 
     backbone.velocity = watched
-    loras = {"end-to-end": ["half"], "pose-based": ["half", "off"]}
+    loras = {"end-to-end": ["weak"], "pose-based": ["weak", "off"]}
     bench_puppets(backbone, 1, 7, SampleSettings(num_inference_steps=1), loras)
-    assert heard == [{"half": 0.5, "off": 0.0}] * 2 + [{"half": 0.0, "off": 0.0}]
-    assert lora_strengths(backbone) == {"half": 0.5, "off": 0.0}
+    assert heard == [{"weak": 0.5, "off": 0.0}] * 2 + [{"weak": 0.0, "off": 0.0}]
+    assert lora_strengths(backbone) == {"weak": 0.5, "off": 0.0}
 
 
 def test_the_sheet_has_a_row_a_case(result):

@@ -172,7 +172,7 @@ def test_the_command_refuses_an_end_to_end_lora(tmp_path, monkeypatch):
     add_lora(backbone, LoraSpec(2, 2), "rgb")
     info = LoraInfo("end-to-end", "zero", 1.0, 8.0, "tiny", 2, 2.0)
     save_lora(backbone, "rgb", tmp_path / "rgb.safetensors", info)
-    monkeypatch.setattr("dreamactor_core.cli.bootstrap.load_backbone", lambda _: tiny_backbone())
+    monkeypatch.setattr("dreamactor_core.models.loading.load_backbone", lambda _: tiny_backbone())
     arguments = ["--base", "tiny", "--lora", str(tmp_path / "rgb.safetensors")]
     arguments += ["--out", str(tmp_path / "out"), "--threads", "1"]
     with pytest.raises(InputError, match="need pose-based"):

@@ -145,3 +145,22 @@ def test_everything_that_is_no_module_is_packed_with_the_modules():
 def test_every_folder_of_modules_is_a_package():
     """Only such a folder is installed by pip."""
     assert not {path.parent for path in FILES if not (path.parent / "__init__.py").is_file()}
+
+
+def test_hooks_run_the_linter_of_the_tests():
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    ruff = next(line.removeprefix("ruff==") for line in lines if line.startswith("ruff=="))
+    assert f"rev: v{ruff}\n" in hooks
+
+
+def test_the_oldest_versions_are_tested_as_they_are_declared():
+    """constraints-oldest.txt holds the first release that each bound lets in."""
+    pinned = dict(
+        line.split("==")
+        for line in (ROOT / "constraints-oldest.txt").read_text().splitlines()
+        if "==" in line
+    )
+    for line in (ROOT / "requirements.txt").read_text().split():
+        name, bound = line.split(">=")
+        assert f"{pinned[name]}.".startswith(f"{bound}."), name

@@ -20,8 +20,9 @@ from dreamactor_core.media import Footage, probe, read_frames, read_image, write
 from dreamactor_core.media.fit import Box
 from dreamactor_core.models.in_context import InContext
 from dreamactor_core.pose.draw import draw_pose, fit_box
+from dreamactor_core.pose.guides import read_guides
 from dreamactor_core.pose.keypoints import save_keypoints
-from dreamactor_core.pose.retarget import place_in_panel
+from dreamactor_core.pose.retarget import place_in_panel, stand_as
 from dreamactor_core.sampling import Cancelled, SampleSettings
 
 from .clips import encode, grey, levels, means, tone
@@ -242,6 +243,37 @@ def test_a_pose_can_stay_where_the_camera_saw_it(job, tmp_path):
     assert drawn[:, :8].max() == 0 == drawn[:, 24:].max() < drawn[:, 8:24].max()
 
 
+def test_a_pose_can_stand_where_the_reference_does(job, tmp_path):
+    write_video(job.driving, map(grey, levels(8)), 8, overwrite=True)
+    pose, still = pose_of(8), pose_of(1)
+    save_keypoints(tmp_path / "pose.json", pose, 100, 100)
+    oracle = FileOracle()
+    given = {"variant": "pose-based", "keypoints": tmp_path / "pose.json"}
+    given |= {"pose_fit": "reference", "reference_keypoints": still}
+    animate_file(InContext(oracle), replace(job, **given))
+    wanted = read_guides(still, None, 32, 32).pose()
+    drawn = draw_pose(stand_as(pose, wanted), 32, 32)
+    shown = oracle.contexts[0][0][9:17, :, 32:].numpy() * 255
+    assert np.abs(shown - drawn).max() < 0.01 and drawn.max() > 0
+
+
+def test_a_backbone_with_an_eye_is_told_what_the_reference_shows(job):
+    told = []
+
+    class Told(FileOracle):
+        def told(self, guides):
+            told.append(guides)
+            return self
+
+    mask = torch.zeros(1, 16, 16)
+    mask[:, 4:12, 8:] = 1
+    animate_file(InContext(Told()), replace(job, reference_mask=mask))
+    (guides,) = told
+    assert guides.mask.shape == (32, 32) and guides.joints is None
+    assert guides.mask[16, 24] == 1 and guides.mask[16, 4] == guides.mask[2, 24] == 0
+    animate_file(InContext(FileOracle()), replace(job, reference_mask=mask, overwrite=True))
+
+
 def test_keypoints_of_another_length_are_refused_before_anything_is_drawn(job, tmp_path):
     save_keypoints(tmp_path / "pose.json", pose_of(7), 100, 100)
     oracle = FileOracle()
@@ -257,7 +289,11 @@ def test_keypoints_of_another_length_are_refused_before_anything_is_drawn(job, t
         ({"variant": "pose-based"}, r"Make them with `python -m dreamactor_core pose` and"),
         ({"keypoints": Path("pose.json")}, "or use --variant pose-based"),
         ({"variant": "poses"}, "need 'pose-based' or 'end-to-end'"),
-        ({"pose_fit": "face"}, "need 'box' or 'none'"),
+        (
+            {"variant": "pose-based", "keypoints": Path("pose.json"), "pose_fit": "reference"},
+            "--reference-keypoints",
+        ),
+        ({"pose_fit": "face"}, "need 'box' or 'none' or 'reference'"),
         ({"rate": "fast"}, "need 'driver' or 'native'"),
         ({"output": Path("out.avi")}, "Call it out.mp4"),
     ],

@@ -129,10 +129,15 @@ def qwen(encoder) -> dict[str, torch.Tensor]:
     }
 
 
+def bare(encoder) -> dict[str, torch.Tensor]:
+    """Its weights without the prefix that transformers 4 puts before each."""
+    return {key.removeprefix("vision_model."): t for key, t in encoder.state_dict().items()}
+
+
 def vision(encoder, head: bool = True) -> dict[str, torch.Tensor]:
     tensors = {
         f"vision_model.{key}": tensor
-        for key, tensor in encoder.state_dict().items()
+        for key, tensor in bare(encoder).items()
         if head or not key.startswith("head.")
     }
     ids = torch.arange(5)[None]
@@ -146,11 +151,11 @@ def open_clip(encoder) -> dict[str, torch.Tensor]:
         "embeddings.position_embedding.weight": "positional_embedding",
     }
     tensors = {}
-    for key, tensor in encoder.state_dict().items():
+    for key, tensor in bare(encoder).items():
         layer, _, leaf = key.rpartition(".")
         if layer.endswith("k_proj"):  # the first of the three
             stem = layer.removesuffix("k_proj")
-            parts = [encoder.state_dict()[f"{stem}{name}_proj.{leaf}"] for name in "qkv"]
+            parts = [bare(encoder)[f"{stem}{name}_proj.{leaf}"] for name in "qkv"]
             stem = stem.replace("encoder.layers", "transformer.resblocks").replace(
                 "self_attn", "attn"
             )

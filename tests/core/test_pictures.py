@@ -168,7 +168,7 @@ def test_a_picture_without_anything_transparent_has_no_mask(tmp_path):
 @pytest.mark.parametrize("mode", ["F", "I"])
 def test_numbers_of_32_bits_are_refused_by_their_name(tmp_path, mode):
     Image.new(mode, (8, 8), 1).save(tmp_path / "a.tif")
-    words = "32-bit floating point" if mode == "F" else "32-bit integers"
+    words = "32-bit floating point" if mode == "F" else "32-bit signed whole numbers"
     with pytest.raises(InputError, match=rf"{words}, need 8 or 16 bits a channel\. Save it so"):
         read_image(tmp_path / "a.tif")
 
@@ -183,6 +183,30 @@ def test_kinds_of_tiff_that_nobody_reads_are_named(tmp_path):
 def test_tiffs_of_every_packing_are_read(tmp_path, packing):
     Image.fromarray(chart()).save(tmp_path / "a.tif", compression=packing)
     assert np.abs(seen(tmp_path / "a.tif") - PATCHES).max() <= 3
+
+
+def write_tiff(path, bits: int, values: int, photometric: int, data: bytes) -> None:
+    """Grey, 4 x 2 pixels; values: 1 whole, 2 signed, 3 floating point."""
+    tags = {256: 4, 257: 2, 258: bits, 259: 1, 262: photometric, 273: 0, 277: 1, 278: 2,
+            279: len(data), 339: values}  # fmt: skip
+    tags[273] = 8 + 2 + 12 * len(tags) + 4
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    path.write_bytes(head + entries + bytes(4) + data)
+
+
+def test_grey_of_12_bits_and_with_a_white_of_0(tmp_path):
+    write_tiff(tmp_path / "a.tif", 12, 1, 1, b"\xff\xff\xff\x00\x00\x00" + bytes(6))
+    assert read_image(tmp_path / "a.tif")[0, 0, :, 0].tolist() == pytest.approx([1, 1, 0, 0])
+    pixels = np.array([0, 65_535, 13_107, 0] * 2, np.uint16)
+    write_tiff(tmp_path / "b.tif", 16, 1, 0, pixels.tobytes())
+    assert read_image(tmp_path / "b.tif")[0, 0, :, 0].tolist() == pytest.approx([1, 0, 0.8, 1])
+    write_tiff(tmp_path / "c.tif", 16, 3, 1, bytes(16))
+    with pytest.raises(InputError, match="a picture of 16-bit floating point, need 8 or 16 bits"):
+        read_image(tmp_path / "c.tif")
+    write_tiff(tmp_path / "d.tif", 16, 2, 1, bytes(16))
+    with pytest.raises(InputError, match="a picture of 16-bit signed whole numbers"):
+        read_image(tmp_path / "d.tif")
 
 
 def test_grey_of_16_bits_and_one_bit_and_lab(tmp_path):

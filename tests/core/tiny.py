@@ -42,7 +42,7 @@ from dreamactor_core.backbones.wan import WanBackbone
 from dreamactor_core.geometry import Geometry
 from dreamactor_core.mini.text import ByteTextEncoder
 
-from .processors import qwen2_tokenizer, t5_tokenizer
+from .processors import qwen2_tokenizer, rotary, t5_tokenizer
 
 GEOMETRY = Geometry(
     latent_channels=8,
@@ -214,7 +214,7 @@ def tiny_hunyuan_pipeline(
         num_hidden_layers=3,
         num_attention_heads=2,
         num_key_value_heads=1,
-        rope_parameters={"rope_type": "default", "mrope_section": [2, 2, 2], "rope_theta": 1e4},
+        **rotary(1e4, rope_type="default", mrope_section=[2, 2, 2]),
     )
     byt5 = T5Config(vocab_size=384, d_model=8, d_kv=4, d_ff=16, num_layers=1, num_heads=2)
     siglip = SiglipVisionConfig(

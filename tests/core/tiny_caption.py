@@ -68,6 +68,7 @@ def byte_tokenizer(*special: str) -> PreTrainedTokenizerFast:
         tokenizer_object=tokenizer,
         eos_token="<eos>",
         pad_token="<pad>",
+        model_input_names=["input_ids", "attention_mask"],
         extra_special_tokens={"image_token": special[0]},
     )
 

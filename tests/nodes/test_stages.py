@@ -330,6 +330,19 @@ def test_a_model_of_a_folder_is_found_and_noticed_when_it_changes(
     mine.rmdir()
 
 
+def test_links_in_a_circle_end(pack, tmp_path):
+    import importlib
+
+    files = importlib.import_module("pack.nodes.host.files")
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "model.json").write_text("{}")
+    for name in ("one", "two"):
+        (tmp_path / "a" / name).symlink_to(tmp_path / "a", target_is_directory=True)
+        (tmp_path / "a" / "b" / name).symlink_to("..", target_is_directory=True)
+    (tmp_path / "a" / "nowhere").symlink_to(tmp_path / "absent")
+    assert files._below(tmp_path, ".json") == [tmp_path / "a" / "b" / "model.json"]
+
+
 def test_models_and_loras_of_extra_model_paths_are_found(node_classes, folders, tmp_path):
     """extra_model_paths.yaml adds folders to the names of folder_paths, linked ones included."""
     import folder_paths
