@@ -14,7 +14,7 @@ from diffusers.hooks import apply_group_offloading
 from torch import nn
 
 from ..backbones import Backbone, hunyuan15, wan
-from ..backbones.placement import Placement, quantization_of, shrink
+from ..backbones.placement import VAE_DTYPE, Placement, quantization_of, shrink
 from ..errors import InputError
 from ..lora.adapters import EXPERTS
 from ..weight_files.checkpoint import Checkpoint, read_header, reading, recognise
@@ -41,7 +41,7 @@ def open_encoders(folder: str | Path, placement: Placement) -> Backbone:
     try:
         pipeline = getattr(diffusers, first.family.pipeline).from_pretrained(
             folder,
-            torch_dtype={"default": placement.dtype, "vae": placement.vae_dtype},
+            torch_dtype={"default": placement.dtype, "vae": VAE_DTYPE},
             local_files_only=True,
             **networks,
         )

@@ -33,7 +33,7 @@ TWO_MEANINGS = {
     "joints and drawings of them": "HEAD JOINTS KNEE PARTS WHITE",
     "choices and models": "DTYPES EMBEDDED EXPERTS EncodeText FAMILIES Found INDEX INFO "
     "PATCH PREFIXES STYLES TEXTS TRAIN_TIMESTEPS Weights animate placement_of "
-    "recognise shrink whole",
+    "recognise shrink told whole",
     "pose files and networks": "BLUR COUNTS DETECTOR FILES MARGIN ROOM SAME TURNS open_network",
     "files of pictures and sound": "BT709 END FORMATS LOOK NEED USUAL decode describe fit probe "
     "read_frames to_srgb",
