@@ -53,8 +53,9 @@ def main(argv: list[str] | None = None) -> int:
             module = importlib.import_module(f".cli.{argv[0]}", __package__)
             return module.main(argv[1:]) or 0
         args = parser().parse_args(argv)
-        args.perform(args, stop)
-        sys.stdout and sys.stdout.flush()
+        args.command(args, stop)
+        if sys.stdout is not None:  # closed before we began
+            sys.stdout.flush()
     except BrokenPipeError:  # nobody reads on; what was made is made
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except InputError as error:
@@ -84,7 +85,7 @@ def parser() -> Parser:
             formatter_class=raw,
         )
         module.add_options(one)
-        one.set_defaults(perform=module.perform)
+        one.set_defaults(command=module.command)
     for name, line in STAGED.items():
         commands.add_parser(name, help=line)
     return whole

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 WEIGHTS = Path(__file__).parent / "weights"  # of the models in the package, a folder each
-EMBEDDED = "mini"  # the model that is taken if none is named
+DEFAULT_MODEL = "mini"  # the model that is taken if none is named
 
 VARIANTS = ("pose-based", "end-to-end")  # what the right panel shows: a skeleton, or the driver
 LEAD_IN_SECONDS = 1.0  # empty driving frames in front of the first real one (paper section 5.1)
@@ -21,7 +21,7 @@ SAMPLERS = ("euler", "unipc", "heun")
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # torch's names
 STORAGES = ("", "fp8", "int8", "nf4")  # of a transformer's weights; "" as computed
 OFFLOADS = ("", "block", "leaf")  # weights wait in RAM; "" they do not
-TEXTS = ("true", "none", "other")  # what the bench lets the network read
+BENCH_TEXTS = ("true", "none", "other")  # what the bench lets the network read
 KEPT_SCORE = 3.5  # mean of the judge, 1 to 5, from which a bootstrapped video is kept
 GROUPS = ("multi-subject", "cross-species")  # of the bench's cases; a case is in any number of them
 

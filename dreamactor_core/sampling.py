@@ -42,7 +42,7 @@ class Step:
     denoised: Tensor  # the same shape: the clean latents it sees in them, for previews
 
 
-class Schedule(NamedTuple):
+class SampleSchedule(NamedTuple):
     """What a model's defaults settle."""
 
     num_inference_steps: int
@@ -88,12 +88,12 @@ class SampleSettings:
         if not 0 <= self.seed < 2**64:
             raise InputError("seed", got=self.seed, need="0 to 2**64 - 1", fix="Use 0.")
 
-    def schedule(self, defaults: Defaults, height: int, width: int) -> Schedule:
+    def schedule(self, defaults: Defaults, height: int, width: int) -> SampleSchedule:
         """What was asked for, and for a panel of height x width pixels the model's own where
         nothing was.
         """
         steps, guidance, shift = self.num_inference_steps, self.guidance_scale, self.shift
-        return Schedule(
+        return SampleSchedule(
             defaults.num_inference_steps if steps is None else steps,
             defaults.guidance_scale if guidance is None else guidance,
             defaults.shift_for(height, width) if shift is None else shift,

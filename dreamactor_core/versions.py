@@ -12,16 +12,18 @@ from importlib.metadata import PackageNotFoundError, version
 
 from .errors import InputError
 
-OLDEST = {  # as in requirements.txt, less torch, which the host brings
-    "av": "16.0",
-    "diffusers": "0.37",
+# As in requirements.txt, less torch, which the host brings. transformers stands before diffusers:
+# pip then keeps an installed transformers 4 and takes the newest diffusers that goes with it.
+OLDEST = {
     "numpy": "1.26",
-    "opencv-python": "4.10",
-    "peft": "0.17",
-    "safetensors": "0.4.5",
-    "scipy": "1.11.4",
-    "tqdm": "4.66",
     "transformers": "4.57.1",
+    "scipy": "1.11.4",
+    "safetensors": "0.4.5",
+    "tqdm": "4.66",
+    "av": "16.0",
+    "peft": "0.17",
+    "diffusers": "0.37",
+    "opencv-python": "4.10",
 }
 SAME = {  # the same module under other names
     "opencv-python": (

@@ -1,5 +1,6 @@
 """Shared by all tests."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ def pytest_configure():
     import torch  # here, so that collecting a broken torch is one clear failure
 
     torch.set_num_threads(1)
+    # Whatever this user has fetched changes nothing: without it nobody looks for people.
+    os.environ["DREAMACTOR_MODELS"] = str(Path(__file__).parent / "no models")
 
 
 def pytest_collection_modifyitems(items):

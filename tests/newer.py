@@ -21,7 +21,7 @@ NEEDS = {
         "diffusers",
         *ACCELERATOR,
     ),
-    f"{GGUF}[i2v": ("diffusers", *ACCELERATOR),
+    GGUF: ("diffusers", *ACCELERATOR),
     "tests/core/test_caption.py::test_quantised_loading_says_what_it_needs": (
         "transformers",
         "5.0",

@@ -47,7 +47,7 @@ class Placement:
             raise _clash("storage nf4", f"offload {self.offload!r}", "no offload", "Use int8.")
 
 
-def whole() -> Placement:
+def plain_placement() -> Placement:
     """On the CPU in float32, nothing saved: what training and small models want."""
     return Placement(dtype=torch.float32)
 

@@ -14,7 +14,7 @@ from ..animate import animate_pass
 from ..backbones import Backbone
 from ..errors import InputError
 from ..lora.adapters import lora_strengths, set_lora_strengths
-from ..options import TEXTS, VARIANTS
+from ..options import BENCH_TEXTS, VARIANTS
 from ..sampling import SampleSettings
 from . import metrics
 from .cases import Case, Draw, case_seeds, draw_puppets, make_case
@@ -53,8 +53,8 @@ def bench_puppets(
     text: what the network reads: the "true" caption, "none", or that of an "other" case.
     Raises InputError for a text or a size that there cannot be.
     """
-    if text not in TEXTS:
-        need = " or ".join(map(repr, TEXTS))
+    if text not in BENCH_TEXTS:
+        need = " or ".join(map(repr, BENCH_TEXTS))
         raise InputError("text", got=repr(text), need=need, fix="Check the spelling.")
     rows = [row for row in ROWS if row not in VARIANTS or row in loras]
     geometry = backbone.geometry

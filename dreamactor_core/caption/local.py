@@ -73,14 +73,14 @@ def load_captioner(
     check_configs(folder)
     place = pick_device(device)
     options = {"dtype": torch.bfloat16 if place.type == "cuda" else torch.float32}
-    if quantization != "none":
-        four = quantization == "4bit"
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=four, load_in_8bit=not four, bnb_4bit_compute_dtype=torch.bfloat16
-        )
-        options["device_map"] = {"": place}
     name = str(source or MLLM.repository)
     try:
+        if quantization != "none":
+            four = quantization == "4bit"
+            options["quantization_config"] = BitsAndBytesConfig(
+                load_in_4bit=four, load_in_8bit=not four, bnb_4bit_compute_dtype=torch.bfloat16
+            )
+            options["device_map"] = {"": place}
         model = AutoModelForImageTextToText.from_pretrained(folder, **options, **NO_CODE)
         processor = AutoProcessor.from_pretrained(folder, **NO_CODE)
     except ImportError as error:

@@ -109,7 +109,7 @@ def _add_result(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def perform(args: argparse.Namespace, stop: Stop) -> None:
+def command(args: argparse.Namespace, stop: Stop) -> None:
     """Mistakes are told before the model is loaded, and mistyped names before anything is."""
     from ..models import find
 

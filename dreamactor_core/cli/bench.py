@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..options import GROUPS, LEAD_IN_SECONDS, TEXTS, VARIANTS
+from ..options import BENCH_TEXTS, GROUPS, LEAD_IN_SECONDS, VARIANTS
 from .shared import (
     Stop,
     add_model,
@@ -56,7 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _add_cases(parser)
     parser.add_argument(
         "--text",
-        choices=TEXTS,
+        choices=BENCH_TEXTS,
         default="true",
         help="what the model reads: each case's caption, nothing, or another case's (true)",
     )
@@ -95,7 +95,7 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def perform(args: argparse.Namespace, stop: Stop) -> None:
+def command(args: argparse.Namespace, stop: Stop) -> None:
     from ..models import find
 
     sheet = args.sheet or args.json.with_suffix(".png")

@@ -196,7 +196,7 @@ def _captioner(args: argparse.Namespace):
     return captioner if args.no_cache else CachedCaptioner(captioner, folder)
 
 
-def perform(args: argparse.Namespace, stop: Stop) -> None:
+def command(args: argparse.Namespace, stop: Stop) -> None:
     if not args.copy_prompts:
         _check_arguments(args)
         inputs = (args.reference, args.driving, args.folder, args.prompts)

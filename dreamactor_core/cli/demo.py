@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-from ..options import EMBEDDED
+from ..options import DEFAULT_MODEL
 from .shared import Stop, add_sampling, progress, quiet, settings_of
 
 ABOUT = """Draw two puppets that the model has never seen and make one perform the other's motion.
@@ -23,11 +23,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = f"folder ({FOLDER.as_posix()})"
     parser.add_argument("--output", type=Path, default=FOLDER, help=text)
     parser.add_argument("--puppets", type=int, default=1, metavar="SEED", help="another pair (1)")
-    parser.add_argument("--model", default=EMBEDDED, help="model name or folder (mini)")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="model name or folder (mini)")
     add_sampling(parser)
 
 
-def perform(args: argparse.Namespace, stop: Stop) -> None:
+def command(args: argparse.Namespace, stop: Stop) -> None:
     from ..demo import run_demo
 
     began = time.perf_counter()

@@ -197,7 +197,7 @@ def _check_output(path: Path, args: argparse.Namespace, wanted: str) -> None:
         raise InputError(str(path), got=got, need=repr(wanted), fix=fix)
 
 
-def perform(args: argparse.Namespace, stop: Stop) -> None:
+def command(args: argparse.Namespace, stop: Stop) -> None:
     check_paths((args.video, args.proportions_of), (args.output, args.overlay))
 
     from tqdm import tqdm

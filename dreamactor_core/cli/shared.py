@@ -1,6 +1,6 @@
 """What commands have in common: options, what they stand for, bars, and the wish to stop.
 
-A command is a module with ABOUT and EXAMPLES, add_options(parser), and perform(args, stop), which
+A command is a module with ABOUT and EXAMPLES, add_options(parser), and command(args, stop), which
 imports what is heavy. Its mistakes are InputErrors.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import InputError
-from ..options import DTYPES, EMBEDDED, OFFLOADS, SAMPLERS, STORAGES
+from ..options import DEFAULT_MODEL, DTYPES, OFFLOADS, SAMPLERS, STORAGES
 from ..weight_files.files import Files
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """--model and --lora, and how the model is held."""
     group = parser.add_argument_group("model")
     group.add_argument(
-        "--model", default=EMBEDDED, help="model name, or folder with a model (mini)"
+        "--model", default=DEFAULT_MODEL, help="model name, or folder with a model (mini)"
     )
     group.add_argument(
         "--lora",

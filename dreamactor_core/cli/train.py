@@ -6,6 +6,8 @@ writes it, from clips that a JSON-lines file lists (clips.jsonl; its form below)
     train plan  --base BASE --gpu 24GB --config small_data_pose_based
     train cache --base BASE --pairs clips.jsonl --config small_data_pose_based --out runs/cache
     train lora  --base BASE --cache runs/cache  --config small_data_pose_based --out runs/pose
+    train check --base BASE --pairs clips.jsonl --config small_data_pose_based --cache runs/cache
+                --lora runs/pose/best.safetensors --out runs/check
     animate ... --model BASE --variant pose-based --lora runs/pose/lora.safetensors
 
     {"target": VIDEO, "caption": TEXT, "pose": KEYPOINTS}                  pose_based
@@ -119,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_cache(stage)
     _add_lora(stage)
+    _add_check(stage)
     _add_plan(stages)
     _add_small_model(stage)
     return parser
@@ -182,6 +185,24 @@ def _add_lora(stage: Callable) -> None:
     _add_device(group)
 
 
+def _add_check(stage: Callable) -> None:
+    text = "animate clips by themselves and compare: PSNR, SSIM, a video of each side by side"
+    sub = stage("check", _of(FULL, "check_lora"), text)
+    sub.add_argument("--base", required=True, help="folder of a full-size base")
+    sub.add_argument("--pairs", type=Path, required=True, help="JSON lines of clips")
+    sub.add_argument("--config", required=True, help="recipe of the LoRA")
+    sub.add_argument("--lora", type=Path, action="append", default=[], help="file; two for A14B")
+    sub.add_argument("--cache", type=Path, help="only clips that were held out of this cache")
+    sub.add_argument("--count", type=int, default=4, help="clips at most (default: 4)")
+    sub.add_argument("--frames", type=int, default=49, help="of a window, 4k + 1 (default: 49)")
+    sub.add_argument("--size", type=int, help="panels of about size x size pixels (the base's own)")
+    sub.add_argument("--steps", type=int, default=30, help="sampling steps (default: 30)")
+    sub.add_argument("--guidance", type=float, default=1.0, help="of the text (default: 1, off)")
+    sub.add_argument("--shift", type=float, default=5.0, help="of the noise levels (default: 5)")
+    sub.add_argument("--vae-tiling", action="store_true", help="less memory")
+    _add_device(sub)
+
+
 def _add_plan(stages: argparse._SubParsersAction) -> None:
     text = "does a recipe fit a GPU, with which switches, and how long does it take"
     sub = stages.add_parser("plan", help=text, description=text)
@@ -199,7 +220,7 @@ def _add_plan(stages: argparse._SubParsersAction) -> None:
     )
 
 
-def _add_device(group: argparse._ArgumentGroup) -> None:
+def _add_device(group: argparse._ActionsContainer) -> None:
     group.add_argument("--device", default="", help="cpu, cuda, cuda:1 (default: a GPU if any)")
     group.add_argument(
         "--dtype", default="", help="fp32, bf16 or fp16 (default: bf16, on a CPU fp32)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -11,15 +12,20 @@ import torch
 from tqdm import tqdm
 
 from ..backbones.placement import Placement
+from ..bench.metrics import psnr, ssim
 from ..errors import InputError
+from ..lora.adapters import load_lora
 from ..lora.names import STYLES
 from ..models.estimate import GIB
+from ..models.loading import load_backbone
+from ..sampling import SampleSettings
 from ..train import lora
 from ..train.base import open_encoders
+from ..train.check import CheckTask, check_clips
 from ..train.clips import default_size, read_rows
 from ..train.plan import plan, told
 from ..train.recipe import available_recipes, read_recipe
-from ..train.store import fill_store, meta_of
+from ..train.store import fill_store, meta_of, open_store
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +99,34 @@ def train_lora(arguments: argparse.Namespace) -> None:
     logger.info("step %d of %d, files in %s", done, recipe.steps, arguments.out)
 
 
+def check_lora(arguments: argparse.Namespace) -> None:
+    recipe = read_recipe(arguments.config)
+    rows, _ = read_rows(arguments.pairs, recipe.variant)
+    if arguments.cache:
+        held = open_store(arguments.cache).held_out(recipe.held_out)
+        rows = [row for row in rows if row.name in held]
+        if not rows:
+            raise InputError(
+                f"held-out clips of {arguments.cache}",
+                got="none in the list",
+                need="at least 1: a tenth of the clips are held out",
+                fix="Pass the list that the cache was made of, or leave --cache away.",
+            )
+    backbone = load_backbone(arguments.base, placement=placement_of(arguments))
+    for path in arguments.lora:
+        load_lora(backbone, path)
+    settings = SampleSettings(
+        num_inference_steps=arguments.steps,
+        guidance_scale=arguments.guidance,
+        shift=arguments.shift,
+    )
+    size = arguments.size or default_size(backbone.geometry)
+    figures = {"PSNR in dB": psnr, "SSIM": ssim}
+    task = CheckTask(recipe.variant, size, arguments.frames, settings, figures, arguments.out)
+    for score in check_clips(backbone, rows[: arguments.count], task):
+        logger.info("%s", score)
+
+
 def plan_training(arguments: argparse.Namespace) -> None:
     recipe, gpu = read_recipe(arguments.config), _bytes(arguments.gpu)
     plans = plan(Path(arguments.base), recipe, gpu, arguments.size, arguments.tflops * 1e12)
@@ -101,7 +135,8 @@ def plan_training(arguments: argparse.Namespace) -> None:
 
 def placement_of(arguments: argparse.Namespace, storage: str = "") -> Placement:
     gpu = torch.cuda.is_available()
-    device = arguments.device or ("cuda" if gpu else "cpu")
+    mine = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # of several processes each has its own GPU
+    device = arguments.device or (mine if gpu else "cpu")
     if device.startswith("cuda") and not gpu:
         fix = "Use --device cpu."
         raise InputError("--device", got=f"{device}, but no GPU", need="one", fix=fix)

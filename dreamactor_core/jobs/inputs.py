@@ -37,8 +37,10 @@ from ..media import (
 )
 from ..options import Defaults
 from ..pose.draw import DREAMACTOR, Style, draw_pose, fit_box
+from ..pose.ground import outline
 from ..pose.guides import Guides, read_guides, tells_apart
 from ..pose.keypoints import Pose, check_length, load_keypoints, retime_pose
+from ..pose.reference import find_person
 from ..pose.retarget import place_in_panel, stand_as
 from ..pose.wan_animate import WAN_ANIMATE, crop_face, face_boxes
 
@@ -110,8 +112,17 @@ class Fitted:
 
     @cached_property
     def guides(self) -> Guides | None:
-        """What is told of the reference, in pixels of the panel."""
-        guides, panel = self.inputs.guides, self.panel
+        """What is known of the reference, in pixels of the panel: what was told, its alpha among
+        it; joints of a person who is found in it; and about joints the outline on plain ground, or
+        of such a person."""
+        guides, panel, picture = self.inputs.guides, self.panel, self.inputs.reference[0]
+        if guides is None or guides.joints is None:
+            mask = None if guides is None else guides.mask
+            guides = find_person(picture, mask) or guides
+        elif guides.mask is None:
+            mask = outline(to_uint8(picture))
+            person = find_person(picture) if mask is None else None
+            guides = guides._replace(mask=person.mask if person else mask)
         return guides and guides.in_panel(panel.box, panel.height, panel.width)
 
     @cached_property
@@ -146,8 +157,10 @@ class Fitted:
 
     def _in_place(self) -> Pose:
         """Where the driver's camera saw it, or as the reference stands."""
-        if self.pose_fit == "reference" and self.guides is not None:
-            return stand_as(self._pose(), self.guides.pose())
+        if self.pose_fit == "reference":
+            guides = self.guides
+            assert guides is not None, "a job that asks for it was checked for keypoints"
+            return stand_as(self._pose(), guides.pose())
         return place_in_panel(self._pose(), self.panel.width / self.panel.height)
 
     def _retimed(self, pose: Pose) -> Pose:

@@ -34,9 +34,10 @@ PRIMARIES = {  # x, y of red, green, blue, white
 GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0, 17: 2.6}  # of transfers that are a plain power
 
 
-def tags(frame: av.VideoFrame) -> tuple[int, int]:
-    """(primaries, transfer) of a decoded frame. An older PyAV does not tell: then all pass."""
-    return getattr(frame, "color_primaries", UNSPECIFIED), getattr(frame, "color_trc", UNSPECIFIED)
+def tags(frame: av.VideoFrame, context: av.VideoCodecContext) -> tuple[int, int]:
+    """(primaries, transfer) of a decoded frame; in an older PyAV only its stream tells."""
+    names = ("color_primaries", "color_trc")
+    return tuple(getattr(frame, name, getattr(context, name, UNSPECIFIED)) for name in names)
 
 
 def describe(primaries: int, transfer: int) -> str | None:

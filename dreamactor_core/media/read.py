@@ -13,7 +13,7 @@ import numpy as np
 
 from .animation import animation_frames
 from .clip import Frame, VideoInfo
-from .color import describe, matrix_of, tags, to_srgb
+from .color import describe, matrix_of, to_srgb
 from .container import decode, opened
 from .scan import Scan, scan
 
@@ -67,7 +67,7 @@ def _pictures(clip: Scan, first: int, last: int) -> Iterator[np.ndarray]:
         if index >= last:
             break
         if index >= first:
-            yield turn(_decoded(frame, clip.size), clip.matrix)
+            yield turn(_decoded(frame, clip), clip.matrix)
 
 
 def _numbered(clip: Scan, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
@@ -114,15 +114,14 @@ def lay_over(picture: np.ndarray, background: float) -> np.ndarray:
     return (ground + (picture[..., :3] - ground) * opacity + 0.5).astype(np.uint8)
 
 
-def _decoded(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
+def _decoded(frame: av.VideoFrame, clip: Scan) -> np.ndarray:
     """With square pixels, not yet turned: (h, w, 3), or (h, w, 4) with alpha; uint8."""
     alpha = frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
-    primaries, transfer = tags(frame)
-    converted = describe(primaries, transfer) is not None
+    converted = describe(*clip.tags) is not None
     matrix = matrix_of(frame)
     picture = frame.reformat(
-        width=size[0],
-        height=size[1],
+        width=clip.size[0],
+        height=clip.size[1],
         format=["rgb24", "rgba", "rgb48le", "rgba64le"][2 * converted + alpha],
         src_colorspace=matrix,
         # Means nothing for RGB, but PyAV before 17 looks at the source only if the two differ.
@@ -131,5 +130,5 @@ def _decoded(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
     ).to_ndarray()
     if not converted:
         return picture
-    colors = to_srgb(picture[..., :3], primaries, transfer)
+    colors = to_srgb(picture[..., :3], *clip.tags)
     return np.dstack([colors, (picture[..., 3] >> 8).astype(np.uint8)]) if alpha else colors

@@ -24,7 +24,7 @@ import numpy as np
 from ..errors import InputError
 from .animation import animation_stamps, is_animation
 from .clip import VideoInfo
-from .color import describe, tags
+from .color import UNSPECIFIED, describe, tags
 from .container import NEED, decode, opened, say_once
 from .limits import FRAME_PIXELS, check_count, check_duration, limit
 from .replace import check_readable
@@ -41,6 +41,7 @@ class Scan(NamedTuple):
     pts: tuple[int, ...] | None  # of each frame; None where frames are told apart by order only
     size: tuple[int, int]  # (width, height) to decode to: square pixels, before the rotation
     matrix: tuple[int, ...] | None  # for turn()
+    tags: tuple[int, int] = (UNSPECIFIED, UNSPECIFIED)  # of its colours, as color.tags gives them
     animation: bool = False  # read by Pillow
 
 
@@ -68,7 +69,9 @@ def _scan_file(path: Path, size: int, mtime_ns: int) -> Scan:
         square = _square_size(first, stream.sample_aspect_ratio)
         matrix = _display_matrix(first)
         shown = _turned_size(square, matrix)
-        _tell(path, first)
+        colors = tags(first, stream.codec_context)
+        if converted := describe(*colors):
+            say_once(path, converted)
 
     stamps = _packet_stamps(path) or _frame_stamps(path)
     with opened(path) as (container, stream):
@@ -82,7 +85,7 @@ def _scan_file(path: Path, size: int, mtime_ns: int) -> Scan:
         last = float(stamps[-1][1] * tick) if stamps[-1][1] else usual
         info = _info(path, shown, times, last, rate, sound_track(container) is not None)
     origin = Fraction(float(times[0])) if pts[0] is None else pts[0] * tick
-    return Scan(info, origin, pts if seekable else None, square, matrix)
+    return Scan(info, origin, pts if seekable else None, square, matrix, colors)
 
 
 def _scan_animation(path: Path) -> Scan:
@@ -116,11 +119,6 @@ def _info(
         variable_rate=len(steps) > 0 and bool(np.ptp(steps) > float(np.median(steps)) / 4),
         has_audio=has_audio,
     )
-
-
-def _tell(path: Path, first: av.VideoFrame) -> None:
-    if converted := describe(*tags(first)):
-        say_once(path, converted)
 
 
 def _packet_stamps(path: Path) -> list[tuple[int, int]] | None:

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from .write import write_video
 
-END, ABANDONED = object(), object()  # in the place of a frame
-LOOK = 0.1  # seconds after which a caller looks whether the encoder has failed
+LAST, ABANDONED = object(), object()  # in the place of a frame
+ALIVE_CHECK = 0.1  # seconds after which a caller looks whether the encoder has failed
 
 Write = Callable[[np.ndarray | Tensor], None]
 
@@ -39,7 +39,7 @@ def video_stream(path: str | PathLike, times: Any, **options: Any) -> Iterator[W
     failures: list[BaseException] = []
 
     def frames() -> Iterator[np.ndarray | Tensor]:
-        while (frame := waiting.get()) is not END:
+        while (frame := waiting.get()) is not LAST:
             if frame is ABANDONED:
                 raise _AbandonedError
             yield frame
@@ -57,7 +57,7 @@ def video_stream(path: str | PathLike, times: Any, **options: Any) -> Iterator[W
     def hand_over(frame: Any) -> None:
         while thread.is_alive():
             try:
-                return waiting.put(frame, timeout=LOOK)
+                return waiting.put(frame, timeout=ALIVE_CHECK)
             except Full:
                 continue
         if failures:
@@ -66,13 +66,13 @@ def video_stream(path: str | PathLike, times: Any, **options: Any) -> Iterator[W
     thread.start()
     try:
         yield hand_over
-        hand_over(END)
+        hand_over(LAST)
+        thread.join()
     except BaseException:
         while thread.is_alive():  # what still waits is not wanted either
             waiting.queue.clear()
             waiting.put(ABANDONED)
-            thread.join(LOOK)
+            thread.join(ALIVE_CHECK)
         raise
-    thread.join()
     if failures:
         raise failures[0]

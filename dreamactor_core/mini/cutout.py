@@ -56,11 +56,12 @@ def cut_out(picture: Tensor, estimate: BodyEstimate) -> CutOut:
     whole = complete(picture, pieces, joints, wings, times * BETWEEN)
     if estimate.overlap is not None:
         whole = _overlapping(whole, picture, estimate.overlap[:, None] * torch.stack(mine, dim=1))
+    known = scene**4 if estimate.picture is None else scene**4 * estimate.picture
     return CutOut(
         picture=picture,
         pieces=whole,
         scene=scene,
-        background=inpaint(picture, scene**4),
+        background=inpaint(picture, known),
         present=present,
         winged=wings,
         joints=joints,

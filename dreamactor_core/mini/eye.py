@@ -30,6 +30,7 @@ class BodyEstimate(NamedTuple):
     two_bodies: Tensor  # (n,) logit
     labels: Tensor | None = None  # (n, 13, h, w) logits: which part each pixel shows
     overlap: Tensor | None = None  # (n, 12, h, w) shares of pixels that a part takes along too
+    picture: Tensor | None = None  # (n, 1, h, w) 1 where a picture lies in its panel, 0 in the bars
 
     @property
     def keypoints(self) -> Tensor:

@@ -47,12 +47,12 @@ SEEN = 0.3  # confidence from which a joint is where it is said to be
 INSIDE = 0.5  # share of a mask from which a pixel is the body's
 FINEST = 256  # pixels of the longer side on which parts are told apart; outlines are finer
 THICKEST = 0.3  # of a bone: half of the limb about it at most
-BEGIN, END = 0.15, 0.92  # shares of a limb's bone between which its seed lies
+BONE_BEGIN, BONE_END = 0.15, 0.92  # shares of a limb's bone between which its seed lies
 NARROW = 0.8  # of its width: the seed of the torso
 SKULL = 0.6  # of the way from the neck to the middle of the face: half of the head's seed
 TOLD, MADE = 1.0, 6.0  # pixels: how uncertain a joint is that was told, and one that was made
-SURE = 20.0  # a logit
-LEAST = 1e-6  # share, whose logarithm is taken
+SURE_LOGIT = 20.0  # a logit
+LEAST_SHARE = 1e-6  # share, whose logarithm is taken
 HINGE = 0.4  # of the way to the next joint: reach of what two parts take along both
 BEYOND = 0.12  # of the shin: so far behind the ankle the foot begins
 
@@ -87,6 +87,11 @@ def guided(found: BodyEstimate, guides: Guides, times: int) -> BodyEstimate:
     The eye saw the picture `times` smaller than the guides are; labels come out as large as these.
     """
     joints = guides.joints
+    if guides.box is not None:
+        picture = found.joints.new_zeros(1, 1, guides.height, guides.width)
+        top, left, height, width = guides.box
+        picture[..., top : top + height, left : left + width] = 1
+        found = found._replace(picture=picture)
     if joints is not None:
         bodies = np.stack([with_all_joints(body) for body in joints[:2]])
         bodies = bodies[np.argsort(bodies[:, [*HIP, NECK], 0].mean(axis=1))]
@@ -95,7 +100,9 @@ def guided(found: BodyEstimate, guides: Guides, times: int) -> BodyEstimate:
         found = found._replace(
             joints=both[None, ..., :2] / times,
             uncertainty=torch.where(told, TOLD, MADE).to(found.uncertainty)[None],
-            two_bodies=torch.full_like(found.two_bodies, SURE if len(bodies) > 1 else -SURE),
+            two_bodies=torch.full_like(
+                found.two_bodies, SURE_LOGIT if len(bodies) > 1 else -SURE_LOGIT
+            ),
         )
     if guides.mask is None:
         return found
@@ -108,7 +115,7 @@ def guided(found: BodyEstimate, guides: Guides, times: int) -> BodyEstimate:
     shares = torch.from_numpy(shares).to(found.joints)
     if joints is None and found.labels is not None:
         shares = _as_the_eye_sees(shares, found.labels[0], times)
-    return found._replace(labels=shares.clamp(min=LEAST).log()[None], overlap=overlap)
+    return found._replace(labels=shares.clamp(min=LEAST_SHARE).log()[None], overlap=overlap)
 
 
 def _as_the_eye_sees(shares: Tensor, labels: Tensor, times: int) -> Tensor:
@@ -197,7 +204,7 @@ def _plant(seeds: np.ndarray, joints: np.ndarray, inside: np.ndarray) -> None:
         radius = min((thick[part] for part in shown), default=0.0)
         for part in shown:
             start, bone = xy[LIMB_JOINTS[part][0]], np.diff(xy[list(LIMB_JOINTS[part])], axis=0)[0]
-            _bar(canvas, start + BEGIN * bone, start + END * bone, radius, part)
+            _bar(canvas, start + BONE_BEGIN * bone, start + BONE_END * bone, radius, part)
             if part in SHIN:
                 toe = start + (1 + BEYOND) * bone
                 _bar(canvas, toe, toe, 0.5 * radius, FOOT[SHIN.index(part)])
@@ -241,7 +248,7 @@ def _bar(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float, 
 
 def _radius(depth: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
     """Half of a limb's thickness: how deep its bone lies within the mask where it lies least."""
-    places = start + np.linspace(BEGIN, END, 9)[:, None] * (end - start)
+    places = start + np.linspace(BONE_BEGIN, BONE_END, 9)[:, None] * (end - start)
     inside = [deep for deep in (_at(depth, place) for place in places) if deep > 0]
     least = float(np.quantile(inside, 0.2)) if inside else 1.0
     return min(least, THICKEST * float(np.linalg.norm(end - start)))

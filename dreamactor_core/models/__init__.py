@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..errors import InputError
 from ..geometry import Geometry
+from ..mini.info import INFO
 from ..options import WEIGHTS, Defaults
 from ..weight_files.files import INDEX, Files
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from ..pose.guides import Guides
     from ..sampling import SampleSettings, Step
     from .estimate import Estimate
-
-INFO = "model.json"  # in the folder of a small model
 
 
 class Task(Protocol):

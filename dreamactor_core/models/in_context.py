@@ -71,7 +71,7 @@ class InContext:
     ) -> Iterator[Tensor]:
         """Piece by piece, so memory does not grow with the length of the clip."""
         return animate(
-            told(self.backbone, shown.guides),
+            told(self.backbone, lambda: shown.guides),
             shown.reference,
             shown.driving(),
             task.prompt,
@@ -84,10 +84,12 @@ class InContext:
         return preview_strip(self.backbone, latents)
 
 
-def told(backbone: Backbone, guides: Guides | None) -> Backbone:
-    """A backbone that knows what the reference shows, if it is one that asks an eye for that."""
+def told(backbone: Backbone, guides: Callable[[], Guides | None]) -> Backbone:
+    """A backbone that knows what the reference shows, if it is one that asks an eye for that: of
+    others nobody looks for guides."""
     tell = getattr(backbone, "told", None)
-    return backbone if guides is None or tell is None else tell(guides)
+    known = None if tell is None else guides()
+    return backbone if known is None else tell(known)
 
 
 def modules_of(model: object) -> dict[str, nn.Module]:

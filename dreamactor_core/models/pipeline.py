@@ -17,7 +17,14 @@ from torch import nn
 
 from ..backbones import hunyuan15, wan
 from ..backbones.gaps import teach_single_file
-from ..backbones.placement import VAE_DTYPE, Placement, place, quantization_of, shrink, whole
+from ..backbones.placement import (
+    VAE_DTYPE,
+    Placement,
+    place,
+    plain_placement,
+    quantization_of,
+    shrink,
+)
 from ..errors import InputError
 from ..weight_files.checkpoint import (
     Checkpoint,
@@ -82,7 +89,7 @@ class Pipeline:
 
     def open(self, placement: Placement | None = None) -> InContext:
         """Raises InputError for a broken file, and when the weights alone will not fit."""
-        placement = placement or whole()
+        placement = placement or plain_placement()
         first = self.checkpoints["transformer"]
         check_memory(self._estimate(placement), placement)
         networks = {}

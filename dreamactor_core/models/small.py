@@ -61,11 +61,11 @@ class Small:
 
     def open(self, placement: Placement | None = None) -> InContext:
         """Load the weights. Raises InputError when they are missing or broken."""
-        from ..backbones.placement import whole
+        from ..backbones.placement import plain_placement
         from ..mini.folder import read_backbone
         from .in_context import InContext
 
-        placement = placement or whole()
+        placement = placement or plain_placement()
         self.estimate(placement, (0, 0), 0, 0)
         try:
             backbone = read_backbone(self.folder, self.info, placement.device, placement.dtype)

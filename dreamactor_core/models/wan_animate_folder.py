@@ -15,8 +15,9 @@ from diffusers.utils import is_ftfy_available
 from torch import nn
 
 from ..backbones import wan
-from ..backbones.placement import VAE_DTYPE, Placement, place, quantization_of, whole
+from ..backbones.placement import VAE_DTYPE, Placement, place, plain_placement, quantization_of
 from ..errors import InputError
+from ..versions import require
 from ..weight_files.checkpoint import Checkpoint, read_header
 from ..weight_files.configs import check_configs
 from ..weight_files.family import Found
@@ -78,10 +79,12 @@ class WanAnimateFolder:
 
     def open(self, placement: Placement | None = None) -> WanAnimate:
         """Raises InputError when the folder is broken or will not fit."""
-        placement, folder = placement or whole(), self.folder
+        placement, folder = placement or plain_placement(), self.folder
         if not is_ftfy_available() and self.kind.variant == "pose-based":
             need = "ftfy, with which diffusers cleans prompts"
             raise InputError(self.name, got="no package ftfy", need=need, fix="pip install ftfy.")
+        if self.kind.network == "WanAnimate2Transformer3DModel":
+            require("diffusers", "0.40", "Wan-Animate-2")
         check_configs(folder)
         with _reading(folder, self.name):
             for part in PARTS:  # transformers takes a tokenizer without files for an empty one

@@ -37,7 +37,7 @@ SAME_MASK = 0.5  # so are two whose masks overlap more (intersection / union)
 PRESENT = 0.5  # the landmarker's own score from which there is a person in its square
 MARGIN = 1.25  # the square's side is this much larger than the circle about the person
 LEAP = 0.04  # of the square's side: joints that moved further on the whole are looked at again
-TURNS = (0.5, 0.0)  # of the square's own turn, for that second look
+SECOND_TURNS = (0.5, 0.0)  # of the square's own turn, for that second look
 SETTLED = 0.5  # of the way from its old square to its new one a followed person's square goes
 GRID = 128  # steps of such a square's corners in its side, about
 PATCH = 4  # cells to each side of a landmark, over which its heatmap is averaged, fading out
@@ -105,7 +105,10 @@ class BlazePose(NamedTuple):
         now = self.landmarks(image, before.square)
         if now.score >= PRESENT and _gap(now, before) < LEAP:
             return now
-        looks = [now, *(self.landmarks(image, _turned(before.square, turn)) for turn in TURNS)]
+        looks = [
+            now,
+            *(self.landmarks(image, _turned(before.square, turn)) for turn in SECOND_TURNS),
+        ]
         return min(looks, key=lambda look: (look.score < PRESENT, _gap(look, before)))
 
     def detect(self, image: np.ndarray, threshold: float) -> list[np.ndarray]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..hub import model_folder, reason
 from ..media import replacing
+from ..options import BLAZEPOSE
 
 FILES = DETECTOR, LANDMARKER = "pose_detection.tflite", "pose_landmark_full.tflite"
 WHEEL = "mediapipe==0.10.21"
@@ -40,6 +41,11 @@ ROOM = 16 << 20  # bytes that a member may have at most
 FETCH_SECONDS = 900  # seconds for the whole wheel
 
 
+def blazepose_home() -> Path:
+    """Where FILES are put, and looked for if no other folder is named."""
+    return model_folder() / BLAZEPOSE
+
+
 def blazepose_folder(source: Path | None, download: bool) -> Path:
     """The folder that holds FILES, checked.
 
@@ -47,7 +53,7 @@ def blazepose_folder(source: Path | None, download: bool) -> Path:
         `blazepose` of model_folder(). With download they are fetched into it if they are not there.
     Raises InputError that says what is missing or wrong, and what to do.
     """
-    home = model_folder() / "blazepose"
+    home = blazepose_home()
     if source is not None and source.is_file():
         unpack(source, home)
         return home

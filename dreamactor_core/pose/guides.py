@@ -29,6 +29,7 @@ class Guides(NamedTuple):
     width: int
     joints: np.ndarray | None = None  # (m, 18, 3): x, y in pixels, confidence; m bodies, 1 or 2
     mask: np.ndarray | None = None  # (height, width) float32 in [0, 1], 1 where a body is
+    box: Box | None = None  # where the picture lies in a panel with bars; None: all of it
 
     def in_panel(self, box: Box, height: int, width: int) -> Guides:
         """The same of a panel of height x width, in whose box the picture lies."""
@@ -40,7 +41,7 @@ class Guides(NamedTuple):
             mask = np.zeros((height, width), np.float32)
             inside = np.s_[box.top : box.top + box.height, box.left : box.left + box.width]
             mask[inside] = _resized(self.mask, box.height, box.width)
-        return Guides(height, width, joints, mask)
+        return Guides(height, width, joints, mask, box)
 
     def pose(self) -> Pose:
         """The joints as one frame of keypoints; nobody if none are told."""

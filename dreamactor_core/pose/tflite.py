@@ -23,7 +23,7 @@ Network = Callable[[np.ndarray], dict[str, np.ndarray]]  # (1, h, w, 3) float32 
 RUNTIMES = ("litert", "torch")
 TYPES = {0: np.float32, 1: np.float16, 2: np.int32, 3: np.uint8, 4: np.int64}
 INDICES = {1: np.int32, 2: np.uint16, 3: np.uint8}  # of the values of a sparse tensor
-SAME = 0  # padding: as many cells come out as go in / stride; the other kind pads nothing
+SAME_PADDING = 0  # padding: as many cells come out as go in / stride; the other kind pads nothing
 RELU6 = 3  # the one activation that is built into an operator here
 
 
@@ -116,7 +116,7 @@ def _activated(x: Tensor, kind: int) -> Tensor:
 
 
 def _pad(x: Tensor, kernel: tuple[int, int], stride: int, value: float = 0) -> Tensor:
-    """What SAME asks for: the odd cell goes to the right and below."""
+    """What SAME_PADDING asks for: the odd cell goes to the right and below."""
     sides = []
     for size, reach in zip(reversed(x.shape[2:]), reversed(kernel), strict=True):
         lack = max((-(-size // stride) - 1) * stride + reach - size, 0)
@@ -126,7 +126,7 @@ def _pad(x: Tensor, kernel: tuple[int, int], stride: int, value: float = 0) -> T
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor, options: Table, groups: int) -> Tensor:
     stride = options.number(1)
-    if options.number(0, "b") == SAME:
+    if options.number(0, "b") == SAME_PADDING:
         x = _pad(x, tuple(weight.shape[2:]), stride)
     return functional.conv2d(x, weight, bias, stride, groups=groups)
 
@@ -145,7 +145,7 @@ def _depthwise_conv(options: Table, x: Tensor, weight: Tensor, bias: Tensor) -> 
 
 def _max_pool(options: Table, x: Tensor) -> Tensor:
     kernel, stride = (options.number(4), options.number(3)), options.number(1)
-    if options.number(0, "b") == SAME:
+    if options.number(0, "b") == SAME_PADDING:
         x = _pad(x, kernel, stride, -torch.inf)
     return functional.max_pool2d(x, kernel, stride)
 

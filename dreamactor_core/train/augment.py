@@ -37,6 +37,8 @@ def vary_driver(frames: Tensor, rng: np.random.Generator) -> Tensor:
         _, data = cv2.imencode(
             ".jpg", picture.clip(0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality]
         )
-        return cv2.imdecode(data, cv2.IMREAD_COLOR)  # there and back, so RGB stays RGB
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)  # there and back, so RGB stays RGB
+        assert decoded is not None
+        return decoded
 
     return torch.from_numpy(np.stack([vary(frame) for frame in frames.numpy()]))

@@ -143,6 +143,6 @@ def _load(checkpoint: Checkpoint, placement: Placement) -> nn.Module:
             quantization_config=quantization_of(placement, gguf=False),
             local_files_only=True,
         )
-    network.requires_grad_(False).to(placement.device)
-    shrink(network, placement)
-    return network
+    network.requires_grad_(False)
+    shrink(network, placement)  # before it goes to a device that may not hold it in full
+    return network.to(placement.device)

@@ -7,15 +7,22 @@ Each line, with files beside the list or absolute:
      "driving": VIDEO, "lead_in": FRAMES}        another's performance of the same motion, which the
                                                  end-to-end variant needs, and by how many frames at
                                                  the base's rate it begins behind the target
+
+Other names of these are known (NAMES), and CSV with a head line does as well, so that lists of
+character-swap pairs (reference, source, target) and of in-context trainers (media_path,
+reference_path, caption) are read as they are.
 """
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 import math
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +42,12 @@ from .augment import vary_driver
 from .examples import Pair
 
 ASPECTS = (9 / 16, 3 / 4, 1.0, 4 / 3, 16 / 9)  # width / height of the panels that clips are put in
+NAMES = {  # ours: those of others
+    "target": ("video", "media_path", "target_video"),
+    "caption": ("prompt", "text"),
+    "pose": ("keypoints",),
+    "driving": ("source", "reference_path", "reference_video", "source_video"),
+}
 PASSES = 2  # a clip is read as far as so many passes; windows begin anywhere in that
 
 
@@ -71,11 +84,9 @@ def read_rows(path: Path, variant: str) -> tuple[list[Row], list[str]]:
         )
     check_readable(path, "a JSON-lines file of clips")
     rows, wrong = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
+    for number, parse in _entries(path):
         try:
-            rows.append(_row(json.loads(line), path.parent, number, variant))
+            rows.append(_row(_renamed(parse()), path.parent, number, variant))
         except (ValueError, TypeError, AttributeError) as error:
             wrong.append(f"line {number} of {path}: {error}")
     if len(wrong) > len(rows) or not rows:
@@ -110,7 +121,7 @@ def read_clip(row: Row, geometry: Geometry, size: int, least: int, variant: str)
             f"training clip {row.target}",
             got=f"{len(target)} frames at {geometry.fps:g} fps",
             need=f"at least {least}",
-            fix="Use longer clips, or shorter --lengths.",
+            fix="Use longer clips, or a recipe with shorter windows.",
         )
     if variant == "pose-based":
         pose = load_keypoints(row.pose)
@@ -148,6 +159,30 @@ def default_size(geometry: Geometry) -> int:
     """The side of a square of about the native panel's area."""
     height, width = geometry.panel
     return geometry.size_multiple * round(math.sqrt(height * width) / geometry.size_multiple)
+
+
+def _entries(path: Path) -> Iterator[tuple[int, Callable[[], object]]]:
+    """Number of each line that says something, and how to read it."""
+    if path.suffix.lower() == ".csv":
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in (reader := csv.DictReader(file)):
+                yield reader.line_num, partial(dict, row)
+        return
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip():
+            yield number, partial(json.loads, line)
+
+
+def _renamed(data: object) -> dict:
+    """With our names for what others call otherwise. Raises ValueError for what is no object."""
+    if not isinstance(data, dict):
+        raise ValueError("not an object with names and values")
+    found = dict(data)
+    for ours, others in NAMES.items():
+        for name in others:
+            if name in data:
+                found.setdefault(ours, data[name])
+    return found
 
 
 def _row(data: dict, folder: Path, number: int, variant: str) -> Row:

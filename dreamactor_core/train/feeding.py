@@ -20,6 +20,6 @@ def to_device(batch, device: torch.device):
     if isinstance(batch, tuple):
         moved = [to_device(part, device) for part in batch]
         return type(batch)(*moved) if hasattr(batch, "_fields") else tuple(moved)
-    if is_dataclass(batch):
+    if is_dataclass(batch) and not isinstance(batch, type):
         return replace(batch, **{k: to_device(part, device) for k, part in vars(batch).items()})
     return batch

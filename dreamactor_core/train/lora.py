@@ -30,6 +30,7 @@ from ..errors import InputError
 from ..lora.adapters import LoraInfo, save_lora
 from ..lora.names import STYLES
 from .base import open_network
+from .card import write_card
 from .examples import Encoded, flow_target
 from .feeding import to_device
 from .network import (
@@ -76,12 +77,12 @@ class Examples:
     sigma_range: tuple[float, float]
 
     def split(self) -> tuple[list[str], list[str]]:
-        """Names to train on, and those of the held-out clips: spread evenly over the list."""
-        clips = sorted({self.store.clip_of(name) for name in self.store.names})
-        count = min(self.recipe.held_out, len(clips) // 10)
-        held = {clips[k * len(clips) // count] for k in range(count)}
-        out = [name for name in self.store.names if self.store.clip_of(name) in held]
-        return [name for name in self.store.names if self.store.clip_of(name) not in held], out
+        """Names to train on, and those of the held-out clips."""
+        held = self.store.held_out(self.recipe.held_out)
+        parts: tuple[list[str], list[str]] = ([], [])
+        for name in self.store.names:
+            parts[self.store.clip_of(name) in held].append(name)
+        return parts
 
     def batches(self, first: int, process: int, processes: int) -> Iterator[LatentExample]:
         """Of this process, from a step on, recipe.batch_size of each step. Two processes with a
@@ -157,20 +158,24 @@ def train_lora(job: LoraJob, on_step: Callable[[int, float], None] | None = None
     trainee = LoraTrainee(backbone, network)
     run = Run(trainee, [_optimizer(network, recipe)], _rhythm(job), job.out, _identity(job, info))
     accelerator = run.accelerator
-    watch = Watch(examples, trainee, run, partial(write_lora, backbone, info))
+    watch = Watch(examples, run, partial(write_lora, backbone, info))
 
     def save(step: int) -> None:
         for style in job.styles:
             write_lora(backbone, info, job.out / f"{FILES[style]}.safetensors", style)
+        write_card(info, recipe, store, step, job.out)
 
     if run.done >= recipe.steps:
         run.save(Hooks(on_save=save))
         return run.done
-    return run.train(
+    done = run.train(
         lambda first: examples.batches(first, accelerator.process_index, accelerator.num_processes),
         recipe.rate,
         Hooks(on_step or (lambda step, loss: None), save, watch if watch.names else None),
     )
+    if run.main:  # with the last validation in it
+        write_card(info, recipe, store, done, job.out)
+    return done
 
 
 def write_lora(backbone: Backbone, info: LoraInfo, path: Path, style: str = "diffusers") -> None:
@@ -185,7 +190,6 @@ class Watch:
     """The loss on held-out clips at fixed levels and noise, and the best file by it."""
 
     examples: Examples
-    trainee: LoraTrainee
     run: Run
     write: Callable[[Path], None]  # the LoRA as it is now
 
@@ -199,11 +203,11 @@ class Watch:
     def __call__(self, step: int) -> float:
         """Mean over clips and levels; writes best.safetensors when it is the lowest so far."""
         low, high = self.examples.sigma_range
-        losses = []
+        device, losses = self.run.accelerator.device, []
         for number, name in enumerate(self.names):
             for level in LEVELS:
                 example = self.examples.draw(name, FIXED + number, low + level * (high - low))
-                losses.append(self.trainee(to_device(example, self.run.accelerator.device)).item())
+                losses.append(self.run.module(to_device(example, device)).item())
         loss = sum(losses) / len(losses)
         told = self.run.folder / "best.json"
         before = json.loads(told.read_text())["validation"] if told.exists() else math.inf
@@ -225,6 +229,7 @@ def _rhythm(job: LoraJob) -> Rhythm:
         precision=autocast.get(job.placement.dtype, "no"),
         clip=recipe.clip,
         ema_decay=recipe.ema_decay,
+        device=job.placement.device,
     )
 
 

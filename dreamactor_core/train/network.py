@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 from diffusers.training_utils import cast_training_params
+from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from ..backbones import Backbone, Context, Text
@@ -47,7 +48,10 @@ class LoraTrainee(nn.Module):
 def prepare_network(
     backbone: Backbone, spec: LoraSpec, expert: str = "", init: Path | None = None, seed: int = 0
 ) -> nn.Module:
-    """The network with a LoRA that learns in float32, the rest frozen and recomputed backwards."""
+    """The network with a LoRA that learns in float32, the rest frozen and recomputed backwards.
+
+    A network that is not in float32 is to be called under autocast.
+    """
     if init is None:
         with torch.random.fork_rng():  # the same beginning in every run
             torch.manual_seed(seed)
@@ -67,6 +71,9 @@ def prepare_network(
     for name, parameter in network.named_parameters():
         parameter.requires_grad_("lora_" in name)
     cast_training_params(network, torch.float32)
+    for module in network.modules():
+        if isinstance(module, LoraLayer):  # autocast does it, without a copy in float32
+            module.cast_input_dtype_enabled = False
     if hasattr(backbone, "drop_padding"):  # else the attention's mask has tokens x tokens values
         backbone.drop_padding()
     network.enable_gradient_checkpointing()

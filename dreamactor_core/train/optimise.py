@@ -34,7 +34,7 @@ from .feeding import to_device
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT, STEPS = "checkpoint.pt", "steps.jsonl"
+CHECKPOINT, CURVE, STEPS = "checkpoint.pt", "loss.csv", "steps.jsonl"
 PRECISIONS = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -52,6 +52,8 @@ class Rhythm:
     clip: float = 1.0  # largest norm of the gradient
     ema_decay: float = 0.0
     checkpoint: str = CHECKPOINT
+    curve: str = CURVE
+    device: str = ""  # "cpu", or a GPU by name; "": accelerate's choice
 
 
 def _nothing(*_: Any) -> None:
@@ -82,8 +84,12 @@ class Run:
         """module(batch) -> loss; parameters with requires_grad learn. identity: what a checkpoint
         must have been made with, JSON. Raises InputError when it was not."""
         self.rhythm, self.folder, self.identity = rhythm, folder, identity
+        if rhythm.device.startswith("cuda:"):  # accelerate takes the current one
+            torch.cuda.set_device(rhythm.device)
         self.accelerator = Accelerator(
-            mixed_precision=rhythm.precision, gradient_accumulation_steps=rhythm.accumulate
+            mixed_precision=rhythm.precision,
+            gradient_accumulation_steps=rhythm.accumulate,
+            cpu=rhythm.device == "cpu",
         )
         folder.mkdir(parents=True, exist_ok=True)
         self.learning = [p for p in module.parameters() if p.requires_grad]
@@ -95,7 +101,7 @@ class Run:
         self.done = self._resume()
         if self.ema:
             self.ema.to(self.accelerator.device)
-        self.curve = Curve(folder / "loss.csv")
+        self.curve = Curve(folder / rhythm.curve)
 
     @property
     def path(self) -> Path:

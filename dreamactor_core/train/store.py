@@ -95,6 +95,12 @@ class Store:
     def clip_of(self, name: str) -> str:
         return name.rpartition("-")[0]
 
+    def held_out(self, most: int) -> set[str]:
+        """Clips to validate on: `most` of them, a tenth at most, spread evenly over the list."""
+        clips = sorted({self.clip_of(name) for name in self.names})
+        count = min(most, len(clips) // 10)
+        return {clips[k * len(clips) // count] for k in range(count)}
+
     def read(self, name: str) -> Encoded:
         """Latents come as float32. Raises InputError for a damaged file."""
         path = self.folder / EXAMPLES / f"{name}.safetensors"

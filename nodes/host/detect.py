@@ -118,7 +118,7 @@ def _found(
 def _open(networks: Networks) -> PoseNetworks:
     """Large ones on ComfyUI's device; they leave it with the node, for the video model needs it."""
     if networks.detector == BLAZEPOSE:
-        return load_blazepose(files.blazepose_home(), download=networks.download)
+        return load_blazepose(files.blazepose_place(), download=networks.download)
     device = manager.get_torch_device()
     manager.free_memory(ROOM, device)
     return load_pose_models(

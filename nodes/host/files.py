@@ -79,7 +79,7 @@ def detector_source(name: str) -> Path | str:
     return _network("detector", name, DETECTOR, "detector", "an object detector")
 
 
-def blazepose_home() -> Path:
+def blazepose_place() -> Path:
     """Where BlazePose is, or would be put."""
     folders = [root / BLAZEPOSE for root in _roots(FOLDER)]
     return next((folder for folder in folders if folder.is_dir()), folders[0])

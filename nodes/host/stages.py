@@ -163,7 +163,7 @@ def sample(model: Model, value: ContextValue, prompt: str, settings: SampleSetti
     def work() -> Tensor:
         animator = ready(model, ALL, _pixels(composite))
         encoded = Encoded(composite, _moved(context, device_of(model)))
-        backbone = told(animator.backbone, value.guides)
+        backbone = told(animator.backbone, lambda: value.guides)
         flow = build_flow(backbone, encoded, prompt, settings)
         return integrate(*flow, settings.sampler, sampling_progress(animator))
 

@@ -9,7 +9,7 @@ from dreamactor_core.models import find
 from dreamactor_core.models.pipeline import FAMILIES
 from dreamactor_core.models.wan_animate_kinds import WAN_ANIMATE_KINDS
 from dreamactor_core.options import ONE_STEP, Defaults
-from dreamactor_core.sampling import SampleSettings, Schedule
+from dreamactor_core.sampling import SampleSchedule, SampleSettings
 from dreamactor_core.weight_files.checkpoint import Header, recognise
 
 from .stored import published
@@ -52,9 +52,9 @@ def test_the_small_model_answers_in_one_step_on_its_own_square():
 
 def test_what_is_said_is_done():
     asked = SampleSettings(7, 2.0, shift=9.0)
-    assert asked.schedule(Defaults(50, 6.0, 5.0), *SMALL) == Schedule(7, 2.0, 9.0)
+    assert asked.schedule(Defaults(50, 6.0, 5.0), *SMALL) == SampleSchedule(7, 2.0, 9.0)
     assert SampleSettings(shift=1.0).schedule(Defaults(50, 6.0, 5.0), *SMALL).shift == 1.0
-    assert SampleSettings(7).schedule(ONE_STEP, *SMALL) == Schedule(7, 1.0, 1.0)
+    assert SampleSettings(7).schedule(ONE_STEP, *SMALL) == SampleSchedule(7, 1.0, 1.0)
 
 
 class Full:

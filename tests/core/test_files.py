@@ -136,6 +136,7 @@ ANIMATE = [sys.executable, "-m", "dreamactor_core", "animate"]
 
 
 @POSIX
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM] if os.name != "nt" else [])
 def test_a_closed_terminal_leaves_nothing_behind(tmp_path, number):
     clip = encoded(tmp_path / "d.mkv", grey_frames(160, 64, 64))
@@ -162,6 +163,21 @@ def test_a_closed_terminal_leaves_nothing_behind(tmp_path, number):
     finally:
         job.kill()
         job.wait()
+
+
+@POSIX
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["| true", ">&-"])
+def test_a_closed_standard_output_is_no_error(tmp_path, end):
+    clip = encoded(tmp_path / "d.mkv", grey_frames(4, 64, 64))
+    Image.new("RGB", (64, 64)).save(tmp_path / "r.png")
+    command = f"{' '.join(ANIMATE)} --reference {tmp_path}/r.png --driving {clip} "
+    command += f"--output {tmp_path}/o.mp4 {end}"
+    result = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True,
+                            check=False, cwd=Path(__file__).parents[2])  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert b"Traceback" not in result.stderr and b"Exception" not in result.stderr
+    assert probe(tmp_path / "o.mp4").num_frames == 4
 
 
 @POSIX

@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,16 +10,22 @@ import torch
 from dreamactor_core.errors import InputError
 from dreamactor_core.jobs.inputs import fit_inputs, open_inputs
 from dreamactor_core.media import Box, write_video
+from dreamactor_core.mini.cutout import cut_out
 from dreamactor_core.mini.eye import BodyEstimate
 from dreamactor_core.mini.guides import guided, overlaps, part_labels, with_all_joints
 from dreamactor_core.models import find
+from dreamactor_core.pose import reference
+from dreamactor_core.pose.blazepose_files import FILES
+from dreamactor_core.pose.ground import outline
 from dreamactor_core.pose.guides import Guides, read_guides
 from dreamactor_core.pose.keypoints import Pose, pose_of_points, save_keypoints
 from dreamactor_core.pose.retarget import place_in_panel, stand_as
+from dreamactor_core.pose.subjects import Cutout, Found
 from dreamactor_core.skeleton import (
     FOOT,
     FOREARM,
     HEAD,
+    MIRRORED_JOINT,
     SCENE,
     SHIN,
     THIGH,
@@ -234,6 +241,92 @@ def test_a_mask_told_is_the_outline_of_all_parts():
         assert np.allclose(scene.numpy(), 1 - mask, atol=1e-4)
 
 
+# A person in the picture
+
+
+class TwoLooks:
+    """Sees the figure in a picture, and in the mirrored one somebody so many pixels beside it."""
+
+    def __init__(self, beside: float):
+        self.beside = beside
+        self.looks = 0
+
+    def start(self, settings):
+        return self.find
+
+    def find(self, images):
+        self.looks += 1
+        points = np.zeros((1, 136, 3))
+        points[0, :18] = FIGURE
+        if self.looks == 2:
+            points[0, :18] = FIGURE[list(MIRRORED_JOINT)] * [-1, 1, 1] + [100 + self.beside, 0, 0]
+        values = np.full((4, 4), 255, np.uint8)
+        mask = Cutout(values, np.array([[50.0, 0, 25], [0, 50, 25]]))
+        return [Found(np.array([[0, 0, 100, 100.0]]), np.ones(1), np.zeros(1), points, (mask,))]
+
+
+@pytest.fixture
+def seen(monkeypatch, tmp_path):
+    """find_person, with networks that see what they are told."""
+
+    def seen(beside: float, mask=None):
+        monkeypatch.setattr(reference, "_networks", lambda home: TwoLooks(beside))
+        return reference.find_person(torch.zeros(100, 100, 3), mask)
+
+    monkeypatch.setenv("DREAMACTOR_MODELS", str(tmp_path))
+    (tmp_path / "blazepose").mkdir()
+    for name in FILES:
+        (tmp_path / "blazepose" / name).touch()
+    return seen
+
+
+def test_a_person_who_is_found_guides_by_joints_and_mask(seen):
+    guides = seen(0.0)
+    assert np.allclose(guides.joints, FIGURE[None]) and (guides.height, guides.width) == (100, 100)
+    assert guides.mask[34:66, 34:66].min() == 1 and guides.mask[:17].max() == 0
+    assert np.array_equal(seen(0.0, figure()).mask, figure())  # an outline that is known stays
+
+
+def test_who_is_another_in_the_mirrored_picture_is_nobody(seen):
+    assert seen(0.5) is not None and seen(1.5) is None
+
+
+def test_nobody_looks_where_blazepose_is_not(monkeypatch, tmp_path):
+    monkeypatch.setenv("DREAMACTOR_MODELS", str(tmp_path))
+    assert reference.find_person(torch.zeros(8, 8, 3)) is None
+
+
+# A plain ground
+
+
+def drawing(*, lit: float = 0.0) -> np.ndarray:
+    """A ring drawn on grey paper that is lit from the left, with a dot of dirt."""
+    x = np.linspace(1 + lit, 1 - lit, 200)[None, :, None]
+    paper = np.broadcast_to(150 * x, (160, 200, 3)).astype(np.uint8).copy()
+    cv2.circle(paper, (100, 80), 50, (40, 30, 120), 4)
+    cv2.circle(paper, (20, 20), 2, (0, 0, 0), -1)
+    return paper
+
+
+@pytest.mark.parametrize("lit", [0.0, 0.2])
+def test_what_is_drawn_on_plain_ground_is_outlined_with_its_inside(lit):
+    mask = outline(drawing(lit=lit))
+    assert mask.shape == (160, 200) and mask[80, 100] == mask[80, 52] == 1
+    assert mask[20, 20] == 0 and abs(mask.mean() - np.pi * 52**2 / (160 * 200)) < 0.01
+
+
+def test_lines_with_a_gap_still_enclose():
+    paper = drawing()
+    paper[80:82, 140:160] = 150
+    assert outline(paper)[80, 100] == 1
+
+
+def test_a_ground_that_is_not_plain_is_left_to_others():
+    noise = np.random.default_rng(0).integers(0, 255, (16, 20, 3), np.uint8)
+    assert outline(np.repeat(np.repeat(noise, 10, 0), 10, 1)) is None
+    assert outline(np.full((50, 50, 3), 200, np.uint8)) is None  # nothing is drawn on it
+
+
 # The driver, in the reference's bones
 
 
@@ -242,13 +335,13 @@ def test_a_driver_begins_where_the_reference_stands_with_its_bones():
     driver = driver * [1 / 400, 1 / 300, 1]  # a canvas of 400 x 300
     points = np.zeros((2, 1, 136, 3))
     points[:, :, :18] = driver
-    reference = FIGURE.copy()
-    reference[9:11, 1], reference[12:14, 1] = (66, 74), (66, 74)  # half as long legs
-    stood = stand_as(pose_of_points(points, 400 / 300), pose_of(reference[None], (100, 200)))
+    model = FIGURE.copy()
+    model[9:11, 1], model[12:14, 1] = (66, 74), (66, 74)  # half as long legs
+    stood = stand_as(pose_of_points(points, 400 / 300), pose_of(model[None], (100, 200)))
     assert stood.aspect == 2
     pixels = stood.body * [200, 100, 1]
-    assert np.allclose(pixels[0, 0], reference, atol=1e-6)
-    assert np.allclose(pixels[1, 0], reference + SIDEWAYS, atol=1e-6)  # as far as it is large
+    assert np.allclose(pixels[0, 0], model, atol=1e-6)
+    assert np.allclose(pixels[1, 0], model + SIDEWAYS, atol=1e-6)  # as far as it is large
 
 
 def test_a_driver_without_a_size_is_placed_as_the_camera_saw_him():
@@ -258,6 +351,16 @@ def test_a_driver_without_a_size_is_placed_as_the_camera_saw_him():
     assert np.array_equal(stood.points(), place_in_panel(pose, 2).points())
     nobody = stand_as(pose, pose_of(FIGURE[None][:0], (100, 200)))
     assert np.array_equal(nobody.points(), place_in_panel(pose, 2).points())
+
+
+def test_behind_a_body_the_bars_of_the_panel_do_not_show():
+    picture = torch.full((1, 3, 96, 96), -1.0)
+    picture[..., 24:72] = 0.5
+    mask = np.zeros((96, 96), np.float32)
+    mask[30:60, 24:60] = 1  # at the picture's edge
+    guides = Guides(96, 96, FIGURE[None] * [0.4, 0.4, 1] + [30, 26, 0], mask, Box(0, 24, 96, 48))
+    cut = cut_out(picture, guided(estimate(), guides, times=2))
+    assert torch.allclose(cut.background[..., 24:72], torch.tensor(0.5), atol=1e-3)
 
 
 # The whole road
@@ -285,6 +388,20 @@ def test_alpha_is_the_mask_when_nothing_else_is_given(tmp_path, clip):
     pixels[..., 3] = 250  # tells nothing
     Image.fromarray(pixels).save(path)
     assert open_inputs(path, clip).guides is None
+
+
+def test_joints_alone_are_completed_by_the_outline(clip, seen):
+    """On plain ground by that; else by the person who is found, if one is."""
+    animator = find("mini").open()
+    plain = torch.full((1, 100, 100, 3), 0.8)
+    plain[:, 30:60, 40:70] = 0.1
+    noise = torch.rand(1, 100, 100, 3, generator=torch.Generator().manual_seed(0))
+    given = {"reference_keypoints": pose_of(FIGURE[None])}
+    fitted = fit_inputs(open_inputs(plain, clip, **given), None, animator)
+    assert abs(fitted.guides.mask.mean() - 0.09) < 0.01
+    assert seen(0.0) is not None
+    fitted = fit_inputs(open_inputs(noise, clip, **given), None, animator)
+    assert abs(fitted.guides.mask.mean() - 0.25) < 0.02 and len(fitted.guides.joints) == 1
 
 
 def test_the_small_model_is_told_and_forgets(clip):

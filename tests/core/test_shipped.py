@@ -96,8 +96,8 @@ def test_two_looks_find_joints_better_than_one():
         frames = frames.to(eye.dtype)
         errors.append(
             [
-                (look(frames, pieces=False).joints - joints).abs().mean().item()
-                for look in (eye, eye.twice)
+                (look(frames, labels=False).joints - joints).abs().mean().item()
+                for look in (eye, eye.averaged)
             ]
         )
     once, twice = np.mean(errors, axis=0)

@@ -117,3 +117,19 @@ def test_the_pose_panel_lies_where_the_letterboxed_target_does(tmp_path):
     y, x = np.argwhere(sample.pose[0].max(-1) > 200).T
     assert np.hypot(x + 0.5 - nose[0], y + 0.5 - nose[1]).min() < 1.5
     assert y.min() > nose[1] - 2.5
+
+
+def test_lists_of_other_trainers_and_csv_are_read_as_they_are(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text('reference,source,target,prompt\np.png,d.mp4,t.mp4,"a, b"\np.png,,t.mp4,c\n')
+    rows, wrong = read_rows(path, "end-to-end")
+    assert [(row.target.name, row.driving.name, row.caption) for row in rows] == [
+        ("t.mp4", "d.mp4", "a, b")
+    ]
+    assert wrong == [
+        f"line 3 of {path}: no text under 'driving', which the end-to-end variant needs"
+    ]
+    path = tmp_path / "pairs.jsonl"
+    row = {"media_path": "t.mp4", "reference_path": "d.mp4", "caption": "c", "target": "own.mp4"}
+    path.write_text(json.dumps(row))
+    assert read_rows(path, "end-to-end")[0][0].target.name == "own.mp4"  # our name first

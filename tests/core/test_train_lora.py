@@ -1,5 +1,6 @@
 """`train cache` and `train lora` by the command line on the five bases, from their folders."""
 
+import csv
 import json
 import math
 import os
@@ -19,6 +20,7 @@ from dreamactor_core.backbones.placement import Placement
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import load_lora
 from dreamactor_core.lora.files import read_lora
+from dreamactor_core.media import probe
 from dreamactor_core.sampling import SampleSettings
 from dreamactor_core.train import lora, optimise
 from dreamactor_core.train.base import open_network
@@ -240,7 +242,12 @@ def test_held_out_clips_are_validated_on_and_never_trained_on(base, clips, tmp_p
     lines = [json.loads(line) for line in (out / "steps.jsonl").read_text().splitlines()]
     figures = {line["step"]: line["validation"] for line in lines if "validation" in line}
     assert list(figures) == [2, 3]
+    card = (out / "README.md").read_text()
+    assert card.startswith("---\nlicense: apache-2.0\nbase_model: wan-i2v-128\n")
+    assert "| trained on | 11 clips, 24 examples; panels of about 32x32 |" in card
+    assert "| steps | 3 of 3, 2 examples a device each |" in card
     best = json.loads((out / "best.json").read_text())
+    assert f"clips: {best['validation']:.4f} at step {best['step']} (best" in card
     assert best["validation"] == min(figures.values())
     assert (out / "best.safetensors").is_file()
 
@@ -407,3 +414,48 @@ def test_a_half_wide_or_fp8_base_trains(base, clips, tmp_path, name, storage):
     assert all(value.any() and value.isfinite().all() for value in tensors.values())
     learned = torch.load(tmp_path / "run" / "checkpoint.pt")["weights"]
     assert {value.dtype for value in learned} == {torch.float32}
+
+
+def test_gradients_behind_fp8_weights_are_those_of_the_same_weights_in_bf16(base, clips, tmp_path):
+    """Stored weights are cast for each block and back again, also while it is recomputed."""
+    recipe, cached = make_cache(base("wan-2.1"), clips, tmp_path)
+    store, plan = open_store(cached), read_recipe(recipe)
+    gradients = []
+    for storage in ("fp8", ""):
+        backbone = open_network(base("wan-2.1"), Placement(storage=storage))
+        if not storage:
+            for module in backbone.transformer.blocks.modules():
+                if isinstance(module, torch.nn.Linear):
+                    for values in module.parameters():
+                        values.data = values.data.to(torch.float8_e4m3fn).to(torch.bfloat16)
+        network = prepare_network(backbone, plan.lora)
+        for name, parameter in network.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.constant_(parameter, 0.01)
+        example = Examples(backbone, store, plan, (0, 1)).draw(store.names[0], 5)
+        with torch.autocast("cpu", torch.bfloat16):
+            LoraTrainee(backbone, network)(example).backward()
+        learning = [p for p in network.parameters() if p.requires_grad]
+        gradients.append(torch.cat([p.grad.flatten() for p in learning]))
+    assert gradients[0].any()
+    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+def test_a_lora_is_checked_on_clips_whose_truth_is_known(base, clips, tmp_path, caplog):
+    recipe, cached = make_cache(base("wan-2.1"), clips, tmp_path)
+    assert train(base("wan-2.1"), cached, recipe, tmp_path / "run") == 0
+    out = tmp_path / "check"
+    command = ["check", "--base", base("wan-2.1"), "--pairs", clips, "--config", recipe]
+    command += ["--lora", tmp_path / "run" / "lora.safetensors", "--out", out, "--size", "32"]
+    caplog.set_level("INFO")
+    assert call(*command, "--steps", "2", "--count", "2") == 0
+    rows = list(csv.DictReader((out / "scores.csv").open()))
+    assert [row["clip"] for row in rows] == ["000001-clip0", "000002-clip1"]
+    for row in rows:
+        # A square wanders over its ground: standing still is no bad answer, a random base is one.
+        assert 10 < float(row["PSNR in dB of the still reference"]) < 40
+        assert float(row["PSNR in dB"]) < float(row["PSNR in dB of the still reference"])
+        info = probe(out / f"{row['clip']}.mp4")
+        assert (info.width, info.height, info.num_frames) == (4 * 32, 32, 32)  # 49 less the lead
+    assert "000002-clip1: PSNR in dB" in caplog.text
+    assert call(*command, "--cache", cached) == 2  # three clips: none was held out

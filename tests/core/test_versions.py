@@ -41,8 +41,8 @@ def test_each_package_that_is_too_old_is_named_with_what_is_needed(install):
     with pytest.raises(InputError) as refused:
         check_versions()
     assert str(refused.value) == (
-        "installed packages: got diffusers 0.36.0, peft 0.9, need diffusers 0.37, peft 0.17 or "
-        'later. Upgrade: pip install "diffusers>=0.37" "peft>=0.17"'
+        "installed packages: got peft 0.9, diffusers 0.36.0, need peft 0.17, diffusers 0.37 or "
+        'later. Upgrade: pip install "peft>=0.17" "diffusers>=0.37"'
     )
 
 

@@ -12,7 +12,7 @@ if sys.platform != "linux":
 from .run import run
 from .targets import TARGETS
 
-SECONDS = 8.0  # for each reader
+SECONDS = 6.5  # for each reader
 
 
 @pytest.mark.parametrize("name", TARGETS)

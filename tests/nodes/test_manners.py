@@ -35,7 +35,7 @@ def sample(run, actor, context):
 def calls(actor):
     """Every call of the network."""
     seen = []
-    network = actor.weights.backbone.transformer
+    network = actor.weights.opened.backbone.transformer
     handle = network.register_forward_pre_hook(lambda *_: seen.append(1))
     yield seen
     handle.remove()
@@ -58,7 +58,7 @@ def updates(folders):
 def test_cancel_stops_within_one_step_and_the_next_prompt_works(sample, calls, actor):
     import comfy.model_management as management
 
-    network = actor.weights.backbone.transformer
+    network = actor.weights.opened.backbone.transformer
     stop = network.register_forward_hook(lambda *_: management.interrupt_current_processing())
     with pytest.raises(management.InterruptProcessingException):
         sample(steps=50)
@@ -71,7 +71,7 @@ def test_cancel_stops_the_one_node_graph_and_leaves_no_file(run, little_actor, e
     import comfy.model_management as management
 
     before = sorted(folders.temp.rglob("*.*"))
-    network = little_actor.weights.backbone.transformer
+    network = little_actor.weights.opened.backbone.transformer
     stop = network.register_forward_hook(lambda *_: management.interrupt_current_processing())
     words = {"prompt": "", "seed": 0, "steps": 20, "fps": 8.0}
     given = {"model": little_actor, "reference": example.reference, "driving": example.driving}
@@ -136,7 +136,7 @@ def test_a_full_device_is_emptied_and_tried_once_more(sample, actor, monkeypatch
         if times[0] >= 0:
             raise management.OOM_EXCEPTION("no room")
 
-    handle = actor.weights.backbone.transformer.register_forward_pre_hook(fail)
+    handle = actor.weights.opened.backbone.transformer.register_forward_pre_hook(fail)
     with pytest.raises(ValueError, match=r"^memory of the device: got too little for this size"):
         sample()
     times[0], done[:] = 1, []
@@ -166,7 +166,7 @@ def test_a_changed_pose_file_is_noticed(node_classes, folders):
 def test_a_model_that_no_graph_holds_is_freed(run):
     opened = run("LoadModel", model="mini (embedded)", precision="fp32", placement="cpu").args[0]
     branch = run("LoadLora", model=opened, lora="pose-based (shipped)", strength=1.0).args[0]
-    network = weakref.ref(opened.weights.backbone.transformer)
+    network = weakref.ref(opened.weights.opened.backbone.transformer)
     del opened, branch
     gc.collect()
     assert network() is None

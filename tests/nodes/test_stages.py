@@ -321,7 +321,7 @@ def test_a_model_of_a_folder_is_found_and_noticed_when_it_changes(
     before = cls.fingerprint_inputs(**choice)
     assert before == cls.fingerprint_inputs(**choice)
     opened = run("LoadModel", **choice).args[0]
-    assert opened.weights.backbone.transformer.dtype == torch.bfloat16
+    assert opened.weights.opened.backbone.transformer.dtype == torch.bfloat16
     assert (opened.name, opened.geometry.panel) == ("mini", PANEL)
     (mine / "lora" / "new.safetensors").write_bytes(b"x")
     assert cls.fingerprint_inputs(**choice) != before
@@ -367,7 +367,7 @@ def test_models_and_loras_of_extra_model_paths_are_found(node_classes, folders, 
 def test_the_precision_is_that_of_the_weights(run):
     for precision, dtype in (("fp32", torch.float32), ("fp16", torch.float16)):
         model = run("LoadModel", model="mini (embedded)", precision=precision, placement="auto")
-        backbone = model.args[0].weights.backbone
+        backbone = model.args[0].weights.opened.backbone
         assert backbone.transformer.dtype == backbone.vae.dtype == dtype
 
 
@@ -378,3 +378,15 @@ def test_numbers_of_an_image_are_not_rounded_on_the_way(run, core):
     model = run("LoadModel", model="mini (embedded)", precision="fp32", placement="cpu").args[0]
     frames, _ = run("Composite", model=model, reference=fine, driving=fine.repeat(2, 1, 1, 1)).args
     assert torch.equal(frames[0, :, :256], fine[0]) and torch.equal(frames[9, :, 256:], fine[0])
+
+
+def test_a_composite_carries_what_is_told_of_the_reference(run, model, example):
+    mask = torch.zeros(1, *PANEL)
+    mask[:, 60:200, 80:180] = 1
+    given = {"model": model, "reference": example.reference, "driving": example.driving}
+    value = run("Composite", **given, reference_mask=mask).args[1]
+    assert np.array_equal(value.guides.mask, mask[0].numpy()) and value.guides.joints is None
+    assert run("MotionMask", composite=value, lead_in=1.0).args[0].guides is value.guides
+    assert run("Composite", **given).args[1].guides is None
+    with pytest.raises(ValueError, match="reference keypoints: got 5 frames, need 1"):
+        run("Composite", **given, reference_keypoints=example.keypoints)
