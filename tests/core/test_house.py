@@ -22,6 +22,7 @@ SAME_MEANING = {
     "ABOUT": "what a command does, in its --help",
     "EXAMPLES": "of a command, in its --help",
     "add_options": "of a command, to its parser",
+    "command": "of each command: its parser",
     "main": "of each module that can be started",
     "perform": "of each command: does what its arguments ask for",
     "run": "of each command: its arguments -> exit status",
@@ -38,9 +39,9 @@ TWO_MEANINGS = {
     "files of pictures and sound": "BT709 END FORMATS LOOK NEED USUAL decode describe fit probe "
     "read_frames to_srgb",
     "captions": "FIELDS MAX_SIDE MLLM",
-    "training, bootstrapping, the bench": "Clip Encoded LEAST LEVELS LORA META "
+    "training, bootstrapping, the bench": "Clip Encoded GAP HUNYUAN LEAST LEVELS LORA META "
     "OPTIMIZERS PAIRS PASSES Pair Result SHOWN SIDE SMALL Schedule draw_sigma "
-    "make_cache puppet_pairs train_lora",
+    "make_cache puppet_pairs train_lora WAN",
     "the nodes' side of the host": "CATEGORY Composite Context DOWN FOLDER KEY Model UP compose "
     "sample",
 }
