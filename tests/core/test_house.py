@@ -22,9 +22,8 @@ SAME_MEANING = {
     "ABOUT": "what a command does, in its --help",
     "EXAMPLES": "of a command, in its --help",
     "add_options": "of a command, to its parser",
-    "command": "of each command: its parser",
     "main": "of each module that can be started",
-    "perform": "of each command: does what its arguments ask for",
+    "command": "of each command: does what its arguments ask for",
     "run": "of each command: its arguments -> exit status",
     "logger": "each module's own",
     "FAMILY": "of a backbone: how its checkpoints are recognised",
@@ -32,15 +31,15 @@ SAME_MEANING = {
 }
 TWO_MEANINGS = {
     "joints and drawings of them": "HEAD JOINTS KNEE PARTS WHITE",
-    "choices and models": "DTYPES EMBEDDED EXPERTS EncodeText FAMILIES Found INDEX INFO "
-    "PATCH PREFIXES STYLES TEXTS TRAIN_TIMESTEPS Weights animate placement_of "
-    "recognise shrink told whole",
-    "pose files and networks": "BLUR COUNTS DETECTOR FILES MARGIN ROOM SAME TURNS open_network",
-    "files of pictures and sound": "BT709 END FORMATS LOOK NEED USUAL decode describe fit probe "
+    "choices and models": "DTYPES EXPERTS EncodeText FAMILIES Found INDEX "
+    "PATCH PREFIXES STYLES TRAIN_TIMESTEPS Weights animate placement_of "
+    "recognise shrink told",
+    "pose files and networks": "BLUR COUNTS DETECTOR FILES MARGIN ROOM open_network",
+    "files of pictures and sound": "BT709 FORMATS NEED USUAL decode describe fit probe "
     "read_frames to_srgb",
     "captions": "FIELDS MAX_SIDE MLLM",
-    "training, bootstrapping, the bench": "Clip Encoded GAP HUNYUAN LEAST LEVELS LORA META "
-    "OPTIMIZERS PAIRS PASSES Pair Result SHOWN SIDE SMALL Schedule draw_sigma "
+    "training, bootstrapping, the bench": "Clip Encoded GAP HUNYUAN LEVELS LORA META "
+    "OPTIMIZERS PAIRS PASSES Pair Result SHOWN SIDE SMALL draw_sigma "
     "make_cache puppet_pairs train_lora WAN",
     "the nodes' side of the host": "CATEGORY Composite Context DOWN FOLDER KEY Model UP compose "
     "sample",
