@@ -201,19 +201,25 @@ def panel_of(height: int, width: int, size: int | None, model: Sized) -> Panel:
     reference's aspect, each side a multiple of what the model asks for, so that bars are at most
     the rounding. Raises InputError for a size that is no such multiple.
     """
-    geometry = model.geometry
-    panel_height, panel_width = geometry.panel
+    panel = model.geometry.panel
+    if size is not None or model.defaults.follows_aspect:
+        panel = area_panel(height, width, size, model.geometry)
+    return Panel(*panel, content_box(height, width, *panel))
+
+
+def area_panel(height: int, width: int, size: int | None, geometry: Geometry) -> tuple[int, int]:
+    """(height, width) of a panel in the aspect of height x width, of the area size x size or of the
+    model's own. Raises InputError for a size that the geometry does not have.
+    """
     if size is not None:
         geometry.check_panel(size, size)
-    if size is not None or model.defaults.follows_aspect:
-        side = math.sqrt(panel_height * panel_width) if size is None else size
-        multiple = geometry.size_multiple
-        panel_height, panel_width = (
-            multiple * max(1, round(side * math.sqrt(aspect) / multiple))
-            for aspect in (height / width, width / height)
-        )
-    box = content_box(height, width, panel_height, panel_width)
-    return Panel(panel_height, panel_width, box)
+    side = math.sqrt(math.prod(geometry.panel)) if size is None else size
+    multiple = geometry.size_multiple
+    panel_height, panel_width = (
+        multiple * max(1, round(side * math.sqrt(aspect) / multiple))
+        for aspect in (height / width, width / height)
+    )
+    return panel_height, panel_width
 
 
 def _picture(reference: Path | Tensor) -> Picture:

@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 
 from ..errors import InputError
-from .body import (
+from ..skeleton import (
     ANKLE,
     EAR,
     ELBOW,

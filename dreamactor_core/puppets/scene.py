@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .background import draw_background
-from .families import perform
+from .families import perform_motion
 from .identity import Identity, sample_identity
 from .motion import Motion, MotionKey, blend_motions, rest, sample_key
 from .splits import Split
@@ -66,7 +66,7 @@ def sample_performance(
 ) -> Performance:
     """num_frames counts frame 0 and the lead-in; the motion is in full swing from LEAD_IN on."""
     keys = tuple(sample_key(rng, split) for _ in range(subjects))
-    motions = [_from_rest(rng, perform(rng, key, num_frames, FPS)) for key in keys]
+    motions = [_from_rest(rng, perform_motion(rng, key, num_frames, FPS)) for key in keys]
     camera = np.tile([0.0, 0.0, 1.0], (num_frames, 1))
     if rng.random() < 0.2:
         goal = np.array(

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry import Geometry
-from ..jobs.inputs import panel_of
+from ..jobs.inputs import area_panel
 from ..media import VideoInfo, fit_frames, probe, read_frames, retime
 from ..media.replace import check_readable
 from ..options import VARIANTS
@@ -152,7 +152,7 @@ def rng_of(seed: int, name: str, variant: int) -> np.random.Generator:
 def training_panel(height: int, width: int, size: int, geometry: Geometry) -> tuple[int, int]:
     """(height, width) of area about size x size, of that of ASPECTS that is nearest."""
     aspect = min(ASPECTS, key=lambda ratio: abs(math.log(ratio * height / width)))
-    return panel_of(1000, round(1000 * aspect), size, geometry)[:2]
+    return area_panel(1000, round(1000 * aspect), size, geometry)
 
 
 def default_size(geometry: Geometry) -> int:

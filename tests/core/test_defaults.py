@@ -15,7 +15,7 @@ from dreamactor_core.options import ONE_STEP, Defaults
 from dreamactor_core.sampling import SampleSchedule, SampleSettings
 from dreamactor_core.weight_files.checkpoint import Header, recognise
 
-from .test_checkpoints import published
+from .stored import published
 
 SMALL, LARGE = (832, 480), (1280, 720)
 

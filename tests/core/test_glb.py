@@ -10,22 +10,6 @@ import pytest
 
 from dreamactor_core.errors import InputError
 from dreamactor_core.pose.draw import overlay_pose
-from dreamactor_core.puppets.body import (
-    ANKLE,
-    ELBOW,
-    FOREARM,
-    HEAD,
-    HIP,
-    KNEE,
-    NECK,
-    NOSE,
-    SHIN,
-    SHOULDER,
-    THIGH,
-    TORSO,
-    UPPER_ARM,
-    WRIST,
-)
 from dreamactor_core.puppets.glb import glb_glance, glb_triplet, main
 from dreamactor_core.puppets.glb_body import mix, sample_animation, skin, to_world
 from dreamactor_core.puppets.glb_camera import aim
@@ -41,6 +25,22 @@ from dreamactor_core.puppets.glb_names import (
 )
 from dreamactor_core.puppets.glb_pairs import shared_motions
 from dreamactor_core.puppets.world import LEAD_IN
+from dreamactor_core.skeleton import (
+    ANKLE,
+    ELBOW,
+    FOREARM,
+    HEAD,
+    HIP,
+    KNEE,
+    NECK,
+    NOSE,
+    SHIN,
+    SHOULDER,
+    THIGH,
+    TORSO,
+    UPPER_ARM,
+    WRIST,
+)
 
 TURN = np.sqrt(0.5)  # sine and cosine of 45 degrees, half a quarter turn in a quaternion
 AROUND_Z, AROUND_X = [0, 0, TURN, TURN], [TURN, 0, 0, TURN]

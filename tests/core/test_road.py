@@ -22,7 +22,8 @@ from dreamactor_core.models.in_context import InContext
 from dreamactor_core.options import WEIGHTS
 from dreamactor_core.pose.keypoints import save_keypoints
 
-from .test_jobs import grey, levels, pose_of
+from .clips import grey, levels
+from .poses import pose_of
 from .tiny import tiny_backbone, tiny_hunyuan_pipeline
 
 CORE = str(Path(cli.__file__).parent)

@@ -403,8 +403,8 @@ def test_numbers_of_an_image_are_not_rounded_on_the_way(run, core):
 
 
 def test_a_composite_carries_what_is_told_of_the_reference(run, model, example):
-    mask = torch.zeros(1, *PANEL)
-    mask[:, 60:200, 80:180] = 1
+    mask = torch.zeros(1, SIDE, SIDE)
+    mask[:, 15:50, 20:45] = 1
     given = {"model": model, "reference": example.reference, "driving": example.driving}
     value = run("Composite", **given, reference_mask=mask).args[1]
     assert np.array_equal(value.guides.mask, mask[0].numpy()) and value.guides.joints is None
