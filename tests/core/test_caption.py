@@ -29,7 +29,7 @@ from dreamactor_core.caption.describe import Typed, describe, describe_files
 from dreamactor_core.caption.endpoint import EndpointCaptioner
 from dreamactor_core.caption.folder import caption_folder
 from dreamactor_core.caption.local import load_captioner
-from dreamactor_core.caption.prompts import FIELDS, copy_prompts, load_prompts
+from dreamactor_core.caption.prompts import PLACEHOLDERS, copy_prompts, load_prompts
 from dreamactor_core.caption.sample import MotionSample, choose, sample_by_motion
 from dreamactor_core.errors import InputError
 from dreamactor_core.media import Frame, write_image, write_video
@@ -624,7 +624,7 @@ def test_a_local_model_answers(llava):
 
 
 def test_the_three_steps_with_a_local_model(llava):
-    short = {name: replace(getattr(PROMPTS, name), words=4) for name in FIELDS}
+    short = {name: replace(getattr(PROMPTS, name), words=4) for name in PLACEHOLDERS}
     caption = describe(
         load_captioner(llava, device="cpu"),
         lambda: PICTURE,
