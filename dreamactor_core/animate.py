@@ -88,9 +88,9 @@ def animate(
         )
         encoded = encode_composite(backbone, composite)
         seeded = replace(settings, seed=(settings.seed + index) % 2**64)
-        flow = build_flow(backbone, encoded, prompt, seeded)
+        flow: Flow = build_flow(backbone, encoded, prompt, seeded)
         with torch.inference_mode():
-            latents = sample(*flow, settings.sampler, on_step)
+            latents = sample(*flow, sampler=settings.sampler, on_step=on_step)
         frames = decode_target(backbone, latents, composite, lead_in.keep and index == 0)
         frames = frames.to(driving).clone()  # an ordinary tensor again; the lead's memory is free
         yield frames

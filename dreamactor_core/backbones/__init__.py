@@ -81,6 +81,10 @@ class Backbone(Protocol):
         """The autoencoder (nn.Module) behind encode_video and decode_video."""
 
     @property
+    def text_encoder(self) -> Any:
+        """Behind encode_text, and called like EncodeText; a small model's is an nn.Module."""
+
+    @property
     def key_names(self) -> KeyNames:
         """Of the transformer's layers, in LoRA files of any program."""
 

@@ -190,14 +190,16 @@ class HunyuanVideo15TextEncoder:
         pipeline, batch = self.pipeline, len(prompts)
         device = get_module_execution_device(pipeline.text_encoder)
         dtype = pipeline.text_encoder.dtype
-        parts = pipeline.encode_prompt(prompts, device, dtype, batch_size=batch)
+        words, mask, words_2, mask_2 = pipeline.encode_prompt(
+            prompts, device, dtype, batch_size=batch
+        )
         if reference is None:
             width = pipeline.image_encoder.config.hidden_size
             image = torch.zeros(batch, 0, width, device=device, dtype=dtype)
         else:
             device = get_module_execution_device(pipeline.image_encoder)
             image = pipeline.encode_image(to_picture(reference), batch, device, dtype)
-        return Text(*parts, image)
+        return Text(words, mask, words_2, mask_2, image)
 
 
 class JointAttention:

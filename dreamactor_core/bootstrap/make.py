@@ -61,16 +61,17 @@ def puppet_pairs(
 def write_pair(pair: BootstrapPair, folder: Path) -> None:
     """Save a pair as two videos and a keypoint file, to look at and to train on, and list it."""
     name = f"{pair.seed:07d}"
-    row = {
-        "target": f"{name}_target.mp4", "driving": f"{name}_driving.mp4",
-        "pose": f"{name}_pose.json", "caption": pair.caption, "lead_in": LEAD_IN,
-        "verdict": pair.verdict._asdict(),
-    }  # fmt: skip
-    write_video(folder / row["target"], pair.target, FPS, overwrite=True, crf=12)
+    files = {
+        "target": f"{name}_target.mp4",
+        "driving": f"{name}_driving.mp4",
+        "pose": f"{name}_pose.json",
+    }
+    told = {"caption": pair.caption, "lead_in": LEAD_IN, "verdict": pair.verdict._asdict()}
+    write_video(folder / files["target"], pair.target, FPS, overwrite=True, crf=12)
     write_video(
-        folder / row["driving"], torch.from_numpy(pair.driving), FPS, overwrite=True, crf=12
+        folder / files["driving"], torch.from_numpy(pair.driving), FPS, overwrite=True, crf=12
     )
     size = pair.target.shape[1]
-    save_keypoints(folder / row["pose"], pair.pose, size, size)
+    save_keypoints(folder / files["pose"], pair.pose, size, size)
     with (folder / PAIRS_FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+        file.write(json.dumps(files | told) + "\n")

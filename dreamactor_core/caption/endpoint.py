@@ -119,7 +119,8 @@ class EndpointCaptioner:
             try:
                 return self._send(body, deadline)
             except HTTPError as error:
-                wait = _wait(error.headers and error.headers.get("Retry-After"), attempt)
+                asked = error.headers.get("Retry-After") if error.headers else None
+                wait = _wait(asked, attempt)
                 late = time.monotonic() + wait > deadline
                 if error.code not in BUSY or attempt == TRIES or late:
                     raise self._told(error, attempt) from None
@@ -174,10 +175,10 @@ class EndpointCaptioner:
 
     def _told(self, error: HTTPError, attempts: int) -> InputError:
         """What the server's status means."""
-        said = b""
+        raw = b""
         with error, suppress(OSError, HTTPException):
-            said = error.read(2000)
-        said = " ".join(self._hidden(printable(said.decode(errors="replace"))).split())[:160]
+            raw = error.read(2000)
+        said = " ".join(self._hidden(printable(raw.decode(errors="replace"))).split())[:160]
         if error.code in (401, 403):
             fix = f"Put a valid key into {self.key_place}."
             return self._failed(f"no access ({error.code})", "a valid key", fix, UnavailableError)
@@ -227,8 +228,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def _wait(asked: str | None, attempt: int) -> float:
     """Seconds until the next try: what the server asks for, or twice as long each time."""
     try:
-        wait = float(asked)
-    except (TypeError, ValueError):  # none, or a date
+        wait = math.nan if asked is None else float(asked)
+    except ValueError:  # a date
         wait = math.nan
     wait = 2.0**attempt if math.isnan(wait) else wait
     return min(max(wait, 0.0), LONGEST_WAIT)

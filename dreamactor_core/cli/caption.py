@@ -8,9 +8,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from .shared import Stop, check_paths, quiet, write_json
+
+if TYPE_CHECKING:
+    from ..caption.captioner import Captioner
 
 ABOUT = """Write the caption in which the character of --reference performs the motion of --driving.
 
@@ -122,6 +126,7 @@ def write_captions(
     typed = Typed(args.motion, args.appearance)
     captioner = _captioner(args)
     if args.folder:
+        assert captioner is not None, "_check_arguments asks for one"
         outcomes = caption_folder(
             captioner,
             args.folder,
@@ -176,10 +181,11 @@ def _check_arguments(args: argparse.Namespace) -> None:
         raise InputError("--captioner endpoint", got="no --endpoint", need="its address", fix=fix)
 
 
-def _captioner(args: argparse.Namespace):
+def _captioner(args: argparse.Namespace) -> Captioner | None:
     """Whom the options name, with a memory; None for nobody."""
     from ..caption.captioner import CachedCaptioner
 
+    captioner: Captioner
     kind = args.captioner or ("endpoint" if args.endpoint else "local")
     if kind == "typed":
         return None

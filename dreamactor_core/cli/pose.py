@@ -153,7 +153,7 @@ def write_pose(args: argparse.Namespace, on_frames: Callable[[int, int], None]) 
         pose = match_proportions(pose, reference)
     with replacing(args.output, args.overwrite) as part:
         save_keypoints(part, pose, info.width, info.height)
-    if args.mask:
+    if masks is not None:
         _write_mask(args, masks, info)
     if args.overlay:
         frames = (frame.image for frame in read_frames(args.video))

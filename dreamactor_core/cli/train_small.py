@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -29,7 +30,10 @@ from ..train.network import LORA
 from ..train.validation import validate, validation_pairs
 
 WORTH_COMPILING = 100  # steps
-TRAINABLE_PARTS = {"eye": (train_eye, EyeConfig), "rig": (train_rig, RigConfig)}
+TRAINABLE_PARTS: dict[str, tuple[Callable, Callable]] = {
+    "eye": (train_eye, EyeConfig),
+    "rig": (train_rig, RigConfig),
+}
 
 
 def train_vae(arguments: argparse.Namespace) -> None:
@@ -40,10 +44,10 @@ def train_vae(arguments: argparse.Namespace) -> None:
 
 def train_part(arguments: argparse.Namespace) -> None:
     """The eye or the rig."""
-    backbone = open_start(arguments.base, arguments.vae)
-    check_small(backbone)
+    backbone = check_small(open_start(arguments.base, arguments.vae))
     name = arguments.part
-    learn, config = TRAINABLE_PARTS[name][0], TRAINABLE_PARTS[name][1]()
+    learn, kind = TRAINABLE_PARTS[name]
+    config = kind()
     if arguments.part_steps:
         schedule = replace(config.schedule, steps=arguments.part_steps)
         config = replace(config, schedule=schedule)

@@ -37,7 +37,6 @@ from ..media import (
 )
 from ..options import Defaults
 from ..pose.draw import DREAMACTOR, Style, draw_pose, fit_box
-from ..pose.ground import outline
 from ..pose.guides import Guides, read_guides, tells_apart
 from ..pose.keypoints import Pose, check_length, load_keypoints, retime_pose
 from ..pose.reference import find_person
@@ -92,9 +91,11 @@ def open_inputs(
         )
     pose = None
     if keypoints is not None:
-        pose = keypoints
-        if isinstance(keypoints, Path):
-            pose = load_keypoints(keypoints, (whole.width, whole.height))
+        pose = (
+            load_keypoints(keypoints, (whole.width, whole.height))
+            if isinstance(keypoints, Path)
+            else keypoints
+        )
         check_length(pose, whole.num_frames)
         first, last, _ = whole.window(start, duration)
         pose = pose.map(lambda points: points[first:last])
@@ -113,16 +114,11 @@ class Fitted:
     @cached_property
     def guides(self) -> Guides | None:
         """What is known of the reference, in pixels of the panel: what was told, its alpha among
-        it; joints of a person who is found in it; and about joints the outline on plain ground, or
-        of such a person."""
-        guides, panel, picture = self.inputs.guides, self.panel, self.inputs.reference[0]
+        it, and joints of a person who is found in it."""
+        guides, panel = self.inputs.guides, self.panel
         if guides is None or guides.joints is None:
             mask = None if guides is None else guides.mask
-            guides = find_person(picture, mask) or guides
-        elif guides.mask is None:
-            mask = outline(to_uint8(picture))
-            person = find_person(picture) if mask is None else None
-            guides = guides._replace(mask=person.mask if person else mask)
+            guides = find_person(self.inputs.reference[0], mask) or guides
         return guides and guides.in_panel(panel.box, panel.height, panel.width)
 
     @cached_property
@@ -201,32 +197,24 @@ def panel_of(height: int, width: int, size: int | None, model: Sized) -> Panel:
     reference's aspect, each side a multiple of what the model asks for, so that bars are at most
     the rounding. Raises InputError for a size that is no such multiple.
     """
-    panel = model.geometry.panel
-    if size is not None or model.defaults.follows_aspect:
-        panel = area_panel(height, width, size, model.geometry)
-    return Panel(*panel, content_box(height, width, *panel))
-
-
-def area_panel(height: int, width: int, size: int | None, geometry: Geometry) -> tuple[int, int]:
-    """(height, width) of a panel in the aspect of height x width, of the area size x size or of the
-    model's own. Raises InputError for a size that the geometry does not have.
-    """
+    geometry = model.geometry
+    panel_height, panel_width = geometry.panel
     if size is not None:
         geometry.check_panel(size, size)
-    side = math.sqrt(math.prod(geometry.panel)) if size is None else size
-    multiple = geometry.size_multiple
-    panel_height, panel_width = (
-        multiple * max(1, round(side * math.sqrt(aspect) / multiple))
-        for aspect in (height / width, width / height)
-    )
-    return panel_height, panel_width
+    if size is not None or model.defaults.follows_aspect:
+        side = math.sqrt(panel_height * panel_width) if size is None else size
+        panel_height, panel_width = geometry.panel_of_area(side, height, width)
+    box = content_box(height, width, panel_height, panel_width)
+    return Panel(panel_height, panel_width, box)
 
 
 def _picture(reference: Path | Tensor) -> Picture:
     """Pixels (1, h, w, 3) and what of them is opaque; InputError for one without a character."""
     name = str(reference) if isinstance(reference, Path) else "reference"
-    read = read_picture(reference) if isinstance(reference, Path) else None
-    picture, alpha = (read.pixels, read.mask) if read else (reference, None)
+    if isinstance(reference, Path):
+        picture, alpha, size = read_picture(reference)
+    else:
+        picture, alpha, size = reference, None, None
     alpha = alpha if alpha is not None and tells_apart(alpha) else None
     check_frames(name, picture)
     if len(picture) != 1:
@@ -236,7 +224,7 @@ def _picture(reference: Path | Tensor) -> Picture:
             need="1, the character",
             fix="Pick one of them first.",
         )
-    height, width = read.size if read else picture.shape[1:3]
+    height, width = size or picture.shape[1:3]
     short, long = sorted((height, width))
     if short < MIN_SIDE or long > min(MAX_SIDE, MAX_ASPECT * short):
         raise InputError(

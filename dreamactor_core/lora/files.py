@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from ..options import LEAD_IN_SECONDS, VARIANTS
 from .stored import LARGEST_SCALE, read_lora_file
 
 METHOD = "dreamactor-m2"
+READERS: dict[str, Callable] = {"float": float, "int": int, "str": str}  # of LoraInfo's fields
 REFERENCE_SIDE = "reference-left"  # where build_composite puts the reference
 
 
@@ -65,10 +66,7 @@ def parse_lora(path: str | Path, metadata: dict[str, str], tensors: dict[str, Te
     said = {"expert": ""} | metadata
     try:
         info = LoraInfo(
-            **{
-                field.name: {"float": float, "int": int, "str": str}[field.type](said[field.name])
-                for field in fields(LoraInfo)
-            }
+            **{field.name: READERS[str(field.type)](said[field.name]) for field in fields(LoraInfo)}
         )
         _check_info(info)
     except (KeyError, ValueError) as error:

@@ -212,11 +212,11 @@ def _read_layer(
     adapters = {}
     blocks = _thirds(down, up) if len(aliases) == 3 else None
     for alias in aliases:
-        part = (down, take_part(up, alias)) if blocks is None else blocks[alias.part]
-        if blocks is not None and not (part[0].any() or part[1].any()):
+        own = (down, take_part(up, alias)) if blocks is None else blocks[alias.part]
+        if blocks is not None and not (own[0].any() or own[1].any()):
             continue  # written beside the others of a fused layer; was never adapted
         offset = None if bias is None else take_part(bias, alias)
-        adapters[alias.layer] = Adapter(*part, scale * len(part[0]), offset)
+        adapters[alias.layer] = Adapter(own[0], own[1], scale * len(own[0]), offset)
     return adapters
 
 

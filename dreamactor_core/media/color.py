@@ -37,7 +37,10 @@ GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0, 17: 2.6}  # of transfers that are a plain powe
 def tags(frame: av.VideoFrame, context: av.VideoCodecContext) -> tuple[int, int]:
     """(primaries, transfer) of a decoded frame; in an older PyAV only its stream tells."""
     names = ("color_primaries", "color_trc")
-    return tuple(getattr(frame, name, getattr(context, name, UNSPECIFIED)) for name in names)
+    primaries, transfer = (
+        getattr(frame, name, getattr(context, name, UNSPECIFIED)) for name in names
+    )
+    return primaries, transfer
 
 
 def conversion_name(primaries: int, transfer: int) -> str | None:

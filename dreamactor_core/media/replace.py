@@ -20,7 +20,7 @@ from ..errors import InputError
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment] # there is no such module
 
 PART = re.compile(r"\..+-[0-9a-f]{8}\.part(\.[^.]*)?")  # names that _beside gives
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -77,7 +77,7 @@ def _scan_file(path: Path, size: int, mtime_ns: int) -> Scan:
     with opened(path) as (container, stream):
         tick = stream.time_base
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        pts = tuple(pts for pts, _ in stamps)
+        pts: tuple[Any, ...] = tuple(pts for pts, _ in stamps)  # None where a frame has none
         ordered = None not in pts and all(a < b for a, b in pairwise(pts))
         seekable = ordered and any(name in container.format.name for name in SEEKABLE)
         times = repair_times([None if p is None else float(p * tick) for p in pts], 1 / float(rate))
@@ -177,13 +177,15 @@ def repair_times(times: Sequence[float | None], step: float) -> np.ndarray:
     neighbours; outside of them one `step` is counted for each frame.
     """
     good: list[int] = []
-    for index, time in enumerate(times):
-        if time is not None and (not good or time > times[good[-1]]):
-            good.append(index)
-    if not good:
-        return np.arange(len(times)) * step
+    kept: list[float] = []  # their times
+    for number, time in enumerate(times):
+        if time is not None and (not kept or time > kept[-1]):
+            good.append(number)
+            kept.append(time)
     index = np.arange(len(times))
-    repaired = np.interp(index, good, [times[i] for i in good])
+    if not good:
+        return index * step
+    repaired = np.interp(index, good, kept)
     return repaired + step * (np.minimum(index - good[0], 0) + np.maximum(index - good[-1], 0))
 
 

@@ -207,7 +207,8 @@ class MiniBackbone:
         """
         picture = self.vae.picture(panels.reference)
         learned = self.transformer.config.target_size // PATCH
-        times = magnification(*panels.reference.shape[2:], learned)
+        height, width = panels.reference.shape[2:]
+        times = magnification(height, width, learned)
         if times > 1:
             context = reduced(context, times, self.vae)
             panels = panels_of(context)

@@ -88,8 +88,9 @@ def told(backbone: Backbone, guides: Callable[[], Guides | None]) -> Backbone:
     """A backbone that knows what the reference shows, if it is one that asks an eye for that: of
     others nobody looks for guides."""
     tell = getattr(backbone, "told", None)
-    known = None if tell is None else guides()
-    return backbone if known is None else tell(known)
+    if tell is None or (known := guides()) is None:
+        return backbone
+    return tell(known)
 
 
 def modules_of(model: object) -> dict[str, nn.Module]:

@@ -142,7 +142,8 @@ def _pip() -> list[str]:
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip"]
     spec = importlib.util.find_spec("ensurepip")
-    kept = sorted(Path(spec.origin).parent.glob("_bundled/pip-*.whl")) if spec else []
+    home = Path(spec.origin).parent if spec and spec.origin else None
+    kept = sorted(home.glob("_bundled/pip-*.whl")) if home else []
     if not kept:
         raise FileNotFoundError("this Python has no pip")
     return [sys.executable, str(kept[-1] / "pip")]

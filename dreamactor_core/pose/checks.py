@@ -23,9 +23,9 @@ FARTHEST = 1e6  # pixels from the corner, of canvases too
 
 def people_of(frame: object, number: int) -> list[dict[str, Any]]:
     """The people of one frame; none where it is null, or says so."""
-    whole = isinstance(frame, dict)
-    people = frame.get("people", "absent") if whole else "absent"
-    unsaid = whole and "people" not in frame and "canvas_width" in frame
+    fields: dict[str, Any] = frame if isinstance(frame, dict) else {}
+    people = fields.get("people", "absent")
+    unsaid = "people" not in fields and "canvas_width" in fields
     if frame is None or people is None or unsaid:
         return []
     if isinstance(people, list):
@@ -68,7 +68,7 @@ def canvas_of(
     frames: list[dict[str, Any] | None], known: tuple[float, float] | None
 ) -> tuple[float, float]:
     """(width, height): the one that all frames name. known: for files in which none does."""
-    canvas = None
+    canvas: Any = None
     for number, frame in enumerate(frames):
         size = tuple((frame or {}).get(name) for name in ("canvas_width", "canvas_height"))
         if size == (None, None):
@@ -79,7 +79,7 @@ def canvas_of(
         canvas = size
     if canvas is None and known is None:
         raise _other_canvas(0, (None, None), None)
-    return canvas or known
+    return canvas or known  # type: ignore[return-value] # one of them is there
 
 
 def _is_side(value: object) -> bool:

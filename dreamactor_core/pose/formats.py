@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
 
-def frames_of(data: object) -> object:
+
+def frames_of(data: Any) -> Any:
     """The list in any of the forms that keypoints come in; other things as they are."""
     return data.get("frames", [data]) if isinstance(data, dict) else data
 

@@ -12,6 +12,7 @@ import copy
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -82,7 +83,7 @@ def load_pose_models(
     return PoseModels(found, processor, people, beasts)
 
 
-def _load(kind: type, folder: Path, need: str):
+def _load(kind: Any, folder: Path, need: str):
     """kind.from_pretrained of a folder; its failures are the user's folder."""
     check_configs(folder)
     try:

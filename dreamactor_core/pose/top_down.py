@@ -6,7 +6,7 @@ frames --> detector --> boxes --> crops --> estimator --> joints     a batch of 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -55,7 +55,7 @@ class Estimator(NamedTuple):
 
 class PoseModels(NamedTuple):
     detector: nn.Module
-    processor: object  # the detector's image processor
+    processor: Any  # the detector's image processor
     people: Estimator
     animals: Estimator | None  # None: animals are seen but not followed
 

@@ -26,5 +26,5 @@ class PosedPuppet(NamedTuple):
     @classmethod
     def at(cls, pen: Pen, who: Identity, body: Body, t: int, mouth: float) -> PosedPuppet:
         """Frame t of a body."""
-        moments = (body.joints, body.pelvis, body.up, body.head, body.head_up)
-        return cls(pen, who, *(each[t] for each in moments), mouth)
+        joints, pelvis, up = body.joints[t], body.pelvis[t], body.up[t]
+        return cls(pen, who, joints, pelvis, up, body.head[t], body.head_up[t], mouth)

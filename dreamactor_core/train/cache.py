@@ -88,7 +88,7 @@ def paired_samples(manifest: Path, geometry: Geometry) -> Iterator[Sample]:
             info = probe(manifest.parent / row["target"])
             pose = load_keypoints(manifest.parent / row["pose"], (info.width, info.height))
             check_length(pose, info.num_frames)
-            pose = retime_pose(pose, info.times, geometry.fps, geometry.num_frames)
+            pose = retime_pose(pose, np.array(info.times), geometry.fps, geometry.num_frames)
             skeleton = draw_pose(vary_pose(pose, rng), *geometry.panel)
             height, width = geometry.panel  # the target is letterboxed there, its pose with it
             own = draw_pose(place_in_panel(pose, width / height), height, width)

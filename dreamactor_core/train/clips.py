@@ -31,7 +31,6 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry import Geometry
-from ..jobs.inputs import area_panel
 from ..media import VideoInfo, fit_frames, probe, read_frames, retime
 from ..media.replace import check_readable
 from ..options import VARIANTS
@@ -112,6 +111,7 @@ def read_clip(row: Row, geometry: Geometry, size: int, least: int, variant: str)
     target = _frames(row.target, info, geometry, (height, width), most)
     driving = pose = None
     if variant == "end-to-end":
+        assert row.driving is not None, "read_rows has seen to it"
         clip = _frames(row.driving, probe(row.driving), geometry, (height, width), most)
         driving = torch.cat([torch.zeros_like(target[:1]).repeat(row.lead_in, 1, 1, 1), clip])
         count = min(len(target), len(driving))
@@ -124,6 +124,7 @@ def read_clip(row: Row, geometry: Geometry, size: int, least: int, variant: str)
             fix="Use longer clips, or a recipe with shorter windows.",
         )
     if variant == "pose-based":
+        assert row.pose is not None, "read_rows has seen to it"
         pose = load_keypoints(row.pose)
         check_length(pose, info.num_frames)
         pose = retime_pose(pose, np.array(info.times), geometry.fps, len(target))
@@ -138,6 +139,7 @@ def pair_of(clip: TrainingClip, augment: float, rng: np.random.Generator) -> Pai
     if clip.pose is not None:
         drawn = draw_pose(vary_pose(clip.pose, rng), *clip.target.shape[1:3])
         return Pair(clip.target, torch.from_numpy(drawn), clip.row.caption)
+    assert clip.driving is not None, "what has no pose has a driver"
     driving, since = clip.driving, clip.row.lead_in
     if rng.random() < augment:
         driving = torch.cat([driving[:since], vary_driver(driving[since:], rng)])
@@ -152,7 +154,8 @@ def rng_of(seed: int, name: str, variant: int) -> np.random.Generator:
 def training_panel(height: int, width: int, size: int, geometry: Geometry) -> tuple[int, int]:
     """(height, width) of area about size x size, of that of ASPECTS that is nearest."""
     aspect = min(ASPECTS, key=lambda ratio: abs(math.log(ratio * height / width)))
-    return area_panel(1000, round(1000 * aspect), size, geometry)
+    geometry.check_panel(size, size)
+    return geometry.panel_of_area(size, 1000, round(1000 * aspect))
 
 
 def default_size(geometry: Geometry) -> int:

@@ -32,7 +32,8 @@ class Pace:
     def __init__(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32):
         self.peak = product_rate(torch.device(device), dtype)
         self.work = 0.0  # floating-point operations of a sample
-        self._samples, self._began = 0, None
+        self._samples = 0
+        self._began: float | None = None
 
     def count(self, forward: Callable[[], object], samples: int) -> None:
         """Measure the work of a sample by a forward pass of so many; a new stretch begins."""
@@ -122,11 +123,13 @@ def paced(
         log(step)
         hooks.on_save(step)
 
+    look = hooks.validate
+
     def validate(step: int) -> float | None:
-        figure = hooks.validate(step)
+        figure = look(step) if look else None
         pace.pause()
         return figure
 
     return counted, replace(
-        hooks, on_step=on_step, on_save=on_save, validate=validate if hooks.validate else None
+        hooks, on_step=on_step, on_save=on_save, validate=validate if look else None
     )

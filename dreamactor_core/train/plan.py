@@ -87,10 +87,8 @@ def plan_lines(plans: list[Plan], recipe: Recipe, gpu: float) -> list[str]:
         for p in plans
     ]
     lengths = sorted({p.frames for p in plans})
-    fitting = {
-        p.frames: next((q for q in plans if q.frames == p.frames and q.fits), None) for p in plans
-    }
-    usable = [frames for frames in lengths if fitting[frames]]
+    fitting = {p.frames: p for p in reversed(plans) if p.fits}  # the first of each length
+    usable = sorted(fitting)
     if not usable:
         lines.append(
             f"Nothing fits {gpu / GIB:.0f} GiB: take smaller panels (--size) or a lower rank."

@@ -85,7 +85,9 @@ class Glances(Dataset):
     def _glance_at_body(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """A rigged body."""
         config, size = self.config, self.world.size
+        assert config.bodies is not None
         clip = glb_glance(int(rng.integers(2**31)), config.bodies, "train", config.frames, size)
+        assert clip.parts is not None, "of a rigged body they are known"
         body = np.where(clip.pose.body[..., 2:] > 0, clip.pose.body[..., :2], np.nan)
         joints = torch.from_numpy(body[:, [0, 0]] * size).float()
         picture = through_code(self.backbone, clip.frames)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from ...errors import InputError
 from ..curve import Curve
-from ..loop import read_config
+from ..loop import TrainConfig, read_config
 from .eye import EyeConfig
 from .motions import RigConfig
 from .objective import PuppeteerTrainConfig
@@ -137,6 +137,6 @@ def train_whole(
     return True
 
 
-def _toy(config: PuppeteerTrainConfig) -> PuppeteerTrainConfig:
+def _toy(config: TrainConfig) -> TrainConfig:
     phases = tuple(replace(phase, steps=TOY_STEPS, batch_size=1) for phase in config.phases)
     return replace(config, phases=phases, compile=False, mixed_precision="no")
