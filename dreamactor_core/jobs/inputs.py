@@ -37,6 +37,7 @@ from ..media import (
 )
 from ..options import Defaults
 from ..pose.draw import DREAMACTOR, Style, draw_pose, fit_box
+from ..pose.ground import outline
 from ..pose.guides import Guides, read_guides, tells_apart
 from ..pose.keypoints import Pose, check_length, load_keypoints, retime_pose
 from ..pose.reference import find_person
@@ -114,11 +115,16 @@ class Fitted:
     @cached_property
     def guides(self) -> Guides | None:
         """What is known of the reference, in pixels of the panel: what was told, its alpha among
-        it, and joints of a person who is found in it."""
-        guides, panel = self.inputs.guides, self.panel
+        it; joints of a person who is found in it; and about joints the outline on plain ground, or
+        of such a person."""
+        guides, panel, picture = self.inputs.guides, self.panel, self.inputs.reference[0]
         if guides is None or guides.joints is None:
             mask = None if guides is None else guides.mask
-            guides = find_person(self.inputs.reference[0], mask) or guides
+            guides = find_person(picture, mask) or guides
+        elif guides.mask is None:
+            mask = outline(to_uint8(picture))
+            person = find_person(picture) if mask is None else None
+            guides = guides._replace(mask=person.mask if person else mask)
         return guides and guides.in_panel(panel.box, panel.height, panel.width)
 
     @cached_property
