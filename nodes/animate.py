@@ -133,7 +133,8 @@ class DreamActorAnimate(io.ComfyNode):
         length=None,
     ) -> io.NodeOutput:
         from ..dreamactor_core.sampling import SampleSettings
-        from .host.animate import Part, animate
+        from .host.animate import DrivingPart, animate
+        from .host.video import driving_of
 
         settings = SampleSettings(
             num_inference_steps=steps or None,
@@ -141,6 +142,7 @@ class DreamActorAnimate(io.ComfyNode):
             driving_guidance_scale=driving_cfg,
             seed=seed,
         )
-        part = Part(start or 0.0, length or 0.0, size or 0)
-        made = animate(model, reference, driving, prompt, settings, fps, keypoints, part)
+        part = DrivingPart(start or 0.0, length or 0.0, size or 0)
+        driver = driving_of(driving, fps, "driving frames")
+        made = animate(model, reference, driver, prompt, settings, keypoints, part)
         return io.NodeOutput(made.video, made.frames, made.fps, ui=made.ui)

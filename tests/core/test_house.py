@@ -21,6 +21,7 @@ MODULE_LINES, MEDIAN_LINES, FUNCTION_LINES, PARAMETERS, COPIED_LINES = 400, 130,
 SAME_MEANING = {
     "ABOUT": "what a command does, in its --help",
     "EXAMPLES": "of a command, in its --help",
+    "CATEGORY": "the place in the menu of a module's nodes",
     "add_options": "of a command, to its parser",
     "main": "of each module that can be started",
     "run": "of each command: its arguments -> exit status",
@@ -38,8 +39,7 @@ TWO_MEANINGS = {
     "recognise shrink",
     "files, captions, training, bench": "FIELDS MAX_SIDE MLLM NEED Pair Result SHOWN SIDE "
     "fit probe puppet_pairs read_frames",
-    "the nodes' side of the host": "CATEGORY Composite Context DETECTOR DOWN FOLDER KEY Model ROOM "
-    "UP sample",
+    "where people are found": "DETECTOR",
 }
 LONG_MODULES = {
     "dreamactor_core/__main__.py",
@@ -55,7 +55,6 @@ LONG_FUNCTIONS = {
     "dreamactor_core/train/batches.py:_draw",
     "dreamactor_core/train/fit.py:fit",
     "dreamactor_core/train/loop.py:train",
-    "nodes/context.py:define_schema",
     "nodes/detect.py:define_schema",
 }
 MANY_PARAMETERS = {
