@@ -116,6 +116,6 @@ class DreamActorDecode(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, latent, crop, keep_lead_in) -> io.NodeOutput:
-        from .host.sample import decode_frames
+        from .host.sample import decode_latent
 
-        return io.NodeOutput(decode_frames(model, latent, crop == "whole composite", keep_lead_in))
+        return io.NodeOutput(decode_latent(model, latent, crop == "whole composite", keep_lead_in))

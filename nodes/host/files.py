@@ -175,9 +175,9 @@ MODELS = Choice(
     _models,
     {EMBEDDED_MODEL: WEIGHTS / EMBEDDED},
 )
-LORA_FILES = Choice("LoRA", "a .safetensors file below models/loras or models/dreamactor", _loras)
+NATIVE_LORAS = Choice("LoRA", "a .safetensors file below models/loras or models/dreamactor", _loras)
 LORAS = replace(
-    LORA_FILES,
+    NATIVE_LORAS,
     find=lambda: {name: LoraChoice(None, path) for name, path in _loras().items()},
     first={name: LoraChoice(variant, None) for name, variant in SHIPPED.items()},
 )

@@ -57,7 +57,7 @@ class Lora:
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
+class OpenWeights:
     """Shared by every description made from one Load Model."""
 
     source: Source
@@ -69,7 +69,7 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    weights: Weights
+    weights: OpenWeights
     loras: tuple[Lora, ...] = ()
 
     @property
@@ -136,13 +136,13 @@ def open_model(
         source = find(folder)
         opened = source.open(wanted)
     if offload:
-        return Model(Weights(source, opened, device, {}))
+        return Model(OpenWeights(source, opened, device, {}))
     away = device if placement == "gpu" else manager.unet_offload_device()
     patchers = {
         name: ModelPatcher(DreamActorPart(part), load_device=device, offload_device=away)
         for name, part in opened.modules.items()
     }
-    return Model(Weights(source, opened, device, patchers))
+    return Model(OpenWeights(source, opened, device, patchers))
 
 
 def with_lora(model: Model, choice: LoraChoice, strength: float) -> tuple[Model, str]:

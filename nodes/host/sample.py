@@ -41,7 +41,7 @@ def sample_latent(model: Model, value: ContextValue, prompt: str, settings: Samp
     return {"samples": latents, COMPOSITE: composite}
 
 
-def decode_frames(model: Model, latent: dict, whole: bool, keep_lead_in: bool) -> Tensor:
+def decode_latent(model: Model, latent: dict, whole: bool, keep_lead_in: bool) -> Tensor:
     """Frames (t, h, w, 3), 2w if whole. Raises InputError for a LATENT of another kind or model."""
     composite = latent.get(COMPOSITE)
     latents = latent["samples"]
