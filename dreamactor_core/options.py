@@ -18,9 +18,9 @@ RATES = ("driver", "native")  # of the result: the driver's own frames, or the m
 POSE_FITS = ("box", "none", "reference")
 BLAZEPOSE = "blazepose"  # what finds people if no other network is named; also its folder's name
 # On the hub: what is fetched where no other network is named.
-DETECTOR = "PekingU/rtdetr_r50vd_coco_o365"
-POSE_MODEL = "usyd-community/vitpose-plus-base"
-CAPTIONER = "Qwen/Qwen3-VL-4B-Instruct"
+DETECTOR_NAME = "PekingU/rtdetr_r50vd_coco_o365"
+POSE_MODEL_NAME = "usyd-community/vitpose-plus-base"
+CAPTIONER_NAME = "Qwen/Qwen3-VL-4B-Instruct"
 SUBJECTS = ("all", "people", "animals")  # whose pose is sought
 QUANTIZATIONS = ("none", "4bit", "8bit")  # of a captioner's weights
 SAMPLERS = ("euler", "unipc", "heun")

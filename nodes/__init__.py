@@ -50,12 +50,12 @@ NODES = [  # in the order of the method
 ]
 
 
-WIDGETS = {"mllm": "local_model", "pose": "keypoints"}  # others have the option's name
+WIDGET_OF_OPTION = {"mllm": "local_model", "pose": "keypoints"}  # others have the option's name
 
 
 def as_widget(option: str) -> str:
     """What an option of the command line is called on a node."""
-    return f"'{WIDGETS.get(option, option)}'"
+    return f"'{WIDGET_OF_OPTION.get(option, option)}'"
 
 
 class DreamActorExtension(ComfyExtension):

@@ -137,8 +137,9 @@ class DreamActorAnimate(io.ComfyNode):
         length=None,
     ) -> io.NodeOutput:
         from ..dreamactor_core.sampling import SampleSettings
-        from .host.animate import Given, Part, animate
+        from .host.animate import DrivingPart, Given, animate
         from .host.guides import GuideInputs
+        from .host.video import driving_of
 
         settings = SampleSettings(
             num_inference_steps=steps or None,
@@ -146,7 +147,8 @@ class DreamActorAnimate(io.ComfyNode):
             driving_guidance_scale=driving_cfg,
             seed=seed,
         )
-        given = Given(prompt, fps, keypoints, GuideInputs(reference_keypoints, reference_mask))
-        part = Part(start or 0.0, length or 0.0, size or 0)
-        made = animate(model, reference, driving, given, settings, part)
+        given = Given(prompt, keypoints, GuideInputs(reference_keypoints, reference_mask))
+        part = DrivingPart(start or 0.0, length or 0.0, size or 0)
+        driver = driving_of(driving, fps, "driving frames")
+        made = animate(model, reference, driver, given, settings, part)
         return io.NodeOutput(made.video, made.frames, made.fps, ui=made.ui)

@@ -4,12 +4,112 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..dreamactor_core.options import CAPTIONER, QUANTIZATIONS
+from ..dreamactor_core.options import CAPTIONER_NAME, QUANTIZATIONS
 from .host import files
 from .kinds import MENU, driving_input, fps_input
 
 CATEGORY = f"{MENU}/context"
 TYPED, LOCAL, ENDPOINT = "typed by hand", "local model", "endpoint"  # captioners
+
+
+def _texts() -> list[io.Input]:
+    """What may be typed."""
+    return [
+        io.String.Input(
+            "motion",
+            default="",
+            multiline=True,
+            tooltip="What is done, as text: 'is waving both arms'.",
+        ),
+        io.String.Input(
+            "appearance",
+            default="",
+            multiline=True,
+            tooltip="Who does it, as text: 'a red bird with a crown'.",
+        ),
+        io.String.Input(
+            "fused",
+            default="",
+            multiline=True,
+            tooltip="Both in one text, in terms of the character's own body: 'a red bird "
+            "with a crown is waving both wings'. Empty: appearance and motion are joined.",
+        ),
+    ]
+
+
+def _questions() -> list[io.Input]:
+    """Who is asked, and about what."""
+    return [
+        io.Combo.Input(
+            "captioner",
+            options=[TYPED, LOCAL, ENDPOINT],
+            default=TYPED,
+            optional=True,
+            tooltip="Who writes the texts that you leave empty. typed by hand: nobody; "
+            "local model: a network on this machine; endpoint: an OpenAI-compatible server "
+            "(Ollama, LM Studio, vLLM, a hosted one), which then sees the pictures.",
+        ),
+        io.Image.Input(
+            "reference",
+            optional=True,
+            tooltip="The character, for a captioner to describe; one picture of any size.",
+        ),
+        driving_input(optional=True),
+        fps_input(optional=True),
+    ]
+
+
+def _ways_to_ask() -> list[io.Input]:
+    """How each kind of captioner is reached."""
+    return [
+        io.Combo.Input(
+            "local_model",
+            options=files.CAPTIONERS.names(),
+            optional=True,
+            tooltip="Name of the local model (about 9 GB): the usual one, or a folder "
+            "below models/dreamactor with a model that answers about pictures.",
+        ),
+        io.Combo.Input(
+            "quantize",
+            options=[*QUANTIZATIONS],
+            default="none",
+            optional=True,
+            advanced=True,
+            tooltip="Bits of a weight of the local model, for small GPUs; needs the "
+            "package bitsandbytes.",
+        ),
+        io.Boolean.Input(
+            "download",
+            default=False,
+            optional=True,
+            tooltip="Fetch the usual local model from huggingface.co if it is not on this "
+            "machine, once; off or on. Off: nothing is ever fetched.",
+        ),
+        io.String.Input(
+            "endpoint_model",
+            default="qwen3-vl",
+            optional=True,
+            tooltip="Name of the endpoint's model, as its server calls it.",
+        ),
+        io.String.Input(
+            "url",
+            default="",
+            optional=True,
+            tooltip="Address of the endpoint, up to /v1. Empty: the one in ComfyUI's "
+            "settings (or DREAMACTOR_API_URL), else Ollama on this machine. Never write a "
+            "key into a node: it belongs into the settings too, or DREAMACTOR_API_KEY.",
+        ),
+        io.Float.Input(
+            "timeout",
+            default=120.0,
+            min=1.0,
+            max=3600.0,
+            step=1.0,
+            optional=True,
+            advanced=True,
+            tooltip="How long to wait for an answer of the endpoint, in seconds.",
+        ),
+    ]
 
 
 class DreamActorCaption(io.ComfyNode):
@@ -23,90 +123,7 @@ class DreamActorCaption(io.ComfyNode):
             "caption. Write the fused text yourself, leave it empty to have the two joined, or let "
             "a captioner look at the pictures and write what you have left empty.",
             search_aliases=["dreamactor", "prompt", "text", "description", "vlm", "qwen"],
-            inputs=[
-                io.String.Input(
-                    "motion",
-                    default="",
-                    multiline=True,
-                    tooltip="What is done, as text: 'is waving both arms'.",
-                ),
-                io.String.Input(
-                    "appearance",
-                    default="",
-                    multiline=True,
-                    tooltip="Who does it, as text: 'a red bird with a crown'.",
-                ),
-                io.String.Input(
-                    "fused",
-                    default="",
-                    multiline=True,
-                    tooltip="Both in one text, in terms of the character's own body: 'a red bird "
-                    "with a crown is waving both wings'. Empty: appearance and motion are joined.",
-                ),
-                io.Combo.Input(
-                    "captioner",
-                    options=[TYPED, LOCAL, ENDPOINT],
-                    default=TYPED,
-                    optional=True,
-                    tooltip="Who writes the texts that you leave empty. typed by hand: nobody; "
-                    "local model: a network on this machine; endpoint: an OpenAI-compatible server "
-                    "(Ollama, LM Studio, vLLM, a hosted one), which then sees the pictures.",
-                ),
-                io.Image.Input(
-                    "reference",
-                    optional=True,
-                    tooltip="The character, for a captioner to describe; one picture of any size.",
-                ),
-                driving_input(optional=True),
-                fps_input(optional=True),
-                io.Combo.Input(
-                    "local_model",
-                    options=files.CAPTIONERS.names(),
-                    optional=True,
-                    tooltip="Name of the local model (about 9 GB): the usual one, or a folder "
-                    "below models/dreamactor with a model that answers about pictures.",
-                ),
-                io.Combo.Input(
-                    "quantize",
-                    options=[*QUANTIZATIONS],
-                    default="none",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Bits of a weight of the local model, for small GPUs; needs the "
-                    "package bitsandbytes.",
-                ),
-                io.Boolean.Input(
-                    "download",
-                    default=False,
-                    optional=True,
-                    tooltip="Fetch the usual local model from huggingface.co if it is not on this "
-                    "machine, once; off or on. Off: nothing is ever fetched.",
-                ),
-                io.String.Input(
-                    "endpoint_model",
-                    default="qwen3-vl",
-                    optional=True,
-                    tooltip="Name of the endpoint's model, as its server calls it.",
-                ),
-                io.String.Input(
-                    "url",
-                    default="",
-                    optional=True,
-                    tooltip="Address of the endpoint, up to /v1. Empty: the one in ComfyUI's "
-                    "settings (or DREAMACTOR_API_URL), else Ollama on this machine. Never write a "
-                    "key into a node: it belongs into the settings too, or DREAMACTOR_API_KEY.",
-                ),
-                io.Float.Input(
-                    "timeout",
-                    default=120.0,
-                    min=1.0,
-                    max=3600.0,
-                    step=1.0,
-                    optional=True,
-                    advanced=True,
-                    tooltip="How long to wait for an answer of the endpoint, in seconds.",
-                ),
-            ],
+            inputs=[*_texts(), *_questions(), *_ways_to_ask()],
             outputs=[
                 io.String.Output("prompt", display_name="prompt"),
                 io.String.Output(
@@ -152,7 +169,7 @@ class DreamActorCaption(io.ComfyNode):
         from .host.caption import Endpoint, Local, caption
 
         if captioner == LOCAL:
-            source = files.CAPTIONERS.of(local_model or CAPTIONER)
+            source = files.CAPTIONERS.of(local_model or CAPTIONER_NAME)
             who = Local(source, quantize or "none", bool(download))
         else:
             who = Endpoint(url or "", endpoint_model or "", timeout or 120.0)

@@ -6,8 +6,8 @@ from comfy_api.latest import io
 
 from .kinds import (
     MENU,
-    Composite,
-    Context,
+    CompositeType,
+    ContextType,
     guide_inputs,
     known_inputs,
     lead_in_input,
@@ -43,7 +43,7 @@ class DreamActorComposite(io.ComfyNode):
                 io.Image.Output(
                     "composite", display_name="composite", tooltip="To look at: both panels."
                 ),
-                Composite.Output("dreamactor_composite", display_name="dreamactor_composite"),
+                CompositeType.Output("dreamactor_composite", display_name="dreamactor_composite"),
             ],
         )
 
@@ -51,12 +51,12 @@ class DreamActorComposite(io.ComfyNode):
     def execute(
         cls, model, reference, driving, reference_keypoints=None, reference_mask=None
     ) -> io.NodeOutput:
-        from .host.context import check_staged, compose
+        from .host.context import check_staged, compose_value
         from .host.guides import GuideInputs
 
         check_staged(model)
         guides = GuideInputs(reference_keypoints, reference_mask)
-        value = compose(model, reference, driving, guides)
+        value = compose_value(model, reference, driving, guides)
         return io.NodeOutput(value.composite.frames, value)
 
 
@@ -75,12 +75,12 @@ class DreamActorMotionMask(io.ComfyNode):
             "character. Replaces what an earlier Motion Mask said.",
             search_aliases=["dreamactor", "known mask", "inpaint", "replace character", "extend"],
             inputs=[
-                Composite.Input("composite", tooltip="From DreamActor Composite."),
+                CompositeType.Input("composite", tooltip="From DreamActor Composite."),
                 lead_in_input(),
                 *known_inputs(),
             ],
             outputs=[
-                Composite.Output("composite", display_name="composite"),
+                CompositeType.Output("composite", display_name="composite"),
                 io.Mask.Output(
                     "mask", display_name="mask", tooltip="To look at: white is known, black drawn."
                 ),
@@ -113,11 +113,11 @@ class DreamActorEncode(io.ComfyNode):
             search_aliases=["dreamactor", "vae encode", "conditioning"],
             inputs=[
                 model_input(),
-                Composite.Input(
+                CompositeType.Input(
                     "composite", tooltip="From DreamActor Composite or DreamActor Motion Mask."
                 ),
             ],
-            outputs=[Context.Output("context", display_name="context")],
+            outputs=[ContextType.Output("context", display_name="context")],
         )
 
     @classmethod

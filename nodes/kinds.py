@@ -6,9 +6,9 @@ from comfy_api.latest import io
 
 MENU = "DreamActor-M2"
 
-Model = io.Custom("DREAMACTOR_MODEL")  # host.load.Model
-Composite = io.Custom("DREAMACTOR_COMPOSITE")  # host.context.CompositeValue
-Context = io.Custom("DREAMACTOR_CONTEXT")  # host.context.ContextValue
+ModelType = io.Custom("DREAMACTOR_MODEL")  # host.load.Model
+CompositeType = io.Custom("DREAMACTOR_COMPOSITE")  # host.context.CompositeValue
+ContextType = io.Custom("DREAMACTOR_CONTEXT")  # host.context.ContextValue
 Keypoints = io.Custom("POSE_KEYPOINT")  # OpenPose frames: a list of dictionaries
 
 MAX_SEED = 2**64 - 1
@@ -16,7 +16,7 @@ MAX_SECONDS = 100_000.0
 
 
 def model_input() -> io.Input:
-    return Model.Input("model", tooltip="The model, from DreamActor Load Model or Load LoRA.")
+    return ModelType.Input("model", tooltip="The model, from DreamActor Load Model or Load LoRA.")
 
 
 def driving_input(optional: bool = False) -> io.Input:

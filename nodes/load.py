@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..dreamactor_core.options import DTYPES, OFFLOADS, STORAGES
 from .host import files
-from .kinds import MENU, Model, model_input, strength_input
+from .kinds import MENU, ModelType, model_input, strength_input
 
 CATEGORY = f"{MENU}/load"
 
@@ -67,7 +67,7 @@ class DreamActorLoadModel(io.ComfyNode):
                     "as placement says.",
                 ),
             ],
-            outputs=[Model.Output("model", display_name="model")],
+            outputs=[ModelType.Output("model", display_name="model")],
         )
 
     @classmethod
@@ -108,7 +108,7 @@ class DreamActorLoadLora(io.ComfyNode):
                 strength_input(),
             ],
             outputs=[
-                Model.Output("model", display_name="model"),
+                ModelType.Output("model", display_name="model"),
                 io.String.Output(
                     "report", display_name="report", tooltip="Layers patched, in words."
                 ),

@@ -37,7 +37,7 @@ class DreamActorNativeLora(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "lora",
-                    options=files.LORA_FILES.names(),
+                    options=files.NATIVE_LORAS.names(),
                     tooltip="Name of a .safetensors file of models/loras or models/dreamactor: a "
                     "DreamActor LoRA made for this model, or any other of it (few steps, a style).",
                 ),
@@ -53,17 +53,17 @@ class DreamActorNativeLora(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, lora):
-        return files.refusal(files.LORA_FILES, lora)
+        return files.refusal(files.NATIVE_LORAS, lora)
 
     @classmethod
     def fingerprint_inputs(cls, model=None, lora=None, strength=None):
-        return files.stamp(files.LORA_FILES.of(lora))
+        return files.stamp(files.NATIVE_LORAS.of(lora))
 
     @classmethod
     def execute(cls, model, lora, strength) -> io.NodeOutput:
         from .host.native_lora import with_native_lora
 
-        return io.NodeOutput(*with_native_lora(model, files.LORA_FILES.of(lora), strength))
+        return io.NodeOutput(*with_native_lora(model, files.NATIVE_LORAS.of(lora), strength))
 
 
 class DreamActorNativeFit(io.ComfyNode):

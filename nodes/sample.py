@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..dreamactor_core.options import SAMPLERS
-from .kinds import MENU, Context, model_input, prompt_input, sampling_inputs, seed_input
+from .kinds import MENU, ContextType, model_input, prompt_input, sampling_inputs, seed_input
 
 CATEGORY = f"{MENU}/sample"
 
@@ -22,7 +22,7 @@ class DreamActorSampler(io.ComfyNode):
             search_aliases=["dreamactor", "ksampler", "denoise", "mmdit"],
             inputs=[
                 model_input(),
-                Context.Input("context", tooltip="From DreamActor Encode."),
+                ContextType.Input("context", tooltip="From DreamActor Encode."),
                 prompt_input(),
                 io.String.Input(
                     "negative",
@@ -70,7 +70,7 @@ class DreamActorSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..dreamactor_core.sampling import SampleSettings
         from .host.remember import ignored_by
-        from .host.sample import sample
+        from .host.sample import sample_latent
 
         settings = SampleSettings(
             num_inference_steps=steps or None,
@@ -81,7 +81,7 @@ class DreamActorSampler(io.ComfyNode):
             seed=seed,
             negative_prompt=negative,
         )
-        latent = sample(model, context, prompt, settings)
+        latent = sample_latent(model, context, prompt, settings)
         return io.NodeOutput(latent, ui=ignored_by(model))
 
 
@@ -116,6 +116,6 @@ class DreamActorDecode(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, latent, crop, keep_lead_in) -> io.NodeOutput:
-        from .host.sample import decode
+        from .host.sample import decode_latent
 
-        return io.NodeOutput(decode(model, latent, crop == "whole composite", keep_lead_in))
+        return io.NodeOutput(decode_latent(model, latent, crop == "whole composite", keep_lead_in))

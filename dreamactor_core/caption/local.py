@@ -12,11 +12,11 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndByte
 
 from ..errors import InputError
 from ..hub import NO_CODE, Weights, fetch, needs_code, pick_device, reason
-from ..options import CAPTIONER, QUANTIZATIONS
+from ..options import CAPTIONER_NAME, QUANTIZATIONS
 from ..weight_files.configs import check_configs
 from .captioner import BY_HAND
 
-MLLM = Weights("captioner", CAPTIONER, "about 9 GB", "Apache-2.0", "mllm")
+MLLM = Weights("captioner", CAPTIONER_NAME, "about 9 GB", "Apache-2.0", "mllm")
 MODEL_NEEDED = "a model that answers about pictures (image-text-to-text), such as Qwen3-VL"
 
 

@@ -36,8 +36,8 @@ HEAD_KEYS = {  # original name: transformers' name
 }
 
 
-DETECTOR = Weights("person detector", options.DETECTOR, "172 MB", "Apache-2.0", "detector")
-ESTIMATOR = Weights("pose estimator", options.POSE_MODEL, "502 MB", "Apache-2.0", "pose_model")
+DETECTOR = Weights("person detector", options.DETECTOR_NAME, "172 MB", "Apache-2.0", "detector")
+ESTIMATOR = Weights("pose estimator", options.POSE_MODEL_NAME, "502 MB", "Apache-2.0", "pose_model")
 
 
 def load_pose_models(

@@ -25,22 +25,21 @@ from .load import ALL, Model, ready, tries, with_lora
 from .player import driver_beside, player_of
 from .progress import sampling_progress
 from .remember import LastResult, ignored_by
-from .video import TempFile, audible, driving_of, naming, temp_file
+from .video import Driving, TempFile, audible, naming, temp_file
 
-ROOM = 2**30  # bytes of frames as IMAGE: more of them come from the VIDEO alone
+FRAMES_ROOM = 2**30  # bytes of frames as IMAGE: more of them come from the VIDEO alone
 
 
 class Given(NamedTuple):
     """What is said of the two."""
 
     prompt: str
-    fps: float  # of driving frames
     keypoints: list[dict] | None  # of the driver
     guides: GuideInputs = NO_GUIDES  # of the reference
 
 
 @dataclass(frozen=True)
-class Part:
+class DrivingPart:
     """Of the driving video, and the panel's size. 0: to its end, and the model's own panel."""
 
     start: float = 0.0  # seconds
@@ -58,10 +57,10 @@ class Animated(NamedTuple):
 def animate(
     model: Model,
     reference: Tensor,
-    driving: object,
+    driving: Driving,
     given: Given,
     settings: SampleSettings,
-    part: Part,
+    part: DrivingPart,
 ) -> Animated:
     """The video lies in the temp folder. One that differs by nothing that the model reads from the
     last is that again.
@@ -73,7 +72,7 @@ def animate(
     result = temp_file(".mp4")
     job = Job(
         reference=reference.cpu(),
-        driving=audible(driving_of(driving, given.fps, "driving frames")),
+        driving=audible(driving),
         output=result.path,
         variant=variant,
         keypoints=None if given.keypoints is None else parse_keypoints(given.keypoints),
@@ -116,7 +115,7 @@ def _finished(model: Model, job: Job, result: TempFile, beside: TempFile) -> Ani
 def _frames(path: Path, info: VideoInfo) -> Tensor | ExecutionBlocker:
     """(t, h, w, 3), where that is not too much to hold."""
     size = 4 * 3 * info.height * info.width * info.num_frames
-    if size > ROOM:
+    if size > FRAMES_ROOM:
         return ExecutionBlocker(
             f"frames of DreamActor Animate would take {size / 2**30:.1f} GB: wire video into Get "
             "Video Components or Save Video instead."

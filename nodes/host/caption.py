@@ -38,8 +38,8 @@ HOSTS_VARIABLE, HOSTS_SETTING = "DREAMACTOR_CAPTION_HOSTS", "DreamActor-M2.Capti
 KEY_PLACE = "ComfyUI's settings (DreamActor-M2), together with this address, to which alone it "
 KEY_PLACE += f"goes; or into the environment variables {KEY_VARIABLE} and {URL_VARIABLE}"
 OLLAMA = "http://localhost:11434/v1"
-ROOM = 12 * 2**30  # bytes: the usual captioner in half precision, with its pictures
-LOOK = 0.2  # seconds between two looks at Cancel
+CAPTIONER_ROOM = 12 * 2**30  # bytes: the usual captioner in half precision, with its pictures
+CANCEL_SECONDS = 0.2  # seconds between two looks at Cancel
 
 
 class Local(NamedTuple):
@@ -112,7 +112,7 @@ class LocalOnDemand:
         from ...dreamactor_core.caption.local import load_captioner
 
         device = manager.get_torch_device()
-        manager.free_memory(ROOM, device)
+        manager.free_memory(CAPTIONER_ROOM, device)
         source, quantize, download = self.local
         with torch.inference_mode(False):  # quantised weights cannot be made in ComfyUI's mode
             return load_captioner(
@@ -140,7 +140,7 @@ class Stoppable:
         while True:
             manager.throw_exception_if_processing_interrupted()
             try:
-                answer = answers.get(timeout=LOOK)
+                answer = answers.get(timeout=CANCEL_SECONDS)
             except queue.Empty:
                 continue
             if isinstance(answer, Exception):

@@ -72,13 +72,13 @@ def check_staged(model: Model) -> None:
         )
 
 
-def compose(
+def compose_value(
     model: Model, reference: Tensor, driving: Tensor, given: GuideInputs = NO_GUIDES
 ) -> CompositeValue:
     """Raises InputError when the two do not fit together, or not into one pass of the model, and
     for guides that are not of the reference."""
     geometry, lead_in = model.geometry, model.lead_in_seconds
-    composite = place(*checked_pair(reference, driving), geometry, lead_in)
+    composite = build_checked(*checked_pair(reference, driving), geometry, lead_in)
     guides = read_guides(given.pose(), given.mask, *reference.shape[1:3])
     value = CompositeValue(composite, geometry, model.name, lead_in, guides=guides)
     return _in_one_pass(value)
@@ -98,7 +98,7 @@ def mask_motion(value: CompositeValue, lead_in: float, known: Known) -> Composit
     nothing = all(part is None for part in known)
     if nothing and value.plain and value.geometry.lead_frames(lead_in) == value.composite.lead:
         return value
-    composite = place(value.reference, value.driving, value.geometry, lead_in, known)
+    composite = build_checked(value.reference, value.driving, value.geometry, lead_in, known)
     return _in_one_pass(replace(value, composite=composite, plain=nothing))
 
 
@@ -126,7 +126,7 @@ def checked_pair(reference: Tensor, driving: Tensor) -> tuple[Tensor, Tensor]:
     return reference, driving
 
 
-def place(
+def build_checked(
     reference: Tensor,
     driving: Tensor,
     geometry: Geometry,

@@ -35,9 +35,9 @@ from . import files
 from .progress import watched
 from .video import driving_of, naming, temp_file
 
-ROOM = 3 * 2**30  # bytes: both networks in half precision, and what they hold at work
-SIDE = 512  # pixels of the preview, and of a clip's masks
-SHOWN = 64  # frames of the preview, so that a long clip does not fill the memory
+NETWORKS_ROOM = 3 * 2**30  # bytes: both networks in half precision, and what they hold at work
+LONGEST_SIDE = 512  # pixels of the preview, and of a clip's masks
+PREVIEW_FRAMES = 64  # frames of the preview, so that a long clip does not fill the memory
 
 
 class Networks(NamedTuple):
@@ -82,7 +82,7 @@ def detect(
         raise InputError(
             "memory of the device",
             got="too little for the detector and the pose model",
-            need=f"about {ROOM >> 30} GB",
+            need=f"about {NETWORKS_ROOM >> 30} GB",
             fix="Close what else uses the GPU, or choose a smaller pose_model.",
         ) from error
     finally:
@@ -119,7 +119,7 @@ def _open(networks: Networks) -> PoseNetworks:
     if networks.detector == BLAZEPOSE:
         return load_blazepose(files.blazepose_place(), download=networks.download)
     device = manager.get_torch_device()
-    manager.free_memory(ROOM, device)
+    manager.free_memory(NETWORKS_ROOM, device)
     return load_pose_models(
         networks.detector,
         networks.pose_model,
@@ -131,8 +131,8 @@ def _open(networks: Networks) -> PoseNetworks:
 
 
 def _spread(masks: list[list[Cutout]] | None, info: VideoInfo) -> Tensor:
-    """(t, h, w) in [0, 1]: of a picture at its size, of a clip no side longer than SIDE."""
-    scale = 1 if info.num_frames == 1 else min(1, SIDE / max(info.width, info.height))
+    """(t, h, w) in [0, 1]: of a picture at its size, of a clip no side longer than LONGEST_SIDE."""
+    scale = 1 if info.num_frames == 1 else min(1, LONGEST_SIDE / max(info.width, info.height))
     height, width = (max(1, round(side * scale)) for side in (info.height, info.width))
     frames = masks or [[]] * info.num_frames
     spread = np.stack([spread_all(those, height, width, scale)[..., 0] for those in frames])
@@ -143,7 +143,11 @@ def _drawn(
     clip: Path | Footage, info: VideoInfo, pose: Pose, bar: ProgressBar
 ) -> tuple[Tensor, dict]:
     """A few frames to pass on; all of them, one by one, into the clip that the node shows."""
-    chosen = np.linspace(0, info.num_frames - 1, min(info.num_frames, SHOWN)).round().astype(int)
+    chosen = (
+        np.linspace(0, info.num_frames - 1, min(info.num_frames, PREVIEW_FRAMES))
+        .round()
+        .astype(int)
+    )
     kept: list[np.ndarray] = []
 
     def drawn() -> Iterator[np.ndarray]:
@@ -159,8 +163,8 @@ def _drawn(
 
 
 def _small(clip: Path | Footage, info: VideoInfo) -> Iterator[np.ndarray]:
-    """Frames (h, w, 3) uint8, no side longer than SIDE."""
-    scale = min(1, SIDE / max(info.width, info.height))
+    """Frames (h, w, 3) uint8, no side longer than LONGEST_SIDE."""
+    scale = min(1, LONGEST_SIDE / max(info.width, info.height))
     height, width = (max(1, round(side * scale)) for side in (info.height, info.width))
     for frame in watched(read_frames(clip)):
         yield (fit(frame.image, height, width) * 255).round().byte().numpy()

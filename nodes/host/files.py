@@ -18,10 +18,10 @@ import folder_paths
 from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.options import (
     BLAZEPOSE,
-    CAPTIONER,
+    CAPTIONER_NAME,
     DEFAULT_MODEL,
-    DETECTOR,
-    POSE_MODEL,
+    DETECTOR_NAME,
+    POSE_MODEL_NAME,
     VARIANTS,
     WEIGHTS,
 )
@@ -30,7 +30,7 @@ EMBEDDED_MODEL = f"{DEFAULT_MODEL} (embedded)"
 SHIPPED = {f"{variant} (shipped)": variant for variant in reversed(VARIANTS)}
 INDEXES = ("model.json", "model_index.json")  # a name that ends so makes a folder a model
 NONE = "none"
-FOLDER = "dreamactor"
+MODELS_FOLDER = "dreamactor"
 TRANSFORMERS = "a folder below models/dreamactor with {} in the form of transformers"
 
 
@@ -68,12 +68,14 @@ class LoraChoice(NamedTuple):
 
 def register_folders() -> None:
     """models/dreamactor, beside what extra_model_paths.yaml names for it."""
-    folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir) / FOLDER))
+    folder_paths.add_model_folder_path(
+        MODELS_FOLDER, str(Path(folder_paths.models_dir) / MODELS_FOLDER)
+    )
 
 
 def blazepose_place() -> Path:
     """Where BlazePose is, or would be put."""
-    folders = [root / BLAZEPOSE for root in _roots(FOLDER)]
+    folders = [root / BLAZEPOSE for root in _roots(MODELS_FOLDER)]
     return next((folder for folder in folders if folder.is_dir()), folders[0])
 
 
@@ -99,7 +101,7 @@ def stamp(path: Path | None) -> str:
 def _models() -> dict[str, Path]:
     """Name, which is the path below its root -> folder; the first root that has it wins."""
     found: dict[str, Path] = {}
-    for root in (*_roots(FOLDER), *_roots("diffusion_models")):
+    for root in (*_roots(MODELS_FOLDER), *_roots("diffusion_models")):
         for info in (info for ending in INDEXES for info in _below(root, ending)):
             found.setdefault(info.parent.relative_to(root).as_posix(), info.parent)
     return found
@@ -111,10 +113,10 @@ def _loras() -> dict[str, Path]:
         path = folder_paths.get_full_path("loras", name)
         if path is not None and name.endswith(".safetensors"):
             found[name] = Path(path)
-    for root in _roots(FOLDER):
+    for root in _roots(MODELS_FOLDER):
         for path in _below(root, ".safetensors"):
             if not (path.parent / "config.json").exists():  # that is a part of a model
-                name = f"models/{FOLDER}/{path.relative_to(root).as_posix()}"
+                name = f"models/{MODELS_FOLDER}/{path.relative_to(root).as_posix()}"
                 found.setdefault(name, path)
     return found
 
@@ -122,7 +124,7 @@ def _loras() -> dict[str, Path]:
 def _networks(kind: str) -> dict[str, Path]:
     """Folders in the form of transformers, by their path below models/dreamactor."""
     found: dict[str, Path] = {}
-    for root in _roots(FOLDER):
+    for root in _roots(MODELS_FOLDER):
         for config in _below(root, "config.json"):
             if config.name == "config.json" and _kind_of(config) == kind:
                 found.setdefault(config.parent.relative_to(root).as_posix(), config.parent)
@@ -145,7 +147,7 @@ def _kind_of(config: Path) -> str | None:
 
 def _pose_heads() -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for root in _roots(FOLDER):
+    for root in _roots(MODELS_FOLDER):
         for path in _below(root, ".pth"):
             found.setdefault(path.relative_to(root).as_posix(), path)
     return found
@@ -181,9 +183,9 @@ MODELS = Choice(
     _models,
     {EMBEDDED_MODEL: WEIGHTS / DEFAULT_MODEL},
 )
-LORA_FILES = Choice("LoRA", "a .safetensors file below models/loras or models/dreamactor", _loras)
+NATIVE_LORAS = Choice("LoRA", "a .safetensors file below models/loras or models/dreamactor", _loras)
 LORAS = replace(
-    LORA_FILES,
+    NATIVE_LORAS,
     find=lambda: {name: LoraChoice(None, path) for name, path in _loras().items()},
     first={name: LoraChoice(variant, None) for name, variant in SHIPPED.items()},
 )
@@ -192,14 +194,14 @@ DETECTORS = Choice(
     "detector",
     TRANSFORMERS.format("an object detector"),
     partial(_networks, "detector"),
-    {DETECTOR: DETECTOR},
+    {DETECTOR_NAME: DETECTOR_NAME},
     {BLAZEPOSE: BLAZEPOSE},
 )
 POSE_MODELS = Choice(
     "pose model",
     TRANSFORMERS.format("a ViTPose"),
     partial(_networks, "pose"),
-    {POSE_MODEL: POSE_MODEL},
+    {POSE_MODEL_NAME: POSE_MODEL_NAME},
 )
 ANIMAL_MODELS = replace(POSE_MODELS, first={NONE: None})
 POSE_HEADS = Choice("pose heads", "a .pth file below models/dreamactor", _pose_heads, {NONE: None})
@@ -207,5 +209,5 @@ CAPTIONERS = Choice(
     "captioner",
     TRANSFORMERS.format("a model that answers about pictures"),
     partial(_networks, "captioner"),
-    {CAPTIONER: CAPTIONER},
+    {CAPTIONER_NAME: CAPTIONER_NAME},
 )

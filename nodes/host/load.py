@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 CODEC = ("vae",)
 ALL = ("transformer", "transformer_2", "text_encoder", "image_encoder", "vae")  # where it has them
-SMALL = 2**30  # bytes of files
+SMALL_FILES = 2**30  # bytes of files
 ACTIVATIONS = 400  # bytes a pixel of the composite: what the small model needs beside its weights
 
 
@@ -57,7 +57,7 @@ class Lora:
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
+class OpenWeights:
     """Shared by every description made from one Load Model."""
 
     source: Source
@@ -69,7 +69,7 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    weights: Weights
+    weights: OpenWeights
     loras: tuple[Lora, ...] = ()
 
     @property
@@ -136,13 +136,13 @@ def open_model(
         source = find(folder)
         opened = source.open(wanted)
     if offload:
-        return Model(Weights(source, opened, device, {}))
+        return Model(OpenWeights(source, opened, device, {}))
     away = device if placement == "gpu" else manager.unet_offload_device()
     patchers = {
         name: ModelPatcher(DreamActorPart(part), load_device=device, offload_device=away)
         for name, part in opened.modules.items()
     }
-    return Model(Weights(source, opened, device, patchers))
+    return Model(OpenWeights(source, opened, device, patchers))
 
 
 def with_lora(model: Model, choice: LoraChoice, strength: float) -> tuple[Model, str]:
@@ -233,7 +233,7 @@ def _last_try() -> Iterator[None]:
 def _auto_dtype(folder: Path, device: torch.device) -> torch.dtype:
     """All 32 bits where they cost little: the result is then that of the command line."""
     size = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
-    if size < SMALL or device.type == "cpu":
+    if size < SMALL_FILES or device.type == "cpu":
         return torch.float32
     return manager.unet_dtype(device, supported_dtypes=[torch.bfloat16, torch.float16])
 

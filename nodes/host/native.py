@@ -34,10 +34,12 @@ from ...dreamactor_core.geometry import Geometry
 from ...dreamactor_core.options import LEAD_IN_SECONDS, Defaults
 from ...dreamactor_core.weight_files.family import Family, Found
 from ...dreamactor_core.weight_files.keys import KeyNames
-from .context import checked_pair, place
+from .context import build_checked, checked_pair
 
-NATIVE = "dreamactor_native"  # in a LATENT: what it was made for; on a MODEL: our check of it
-LORA = "dreamactor_lora"  # on a MODEL: the LoraInfo of the last one
+NATIVE_IN_LATENT = (
+    "dreamactor_native"  # in a LATENT: what it was made for; on a MODEL: our check of it
+)
+LORA_ON_MODEL = "dreamactor_lora"  # on a MODEL: the LoraInfo of the last one
 BACKBONES = (
     (hunyuan15.FAMILY, hunyuan15.HunyuanVideo15Backbone),
     (wan.FAMILY, wan.WanBackbone),
@@ -64,7 +66,7 @@ class Native:
 
 def native_of(model: ModelPatcher) -> Native:
     """By the shapes of its weights. Raises InputError for a model that cannot animate."""
-    network, lora = model.model.diffusion_model, model.get_attachment(LORA)
+    network, lora = model.model.diffusion_model, model.get_attachment(LORA_ON_MODEL)
     shapes = {
         name: torch.empty(tuple(weight.shape), device="meta")
         for name, weight in network.named_parameters()
@@ -107,7 +109,7 @@ def compose_native(
     native = native_of(model)
     if lead_in < 0:
         lead_in = native.lead_in_seconds
-    composite = place(*checked_pair(reference, driving), native.geometry, lead_in, known)
+    composite = build_checked(*checked_pair(reference, driving), native.geometry, lead_in, known)
     _check_length(model, native, composite)
     native.geometry.check_panel(*crop_target(composite.frames).shape[1:3])
     return composite
@@ -131,7 +133,7 @@ def condition(
     latents = vae.encode(paint_blank(composite.frames, composite.known, native.blank))
     known = native.family.pack_known(native.found, composite.known, *latents.shape[-2:])
     known = known.to(latents)
-    latent = {"samples": torch.zeros_like(latents), NATIVE: _without_pixels(composite)}
+    latent = {"samples": torch.zeros_like(latents), NATIVE_IN_LATENT: _without_pixels(composite)}
     values = {} if clip_vision_output is None else {"clip_vision_output": clip_vision_output}
     if native.by_token:
         latent |= {"samples": latents, "noise_mask": 1 - known}
@@ -151,7 +153,7 @@ def crop_native(
     are put back. Raises InputError for anything else than what DreamActor Conditioning
     began.
     """
-    composite, samples = latent.get(NATIVE), latent["samples"]
+    composite, samples = latent.get(NATIVE_IN_LATENT), latent["samples"]
     if composite is None:
         raise InputError(
             "latent",
@@ -192,9 +194,9 @@ def _without_pixels(composite: Composite) -> Composite:
 def _patched(model: ModelPatcher, native: Native, size: tuple[int, ...]) -> ModelPatcher:
     """A clone that refuses another LATENT, and that knows the timestep of each token of TI2V."""
     patched = model.clone()
-    patched.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, NATIVE)
+    patched.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, NATIVE_IN_LATENT)
     check = _check_of_sampling(size, native.by_token)
-    patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, NATIVE, check)
+    patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, NATIVE_IN_LATENT, check)
     if native.by_token:
         patched.add_object_patch("process_timestep", timestep_by_token)
     return patched

@@ -18,7 +18,10 @@ from ...dreamactor_core.sampling import SampleSettings
 from .files import stamp
 from .load import Model
 
-WIDGETS = {"num_inference_steps": "steps", "guidance_scale": "cfg"}  # others as the setting
+WIDGET_OF_SETTING = {
+    "num_inference_steps": "steps",
+    "guidance_scale": "cfg",
+}  # others as the setting
 
 
 class LastResult:
@@ -42,7 +45,7 @@ class LastResult:
 
 def ignored_by(model: Model) -> dict:
     """What a node shows of it: the widgets that this model does not read."""
-    widgets = [WIDGETS.get(name, name) for name in model.defaults.ignored]
+    widgets = [WIDGET_OF_SETTING.get(name, name) for name in model.defaults.ignored]
     return {"dreamactor_ignored": [{"model": model.name, "widgets": widgets}]}
 
 

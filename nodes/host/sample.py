@@ -17,7 +17,7 @@ from .progress import sampling_progress
 COMPOSITE = "dreamactor_composite"  # in a LATENT: what it was drawn for
 
 
-def sample(model: Model, value: ContextValue, prompt: str, settings: SampleSettings) -> dict:
+def sample_latent(model: Model, value: ContextValue, prompt: str, settings: SampleSettings) -> dict:
     """LATENT (1, c, t', h', 2w') that remembers its composite.
 
     Raises InputError for a context of another model, and when the result is not finite.
@@ -43,7 +43,7 @@ def sample(model: Model, value: ContextValue, prompt: str, settings: SampleSetti
     return {"samples": latents, COMPOSITE: composite}
 
 
-def decode(model: Model, latent: dict, whole: bool, keep_lead_in: bool) -> Tensor:
+def decode_latent(model: Model, latent: dict, whole: bool, keep_lead_in: bool) -> Tensor:
     """Frames (t, h, w, 3), 2w if whole. Raises InputError for a LATENT of another kind or model."""
     composite = latent.get(COMPOSITE)
     latents = latent["samples"]

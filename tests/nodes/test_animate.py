@@ -138,7 +138,7 @@ def test_a_part_of_the_driver_on_another_panel(animate, little_actor, clip, core
 def test_frames_that_would_fill_the_memory_are_left_to_the_video(
     animate, little_actor, example, monkeypatch
 ):
-    monkeypatch.setattr(importlib.import_module("pack.nodes.host.animate"), "ROOM", 1000)
+    monkeypatch.setattr(importlib.import_module("pack.nodes.host.animate"), "FRAMES_ROOM", 1000)
     frames = animate(little_actor, example.driving, seed=8, prompt="another").args[1]
     assert type(frames).__name__ == "ExecutionBlocker"
     assert "Get Video Components" in frames.message
