@@ -31,13 +31,8 @@ SAME_MEANING = {
     "FAMILY": "of a backbone: how its checkpoints are recognised",
     "KEY_NAMES": "of a backbone: its layers in the names of other programs",
 }
-TWO_MEANINGS = {
-    "a node's type and the value that it stands for": "Composite Context Model",
-    "what a node does and what it calls": "animate sample blazepose_home",
-    "the nodes' side of the host": "DETECTOR FOLDER KEY MLLM ROOM Weights",
-}
+TWO_MEANINGS = {"what a node does and what it calls": "animate"}
 LONG_FUNCTIONS = {
-    "nodes/context.py:define_schema",
     "nodes/detect.py:define_schema",
 }
 
