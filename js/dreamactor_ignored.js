@@ -69,7 +69,11 @@ function modelOf(node) {
 function grey(node, names) {
   for (const widget of node.widgets ?? []) {
     if (!GREYED.has(widget.name)) continue;
-    widget.disabled = names.includes(FOLLOWERS[widget.name] ?? widget.name);
+    try {
+      widget.disabled = names.includes(FOLLOWERS[widget.name] ?? widget.name);
+    } catch {
+      // control_after_generate follows its seed by itself, and lets nobody set it.
+    }
   }
   node.graph?.setDirtyCanvas(true, true);
 }
