@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .body import EYE, HEAD, NOSE
+from ..skeleton import EYE, HEAD, NOSE
 from .colours import lighten
 from .figure import Figure
 from .headgear import draw_headgear, draw_headgear_behind

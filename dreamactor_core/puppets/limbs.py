@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .body import (
+from ..skeleton import (
     ANKLE,
     ELBOW,
     FOOT,
@@ -16,8 +16,8 @@ from .body import (
     THIGH,
     UPPER_ARM,
     WRIST,
-    wing_axes,
 )
+from .body import wing_axes
 from .figure import Figure
 from .pen import across
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .body import TORSO
+from ..skeleton import TORSO
 from .camera import View
 from .colours import Colour
 from .identity import Identity

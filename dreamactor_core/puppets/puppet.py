@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .body import NECK, SHOULDER, TORSO, Body
+from ..skeleton import NECK, SHOULDER, TORSO
+from .body import Body
 from .figure import Figure
 from .head import draw_head
 from .identity import Identity

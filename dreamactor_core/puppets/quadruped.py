@@ -6,22 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .body import (
-    ANKLE,
-    ELBOW,
-    FOOT,
-    FOREARM,
-    HEAD,
-    HIP,
-    KNEE,
-    NECK,
-    SHIN,
-    SHOULDER,
-    THIGH,
-    TORSO,
-    UPPER_ARM,
-    WRIST,
-)  # fmt: skip
+from .. import skeleton
 from .colours import Colour, lighten
 from .figure import Figure
 from .head import draw_head
@@ -30,34 +15,40 @@ from .head import draw_head
 class Leg(NamedTuple):
     """Joints and parts from the trunk to the ground."""
 
-    joints: tuple[int, int, int]
+    joints: tuple[int, ...]  # three
     upper: int
     lower: int
     foot: int
 
 
-FORELEGS = [
-    Leg((SHOULDER[i], ELBOW[i], WRIST[i]), UPPER_ARM[i], FOREARM[i], FOREARM[i]) for i in (0, 1)
-]
-HIND_LEGS = [Leg((HIP[i], KNEE[i], ANKLE[i]), THIGH[i], SHIN[i], FOOT[i]) for i in (0, 1)]
+ARM, LEG = (
+    (skeleton.SHOULDER, skeleton.ELBOW, skeleton.WRIST),
+    (skeleton.HIP, skeleton.KNEE, skeleton.ANKLE),
+)
+ARM_PARTS = (skeleton.UPPER_ARM, skeleton.FOREARM, skeleton.FOREARM)
+LEG_PARTS = (skeleton.THIGH, skeleton.SHIN, skeleton.FOOT)
+FORELEGS, HIND_LEGS = (
+    [Leg(tuple(joint[i] for joint in joints), *(part[i] for part in parts)) for i in (0, 1)]
+    for joints, parts in ((ARM, ARM_PARTS), (LEG, LEG_PARTS))
+)
 
 
 def draw_quadruped(figure: Figure) -> None:
     """The whole body, back to front."""
     pen, who, up, h = figure.pen, figure.who, figure.up, figure.who.height
-    front = figure.joints[NECK] - up * 0.05 * h
+    front = figure.joints[skeleton.NECK] - up * 0.05 * h
     radius = (who.hip * 0.7 + 0.07) * h
     far = lighten(who.top, -0.25)
     _draw_leg(figure, FORELEGS[0], far)
     _draw_leg(figure, HIND_LEGS[0], far)
-    pen.part = TORSO
+    pen.part = skeleton.TORSO
     _draw_trunk(figure, front, radius)
     _draw_leg(figure, HIND_LEGS[1], who.top)
     _draw_leg(figure, FORELEGS[1], who.top)
-    pen.part = HEAD
+    pen.part = skeleton.HEAD
     pen.limb(front, figure.head, radius * 0.62, who.head_size * h * 0.6, who.top)
     if who.extra == "scarf":
-        pen.part = TORSO
+        pen.part = skeleton.TORSO
         ends = front + up * radius * 0.7, front + up * radius * 0.2
         pen.limb(*ends, 0.05 * h, 0.05 * h, who.accent)
     draw_head(figure)

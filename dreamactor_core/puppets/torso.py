@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .body import NECK, TORSO
+from ..skeleton import NECK, TORSO
 from .colours import lighten
 from .figure import Figure
 from .pen import across, rounded

@@ -12,7 +12,7 @@ WINGS = (CORE / "mini", CORE / "train" / "mini")
 # the bench that trains one.
 DOORS = {
     "mini": ("dreamactor_core/models/",),
-    "train.mini": ("dreamactor_core/cli/train.py", "benchmarks/arms.py"),
+    "train.mini": ("dreamactor_core/cli/train_small.py", "benchmarks/arms.py"),
 }
 FILES = [
     path
