@@ -168,6 +168,7 @@ class DreamActorCaption(io.ComfyNode):
         from ..dreamactor_core.caption.describe import Typed
         from .host.caption import Endpoint, Local, caption
 
+        who: Endpoint | Local
         if captioner == LOCAL:
             source = files.CAPTIONERS.of(local_model or CAPTIONER_NAME)
             who = Local(source, quantize or "none", bool(download))

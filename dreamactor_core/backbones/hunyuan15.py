@@ -39,14 +39,9 @@ LORA_TARGETS = LoraTargets(
 )
 
 GEOMETRY = Geometry(
-    latent_channels=32,
-    spatial_stride=16,
-    size_multiple=16,
-    temporal_stride=4,
-    fps=24.0,
-    num_frames=121,
-    panel=(832, 480),
-)
+    latent_channels=32, spatial_stride=16, size_multiple=16, temporal_stride=4, fps=24.0,
+    num_frames=121, panel=(832, 480),
+)  # fmt: skip
 
 # Its publisher's table "Optimal Inference Configurations" (README of Tencent-Hunyuan/
 # HunyuanVideo-1.5), rows I2V: the shift is 5 at 480p and 7 at 720p. Distilled for guidance alone,
@@ -55,18 +50,26 @@ DEFAULTS = Defaults(50, 6.0, 5.0, shift_large=7.0, follows_aspect=True)
 STEP_DISTILLED = Defaults(12, 1.0, 7.0, follows_aspect=True)
 
 
-def encode_video(vae: nn.Module, frames: Tensor) -> Tensor:
-    """(t, h, w, 3) in [0, 1] -> scaled latents (1, c, t', h', w'), float32, without sampling."""
-    device = get_module_execution_device(vae)  # of an offloaded one, where it works
-    pixels = (2 * frames - 1).movedim(-1, 0)[None].to(device, vae.dtype)
-    return vae.encode(pixels).latent_dist.mode().float() * vae.config.scaling_factor
+class ScaledVideo:
+    """The half of a backbone that encodes and decodes: by an autoencoder whose latents are scaled
+    by one number."""
 
+    geometry: Geometry
+    vae: Any
 
-def decode_video(vae: nn.Module, latents: Tensor) -> Tensor:
-    """Scaled latents (1, c, t', h', w') -> (t, h, w, 3) in [0, 1], float32."""
-    device = get_module_execution_device(vae)
-    pixels = vae.decode((latents / vae.config.scaling_factor).to(device, vae.dtype)).sample
-    return (pixels[0].float().movedim(0, -1) / 2 + 0.5).clamp(0, 1)
+    def encode_video(self, frames: Tensor) -> Tensor:
+        """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w'), float32, without sampling."""
+        self.geometry.latent_frames(frames.shape[0])
+        device = get_module_execution_device(self.vae)  # of an offloaded one, where it works
+        pixels = (2 * frames - 1).movedim(-1, 0)[None].to(device, self.vae.dtype)
+        return self.vae.encode(pixels).latent_dist.mode().float() * self.vae.config.scaling_factor
+
+    def decode_video(self, latents: Tensor) -> Tensor:
+        """Latents (1, c, t', h', w') -> (t, h, w, 3) in [0, 1], float32."""
+        device = get_module_execution_device(self.vae)
+        latents = (latents / self.vae.config.scaling_factor).to(device, self.vae.dtype)
+        pixels = self.vae.decode(latents).sample
+        return (pixels[0].float().movedim(0, -1) / 2 + 0.5).clamp(0, 1)
 
 
 def blank_context(latents: Tensor, known: Tensor) -> Context:
@@ -76,7 +79,7 @@ def blank_context(latents: Tensor, known: Tensor) -> Context:
     return Context(latents * known, known)
 
 
-class HunyuanVideo15Backbone:
+class HunyuanVideo15Backbone(ScaledVideo):
     """The protocol of backbones/__init__.py on diffusers' HunyuanVideo15Transformer3DModel."""
 
     blank = "zero"
@@ -116,15 +119,6 @@ class HunyuanVideo15Backbone:
         self.without_padding = True
         for block in self.transformer.transformer_blocks:
             block.attn.set_processor(JointAttention())
-
-    def encode_video(self, frames: Tensor) -> Tensor:
-        """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w')."""
-        self.geometry.latent_frames(frames.shape[0])
-        return encode_video(self.vae, frames)
-
-    def decode_video(self, latents: Tensor) -> Tensor:
-        """Latents (1, c, t', h', w') -> (t, h, w, 3) in [0, 1]."""
-        return decode_video(self.vae, latents)
 
     def encode_text(self, prompts: list[str], reference: Tensor | None) -> Text:
         """Prompts -> Text; reference (1, h, w, 3) for models with an image stream."""
@@ -315,16 +309,7 @@ def _build(found: Found, pipeline: HunyuanVideo15ImageToVideoPipeline) -> Hunyua
 
 
 FAMILY = Family(
-    title="HunyuanVideo-1.5",
-    network=HunyuanVideo15Transformer3DModel,
-    pipeline="HunyuanVideo15ImageToVideoPipeline",
-    owns=_owns,
-    convert=_convert,
-    describe=_describe,
-    widths=_widths,
-    build=_build,
-    pack_known=_pack_known,
-    vae_frames=0,
-    vae_values=500,
-    masks_attention=True,
-)
+    "HunyuanVideo-1.5", HunyuanVideo15Transformer3DModel, "HunyuanVideo15ImageToVideoPipeline",
+    _owns, _convert, _describe, _widths, _build, _pack_known,
+    vae_frames=0, vae_values=500, masks_attention=True,
+)  # fmt: skip

@@ -42,23 +42,13 @@ PATCH_SIZE = 2  # latent cells along each side of a token
 BOUNDARY_RATIO = 0.9  # of A14B image-to-video, for files that do not say (Wan 2.2's own config)
 
 I2V_GEOMETRY = Geometry(
-    latent_channels=16,
-    spatial_stride=8,
-    size_multiple=16,
-    temporal_stride=4,
-    fps=16.0,
-    num_frames=81,
-    panel=(832, 480),
-)
+    latent_channels=16, spatial_stride=8, size_multiple=16, temporal_stride=4, fps=16.0,
+    num_frames=81, panel=(832, 480),
+)  # fmt: skip
 TI2V_GEOMETRY = replace(
-    I2V_GEOMETRY,
-    latent_channels=48,
-    spatial_stride=16,
-    size_multiple=32,
-    fps=24.0,
-    num_frames=121,
-    panel=(704, 640),
-)
+    I2V_GEOMETRY, latent_channels=48, spatial_stride=16, size_multiple=32, fps=24.0,
+    num_frames=121, panel=(704, 640),
+)  # fmt: skip
 
 # Steps, guidance, shift of the publishers' own programs: generate.py of Wan-Video/Wan2.1 (the shift
 # is 3 at 480p and 5 at 720p), wan_i2v_A14B.py and wan_ti2v_5B.py in wan/configs of Wan-Video/Wan2.2
@@ -315,16 +305,7 @@ def _build(found: Found, pipeline: WanImageToVideoPipeline) -> WanBackbone:
 
 
 FAMILY = Family(
-    title="Wan image-to-video",
-    network=WanTransformer3DModel,
-    pipeline="WanImageToVideoPipeline",
-    owns=_owns,
-    convert=_convert,
-    describe=_describe,
-    widths=_widths,
-    build=_build,
-    pack_known=_pack_known,
-    vae_frames=4,
-    vae_values=800,
-    masks_attention=False,
-)
+    "Wan image-to-video", WanTransformer3DModel, "WanImageToVideoPipeline",
+    _owns, _convert, _describe, _widths, _build, _pack_known,
+    vae_frames=4, vae_values=800, masks_attention=False,
+)  # fmt: skip

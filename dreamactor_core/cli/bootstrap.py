@@ -12,15 +12,11 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..options import KEPT_SCORE
-from .shared import check_paths
+from .shared import add_threads, check_paths, command_parser
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dreamactor_core bootstrap",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("bootstrap", __doc__)
     parser.add_argument("--base", required=True, help="model name or folder")
     parser.add_argument("--lora", type=Path, required=True, help="pose-based LoRA")
     parser.add_argument("--out", type=Path, required=True, help="folder for the pairs")
@@ -36,9 +32,7 @@ def _parser() -> argparse.ArgumentParser:
         default=KEPT_SCORE,
         help="mean score, 1 to 5, from which a pair is kept (default: %(default)s)",
     )
-    parser.add_argument(
-        "--threads", type=int, default=0, help="CPU threads (default: torch's own choice)"
-    )
+    add_threads(parser)
     return parser
 
 

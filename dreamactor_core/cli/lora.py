@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from ..options import LORA_STYLES
+from .shared import command_parser
 
 
 def main(argv: list[str]) -> int:
@@ -45,11 +46,7 @@ def _convert(arguments: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dreamactor_core lora",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("lora", __doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
     info = commands.add_parser("info", help="what the file says of itself")
     info.set_defaults(run=_info)

@@ -56,6 +56,21 @@ class Stop:
         raise KeyboardInterrupt
 
 
+def command_parser(name: str, text: str) -> argparse.ArgumentParser:
+    """Of a command that has stages or subcommands of its own."""
+    return argparse.ArgumentParser(
+        prog=f"dreamactor_core {name}",
+        description=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads", type=int, default=0, help="CPU threads (default: torch's own choice)"
+    )
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """--model and --lora, and how the model is held."""
     group = parser.add_argument_group("model")

@@ -62,6 +62,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..weight_files.files import INDEX
+from .shared import add_threads, command_parser
 
 SMALL_STAGES, FULL_STAGES = "train_small", "train_full"  # modules of the stages
 Command = Callable[[argparse.Namespace], None]
@@ -99,11 +100,7 @@ def _of_either(name: str) -> Command:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dreamactor_core train",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("train", __doc__)
     stages = parser.add_subparsers(required=True, metavar="stage")
 
     def stage(name: str, run: Command, text: str) -> argparse.ArgumentParser:
@@ -115,9 +112,7 @@ def _parser() -> argparse.ArgumentParser:
             required=True,
             help="folder of the run; made if missing, resumed if not",
         )
-        sub.add_argument(
-            "--threads", type=int, default=0, help="CPU threads (default: torch's own choice)"
-        )
+        add_threads(sub)
         return sub
 
     _add_cache(stage)

@@ -65,7 +65,8 @@ class Job:
                 "pose_fit",
                 got="'reference' without its keypoints",
                 need="the joints of the reference",
-                fix="Pass them with --reference-keypoints; the command pose finds a person's.",
+                fix="Pass them with {option}; the command pose finds a person's.",
+                option="reference_keypoints",
             )
         if self.output.suffix.lower() != ".mp4":
             raise InputError(

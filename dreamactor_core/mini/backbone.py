@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ..backbones import Context, Text
-from ..backbones.hunyuan15 import LORA_TARGETS, blank_context, decode_video, encode_video
+from ..backbones.hunyuan15 import LORA_TARGETS, ScaledVideo, blank_context
 from ..composite import known_latents
 from ..geometry import Geometry
 from ..options import ONE_STEP
@@ -79,7 +79,7 @@ class Painting(NamedTuple):
     layers: LayerShares | None  # of the frames that have a driver; None if no frame has one
 
 
-class MiniBackbone:
+class MiniBackbone(ScaledVideo):
     """The protocol of backbones/__init__.py on pairs of frames. Calls leave nothing behind."""
 
     defaults = ONE_STEP
@@ -118,15 +118,6 @@ class MiniBackbone:
         other = copy(self)
         other.guides = guides
         return other
-
-    def encode_video(self, frames: Tensor) -> Tensor:
-        """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w')."""
-        self.geometry.latent_frames(frames.shape[0])
-        return encode_video(self.vae, frames)
-
-    def decode_video(self, latents: Tensor) -> Tensor:
-        """Latents (1, c, t', h', w') -> (t, h, w, 3) in [0, 1]."""
-        return decode_video(self.vae, latents)
 
     def encode_text(self, prompts: list[str], reference: Tensor | None) -> Text:
         """Prompts -> Text; the reference is read from the composite alone."""

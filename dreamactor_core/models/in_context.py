@@ -64,10 +64,7 @@ class InContext:
         return self.geometry.passes(num_frames, self.geometry.lead_frames(self.lead_in_seconds))
 
     def frames(
-        self,
-        shown: Shown,
-        task: Task,
-        on_step: Callable[[Step], None] | None = None,
+        self, shown: Shown, task: Task, on_step: Callable[[Step], None] | None = None
     ) -> Iterator[Tensor]:
         """Piece by piece, so memory does not grow with the length of the clip."""
         return animate(

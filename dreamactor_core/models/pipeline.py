@@ -71,11 +71,7 @@ class Pipeline:
         return lora_beside(self.folder, str(self.folder), variant)
 
     def estimate(
-        self,
-        placement: Placement,
-        panel: tuple[int, int],
-        num_frames: int,
-        lead_in_seconds: float,
+        self, placement: Placement, panel: tuple[int, int], num_frames: int, lead_in_seconds: float
     ) -> Estimate:
         """Of the longest pass of such a clip. The device is timed for a moment.
 

@@ -49,11 +49,7 @@ class Small:
         return lora_beside(self.folder, self.called, variant)
 
     def estimate(
-        self,
-        placement: Placement,
-        panel: tuple[int, int],
-        num_frames: int,
-        lead_in_seconds: float,
+        self, placement: Placement, panel: tuple[int, int], num_frames: int, lead_in_seconds: float
     ) -> None:
         """Next to nothing. Raises InputError for a placement that does not apply."""
         if placement != replace(placement, storage="", offload="", vae_tiling=False):

@@ -75,10 +75,7 @@ class WanAnimate:
         return math.ceil((max(num_frames, longest) - SEGMENT_OVERLAP) / new)
 
     def frames(
-        self,
-        shown: Shown,
-        task: Task,
-        on_step: Callable[[Step], None] | None = None,
+        self, shown: Shown, task: Task, on_step: Callable[[Step], None] | None = None
     ) -> Iterator[Tensor]:
         """All frames at once; nothing is done before they are asked for."""
         faces = None

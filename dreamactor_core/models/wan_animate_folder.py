@@ -55,11 +55,7 @@ class WanAnimateFolder:
         raise takes_none(self.name)
 
     def estimate(
-        self,
-        placement: Placement,
-        panel: tuple[int, int],
-        num_frames: int,
-        lead_in_seconds: float,
+        self, placement: Placement, panel: tuple[int, int], num_frames: int, lead_in_seconds: float
     ) -> Estimate:
         """What a clip of num_frames in a panel (height, width) would take, from configs and
         headers. Raises InputError when it will not fit.

@@ -26,26 +26,17 @@ class WanAnimateKind(NamedTuple):
 
 def _geometry(fps: float, num_frames: int, side: int) -> Geometry:
     return Geometry(
-        latent_channels=16,
-        spatial_stride=8,
-        size_multiple=16,
-        temporal_stride=4,
-        fps=fps,
-        num_frames=num_frames,
-        panel=(side, side),
-    )
+        latent_channels=16, spatial_stride=8, size_multiple=16, temporal_stride=4, fps=fps,
+        num_frames=num_frames, panel=(side, side),
+    )  # fmt: skip
 
 
 # Steps and guidance are those of diffusers' pipelines: WanAnimatePipeline.__call__, and steps and
 # guiders in modular_pipelines/wan_animate_2. The shift is in the scheduler of each folder.
 _SECOND = WanAnimateKind(
-    "wan-animate-2",
-    "end-to-end",
-    "WanAnimate2Transformer3DModel",
-    _geometry(24.0, 81, 720),
-    Defaults(40, 3.0, follows_aspect=True),
-    12,
-)
+    "wan-animate-2", "end-to-end", "WanAnimate2Transformer3DModel", _geometry(24.0, 81, 720),
+    Defaults(40, 3.0, follows_aspect=True), 12,
+)  # fmt: skip
 WAN_ANIMATE_KINDS = {  # by the pipeline's class
     "WanAnimatePipeline": WanAnimateKind(
         "wan2.2-animate",

@@ -38,6 +38,7 @@ from ..pose.retarget import place_in_panel
 from ..pose.vary import vary_pose
 from ..puppets.triplet import triplet
 from ..puppets.world import Clip
+from .clips import too_short
 
 KEYS = ("target", "driving", "skeleton", "pose")
 CACHE_META = "meta.json"
@@ -130,12 +131,7 @@ def _clip(path: Path, geometry: Geometry, num_frames: int) -> np.ndarray:
     frames = itertools.islice(retime(read_frames(path), geometry.fps, info.duration), num_frames)
     clip = (fit_frames(frames, *geometry.panel) * 255).round().byte().numpy()
     if len(clip) < num_frames:
-        raise InputError(
-            f"training clip {path}",
-            got=f"{len(clip)} frames at {geometry.fps:g} fps",
-            need=f"at least {num_frames}",
-            fix="Use longer clips, or leave this one out.",
-        )
+        raise too_short(path, len(clip), geometry, num_frames, "leave this one out")
     return clip
 
 

@@ -117,18 +117,23 @@ def read_clip(row: Row, geometry: Geometry, size: int, least: int, variant: str)
         count = min(len(target), len(driving))
         target, driving = target[:count], driving[:count]
     if len(target) < least:
-        raise InputError(
-            f"training clip {row.target}",
-            got=f"{len(target)} frames at {geometry.fps:g} fps",
-            need=f"at least {least}",
-            fix="Use longer clips, or a recipe with shorter windows.",
-        )
+        raise too_short(row.target, len(target), geometry, least, "a recipe with shorter windows")
     if variant == "pose-based":
         assert row.pose is not None, "read_rows has seen to it"
         pose = load_keypoints(row.pose)
         check_length(pose, info.num_frames)
         pose = retime_pose(pose, np.array(info.times), geometry.fps, len(target))
     return TrainingClip(row, target, driving, pose)
+
+
+def too_short(path: Path, count: int, geometry: Geometry, least: int, instead: str) -> InputError:
+    """For a clip of which there are `count` frames at the rate of a model."""
+    return InputError(
+        f"training clip {path}",
+        got=f"{count} frames at {geometry.fps:g} fps",
+        need=f"at least {least}",
+        fix=f"Use longer clips, or {instead}.",
+    )
 
 
 def pair_of(clip: TrainingClip, augment: float, rng: np.random.Generator) -> Pair:

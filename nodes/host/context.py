@@ -137,8 +137,9 @@ def build_checked(
     keep = known.keep
     if keep is not None:
         length = len(driving) if len(keep) == 1 else len(keep)
-        keep = _images("keep", keep.clamp(0, 1)[..., None].expand(*keep.shape, 3))
-        keep = keep[..., :1].expand(length, -1, -1, -1)
+        keep = keep.clamp(0, 1)[..., None].expand(*keep.shape, 3)
+        check_frames("keep", keep)
+        keep = keep.cpu()[..., :1].expand(length, -1, -1, -1)
     names = ("prefix", "prefix_driving", "scene")
     images = {name: _images(name, getattr(known, name)) for name in names}
     return build_composite(

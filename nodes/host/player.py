@@ -36,7 +36,8 @@ def player(reference: Tensor, driving: object, result: object, fps: float) -> di
         with naming(clip, "result" if clip is shown else "driving"):
             write_video(file.path, sized, info.fps)
         videos.append(file)
-    return player_of(reference, *videos, probe(videos[1].path))
+    before, after = videos
+    return player_of(reference, before, after, probe(after.path))
 
 
 @contextmanager

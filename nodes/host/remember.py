@@ -35,7 +35,7 @@ class LastResult:
     @property
     def value(self) -> Any:
         """None, if it is to be made."""
-        return self.last.get(self.key)
+        return None if self.key is None else self.last.get(self.key)
 
     def keep(self, value: Any) -> None:
         self.last.clear()

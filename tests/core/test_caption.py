@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -35,7 +34,7 @@ from dreamactor_core.errors import InputError
 from dreamactor_core.media import Frame, write_image, write_video
 
 from .processors import Qwen2VLImageProcessorPil
-from .tiny_caption import TEMPLATE, Server, byte_tokenizer, save_llava
+from .tiny_caption import TEMPLATE, Server, byte_tokenizer, save_llava, served
 
 PROMPTS = load_prompts()
 # The paper's example, as a captioner would answer it.
@@ -308,13 +307,8 @@ GOOD = {"choices": [{"message": {"content": FUSED}, "finish_reason": "stop"}]}
 
 @pytest.fixture
 def server():
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served() as server:
+        yield server
 
 
 def captioner_at(server, timeout=5.0, key=KEY) -> EndpointCaptioner:

@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-from tests.core.tiny_caption import Server, save_llava
+from tests.core.tiny_caption import save_llava, served
 
 KEY = "sk-very-secret-42"
 MOTION = "The subject waves both hands."
@@ -25,13 +25,8 @@ def answer(text: str) -> tuple:
 
 @pytest.fixture
 def server():
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
