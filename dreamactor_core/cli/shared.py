@@ -222,8 +222,9 @@ def check_paths(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -
     """Raise InputError for a mistyped one, before anything heavy is imported."""
     for path in filter(None, inputs):
         if not path.exists():
-            fix = "Check the spelling, and give the full path if the file is in another folder."
-            raise InputError(str(path), got="no such file", need="a file that exists", fix=fix)
+            fix = "Check the spelling, and give the full path if it is in another folder."
+            got = "no such file or folder"
+            raise InputError(str(path), got=got, need="one that exists", fix=fix)
     for path in filter(None, outputs):
         if not path.parent.is_dir():
             fix = "Make the folder first, or choose another one."

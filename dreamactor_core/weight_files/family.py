@@ -1,6 +1,7 @@
 """What loading asks of the file of a backbone: one Family each.
 
-A further backbone is one more file with an adapter and a Family, and its entry in loading.FAMILIES.
+A further backbone is one more file with an adapter and a Family, and its entry in
+FAMILIES of models/pipeline.py.
 """
 
 from __future__ import annotations

@@ -29,7 +29,6 @@ from ..optimise import Hooks, Rhythm, Run
 
 logger = logging.getLogger(__name__)
 
-REFINE_STEPS = 800  # see refine.py
 
 
 @dataclass(frozen=True)
