@@ -87,6 +87,11 @@ def guided(found: BodyEstimate, guides: Guides, times: int) -> BodyEstimate:
     The eye saw the picture `times` smaller than the guides are; labels come out as large as these.
     """
     joints = guides.joints
+    if guides.box is not None:
+        picture = found.joints.new_zeros(1, 1, guides.height, guides.width)
+        top, left, height, width = guides.box
+        picture[..., top : top + height, left : left + width] = 1
+        found = found._replace(picture=picture)
     if joints is not None:
         bodies = np.stack([with_all_joints(body) for body in joints[:2]])
         bodies = bodies[np.argsort(bodies[:, [*HIP, NECK], 0].mean(axis=1))]

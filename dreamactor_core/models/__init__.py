@@ -65,7 +65,7 @@ class Shown(Protocol):
         """The driver's face, (size, size, 3) uint8."""
 
 
-class Model(Protocol):
+class ModelTraits(Protocol):
     """What is known of a model, open or not."""
 
     @property
@@ -79,7 +79,7 @@ class Model(Protocol):
         """Raise InputError for a task that it cannot do."""
 
 
-class Animator(Model, Protocol):
+class Animator(ModelTraits, Protocol):
     """A model that is open: it performs motions."""
 
     @property
@@ -115,7 +115,7 @@ class Animator(Model, Protocol):
         """The video as far as it has grown, one picture (h, n * w, 3), from a step's latents."""
 
 
-class Source(Model, Protocol):
+class Source(ModelTraits, Protocol):
     """A model that is found, not yet open."""
 
     @property

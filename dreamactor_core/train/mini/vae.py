@@ -30,7 +30,6 @@ from ..optimise import Hooks, Rhythm, Run
 logger = logging.getLogger(__name__)
 
 
-
 @dataclass(frozen=True)
 class VaeConfig:
     """All that decides the autoencoder; the shipped one was made with these values."""
