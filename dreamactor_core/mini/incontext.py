@@ -1,0 +1,200 @@
+"""mini-incontext: the bare method, small. A composite and noise go in, latents come out.
+
+    [ reference | black ] [ blank | driver ] ...    8x16 cells of 8x8x4 pixels, 5 latent frames
+
+The network is HunyuanVideo-1.5's, all 640 tokens of a pass at once, by flow matching. No eye, no
+rig, no brush, no keypoints but those drawn in the panel. Two things are this model's own:
+
+* beside noise, condition and mask every token reads where it stands (which panel, and where in
+  it): rotary embedding tells how far two tokens are apart, but not where what is attended to is;
+* it predicts clean latents less those of the reference at the same place ("residual"), so what
+  stands still is right before anything is learned.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache, wraps
+
+import torch
+from diffusers import HunyuanVideo15Transformer3DModel
+from torch import Tensor, nn
+
+from ..backbones import Context, Text
+from ..backbones.hunyuan15 import TRAIN_TIMESTEPS, HunyuanVideo15Backbone, JointAttention
+from ..geometry import Geometry
+from .codec import BlockCodec
+from .text import ByteTextEncoder
+
+NAME = "mini-incontext"
+GEOMETRY = Geometry(
+    latent_channels=128,
+    spatial_stride=8,
+    size_multiple=8,
+    temporal_stride=4,
+    fps=8.0,
+    num_frames=17,
+    panel=(64, 64),
+)
+WAVES = 4
+PLACE_CHANNELS = 1 + 3 * 2 * WAVES
+LAYOUTS = ("side-by-side", "in-time")  # of the panels; the second is the rival of Table 2
+
+
+class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
+    """The stock network without the streams that stay empty here (ByT5, image encoder).
+
+    Every text token counts, padding too: it reads as silence, and the attention needs no mask.
+    layout: see LAYOUTS; it decides what rotary embedding says of the right panel.
+    """
+
+    layout = "side-by-side"
+
+    @wraps(HunyuanVideo15Transformer3DModel.__init__)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.context_embedder_2 = self.image_embedder = None
+        self.turns = {}  # of layouts, grids and devices met so far
+        attention = JointAttention()
+        for block in self.transformer_blocks:
+            block.attn.set_processor(attention)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        encoder_attention_mask: Tensor,
+        return_dict: bool = False,
+        **_streams,
+    ) -> tuple[Tensor]:
+        """As the stock network's with empty second streams; always answers with a tuple."""
+        grid = hidden_states.shape[2:]
+        where = self.layout, tuple(grid), hidden_states.device
+        if where not in self.turns:
+            self.turns[where] = self.rope_of(*where[1:])
+        rope = self.turns[where]
+        temb = self.time_embed(timestep)
+        tokens = self.x_embedder(hidden_states)
+        words = self.context_embedder(encoder_hidden_states, timestep, encoder_attention_mask)
+        words = words + self.cond_type_embed.weight[0]
+        for block in self.transformer_blocks:
+            tokens, words = block(tokens, words, temb, encoder_attention_mask, rope)
+        answer = self.proj_out(self.norm_out(tokens, temb))
+        return (answer.transpose(1, 2).unflatten(2, grid),)
+
+    def rope_of(self, grid: tuple[int, int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+        """cos and sin (l, d) of a grid (t', h', 2w')."""
+        if self.layout == "side-by-side":
+            return self.rope(torch.empty(1, 1, *grid, device=device))
+        frames, height, width = grid
+        turns = self.rope(torch.empty(1, 1, 2 * frames, height, width // 2, device=device))
+
+        def beside(part: Tensor) -> Tensor:
+            left, right = part.unflatten(0, (2, frames, height, width // 2))
+            return torch.cat([left, right], dim=2).flatten(0, 2)
+
+        return beside(turns[0]), beside(turns[1])
+
+
+class InContextBackbone(HunyuanVideo15Backbone):
+    """The protocol of backbones/__init__.py; prediction "residual"."""
+
+    @staticmethod
+    def channels(latent: int) -> tuple[int, int]:
+        return 2 * latent + 1 + PLACE_CHANNELS, latent
+
+    def drop_padding(self) -> None:
+        """Padding is read, see InContextTransformer3DModel."""
+
+    def predict(
+        self, latents: Tensor, sigma: Tensor, end: Tensor | None, context: Context, text: Text
+    ) -> Tensor:
+        """One call of the network: latents (b, c, ...), sigma (b,), and a context of the same b."""
+        dtype = self.transformer.dtype
+        where = places(tuple(latents.shape[2:]), latents.device).expand(
+            len(latents), -1, -1, -1, -1
+        )
+        return self.transformer(
+            hidden_states=torch.cat([latents, *context, where], dim=1).to(dtype),
+            timestep=(sigma * TRAIN_TIMESTEPS).to(dtype),
+            encoder_hidden_states=text.prompt_embeds.to(dtype),
+            encoder_attention_mask=text.prompt_embeds_mask,
+        )[0].to(latents.dtype)
+
+
+class FixedTextEncoder(ByteTextEncoder):
+    """Prompts of one length, 96 tokens: what lies behind the end is silence, and is read."""
+
+    LENGTH = 96
+
+    def encode(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
+        """Prompts -> embeds (b, 96, d) and a mask (b, 96) of ones."""
+        embeds, mask = super().encode(prompts)
+        return self.silence(embeds, mask)
+
+    def encode_ids(self, ids: Tensor) -> Text:
+        """Ids (b, 96), see mini.text -> Text."""
+        embeds, mask = self.silence(
+            self.t5(input_ids=ids, attention_mask=(ids != 0).long()).last_hidden_state,
+            (ids != 0).long(),
+        )
+        nothing = embeds.new_zeros(len(ids), 0, 1)
+        return Text(embeds, mask, nothing, mask[:, :0], nothing)
+
+    def silence(self, embeds: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Zeros behind the last token (b, l, d), up to 96."""
+        embeds = embeds * mask[..., None].to(embeds)
+        missing = self.LENGTH - embeds.shape[1]
+        embeds = nn.functional.pad(embeds, (0, 0, 0, missing))
+        return embeds, torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
+
+
+@lru_cache(8)
+def places(grid: tuple[int, int, int], device: torch.device) -> Tensor:
+    """Where each cell of (t', h', 2w') stands: (1, PLACE_CHANNELS, t', h', 2w').
+
+    The panel (-1 left, 1 right), then sines and cosines of time and of the place in the panel.
+    """
+    frames, height, width = grid
+    axes = (
+        torch.arange(frames) / 8,
+        (torch.arange(height) + 0.5) / height,
+        (torch.arange(width) % (width // 2) + 0.5) / (width // 2),
+    )
+    along = torch.meshgrid(*axes, indexing="ij")
+    turns = torch.stack([math.pi * 2**k * axis for axis in along for k in range(WAVES)])
+    side = torch.where(torch.arange(width) < width // 2, -1.0, 1.0).expand(1, *grid)
+    return torch.cat([side, turns.sin(), turns.cos()])[None].to(device)
+
+
+def create(
+    *,
+    layers: int = 6,
+    heads: int = 8,
+    head_dim: int = 32,
+    text_dim: int = 128,
+    codec: BlockCodec | None = None,
+) -> InContextBackbone:
+    """A new model with random weights that answers with the still reference."""
+    codec = codec or BlockCodec(GEOMETRY.latent_channels)
+    reads, answers = InContextBackbone.channels(codec.config.latent_channels)
+    third = 2 * (head_dim // 6)
+    transformer = InContextTransformer3DModel(
+        in_channels=reads,
+        out_channels=answers,
+        num_attention_heads=heads,
+        attention_head_dim=head_dim,
+        num_layers=layers,
+        num_refiner_layers=1,
+        patch_size=1,
+        patch_size_t=1,
+        text_embed_dim=text_dim,
+        text_embed_2_dim=1,
+        image_embed_dim=1,
+        rope_axes_dim=(head_dim - 2 * third, third, third),
+    )
+    nn.init.zeros_(transformer.proj_out.weight)
+    nn.init.zeros_(transformer.proj_out.bias)
+    text_encoder = FixedTextEncoder.create(text_dim, 2, 4, 1, 1)
+    return InContextBackbone(NAME, GEOMETRY, transformer, codec, text_encoder, "residual")
