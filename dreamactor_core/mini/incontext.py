@@ -21,7 +21,7 @@ from diffusers import HunyuanVideo15Transformer3DModel
 from torch import Tensor, nn
 
 from ..backbones import Context, Text
-from ..backbones.hunyuan15 import TRAIN_TIMESTEPS, HunyuanVideo15Backbone, JointAttention
+from ..backbones.hunyuan15 import TRAIN_TIMESTEPS, HunyuanVideo15Backbone, JointAttention, rotate
 from ..geometry import Geometry
 from .codec import BlockCodec
 from .text import ByteTextEncoder
@@ -39,6 +39,7 @@ GEOMETRY = Geometry(
 WAVES = 4
 PLACE_CHANNELS = 1 + 3 * 2 * WAVES
 LAYOUTS = ("side-by-side", "in-time")  # of the panels; the second is the rival of Table 2
+GIVEN = ("noisy", "clean", "one-way")  # cells that are known: as the paper has them, or see below
 
 
 class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
@@ -46,9 +47,13 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
 
     Every text token counts, padding too: it reads as silence, and the attention needs no mask.
     layout: see LAYOUTS; it decides what rotary embedding says of the right panel.
+    given: "noisy" as in the paper; "clean": what is known (the first frame on the left, the right
+    panel) comes without noise and at noise level 0; "one-way": it also reads nothing but itself, so
+    its keys and values are the same at every step of sampling.
     """
 
     layout = "side-by-side"
+    given = "noisy"
 
     @wraps(HunyuanVideo15Transformer3DModel.__init__)
     def __init__(self, *args, **kwargs):
@@ -78,10 +83,35 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
         tokens = self.x_embedder(hidden_states)
         words = self.context_embedder(encoder_hidden_states, timestep, encoder_attention_mask)
         words = words + self.cond_type_embed.weight[0]
+        if self.given != "noisy":
+            tokens, temb = self.two_streams(tokens, words, temb, timestep, rope, grid)
+            answer = self.proj_out(self.norm_out(tokens, temb))
+            return (answer.transpose(1, 2).unflatten(2, grid),)
         for block in self.transformer_blocks:
             tokens, words = block(tokens, words, temb, encoder_attention_mask, rope)
         answer = self.proj_out(self.norm_out(tokens, temb))
         return (answer.transpose(1, 2).unflatten(2, grid),)
+
+    def two_streams(
+        self,
+        tokens: Tensor,
+        words: Tensor,
+        temb: Tensor,
+        timestep: Tensor,
+        rope: tuple[Tensor, Tensor],
+        grid: tuple[int, int, int],
+    ) -> tuple[Tensor, Tensor]:
+        """The blocks with known tokens apart, at noise level 0; all tokens in their order."""
+        known = known_tokens(tuple(grid), tokens.device)
+        clock = self.time_embed(torch.zeros_like(timestep))
+        given, drawn = tokens[:, known], tokens[:, ~known]
+        turns = [tuple(part[which] for part in rope) for which in (known, ~known)]
+        for block in self.transformer_blocks:
+            streams = (given, clock, turns[0]), (drawn, temb, turns[1])
+            given, drawn, words = apart(block, streams, words, temb, self.given == "one-way")
+        joined = torch.empty_like(tokens, dtype=drawn.dtype)
+        joined[:, known], joined[:, ~known] = given.to(drawn.dtype), drawn
+        return joined, temb
 
     def rope_of(self, grid: tuple[int, int, int], device: torch.device) -> tuple[Tensor, Tensor]:
         """cos and sin (l, d) of a grid (t', h', 2w')."""
@@ -95,6 +125,69 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
             return torch.cat([left, right], dim=2).flatten(0, 2)
 
         return beside(turns[0]), beside(turns[1])
+
+
+def known_tokens(grid: tuple[int, int, int], device: torch.device) -> Tensor:
+    """(t' * h' * 2w') bool: the first frame on the left, and the right panel."""
+    known = torch.zeros(grid, dtype=torch.bool, device=device)
+    known[0] = True
+    known[:, :, grid[2] // 2 :] = True
+    return known.flatten()
+
+
+def apart(
+    block: nn.Module,
+    streams: tuple[tuple[Tensor, Tensor, tuple[Tensor, Tensor]], ...],
+    words: Tensor,
+    temb: Tensor,
+    one_way: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One stock block on known tokens, drawn tokens and words: their new values.
+
+    streams: tokens (b, l, d), time embedding (b, d), cos and sin (l, d) of the known and the drawn.
+    """
+    attn = block.attn
+    heads = lambda layer, x: layer(x).unflatten(2, (attn.heads, -1))  # noqa: E731
+    joint, gates = [], []
+    for tokens, clock, turns in streams:
+        normed, *gate = block.norm1(tokens, emb=clock)
+        query = rotate(attn.norm_q(heads(attn.to_q, normed)), turns)
+        key = rotate(attn.norm_k(heads(attn.to_k, normed)), turns)
+        joint.append((query, key, heads(attn.to_v, normed)))
+        gates.append(gate)
+    normed, *word_gate = block.norm1_context(words, emb=temb)
+    query = attn.norm_added_q(heads(attn.add_q_proj, normed))
+    key = attn.norm_added_k(heads(attn.add_k_proj, normed))
+    joint.append((query, key, heads(attn.add_v_proj, normed)))
+
+    def attend(asking: list, answering: list) -> Tensor:
+        dtype = asking[0][2].dtype
+        query = torch.cat([part[0].to(dtype) for part in asking], dim=1).transpose(1, 2)
+        key, value = (
+            torch.cat([part[i].to(dtype) for part in answering], dim=1).transpose(1, 2)
+            for i in (1, 2)
+        )
+        return nn.functional.scaled_dot_product_attention(query, key, value).transpose(1, 2)
+
+    lengths = [part[0].shape[1] for part in joint]
+    if one_way:
+        read = torch.cat([attend(joint[:1], joint[:1]), attend(joint[1:], joint)], dim=1)
+    else:
+        read = attend(joint, joint)
+    *pictures, said = read.flatten(2).split(lengths, dim=1)
+    made = []
+    for (tokens, _, _), gate, picture in zip(streams, gates, pictures, strict=True):
+        answer = attn.to_out[1](attn.to_out[0](picture))
+        made.append(_feed(tokens, answer, gate, block.norm2, block.ff))
+    words = _feed(words, attn.to_add_out(said), word_gate, block.norm2_context, block.ff_context)
+    return made[0], made[1], words
+
+
+def _feed(tokens: Tensor, answer: Tensor, gate: list[Tensor], norm: nn.Module, ff: nn.Module):
+    """The second half of a block: gated attention, then the gated feed-forward."""
+    gate_msa, shift_mlp, scale_mlp, gate_mlp = (part[:, None] for part in gate)
+    tokens = tokens + answer * gate_msa
+    return tokens + gate_mlp * ff(norm(tokens) * (1 + scale_mlp) + shift_mlp)
 
 
 class InContextBackbone(HunyuanVideo15Backbone):

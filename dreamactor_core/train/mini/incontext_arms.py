@@ -9,7 +9,7 @@ bootstrapped     end to end, warm-started, on pairs that the pose-based model ma
 bootstrapped-cold  the same from a fresh LoRA
 true-pairs       end to end, warm-started, on the true other character: what does bootstrapping
                  cost?
-attention        a LoRA on attention as well (built last: the network changes)
+attention        a LoRA on attention as well 
 all-weights      no LoRA, every weight learns
 """
 
@@ -22,12 +22,14 @@ from dataclasses import dataclass
 class Arm:
     task: str = "pose"  # "pose", "plain-pose", "swapped" or "true-pair"
     layout: str = "side-by-side"
+    given: str = "noisy"  # see mini.incontext.GIVEN
     text: bool = True
     rank: int | None = None  # None: all of the adapter
     warm: bool = False  # starts as the pose-based LoRA
     attention: bool = False
     all_weights: bool = False
     rate: float = 1.0  # share of the LoRA's learning rate
+    seeds: int = 3  # of training
 
     @property
     def variant(self) -> str:
@@ -41,11 +43,13 @@ ARMS = {
     "no-text": Arm(text=False),
     "bootstrapped": Arm(task="swapped", warm=True),
     "true-pairs": Arm(task="true-pair", warm=True),
-    "rank-8": Arm(rank=8),
-    "rank-32": Arm(rank=32),
-    "bootstrapped-cold": Arm(task="swapped"),
+    "rank-8": Arm(rank=8, seeds=1),
+    "rank-32": Arm(rank=32, seeds=1),
+    "bootstrapped-cold": Arm(task="swapped", seeds=1),
 }
 OTHER_NETWORKS = {
-    "all-weights": Arm(all_weights=True, rate=0.3),
-    "attention": Arm(attention=True),
+    "clean-tokens": Arm(given="clean", seeds=2),
+    "one-way": Arm(given="one-way", seeds=2),
+    "all-weights": Arm(all_weights=True, rate=0.3, seeds=1),
+    "attention": Arm(attention=True, seeds=1),
 }

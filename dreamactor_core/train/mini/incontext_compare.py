@@ -169,7 +169,7 @@ def compare_arms(session: Session, batch_of: Callable) -> None:
     answers = Answers(session, "arms")
     for seed in range(SEEDS):
         for name, arm in ARMS.items():
-            if not _worth_it(session, name, seed):
+            if not _worth_it(session, name, arm, seed):
                 continue
             run_arm(session, answers, name, arm, seed, batch_of)
             answers.collect()
@@ -186,7 +186,7 @@ def compare_networks(session: Session, batch_of: Callable) -> None:
         with torch.compiler.set_stance("force_eager"):
             for seed in range(SEEDS):
                 for name, arm in OTHER_NETWORKS.items():
-                    if _worth_it(session, name, seed):
+                    if _worth_it(session, name, arm, seed):
                         run_other(session, answers, name, arm, seed, batch_of, kept)
                         answers.collect()
     finally:
@@ -198,6 +198,8 @@ def compare_networks(session: Session, batch_of: Callable) -> None:
 def run_other(session, answers, name, arm, seed, batch_of, kept) -> None:
     """One arm on a network of its own; then the foundation and its adapter come back."""
     backbone = session.backbone
+    if not (arm.attention or arm.all_weights):
+        return run_arm(session, answers, name, arm, seed, batch_of)
     backbone.transformer.delete_adapters(ADAPTER)
     if arm.attention:
         add_adapter(backbone, session.sizes.rank, attention=True)
@@ -229,7 +231,7 @@ def run_arm(session, answers, name: str, arm: Arm, seed: int, batch_of: Callable
 
 def train_arm(session: Session, arm: Arm, seed: int, batch_of: Callable, named: dict) -> None:
     backbone = session.backbone
-    backbone.transformer.layout = arm.layout
+    backbone.transformer.layout, backbone.transformer.given = arm.layout, arm.given
     backbone.transformer.train()
     rng, generator = session.rng(9, seed), session.generator(90 + seed)
 
@@ -272,23 +274,24 @@ def score_arm(session: Session, answers: Answers, name: str, arm: Arm, seed: int
         made = animate(session, cases, arm.variant, prompts=said)
         answers.add((name, key, f"told-{kind}"), f"told-{kind}", made, True)
     session.backbone.transformer.layout = "side-by-side"
+    session.backbone.transformer.given = "noisy"
 
 
 def _missing(session: Session, arms: dict[str, Arm]) -> list[str]:
     done = session.figures.get("arms", {})
     return [
         f"{name}/{seed}"
-        for seed in range(SEEDS)
-        for name in arms
+        for name, arm in arms.items()
+        for seed in range(arm.seeds)
         if "plain" not in done.get(name, {}).get(str(seed), {})
     ]
 
 
-def _worth_it(session: Session, name: str, seed: int) -> bool:
-    """Not done yet, and time for it: twice the seconds of training."""
-    if f"{name}/{seed}" not in _missing(session, {name: Arm()}):
+def _worth_it(session: Session, name: str, arm: Arm, seed: int) -> bool:
+    """Asked for, not done yet, and time for it: twice the seconds of training."""
+    if f"{name}/{seed}" not in _missing(session, {name: arm}):
         return False
-    if "swapped" in (ARMS | OTHER_NETWORKS)[name].task and session.pairs is None:
+    if arm.task == "swapped" and session.pairs is None:
         return False
     if session.left() < 2 * ARM_SECONDS + 10:
         return False
