@@ -9,7 +9,7 @@ bootstrapped     end to end, warm-started, on pairs that the pose-based model ma
 bootstrapped-cold  the same from a fresh LoRA
 true-pairs       end to end, warm-started, on the true other character: what does bootstrapping
                  cost?
-attention        a LoRA on attention as well 
+attention        a LoRA on attention as well
 all-weights      no LoRA, every weight learns
 """
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 
+from ...mini.incontext import InContextBackbone
 from ...puppets.told import TOLD
 from .incontext_arms import ARMS, OTHER_NETWORKS, Arm
 from .incontext_cases import LIES, cases_of, other_prompts, score_set
@@ -28,6 +29,7 @@ from .incontext_session import Session
 
 logger = logging.getLogger(__name__)
 
+LORA_RATE = 1.5e-3
 ARM_SECONDS = 6.0  # of training, for the first arm; the others take as many steps
 SEEDS = 3
 VARIANTS = ("pose-based", "end-to-end")
@@ -181,7 +183,7 @@ def compare_arms(session: Session, batch_of: Callable) -> None:
 def compare_networks(session: Session, batch_of: Callable) -> None:
     """The arms whose network is another one; the model is as before afterwards."""
     answers, backbone = Answers(session, "arms"), session.backbone
-    kept = {name: p.detach().clone() for name, p in backbone.transformer.named_parameters()}
+    kept = {_plain(name): p.detach().clone() for name, p in _weights_of(backbone)}
     try:
         with torch.compiler.set_stance("force_eager"):
             for seed in range(SEEDS):
@@ -207,7 +209,7 @@ def run_other(session, answers, name, arm, seed, batch_of, kept) -> None:
         named = adapter_of(backbone)
     else:
         backbone.transformer.requires_grad_(True)
-        named = {n: p for n, p in backbone.transformer.named_parameters() if "lora_" not in n}
+        named = dict(_weights_of(backbone))
     try:
         train_arm(session, arm, seed, batch_of, named)
         score_arm(session, answers, name, arm, seed)
@@ -217,8 +219,18 @@ def run_other(session, answers, name, arm, seed, batch_of, kept) -> None:
         backbone.transformer.requires_grad_(False)
         add_adapter(backbone, session.sizes.rank)
         with torch.no_grad():
-            for key, parameter in backbone.transformer.named_parameters():
-                parameter.copy_(kept[key])
+            for key, parameter in _weights_of(backbone):
+                parameter.copy_(kept[_plain(key)])
+
+
+def _weights_of(backbone: InContextBackbone) -> list[tuple[str, torch.nn.Parameter]]:
+    """Those of the network, without adapters."""
+    return [(name, p) for name, p in backbone.transformer.named_parameters() if "lora_" not in name]
+
+
+def _plain(name: str) -> str:
+    """The name of a weight whether an adapter sits on its layer or not."""
+    return name.replace(".base_layer.", ".")
 
 
 def run_arm(session, answers, name: str, arm: Arm, seed: int, batch_of: Callable) -> None:
@@ -244,7 +256,7 @@ def train_arm(session: Session, arm: Arm, seed: int, batch_of: Callable, named: 
         return loss_of(backbone, batch)
 
     steps = arm_steps(session)
-    rate = 1e-3 * arm.rate
+    rate = LORA_RATE * arm.rate
     fit(named, loss, Pace(60.0, rate, steps=steps, warm_up=20, ema=0.98), arm.task)
     backbone.transformer.eval()
 

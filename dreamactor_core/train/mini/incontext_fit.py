@@ -1,8 +1,8 @@
 """Train for so many seconds: the loop of every stage of mini-incontext.
 
 Rates fall along the clock, not the steps: a borrowed accelerator is paid by time. The weights at
-the end are averaged ones. When a loss is no number, the last good state comes back with half the
-rate.
+the end are averaged ones. When a loss is no number or far too high, the last good state comes
+back with half the rate.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 VISUAL_MATRIX = re.compile(r"transformer_blocks\.\d+\.(attn\.to_(q|k|v|out)|ff)\.")
 CHECK_STEPS = 10  # between looks at the loss: each look waits for the accelerator
 SNAPSHOT_SECONDS = 10
+SPIKE = 4  # times the lowest mean of CHECK_STEPS losses: the run has come off its course
 LEAST_RATE = 1 / 16  # of the rate, before a run is given up
 
 
@@ -87,6 +88,7 @@ def fit(
     report, began = Report(), time.monotonic()
     good, good_at, slower = [t.detach().clone() for t in learning], began, 1.0
     losses: list[Tensor] = []
+    lowest = math.inf
     recent, logged_at, logged_step = [], began, 0
     while True:
         now = time.monotonic()
@@ -109,9 +111,15 @@ def fit(
         if len(losses) < CHECK_STEPS:
             continue
         values, losses = torch.stack(losses).tolist(), []
-        if not all(map(math.isfinite, values)):
+        mean = sum(values) / len(values)
+        if report.steps > pace.warm_up:
+            lowest = min(lowest, mean)
+        if not math.isfinite(mean) or mean > SPIKE * lowest:
             slower /= 2
-            logger.warning("%s: step %d is no number, back to the last good", name, report.steps)
+            logger.warning(
+                "%s: step %d has loss %.3g, back to the last good", name, report.steps, mean
+            )
+            restore(learning, good)
             if slower < LEAST_RATE:
                 raise InputError(
                     f"loss of {name}",
@@ -119,7 +127,6 @@ def fit(
                     need="a finite number",
                     fix="Train again with a lower learning rate; the last good weights are kept.",
                 )
-            restore(learning, good)
             optimizers, average = _optimizers(named, pace), Average(learning, pace.ema)
             continue
         recent += values

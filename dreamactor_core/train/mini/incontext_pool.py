@@ -1,6 +1,6 @@
 """Puppet clips for mini-incontext, drawn by processes of their own while the network trains.
 
-Each process draws triplets into its own rows of one memory-mapped ring and goes round and round; a
+Each process draws triplets into its own rows of one shared ring and goes round and round; a
 thread copies what is new to the accelerator. A row is a clip; row ^ 1 is the other clip of its
 triplet: the same motion by another character.
 """
@@ -8,15 +8,13 @@ triplet: the same motion by another character.
 from __future__ import annotations
 
 import logging
+import mmap
 import os
-import shutil
 import signal
-import tempfile
 import threading
 import time
 from itertools import count
 from multiprocessing import get_context
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -62,7 +60,6 @@ SHAPES = Rows(
     (FixedTextEncoder.LENGTH,),
 )
 DTYPES = Rows(np.uint8, np.uint8, np.uint8, np.uint8, np.int16)
-ROW_BYTES = sum(int(np.prod(s)) * np.dtype(d).itemsize for s, d in zip(SHAPES, DTYPES, strict=True))
 
 
 def caption_ids(caption: str) -> np.ndarray:
@@ -98,14 +95,14 @@ class Pool:
 
     def __init__(self, rows: int, workers: int, first_seed: int = FIRST_SEED):
         self.workers, self.share = workers, rows // workers // 2 * 2
-        self.folder = _roomy_folder(rows * ROW_BYTES)
+        # Memory that forked processes share, in no file system.
         self.host = Rows(
             *(
-                np.memmap(self.folder / name, dtype, "w+", shape=(self.share * workers, *shape))
-                for name, shape, dtype in zip(Rows._fields, SHAPES, DTYPES, strict=True)
+                _shared((self.share * workers, *shape), dtype)
+                for shape, dtype in zip(SHAPES, DTYPES, strict=True)
             )
         )
-        self.drawn = np.memmap(self.folder / "drawn", np.int64, "w+", shape=(workers,))
+        self.drawn = _shared((workers,), np.int64)
         context = get_context("fork")
         self.processes = [
             context.Process(target=self._fill, args=(i, first_seed), daemon=True)
@@ -167,7 +164,6 @@ class Pool:
             process.terminate()
         if self.thread:
             self.thread.join(timeout=5)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _fill(self, worker: int, first_seed: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -217,9 +213,6 @@ def _torch_dtype(part: np.ndarray) -> torch.dtype:
     return torch.int16 if part.dtype == np.int16 else torch.uint8
 
 
-def _roomy_folder(size: int) -> Path:
-    """A new folder in memory if there is room, else on the disk."""
-    for parent in ("/dev/shm", tempfile.gettempdir()):
-        if Path(parent).is_dir() and shutil.disk_usage(parent).free > 1.3 * size:
-            return Path(tempfile.mkdtemp(prefix="puppets-", dir=parent))
-    return Path(tempfile.mkdtemp(prefix="puppets-"))
+def _shared(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return np.frombuffer(mmap.mmap(-1, size), dtype).reshape(shape)

@@ -33,7 +33,7 @@ from ...composite import crop_target_latents
 from ...mini.codec import to_groups
 from ...puppets.scene import LEAD_IN
 from ...sampling import flow_sigmas, sample
-from .incontext_compare import compare_arms, compare_networks, measure
+from .incontext_compare import LORA_RATE, compare_arms, compare_networks, measure
 from .incontext_fit import Pace, Report, fit
 from .incontext_model import (
     adapter_of,
@@ -70,7 +70,7 @@ CODE_NOISE = 0.2  # codes are blurred by up to this much while the clean-up lear
 IN_TIME = 0.2  # share of the foundation's steps whose panels follow each other in time
 PAIR_STEPS = 4  # of sampling, and the shift of its levels
 PAIR_SHIFT = 3.0
-FOUNDATION_RATE, LORA_RATE, CODEC_RATE = 1.2e-3, 1e-3, 1e-3
+FOUNDATION_RATE, CODEC_RATE = 2e-3, 1e-3
 
 
 def train_codec(session: Session, seconds: float) -> None:
@@ -86,7 +86,7 @@ def train_codec(session: Session, seconds: float) -> None:
             count += len(blocks)
     kept = codec.fit(moment, total, count)
     logger.info("codec: %.2f %% of the variance kept, %.0f s", 100 * kept, time.monotonic() - began)
-    codec.requires_grad_(True).train()
+    codec.requires_grad_(True).train().to(memory_format=torch.channels_last)
     bf16 = session.device.type == "cuda"
 
     def loss(step: int) -> Tensor:
@@ -126,7 +126,7 @@ def train_foundation(session: Session, seconds: float) -> None:
     try_step(lambda: loss(0), list(named.values()))
     left = seconds - (time.monotonic() - began)
     logger.info("foundation: first step after %.0f s", seconds - left)
-    pace = Pace(max(1.0, left), FOUNDATION_RATE, warm_up=80, muon=True)
+    pace = Pace(max(1.0, left), FOUNDATION_RATE, warm_up=100, muon=True)
     report = fit(named, loss, pace, "foundation")
     transformer.layout = "side-by-side"
     note(session, "foundation", report)
@@ -165,6 +165,8 @@ def train_lora(session: Session, task: str, seconds: float, seed: int) -> Report
 
 
 def train_pose(session: Session, seconds: float) -> None:
+    if not adapter_of(session.backbone):  # the foundation came to no good end
+        session.adapt()
     load_adapter(session.backbone, fresh_adapter(session.backbone, seed=0))
     note(session, "pose-based", train_lora(session, "pose", seconds, seed=0))
     session.loras["pose-based"] = adapter_state(session.backbone)
