@@ -77,7 +77,8 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
         grid = hidden_states.shape[2:]
         where = self.layout, tuple(grid), hidden_states.device
         if where not in self.turns:
-            self.turns[where] = self.rope_of(*where[1:])
+            with torch.inference_mode(False):  # training may come after
+                self.turns[where] = self.rope_of(*where[1:])
         rope = self.turns[where]
         temb = self.time_embed(timestep)
         tokens = self.x_embedder(hidden_states)
@@ -205,6 +206,8 @@ class InContextBackbone(HunyuanVideo15Backbone):
     ) -> Tensor:
         """One call of the network: latents (b, c, ...), sigma (b,), and a context of the same b."""
         dtype = self.transformer.dtype
+        if self.transformer.given != "noisy":
+            latents = torch.where(context.known == 1, context.latents, latents)
         where = places(tuple(latents.shape[2:]), latents.device).expand(
             len(latents), -1, -1, -1, -1
         )
@@ -244,6 +247,7 @@ class FixedTextEncoder(ByteTextEncoder):
 
 
 @lru_cache(8)
+@torch.inference_mode(False)
 def places(grid: tuple[int, int, int], device: torch.device) -> Tensor:
     """Where each cell of (t', h', 2w') stands: (1, PLACE_CHANNELS, t', h', 2w').
 

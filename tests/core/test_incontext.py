@@ -1,0 +1,279 @@
+"""mini-incontext: its code, its network, and what it learns from."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from diffusers import HunyuanVideo15Transformer3DModel
+
+from dreamactor_core.backbones import Context
+from dreamactor_core.composite import build_composite
+from dreamactor_core.errors import InputError
+from dreamactor_core.mini.codec import BLOCK, BlockCodec, from_groups, to_groups
+from dreamactor_core.mini.incontext import create, known_tokens, places
+from dreamactor_core.puppets.told import STATES, TOLD, told_triplet
+from dreamactor_core.sampling import flow_sigmas, sample
+from dreamactor_core.train.mini.incontext_fit import Pace, fit
+from dreamactor_core.train.mini.incontext_model import (
+    adapter_of,
+    adapter_state,
+    add_adapter,
+    fresh_adapter,
+    load_adapter,
+    loss_of,
+    model_state,
+    save_parts,
+)
+from dreamactor_core.train.mini.incontext_pool import caption_ids
+from dreamactor_core.train.mini.incontext_tasks import compose, restyle, warp
+
+GRID = (5, 8, 16)
+
+
+@pytest.fixture
+def backbone():
+    torch.manual_seed(0)
+    made = create(layers=1, heads=2)
+    fill_codec(made.vae)
+    return made
+
+
+def fill_codec(codec: BlockCodec) -> None:
+    generator = torch.Generator().manual_seed(0)
+    basis, _ = torch.linalg.qr(torch.randn(BLOCK, BLOCK, generator=generator))
+    codec.components.copy_(basis[:, : codec.components.shape[1]])
+
+
+def random_inputs(backbone, batch=2):
+    z = torch.randn(batch, 128, *GRID, generator=torch.Generator().manual_seed(1))
+    known = known_tokens(GRID, z.device).view(1, 1, *GRID).expand(batch, -1, -1, -1, -1).float()
+    text = backbone.text_encoder(["a bird is jumping"] * batch)
+    return z, Context(z * known, known), text
+
+
+def loud(backbone):
+    """Random answers in place of the zeros of a new network."""
+    torch.nn.init.normal_(backbone.transformer.proj_out.weight, std=0.1)
+    return backbone
+
+
+def test_groups_are_frame_0_four_times_and_then_fours():
+    video = torch.arange(9.0).view(1, 1, 9, 1, 1).expand(1, 3, 9, 8, 8)
+    groups = to_groups(video)
+    assert groups[0, :, ::3, 0, 0].tolist() == [[0, 0, 0, 0], [1, 2, 3, 4], [5, 6, 7, 8]]
+    assert torch.equal(from_groups(groups), video)
+
+
+def test_a_code_of_all_components_loses_nothing():
+    codec = BlockCodec(BLOCK, (8, 8, 8), (1, 1, 1))
+    fill_codec(codec)
+    codec.scale.fill_(2.0)
+    groups = torch.rand(1, 2, 12, 16, 16)
+    torch.testing.assert_close(codec.uncode(codec.code(groups)), groups, atol=1e-4, rtol=0)
+
+
+def test_a_new_clean_up_changes_nothing():
+    codec = BlockCodec(BLOCK, (8, 8, 8), (1, 1, 1))
+    fill_codec(codec)
+    video = torch.rand(1, 3, 5, 16, 16)
+    decoded = codec.decode(codec.encode(video).latent_dist.mode()).sample
+    torch.testing.assert_close(decoded, video, atol=1e-4, rtol=0)
+
+
+def test_the_decoder_reads_nothing_that_comes_later():
+    codec = BlockCodec(16, (8, 8, 8), (1, 1, 1))
+    fill_codec(codec)
+    torch.nn.init.normal_(codec.leave.weight)
+    latents = torch.randn(1, 16, 4, 2, 2)
+    later = latents.clone()
+    later[:, :, 3] += 1
+    before, after = (codec.decode(z).sample for z in (latents, later))
+    assert torch.equal(before[:, :, :9], after[:, :, :9])
+    assert not torch.equal(before[:, :, 9:], after[:, :, 9:])
+
+
+def test_fit_finds_the_directions_of_the_blocks():
+    codec = BlockCodec(2, (8, 8, 8), (1, 1, 1))
+    basis = torch.eye(BLOCK)[:2] * torch.tensor([[3.0], [1.0]])
+    blocks = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0)) @ basis + 0.5
+    kept = codec.fit(blocks.T @ blocks, blocks.sum(0), len(blocks))
+    assert kept == pytest.approx(1, abs=1e-4)
+    assert codec.components[0, 0].abs() > 0.99 and codec.components[1, 1].abs() > 0.99
+    torch.testing.assert_close(codec.mean, torch.full((BLOCK,), 0.5), atol=0.2, rtol=0)
+
+
+def test_training_reads_what_inference_reads(backbone):
+    """Blanking latents is blanking pixels: no block reaches over a border."""
+    frames = torch.rand(17, 64, 128, 3)
+    composite = build_composite(frames[:1, :, :64], frames[9:, :, 64:], lead_in=9)
+    inference = backbone.context(backbone.encode_video(composite.frames), composite.known)
+    panels = 2 * frames.movedim(-1, 0)[None] - 1
+    left, right = panels[..., :64], panels[..., 64:].clone()
+    right[:, :, :9] = -1
+    ids = torch.from_numpy(caption_ids("x"))[None]
+    training = compose(backbone.vae, left, right, ids, torch.Generator().manual_seed(0)).context
+    torch.testing.assert_close(training.latents, inference.latents, atol=1e-4, rtol=1e-4)
+    assert torch.equal(training.known, inference.known)
+
+
+def test_it_is_the_stock_network(backbone):
+    z, context, text = random_inputs(loud(backbone))
+    config = {k: v for k, v in backbone.transformer.config.items() if not k.startswith("_")}
+    stock = HunyuanVideo15Transformer3DModel(**config)
+    stock.load_state_dict(stock.state_dict() | backbone.transformer.state_dict())
+    asked = {
+        "hidden_states": torch.cat(
+            [z, *context, places(GRID, z.device).expand(2, -1, -1, -1, -1)], 1
+        ),
+        "timestep": torch.tensor([1000.0, 300.0]),
+        "encoder_hidden_states": text.prompt_embeds,
+        "encoder_attention_mask": text.prompt_embeds_mask,
+    }
+    nothing = torch.zeros(2, 0, 1)
+    with torch.no_grad():
+        ours = backbone.transformer(**asked)[0]
+        theirs = stock(
+            **asked,
+            encoder_hidden_states_2=nothing,
+            encoder_attention_mask_2=nothing[..., 0],
+            image_embeds=nothing,
+            return_dict=False,
+        )[0]
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_a_new_network_answers_with_the_still_reference(backbone):
+    z, context, text = random_inputs(backbone)
+    with torch.no_grad():
+        made = sample(
+            lambda latents, sigma: backbone.velocity(latents, sigma, context, text),
+            z, flow_sigmas(4, 3.0),
+        )  # fmt: skip
+    torch.testing.assert_close(
+        made, context.latents[:, :, :1].expand_as(made), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_clean_tokens_at_no_noise_are_the_same_network(backbone):
+    z, context, text = random_inputs(loud(backbone))
+    latents, sigma = torch.where(context.known == 1, context.latents, z), torch.zeros(2)
+    answers = {}
+    for given in ("noisy", "clean", "one-way"):
+        backbone.transformer.given = given
+        with torch.no_grad():
+            answers[given] = backbone.predict(latents, sigma, None, context, text)
+    torch.testing.assert_close(answers["clean"], answers["noisy"], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(answers["one-way"], answers["noisy"], atol=1e-2)
+
+
+def test_one_way_known_tokens_do_not_feel_the_noise(backbone):
+    loud(backbone).transformer.given = "one-way"
+    z, context, text = random_inputs(backbone)
+    known = context.known.bool().expand_as(z)
+    with torch.no_grad():
+        answers = [
+            backbone.predict(latents, torch.full((2,), 0.7), None, context, text)
+            for latents in (z, z + 1)
+        ]
+    # The last layer's modulation is of the noise level, which is the same here.
+    torch.testing.assert_close(answers[0][known], answers[1][known], atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(answers[0][~known], answers[1][~known], atol=1e-3)
+
+
+def test_in_time_puts_the_right_panel_behind_the_left_one(backbone):
+    cos, _ = backbone.transformer.rope_of(GRID, torch.device("cpu"))
+    backbone.transformer.layout = "in-time"
+    turned, _ = backbone.transformer.rope_of(GRID, torch.device("cpu"))
+    shape = (*GRID, cos.shape[-1])
+    beside, behind = cos.view(shape), turned.view(shape)
+    assert torch.equal(behind[:, :, :8], beside[:, :, :8])
+    assert torch.equal(behind[..., 8:, 12:], beside[..., :8, 12:])  # the same place in its panel
+    assert not torch.equal(behind[..., 8:, :12], beside[..., 8:, :12])  # at another time
+
+
+def test_text_is_of_one_length_and_silence_is_zero(backbone):
+    text = backbone.text_encoder(["", "a red bird is walking"])
+    assert text.prompt_embeds.shape == (2, 96, 128)
+    assert text.prompt_embeds_mask.sum() == 2 * 96
+    assert not text.prompt_embeds[0, 1:].any() and text.prompt_embeds[1, 20].any()
+    ids = torch.from_numpy(np.stack([caption_ids(""), caption_ids("a red bird is walking")])).long()
+    torch.testing.assert_close(
+        backbone.text_encoder.encode_ids(ids).prompt_embeds, text.prompt_embeds
+    )
+
+
+def test_a_lora_of_fewer_directions_keeps_the_others_at_zero(backbone):
+    backbone.transformer.requires_grad_(False)
+    add_adapter(backbone, 4)
+    load_adapter(backbone, fresh_adapter(backbone, seed=0, rank=2))
+    loud(backbone)
+    video = torch.rand(1, 3, 17, 64, 64)
+    ids = torch.from_numpy(caption_ids("x"))[None]
+    generator = torch.Generator().manual_seed(0)
+    batch = compose(backbone.vae, video, video.flip(-1), ids, generator)
+    fit(adapter_of(backbone), lambda step: loss_of(backbone, batch), Pace(60, 1e-2, steps=3), "x")
+    state = adapter_state(backbone)
+    ups = [value for name, value in state.items() if ".lora_B." in name]
+    downs = [value for name, value in state.items() if ".lora_A." in name]
+    assert len(ups) == len(downs) == 2  # feed-forward layers of the visual stream alone
+    assert all(not value[:, 2:].any() and value[:, :2].any() for value in ups)
+    assert all(not value[2:].any() for value in downs)
+
+
+def test_a_loss_that_is_no_number_ends_with_the_last_good_weights():
+    weight = torch.nn.Parameter(torch.ones(2))
+    with pytest.raises(InputError, match="loss of x"):
+        fit({"w": weight}, lambda step: (weight * math.nan).sum(), Pace(60, 0.1, steps=999), "x")
+    assert weight.tolist() == [1, 1]
+
+
+def test_fit_learns_and_counts():
+    weight = torch.nn.Parameter(torch.ones(1))
+    report = fit({"w": weight}, lambda step: weight.square().sum(), Pace(60, 0.1, steps=200), "x")
+    assert report.steps == 200 and weight.abs() < 0.1
+
+
+def test_weights_are_saved_whole_in_small_parts(backbone, tmp_path, monkeypatch):
+    from safetensors.torch import load_file
+
+    monkeypatch.setattr("dreamactor_core.train.mini.incontext_model.PART_BYTES", 1_000_000)
+    state = model_state(backbone)
+    paths = save_parts({"model": state}, tmp_path, "weights")
+    assert len(paths) > 1
+    read = {k: v for path in paths for k, v in load_file(path).items()}
+    assert read.keys() == {f"model:{name}" for name in state}
+    name = "transformer.x_embedder.proj.weight"
+    assert torch.equal(read[f"model:{name}"], state[name].half())
+
+
+def test_a_window_of_the_whole_changes_nothing():
+    video = torch.rand(2, 3, 4, 8, 8)
+    same = warp(video, torch.zeros(2, 2), torch.ones(2, 2))
+    torch.testing.assert_close(same, video, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("style", ["recoloured", "pieces", "outlines", "blur"])
+def test_no_style_looks_like_the_clip(style):
+    generator = torch.Generator().manual_seed(0)
+    video = 2 * torch.rand(2, 3, 17, 64, 64, generator=generator) - 1
+    parts = torch.randint(13, (2, 17, 64, 64), generator=generator)
+    made = restyle(style, video, parts, generator)
+    assert made.shape == video.shape
+    assert made.min() >= -1.001 and made.max() <= 1.001
+    assert (made - video).abs().mean() > 0.2
+
+
+@pytest.mark.parametrize("kind", TOLD)
+def test_only_the_caption_tells_the_state(kind):
+    one, other = (
+        told_triplet(3, "train", 11, 32, kind=kind, state=state) for state in STATES[kind][:2]
+    )
+    assert np.array_equal(one.driver.frames, other.driver.frames)
+    assert np.array_equal(one.driver.skeleton(), other.driver.skeleton())
+    assert np.array_equal(one.truth.frames[0], other.truth.frames[0])
+    assert not np.array_equal(one.truth.frames[-1], other.truth.frames[-1])
+    assert one.truth.caption != other.truth.caption
+    assert one.truth.mask[-1].any()
+    # Its own pose must not tell either: it is what the pose-based LoRA learns from.
+    assert np.array_equal(one.truth.skeleton(), other.truth.skeleton())
