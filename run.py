@@ -2,7 +2,7 @@
 
     python run.py demo [options]     animate the built-in characters with the built-in model
     python run.py run <command> ...  any command of the project: python run.py run --help
-    python run.py test [options]     the tests; options go to pytest
+    python run.py test [options]     the tests in two processes; options go to pytest (-n 0: one)
 
 Needs Python 3.10 or newer and nothing else. Packages come from wherever pip is set up to look.
 """
@@ -20,7 +20,19 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 OLDEST = (3, 10)
 TRAIN_PACKAGES = ["accelerate"]  # the extras of pyproject.toml
-TEST_PACKAGES = [*TRAIN_PACKAGES, "ftfy", "gguf", "pytest", "ruff"]
+TEST_PACKAGES = [
+    *TRAIN_PACKAGES,
+    "ftfy",
+    "gguf",
+    "mypy",
+    "pytest",
+    "pytest-xdist",  # two workers halve the wait, and most tests use one core
+    "ruff",
+    "trackers",  # what pose/track.py is compared with
+]
+# Two workers with one thread each: on tiny tensors more threads cost more than they bring. Tests
+# of one module stay together, so what a module's tests share is built once.
+WORKERS = ["-n", "2", "--dist", "loadscope"]
 # glibc hands large blocks back to the system after each use, and PyTorch asks for them again at
 # once; keeping them makes the model about three times faster on a CPU. Read before Python starts.
 MALLOC = {
@@ -125,10 +137,18 @@ def start(python: Path, command: str, rest: list[str]) -> int:
     """Run the tests here, or a command of the project in the user's folder."""
     environment = child_environment(dict(os.environ), sys.platform)
     if command == "test":
-        return subprocess.call([str(python), "-m", "pytest", *rest], cwd=ROOT, env=environment)
+        words = [str(python), "-m", "pytest", *workers(rest), *rest]
+        return subprocess.call(words, cwd=ROOT, env={"OMP_NUM_THREADS": "1", **environment})
     if command == "demo":
         rest = ["demo", *rest]
     return subprocess.call([str(python), "-m", "dreamactor_core", *rest], env=environment)
+
+
+def workers(options: list[str]) -> list[str]:
+    """Options of pytest that share the tests out, unless the user's say how or want a prompt."""
+    own = ("-n", "--numprocesses", "--dist", "--pdb", "--trace")
+    chosen = any(word.startswith(own) or word.endswith("no:xdist") for word in options)
+    return [] if chosen else WORKERS
 
 
 def child_environment(environment: dict, platform: str) -> dict:

@@ -21,11 +21,11 @@ from PIL import Image, ImageDraw
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+
 from dreamactor_core.animate import animate_pass
 from dreamactor_core.bench.metrics import relative_error
-from dreamactor_core.jobs.run import load_model
-from dreamactor_core.media import write_image
-from dreamactor_core.models.loading import shipped_lora
+from dreamactor_core.media import to_frames, write_image
+from dreamactor_core.models.loading import load_animator
 from dreamactor_core.sampling import SampleSettings
 
 FRAMES, SMOOTH = 16, 4  # drawn so many times larger, then made smaller
@@ -143,7 +143,7 @@ def clip(person: Person, motion, size: int) -> torch.Tensor:
     """(t, size, size, 3) in [0, 1]"""
     times = np.linspace(0, 2 * math.pi, FRAMES, endpoint=False)
     frames = np.stack([picture(person, motion(t), size) for t in times])
-    return torch.from_numpy(frames).float() / 255
+    return to_frames(frames)
 
 
 def main() -> None:
@@ -153,14 +153,13 @@ def main() -> None:
     parser.add_argument("--base", default="mini", help="a model with a LoRA beside it (mini)")
     parser.add_argument("--sheet", type=Path, help="PNG: reference, driver, result and truth")
     arguments = parser.parse_args()
-    lora = shipped_lora(arguments.base, "end-to-end")
-    backbone, _ = load_model(arguments.base, "end-to-end", [(lora, 1.0)])
+    backbone = load_animator(arguments.base, "end-to-end").backbone
     size = backbone.geometry.panel[0]
     errors, rows = [], []
     for name, motion in MOTIONS.items():
         for who, other in (("tall", "stout"), ("stout", "tall")):
             person = PEOPLE[who]
-            reference = torch.from_numpy(picture(person, Pose(), size))[None].float() / 255
+            reference = to_frames(picture(person, Pose(), size)[None])
             driving, truth = (clip(PEOPLE[one], motion, size) for one in (other, who))
             settings = SampleSettings(num_inference_steps=1)
             made = animate_pass(backbone, reference, driving, f"a person: {name}", settings)

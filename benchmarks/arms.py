@@ -27,14 +27,14 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from dreamactor_core.backbones import Backbone
 from dreamactor_core.bench.puppets import bench_puppets
 from dreamactor_core.bench.report import Result, in_words, join
 from dreamactor_core.lora.adapters import add_lora
-from dreamactor_core.mini.backbone import MiniBackbone
 from dreamactor_core.sampling import SampleSettings
-from dreamactor_core.train.loop import TrainConfig, read_config, train
+from dreamactor_core.train.loop import TrainConfig, train
 from dreamactor_core.train.mini.create import load_base
-from dreamactor_core.train.mini.world import source_of
+from dreamactor_core.train.mini.recipe import batches_of, config_of, objective_of
 
 LORA, ROW = "arm", "pose-based"
 FIGURES = ("relative_error", "silhouette_iou", "identity_error")
@@ -55,21 +55,20 @@ ARMS = {
 }
 
 
-class InTime(MiniBackbone):
-    """Is told that the panels follow each other: first all of the left one, then of the right."""
-
-    def places(
-        self, grid: tuple[int, int, int], tokens: Tensor
-    ) -> tuple[tuple[int, int, int], Tensor]:
-        """Tokens of (t, h, 2w) in terms of (2t, h, w)."""
-        frames, height, width = grid[0], grid[1], grid[2] // 2
-        frame, row, column = torch.unravel_index(tokens, grid)
-        frame = frame + frames * (column // width)
-        return (2 * frames, height, width), (frame * height + row) * width + column % width
+Grid = tuple[int, int, int]
 
 
-def config_of(arm: Arm, steps: int) -> TrainConfig:
-    config = read_config("pose_based")
+def in_time(grid: Grid, tokens: Tensor) -> tuple[Grid, Tensor]:
+    """The panels follow each other, first all of the left one, then of the right: tokens of
+    (t, h, 2w) in terms of (2t, h, w)."""
+    frames, height, width = grid[0], grid[1], grid[2] // 2
+    frame, row, column = torch.unravel_index(tokens, grid)
+    frame = frame + frames * (column // width)
+    return (2 * frames, height, width), (frame * height + row) * width + column % width
+
+
+def arm_config(backbone: Backbone, arm: Arm, steps: int) -> TrainConfig:
+    config = config_of(backbone, "pose_based")
     (phase,) = config.phases
     phase = replace(phase, steps=steps, tasks=arm.tasks or phase.tasks)
     if not arm.text:
@@ -77,17 +76,10 @@ def config_of(arm: Arm, steps: int) -> TrainConfig:
     return replace(config, phases=(phase,))
 
 
-def backbone_of(arm: Arm, base: str) -> MiniBackbone:
+def backbone_of(arm: Arm, base: str) -> Backbone:
     backbone = load_base(base)
     if arm.in_time:
-        backbone = InTime(
-            backbone.name,
-            backbone.geometry,
-            backbone.transformer,
-            backbone.vae,
-            backbone.text_encoder,
-            backbone.prediction_type,
-        )
+        backbone.layout = in_time
     for module in (backbone.text_encoder, backbone.vae):
         module.requires_grad_(False)
     return backbone
@@ -96,20 +88,21 @@ def backbone_of(arm: Arm, base: str) -> MiniBackbone:
 def run(name: str, arguments: argparse.Namespace) -> Result:
     """Train one arm and score it on every seed."""
     arm = ARMS[name]
-    backbone, config = backbone_of(arm, arguments.base), config_of(arm, arguments.steps)
+    backbone = backbone_of(arm, arguments.base)
+    config = arm_config(backbone, arm, arguments.steps)
     add_lora(backbone, config.lora, LORA)
-    source = source_of(backbone, arguments.cache)
+    source, objective = batches_of(backbone, arguments.cache), objective_of(backbone, config)
     with tqdm(total=config.steps, desc=name) as bar:
 
         def show(step: int, loss: float) -> None:
             bar.n = step
             bar.set_postfix(loss=f"{loss:.3f}")
 
-        train(backbone, source, config, arguments.out / name, on_step=show)
+        train(backbone, source, objective, config, arguments.out / name, on_step=show)
     text, settings = "true" if arm.text else "none", SampleSettings()
     return join(
         [
-            bench_puppets(backbone, arguments.cases, seed, settings, {ROW: LORA}, text=text)
+            bench_puppets(backbone, arguments.cases, seed, settings, {ROW: [LORA]}, text=text)
             for seed in arguments.seed
         ]
     )

@@ -28,7 +28,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dreamactor_core.backbones import Backbone, Text
 from dreamactor_core.backbones.hunyuan15 import GEOMETRY, HunyuanVideo15Backbone
-from dreamactor_core.backbones.network import forget_steps
 from dreamactor_core.backbones.placement import Placement, place
 from dreamactor_core.backbones.wan import I2V_GEOMETRY, TI2V_GEOMETRY, WanBackbone
 from dreamactor_core.sampling import flow_sigmas, sample
@@ -191,18 +190,10 @@ def measure(
         torch.cuda.reset_peak_memory_stats()
     run, sigma = prepare(model, placement), torch.tensor(0.9, device=placement.device)
 
-    def clip() -> Tensor:
-        forget_steps(run.backbone.transformer)
-        return sample(run.velocity, run.noise, flow_sigmas(steps, SHIFT), "euler")
-
-    if placement.cache:  # it shows in a whole clip alone
-        seconds, overhead = fastest([clip], placement.device, 1)[0] / steps, float("nan")
-    else:
-        velocity = partial(run.velocity, run.noise, sigma)
-        calls = [velocity, bare_forward(run, sigma)]
-        seconds, alone = fastest(calls, placement.device, 3)
-        overhead = seconds / alone - 1
-    result = clip()
+    calls = [partial(run.velocity, run.noise, sigma), bare_forward(run, sigma)]
+    seconds, alone = fastest(calls, placement.device, 3)
+    overhead = seconds / alone - 1
+    result = sample(run.velocity, run.noise, flow_sigmas(steps, SHIFT), "euler")
     memory = torch.cuda.max_memory_allocated() / 2**30 if cuda else float("nan")
     error = 0.0 if plain is None else ((result - plain).norm() / plain.norm()).item()
     return Row(model.name, title, seconds, overhead, memory, error), result
@@ -228,19 +219,14 @@ def driving_panel(model: Model, placement: Placement) -> str:
 
 def placements(full: bool, device: str) -> dict[str, Placement]:
     plain = Placement(device, torch.bfloat16 if full else torch.float32)
-    cached = replace(plain, cache="first-block")
-    offers = {
+    return {
         "plain": plain,
         "drop_padding": replace(plain, drop_padding=True),
         "fp8 storage": replace(plain, storage="fp8"),
         "block offload": replace(plain, offload="block"),
         "leaf offload": replace(plain, offload="leaf"),
         "fp8 + block offload": replace(plain, storage="fp8", offload="block"),
-        "first-block 0.05": cached,
-        "first-block 0.3": replace(cached, cache_threshold=0.3),
-        "taylorseer": replace(plain, cache="taylorseer"),
     }
-    return offers | ({"compile": replace(plain, compile=True)} if full else {})
 
 
 def models(full: bool, names: list[str]) -> list[Model]:

@@ -16,13 +16,14 @@ w pixels wide, the composite 2w. `known` is 1 where a pixel is given, 0 where th
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .errors import InputError
+from .geometry import padded_length
+from .options import LEAD_IN_SECONDS
 
 
 class Composite(NamedTuple):
@@ -32,17 +33,32 @@ class Composite(NamedTuple):
     length: int  # new driving frames after the lead; what lies behind them pads the last latent
 
 
-def lead_in_frames(fps: float, seconds: float = 1.0, temporal_stride: int = 4) -> int:
-    """Frames of the lead-in, 4k + 1 of them, so that the first driving frame opens a latent.
+class Known(NamedTuple):
+    """What is known on the left beside the reference. Frames are float32 in [0, 1]."""
 
-    25 at 24 fps, 17 at 16 fps, 9 at 8 fps (paper section 5.1: one second).
-    """
-    return temporal_stride * round(fps * seconds / temporal_stride) + 1
+    prefix: Tensor | None = None  # (p, h, w, 3), the last p frames of the pass before, p = 4k
+    prefix_driving: Tensor | None = None  # (p, h, w, 3), the driving frames that made them
+    scene: Tensor | None = None  # (t, h, w, 3), footage beside the new driving frames, and
+    keep: Tensor | None = None  # (t, h, w, 1), 1 where it must stay
 
 
-def padded_length(num_frames: int, temporal_stride: int = 4) -> int:
-    """The least whole number of latent groups that holds num_frames, in frames."""
-    return temporal_stride * math.ceil(num_frames / temporal_stride)
+class LeadIn(NamedTuple):
+    """The empty driving frames in front, in which the character moves into the motion."""
+
+    seconds: float = LEAD_IN_SECONDS  # as the LoRA was trained
+    keep: bool = False  # leave them in front of the result
+
+
+NOTHING = Known()
+ONE_SECOND = LeadIn()
+
+
+class _Lead(NamedTuple):
+    """What stands in front of the new driving frames, (lead, h, w, c) each."""
+
+    left: Tensor
+    right: Tensor
+    known: Tensor
 
 
 def build_composite(
@@ -50,91 +66,33 @@ def build_composite(
     driving: Tensor,
     *,
     lead_in: int,
-    prefix: Tensor | None = None,
-    prefix_driving: Tensor | None = None,
-    scene: Tensor | None = None,
-    keep: Tensor | None = None,
+    known: Known = NOTHING,
     temporal_stride: int = 4,
 ) -> Composite:
     """Place the reference beside the driving frames and say what is known.
 
     reference: (1, h, w, 3) in [0, 1].
     driving: (t, h, w, 3) in [0, 1], the new frames; the last one is held to fill a whole latent.
-    lead_in: frames of the lead-in, 4k + 1 (see lead_in_frames); with a prefix it is not used.
-    prefix: (p, h, w, 3), the last p frames of the previous chunk, p a multiple of 4.
-    prefix_driving: (p, h, w, 3), the driving frames of the prefix.
-    scene, keep: (t, h, w, 3) and (t, h, w, 1), pixels of the original footage that must stay where
-        keep is 1. They sit on the left panel beside the new driving frames.
+    lead_in: frames of the lead-in, 4k + 1 (Geometry.lead_frames); with a prefix it is not used.
 
     Raises InputError when sizes or lengths do not fit together.
     """
-    panel = tuple(driving.shape[1:3])
-    for name, frames in (
-        ("reference", reference),
-        ("prefix", prefix),
-        ("scene", scene),
-        ("keep mask", keep),
-    ):
-        if frames is not None and tuple(frames.shape[1:3]) != panel:
-            raise InputError(
-                f"{name} size (height, width)",
-                got=tuple(frames.shape[1:3]),
-                need=f"{panel}, the size of the driving video",
-                fix="Fit both to one panel first (media.fit, or the Fit Media node).",
-            )
-    if driving.shape[0] == 0:
-        raise InputError(
-            "driving video", got="0 frames", need="at least 1", fix="Give a longer clip."
-        )
-    if (scene is None) != (keep is None):
-        raise InputError(
-            "scene and keep mask",
-            got="only one of them",
-            need="both or neither",
-            fix="The mask says which pixels of the scene frames stay.",
-        )
-    for name, frames in (("scene", scene), ("keep mask", keep)):
-        if frames is not None and frames.shape[0] != driving.shape[0]:
-            raise InputError(
-                f"{name} length",
-                got=f"{frames.shape[0]} frames",
-                need=f"{driving.shape[0]}, one for each driving frame",
-                fix="Cut both from the same part of the video.",
-            )
-
-    length = driving.shape[0]
+    _check_sizes(reference, driving, known)
+    _check_scene(driving, known)
+    lead = _lead(driving, lead_in, known, temporal_stride)
+    count, length = len(lead.right), len(driving)
     tail = padded_length(length, temporal_stride) - length
-    if prefix is None:
-        _check_opens_a_latent("lead-in", lead_in, 1, temporal_stride)
-        lead = lead_in
-        before = torch.zeros_like(driving[:1]).expand(lead, -1, -1, -1)
-        left_before, known_before = torch.zeros_like(before), torch.zeros_like(before[..., :1])
-    else:
-        _check_opens_a_latent("known prefix", prefix.shape[0], 0, temporal_stride)
-        if prefix_driving is None or prefix_driving.shape != prefix.shape:
-            raise InputError(
-                "driving frames of the prefix",
-                got=None if prefix_driving is None else tuple(prefix_driving.shape),
-                need=f"{tuple(prefix.shape)}, one for each prefix frame",
-                fix="Pass the driving frames that made the prefix.",
-            )
-        lead = 1 + prefix.shape[0]
-        before = torch.cat([torch.zeros_like(driving[:1]), prefix_driving])
-        left_before = torch.cat([torch.zeros_like(driving[:1]), prefix])
-        known_before = torch.ones_like(left_before[..., :1])
-
-    right = torch.cat([before, driving, driving[-1:].expand(tail, -1, -1, -1)])
-    left = torch.zeros_like(right)
-    known = torch.zeros_like(right[..., :1])
-    left[:lead], known[:lead] = left_before, known_before
-    if scene is not None:
-        left[lead : lead + length] = scene * keep
-        known[lead : lead + length] = keep
-    left[0], known[0] = reference[0], 1
+    right = torch.cat([lead.right, driving, driving[-1:].expand(tail, -1, -1, -1)])
+    left, mask = torch.zeros_like(right), torch.zeros_like(right[..., :1])
+    left[:count], mask[:count] = lead.left, lead.known
+    if known.scene is not None and known.keep is not None:
+        left[count : count + length] = known.scene * known.keep
+        mask[count : count + length] = known.keep
+    left[0], mask[0] = reference[0], 1
     return Composite(
         frames=torch.cat([left, right], dim=2),
-        known=torch.cat([known, torch.ones_like(known)], dim=2),
-        lead=lead,
+        known=torch.cat([mask, torch.ones_like(mask)], dim=2),
+        lead=count,
         length=length,
     )
 
@@ -177,6 +135,67 @@ def known_latents(known: Tensor, temporal_stride: int, height: int, width: int) 
     return torch.cat([mask[:1], groups])[None, None]
 
 
+def _lead(driving: Tensor, lead_in: int, known: Known, temporal_stride: int) -> _Lead:
+    """The slot of the reference, still empty, and behind it the lead-in or the prefix."""
+    slot = torch.zeros_like(driving[:1])
+    if known.prefix is None:
+        _check_opens_a_latent("lead-in", lead_in, 1, temporal_stride)
+        empty = slot.expand(lead_in, -1, -1, -1)
+        return _Lead(empty, empty, torch.zeros_like(empty[..., :1]))
+    prefix, drove = known.prefix, known.prefix_driving
+    _check_opens_a_latent("known prefix", len(prefix), 0, temporal_stride)
+    if drove is None or drove.shape != prefix.shape:
+        raise InputError(
+            "driving frames of the prefix",
+            got=None if drove is None else tuple(drove.shape),
+            need=f"{tuple(prefix.shape)}, one for each prefix frame",
+            fix="Pass the driving frames that made the prefix.",
+        )
+    left = torch.cat([slot, prefix])
+    return _Lead(left, torch.cat([slot, drove]), torch.ones_like(left[..., :1]))
+
+
+def _check_sizes(reference: Tensor, driving: Tensor, known: Known) -> None:
+    """All frames are as large as the driving frames, of which there is one at least."""
+    panel = tuple(driving.shape[1:3])
+    for name, frames in (
+        ("reference", reference),
+        ("prefix", known.prefix),
+        ("scene", known.scene),
+        ("keep mask", known.keep),
+    ):
+        if frames is not None and tuple(frames.shape[1:3]) != panel:
+            raise InputError(
+                f"{name} size (height, width)",
+                got=tuple(frames.shape[1:3]),
+                need=f"{panel}, the size of the driving video",
+                fix="Fit both to one panel first (media.fit, or the Fit Media node).",
+            )
+    if driving.shape[0] == 0:
+        raise InputError(
+            "driving video", got="0 frames", need="at least 1", fix="Give a longer clip."
+        )
+
+
+def _check_scene(driving: Tensor, known: Known) -> None:
+    """A scene and its mask come together, one frame for each driving frame."""
+    if (known.scene is None) != (known.keep is None):
+        raise InputError(
+            "scene and keep mask",
+            got="only one of them",
+            need="both or neither",
+            fix="The mask says which pixels of the scene frames stay.",
+        )
+    for name, frames in (("scene", known.scene), ("keep mask", known.keep)):
+        if frames is not None and frames.shape[0] != driving.shape[0]:
+            raise InputError(
+                f"{name} length",
+                got=f"{frames.shape[0]} frames",
+                need=f"{driving.shape[0]}, one for each driving frame",
+                fix="Cut both from the same part of the video.",
+            )
+
+
 def _check_opens_a_latent(name: str, frames: int, remainder: int, temporal_stride: int) -> None:
     if frames < 1 or frames % temporal_stride != remainder:
         form = f"{temporal_stride}k + 1" if remainder else f"a multiple of {temporal_stride}"
@@ -184,5 +203,5 @@ def _check_opens_a_latent(name: str, frames: int, remainder: int, temporal_strid
             f"{name} length",
             got=f"{frames} frames",
             need=f"{form}, at least 1, so that the first driving frame opens a latent",
-            fix="lead_in_frames() gives one." if remainder else "Drop the oldest frames.",
+            fix="Geometry.lead_frames() gives one." if remainder else "Drop the oldest frames.",
         )

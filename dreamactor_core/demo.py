@@ -7,21 +7,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from .errors import InputError
-from .jobs.run import Job, animate_file, load_model
-from .lora.adapters import VARIANTS
+from .geometry import Geometry
+from .jobs.job import Job
+from .jobs.run import animate_file
 from .media import fit, read_frames, to_uint8, write_image, write_video
-from .models.loading import shipped_lora
+from .models import find
+from .models.loras import choose_loras
+from .options import VARIANTS
 from .pose.draw import draw_pose, fit_box
-from .pose.keypoints import save_keypoints
-from .puppets.scene import FPS, LEAD_IN, triplet
+from .pose.keypoints import Pose, save_keypoints
+from .puppets.triplet import triplet
+from .puppets.world import FPS, LEAD_IN, Triplet
 from .sampling import SampleSettings, Step
 
 CELL, LABEL, COLUMNS = 256, 104, 6  # of the contact sheet: pixels, pixels, times
+
+
+class Material(NamedTuple):
+    """What the demonstration begins with: files, and what they were made from."""
+
+    reference: Path
+    driving: Path
+    keypoints: Path
+    caption: Path
+    clips: Triplet
+    pose: Pose  # of the driver, behind the lead-in
+    size: int  # pixels a side
 
 
 def run_demo(
@@ -45,48 +62,61 @@ def run_demo(
             need="a folder you may write to",
             fix="Choose another one with --output.",
         ) from error
-    reference, driving = folder / "reference.png", folder / "driving.mp4"
-    keypoints, caption = folder / "keypoints.json", folder / "caption.txt"
-    written, results = [reference, driving, keypoints, caption], {}
-    for variant in VARIANTS:
-        loras = [(shipped_lora(model, variant), 1.0)]
-        backbone, lead_in_seconds = load_model(model, variant, loras)
-        if not results:  # the first time around: the model says how large and how long
-            size = backbone.geometry.panel[0]
-            clips = triplet(puppets, "test", backbone.geometry.num_frames, size)
-            driver, truth = clips.driver.frames[LEAD_IN:], clips.truth.frames[LEAD_IN:]
-            pose = clips.driver.pose.map(lambda points: points[LEAD_IN:])
-            write_image(reference, clips.truth.frames[0], overwrite=True)
-            write_video(driving, driver, FPS, overwrite=True)
-            save_keypoints(keypoints, pose, size, size)
-            caption.write_text(clips.truth.caption + "\n", encoding="utf-8")
-        output = folder / f"{variant.replace('-', '_')}.mp4"
+    source = find(model)
+    loras = {variant: choose_loras(source, variant, []) for variant in VARIANTS}
+    animator = source.open()
+    made = _material(folder, animator.geometry, puppets)
+    outputs = {variant: folder / f"{variant.replace('-', '_')}.mp4" for variant in VARIANTS}
+    for variant, output in outputs.items():
         job = Job(
-            reference,
-            driving,
+            made.reference,
+            made.driving,
             output,
             variant,
-            keypoints=keypoints if variant == "pose-based" else None,
-            prompt=clips.truth.caption,
+            keypoints=made.keypoints if variant == "pose-based" else None,
+            prompt=made.clips.truth.caption,
             settings=settings,
-            lead_in_seconds=lead_in_seconds,
             overwrite=True,
         )
-        animate_file(backbone, job, on_step=on_step)
-        results[variant] = [frame.image for frame in read_frames(output)]
-        written.append(output)
-    sheet = contact_sheet(
-        {
-            "reference": clips.truth.frames[:1],
-            "driver": driver,
-            "end-to-end": results["end-to-end"],
-            "its pose": draw_pose(fit_box(pose), size, size),
-            "pose-based": results["pose-based"],
-            "truth": truth,
-        }
+        animate_file(animator.wearing(loras[variant]), job, on_step=on_step)
+    sheet = folder / "contact_sheet.png"
+    write_image(sheet, contact_sheet(_rows(made, outputs)), overwrite=True)
+    return [*made[:4], *outputs.values(), sheet]
+
+
+def _material(folder: Path, geometry: Geometry, puppets: int) -> Material:
+    """Two puppets that the model has not seen, as large and as long as it wants them, written."""
+    size = geometry.panel[0]
+    clips = triplet(puppets, "test", geometry.num_frames, size)
+    pose = clips.driver.pose.map(lambda points: points[LEAD_IN:])
+    made = Material(
+        folder / "reference.png",
+        folder / "driving.mp4",
+        folder / "keypoints.json",
+        folder / "caption.txt",
+        clips,
+        pose,
+        size,
     )
-    write_image(folder / "contact_sheet.png", sheet, overwrite=True)
-    return [*written, folder / "contact_sheet.png"]
+    write_image(made.reference, clips.truth.frames[0], overwrite=True)
+    write_video(made.driving, clips.driver.frames[LEAD_IN:], FPS, overwrite=True)
+    save_keypoints(made.keypoints, pose, size, size)
+    made.caption.write_text(clips.truth.caption + "\n", encoding="utf-8")
+    return made
+
+
+def _rows(made: Material, outputs: dict[str, Path]) -> dict[str, np.ndarray | list[np.ndarray]]:
+    """Of the contact sheet: what went in, what came out, and the truth."""
+    driver, truth = made.clips.driver, made.clips.truth
+    results = {name: [frame.image for frame in read_frames(path)] for name, path in outputs.items()}
+    return {
+        "reference": truth.frames[:1],
+        "driver": driver.frames[LEAD_IN:],
+        "end-to-end": results["end-to-end"],
+        "its pose": draw_pose(fit_box(made.pose), made.size, made.size),
+        "pose-based": results["pose-based"],
+        "truth": truth.frames[LEAD_IN:],
+    }
 
 
 def contact_sheet(rows: dict[str, np.ndarray | list[np.ndarray]]) -> np.ndarray:

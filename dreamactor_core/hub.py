@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Repo
 from .errors import InputError
 
 NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+NO_CODE = {"trust_remote_code": False}  # for every loader that would run a folder's code
 NEEDED = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]  # never *.bin: they run code
 
 
@@ -66,6 +69,18 @@ def fetch(source: str | Path | None, weights: Weights, download: bool) -> Path:
         ) from error
 
 
+def needs_code(folder: Path, error: Exception) -> InputError | None:
+    """What to say if a loader failed because the folder's model is Python code of its own."""
+    if "trust_remote_code" not in str(error):
+        return None
+    return InputError(
+        str(folder),
+        got="a model that brings code of its own, which is never run",
+        need="a model that transformers itself knows",
+        fix="Choose another model, or an edition of this one without such code.",
+    )
+
+
 def pick_device(name: str) -> torch.device:
     """A device of torch by name; "auto" is a GPU if there is one. Raises InputError for others."""
     if name == "auto":
@@ -78,7 +93,25 @@ def pick_device(name: str) -> torch.device:
         raise InputError("device", got=got, need=need, fix="Use auto or cpu.") from error
 
 
-def reason(error: Exception) -> str:
-    """The first line of an error that another library raised, short enough for a sentence."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+def model_folder() -> Path:
+    """Where models are kept that are not on the hub; it need not exist.
+
+    DREAMACTOR_MODELS if that is set; else ComfyUI's models/dreamactor, when this stands among its
+    custom nodes; else a folder of the user's cache.
+    """
+    if named := os.environ.get("DREAMACTOR_MODELS"):
+        return Path(named)
+    pack = Path(__file__).resolve().parents[1]
+    if pack.parent.name == "custom_nodes":
+        return pack.parents[1] / "models" / "dreamactor"
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "dreamactor-m2"
+
+
+def reason(error: Exception, lines: Sequence[str] = ()) -> str:
+    """The first line of an error that another library raised, short enough for a sentence.
+
+    lines: what to say instead, if there are any.
+    """
+    lines = lines or str(error).strip().splitlines() or [type(error).__name__]
     return lines[0] if len(lines[0]) <= 120 else lines[0][:117] + "..."

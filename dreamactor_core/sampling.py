@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import (
@@ -21,8 +22,7 @@ from diffusers import (
 from torch import Tensor
 
 from .errors import InputError
-
-SAMPLERS = ("euler", "unipc", "heun")
+from .options import SAMPLERS, Defaults
 
 Velocity = Callable[[Tensor, Tensor], Tensor]  # (latents, sigma) -> d(latents)/d(sigma)
 
@@ -42,20 +42,28 @@ class Step:
     denoised: Tensor  # the same shape: the clean latents it sees in them, for previews
 
 
+class SampleSchedule(NamedTuple):
+    """What a model's defaults settle."""
+
+    num_inference_steps: int
+    guidance_scale: float
+    shift: float
+
+
 @dataclass(frozen=True)
 class SampleSettings:
-    """How to sample. Both guidance scales are off at 1. The seed of chunk k is seed + k."""
+    """How to sample. None: the model's own. Guidance is off at 1. Chunk k's seed is seed + k."""
 
-    num_inference_steps: int = 1  # large models want 20 to 50
-    guidance_scale: float = 1.0
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
     driving_guidance_scale: float = 1.0
-    shift: float = 1.0
+    shift: float | None = None
     sampler: str = "euler"
     seed: int = 0
     negative_prompt: str = ""  # what guidance_scale leads away from
 
     def __post_init__(self):
-        if self.num_inference_steps < 1:
+        if self.num_inference_steps is not None and self.num_inference_steps < 1:
             raise InputError(
                 "num_inference_steps",
                 got=self.num_inference_steps,
@@ -63,11 +71,10 @@ class SampleSettings:
                 fix="The small model is content with 1, large ones want 20 to 50.",
             )
         for name in ("guidance_scale", "driving_guidance_scale"):
-            if not math.isfinite(getattr(self, name)):
-                raise InputError(
-                    name, got=getattr(self, name), need="a finite number", fix="1 turns it off."
-                )
-        if not (self.shift > 0 and math.isfinite(self.shift)):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise InputError(name, got=value, need="a finite number", fix="1 turns it off.")
+        if self.shift is not None and not (self.shift > 0 and math.isfinite(self.shift)):
             raise InputError(
                 "shift", got=self.shift, need="a finite number above 0", fix="1 means no shift."
             )
@@ -80,6 +87,17 @@ class SampleSettings:
             )
         if not 0 <= self.seed < 2**64:
             raise InputError("seed", got=self.seed, need="0 to 2**64 - 1", fix="Use 0.")
+
+    def schedule(self, defaults: Defaults, height: int, width: int) -> SampleSchedule:
+        """What was asked for, and for a panel of height x width pixels the model's own where
+        nothing was.
+        """
+        steps, guidance, shift = self.num_inference_steps, self.guidance_scale, self.shift
+        return SampleSchedule(
+            defaults.num_inference_steps if steps is None else steps,
+            defaults.guidance_scale if guidance is None else guidance,
+            defaults.shift_for(height, width) if shift is None else shift,
+        )
 
 
 def flow_sigmas(num_inference_steps: int, shift: float = 1.0) -> Tensor:
@@ -100,11 +118,14 @@ def with_guidance(
 
     Each scale other than 1 costs one more call of the network; its velocity may be None at 1.
     """
+    if text_scale == driving_scale == 1:
+        return full
 
     def guided(latents: Tensor, sigma: Tensor) -> Tensor:
         towards = velocity = full(latents, sigma)
         for scale, without in ((text_scale, no_text), (driving_scale, no_driving)):
             if scale != 1:
+                assert without is not None, scale
                 velocity = velocity + (scale - 1) * (towards - without(latents, sigma))
         return velocity
 
@@ -167,12 +188,11 @@ def _per_sample(values: Tensor) -> Tensor:
     return values.view(-1, 1, 1, 1, 1)
 
 
-def _scheduler(
-    sampler: str, sigmas: Tensor
-) -> FlowMatchEulerDiscreteScheduler | UniPCMultistepScheduler | FlowMatchHeunDiscreteScheduler:
+def _scheduler(sampler: str, sigmas: Tensor) -> Any:
     """A diffusers scheduler that steps along exactly these sigmas; its own shift stays at 1."""
     assert sigmas[-1] == 0 and (sigmas[1:] < sigmas[:-1]).all(), sigmas
     levels = sigmas[:-1].cpu()
+    scheduler: Any
     if sampler == "euler":
         scheduler = FlowMatchEulerDiscreteScheduler(shift=1.0)
         scheduler.set_timesteps(sigmas=levels.numpy())

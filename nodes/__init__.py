@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from ..dreamactor_core.versions import log_old_versions
 from .animate import DreamActorAnimate, DreamActorExample
 from .context import DreamActorCaption, DreamActorComposite, DreamActorEncode, DreamActorMotionMask
 from .detect import DreamActorDetectPose
@@ -50,6 +51,7 @@ NODES = [  # in the order of the method
 class DreamActorExtension(ComfyExtension):
     async def on_load(self) -> None:
         register_folders()
+        log_old_versions()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

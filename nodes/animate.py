@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..dreamactor_core.puppets.identity import KINDS
+from ..dreamactor_core.puppets.body_plan import BODY_PLANS
 from .kinds import (
     MENU,
     Keypoints,
     driving_input,
     fps_input,
+    guide_inputs,
     model_input,
     prompt_input,
     sampling_inputs,
@@ -30,7 +31,7 @@ class DreamActorExample(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "kind",
-                    options=["random", *KINDS],
+                    options=["random", *BODY_PLANS],
                     default="random",
                     tooltip="Name of the body plan of the character in the reference.",
                 ),
@@ -57,7 +58,8 @@ class DreamActorExample(io.ComfyNode):
 
     @classmethod
     def execute(cls, kind, seed) -> io.NodeOutput:
-        from ..dreamactor_core.puppets.scene import FPS, example
+        from ..dreamactor_core.puppets.example import example
+        from ..dreamactor_core.puppets.world import FPS
 
         reference, driving, keypoints, caption = example(seed, None if kind == "random" else kind)
         return io.NodeOutput(reference, driving, keypoints, FPS, caption)
@@ -92,6 +94,7 @@ class DreamActorAnimate(io.ComfyNode):
                     tooltip="OpenPose keypoints of the driving video, one entry for each of its "
                     "frames: the pose-based variant is used.",
                 ),
+                *guide_inputs("of the reference's aspect in pixels"),
             ],
             outputs=[
                 io.Video.Output(
@@ -115,8 +118,11 @@ class DreamActorAnimate(io.ComfyNode):
         driving_cfg,
         fps,
         keypoints=None,
+        reference_keypoints=None,
+        reference_mask=None,
     ) -> io.NodeOutput:
         from ..dreamactor_core.sampling import SampleSettings
+        from .host.guides import GuideInputs
         from .host.whole import animate
 
         settings = SampleSettings(
@@ -125,5 +131,6 @@ class DreamActorAnimate(io.ComfyNode):
             driving_guidance_scale=driving_cfg,
             seed=seed,
         )
-        video, ui = animate(model, reference, driving, prompt, settings, fps, keypoints)
+        guides = GuideInputs(reference_keypoints, reference_mask)
+        video, ui = animate(model, reference, driving, prompt, settings, fps, keypoints, guides)
         return io.NodeOutput(video, ui=ui)

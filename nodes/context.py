@@ -11,6 +11,7 @@ from .kinds import (
     Context,
     driving_input,
     fps_input,
+    guide_inputs,
     known_inputs,
     lead_in_input,
     model_input,
@@ -40,6 +41,7 @@ class DreamActorComposite(io.ComfyNode):
                     tooltip="Frames at the model's rate and size (from DreamActor Fit Media), or "
                     "a skeleton for the pose-based variant; no more than one pass of it holds.",
                 ),
+                *guide_inputs("of the reference's aspect in pixels"),
             ],
             outputs=[
                 io.Image.Output(
@@ -50,11 +52,15 @@ class DreamActorComposite(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, reference, driving) -> io.NodeOutput:
+    def execute(
+        cls, model, reference, driving, reference_keypoints=None, reference_mask=None
+    ) -> io.NodeOutput:
+        from .host.guides import GuideInputs
         from .host.stages import check_staged, compose
 
         check_staged(model)
-        value = compose(model, reference, driving)
+        guides = GuideInputs(reference_keypoints, reference_mask)
+        value = compose(model, reference, driving, guides)
         return io.NodeOutput(value.composite.frames, value)
 
 
@@ -92,10 +98,11 @@ class DreamActorMotionMask(io.ComfyNode):
     def execute(
         cls, composite, lead_in, prefix=None, prefix_driving=None, scene=None, keep=None
     ) -> io.NodeOutput:
+        from ..dreamactor_core.composite import Known
         from .host.preview import mask_preview
         from .host.stages import mask_motion
 
-        value = mask_motion(composite, lead_in, prefix, prefix_driving, scene, keep)
+        value = mask_motion(composite, lead_in, Known(prefix, prefix_driving, scene, keep))
         frames, known = value.composite[:2]
         return io.NodeOutput(value, known[..., 0], frames, ui=mask_preview(value))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..dreamactor_core.options import BLAZEPOSE
 from .host import files
 from .kinds import MENU, Keypoints, fps_input
 
@@ -15,9 +16,13 @@ class DreamActorDetectPose(io.ComfyNode):
             node_id="DreamActorDetectPose",
             display_name="DreamActor Detect Pose",
             category=f"{MENU}/prepare",
-            description="Finds the people and animals of a clip, follows each of them and gives "
-            "their keypoints. Shows the skeletons over the clip, with the number of each subject.",
-            search_aliases=["dreamactor", "openpose", "vitpose", "dwpose", "estimate keypoints"],
+            description="Finds the people of a clip, or its animals too, follows each of them and "
+            "gives their keypoints and their outline. Shows the skeletons over the clip, with the "
+            "number of each subject. Of a picture it gives the guides of Animate.",
+            search_aliases=[
+                *("dreamactor", "openpose", "vitpose", "dwpose", "estimate keypoints"),
+                *("blazepose", "mediapipe", "person mask"),
+            ],
             inputs=[
                 io.MultiType.Input(
                     "video",
@@ -29,27 +34,31 @@ class DreamActorDetectPose(io.ComfyNode):
                 io.Combo.Input(
                     "detector",
                     options=files.detector_names(),
-                    tooltip="Name of the network that finds people and animals (172 MB): the usual "
-                    "one, or a folder below models/dreamactor with an object detector.",
+                    default=BLAZEPOSE,
+                    tooltip="Name of what finds the subjects. blazepose: people, their joints and "
+                    "their outline by itself (36 MB to fetch), many frames a second on a CPU. "
+                    "Others: an object detector (172 MB), animals too, in whose boxes pose_model "
+                    "finds the joints; or a folder below models/dreamactor with one.",
                 ),
                 io.Combo.Input(
                     "pose_model",
                     options=files.pose_model_names(),
                     tooltip="Name of the network that finds the joints (502 MB): the usual one, or "
-                    "a folder below models/dreamactor with a ViTPose.",
+                    "a folder below models/dreamactor with a ViTPose. Not read with blazepose.",
                 ),
                 io.Combo.Input(
                     "pose_heads",
                     options=files.pose_head_names(),
                     tooltip="Name of the original ViTPose++ file (.pth) below models/dreamactor, "
-                    "of the size of pose_model: hands, face, feet and animals. none: bodies only.",
+                    "of the size of pose_model: hands, face, feet and animals. none: bodies only. "
+                    "Not read with blazepose.",
                 ),
                 io.Combo.Input(
                     "animal_model",
                     options=files.animal_model_names(),
                     advanced=True,
                     tooltip="Name of another ViTPose below models/dreamactor that was trained on "
-                    "animals (AP-10K). none: animals need pose_heads.",
+                    "animals (AP-10K). none: animals need pose_heads. Not read with blazepose.",
                 ),
                 io.Combo.Input(
                     "subjects",
@@ -82,8 +91,9 @@ class DreamActorDetectPose(io.ComfyNode):
                 io.Boolean.Input(
                     "download",
                     default=False,
-                    tooltip="Fetch the usual networks from huggingface.co if they are not on this "
-                    "machine, once; off or on. Off: nothing is ever fetched.",
+                    tooltip="Fetch what is not on this machine, once: blazepose from pip's package "
+                    "index, the others from huggingface.co; off or on. Off: nothing is ever "
+                    "fetched.",
                 ),
                 io.Image.Input(
                     "reference",
@@ -104,6 +114,13 @@ class DreamActorDetectPose(io.ComfyNode):
                 ),
                 io.String.Output(
                     "note", display_name="note", tooltip="Who was found, and what was left out."
+                ),
+                io.Mask.Output(
+                    "mask",
+                    display_name="mask",
+                    tooltip="Where the subjects are, 0 to 1, in each frame: a picture's own size "
+                    "in pixels, of a clip at most 512 pixels wide and high. Only blazepose tells "
+                    "it; black with others.",
                 ),
             ],
         )
@@ -134,7 +151,7 @@ class DreamActorDetectPose(io.ComfyNode):
         download,
         reference=None,
     ) -> io.NodeOutput:
-        from ..dreamactor_core.pose.detect import DetectSettings
+        from ..dreamactor_core.pose.subjects import DetectSettings
         from .host.detect import Networks, detect
 
         networks = Networks(
@@ -145,5 +162,5 @@ class DreamActorDetectPose(io.ComfyNode):
             download,
         )
         settings = DetectSettings(subjects, threshold, max_subjects, smoothing=smoothing)
-        keypoints, preview, note, ui = detect(video, fps, networks, settings, reference)
-        return io.NodeOutput(keypoints, preview, note, ui=ui)
+        found = detect(video, fps, networks, settings, reference)
+        return io.NodeOutput(found.keypoints, found.preview, found.note, found.mask, ui=found.ui)

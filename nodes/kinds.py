@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..dreamactor_core.options import LEAD_IN_SECONDS
+
 MENU = "DreamActor-M2"
 
 Model = io.Custom("DREAMACTOR_MODEL")  # host.weights.Model
@@ -11,7 +13,6 @@ Composite = io.Custom("DREAMACTOR_COMPOSITE")  # host.stages.CompositeValue
 Context = io.Custom("DREAMACTOR_CONTEXT")  # host.stages.ContextValue
 Keypoints = io.Custom("POSE_KEYPOINT")  # OpenPose frames: a list of dictionaries
 
-SAMPLERS = ["euler", "unipc", "heun"]  # those of dreamactor_core.sampling, which is heavy
 MAX_SEED = 2**64 - 1
 MAX_SECONDS = 100_000.0
 
@@ -28,6 +29,26 @@ def driving_input(optional: bool = False) -> io.Input:
         tooltip="The motion: a VIDEO (any size, rate and length), or frames as an IMAGE batch at "
         "the rate of fps.",
     )
+
+
+def guide_inputs(size: str) -> list[io.Input]:
+    """reference_keypoints, reference_mask: what the reference shows. size: that of the mask."""
+    return [
+        Keypoints.Input(
+            "reference_keypoints",
+            optional=True,
+            tooltip="Joints of the character in the reference, one frame of OpenPose keypoints, "
+            "in place of those that the embedded model finds; Detect Pose gives a person's. Other "
+            "models read the reference alone.",
+        ),
+        io.Mask.Input(
+            "reference_mask",
+            optional=True,
+            tooltip=f"Where the character is in the reference, 0 to 1, {size}: 1 (white) "
+            "is the character. Load Image's mask of a transparent picture is the other way round: "
+            "put Invert Mask between.",
+        ),
+    ]
 
 
 def fps_input(default: float = 8.0, optional: bool = False) -> io.Input:
@@ -57,7 +78,7 @@ def strength_input() -> io.Input:
 def lead_in_input() -> io.Input:
     return io.Float.Input(
         "lead_in",
-        default=1.0,
+        default=LEAD_IN_SECONDS,
         min=0.0,
         max=60.0,
         step=0.25,

@@ -169,11 +169,11 @@ class DreamActorNativeConditioning(io.ComfyNode):
         scene=None,
         keep=None,
     ) -> io.NodeOutput:
+        from ..dreamactor_core.composite import Known
         from .host.native import compose_native, condition
 
-        composite = compose_native(
-            model, reference, driving, lead_in, prefix, prefix_driving, scene, keep
-        )
+        known = Known(prefix, prefix_driving, scene, keep)
+        composite = compose_native(model, reference, driving, lead_in, known)
         return io.NodeOutput(
             *condition(model, vae, positive, negative, composite, clip_vision_output)
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .kinds import MENU, SAMPLERS, Context, model_input, prompt_input, sampling_inputs, seed_input
+from ..dreamactor_core.options import SAMPLERS
+from .kinds import MENU, Context, model_input, prompt_input, sampling_inputs, seed_input
 
 CATEGORY = f"{MENU}/sample"
 
@@ -44,7 +45,7 @@ class DreamActorSampler(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "sampler",
-                    options=SAMPLERS,
+                    options=[*SAMPLERS],
                     default="euler",
                     advanced=True,
                     tooltip="Name of the solver. heun calls the network twice a step.",

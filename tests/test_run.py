@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest brings it
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -140,6 +145,52 @@ def test_an_environment_of_another_python_is_recognised(run, tmp_path):
 
 
 def test_the_tools_are_the_declared_extras(run):
-    text = (ROOT / "pyproject.toml").read_text()
-    assert 'train = ["accelerate"]' in text and 'test = ["ftfy", "gguf", "pytest", "ruff"]' in text
-    assert run.TEST_PACKAGES == ["accelerate", "ftfy", "gguf", "pytest", "ruff"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert extras["train"] == run.TRAIN_PACKAGES
+    assert [*extras["train"], *extras["test"]] == run.TEST_PACKAGES
+
+
+def test_the_tests_are_shared_out_between_two_workers_of_one_thread(project, monkeypatch):
+    run, _, _ = project
+    started = []
+
+    def call(command, env=None, **_):
+        started.append(([str(word) for word in command], env))
+        return 0
+
+    monkeypatch.setattr(run.subprocess, "call", call)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert run.start(Path("python"), "test", ["-x", "tests/core"]) == 0
+    assert run.start(Path("python"), "demo", []) == 0
+    (tests, environment), (_, of_demo) = started
+    shared = ["-n", "2", "--dist", "loadscope"]
+    assert tests == ["python", "-m", "pytest", *shared, "-x", "tests/core"]
+    assert environment["OMP_NUM_THREADS"] == "1"
+    assert "OMP_NUM_THREADS" not in of_demo
+
+
+def test_the_users_threads_are_kept(project, monkeypatch):
+    run, _, _ = project
+    environments = []
+    monkeypatch.setattr(run.subprocess, "call", lambda *_, env, **__: environments.append(env))
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    run.start(Path("python"), "test", [])
+    assert environments[0]["OMP_NUM_THREADS"] == "5"
+
+
+@pytest.mark.parametrize("own", ["-n0", "-n=4", "--numprocesses=auto", "--pdb", "-pno:xdist"])
+def test_who_says_how_many_workers_gets_them(run, own):
+    assert run.workers([own]) == []
+    assert run.workers(["-x", "--no-header", "-k", "slow", "tests"]) == run.WORKERS
+
+
+def test_a_folder_that_is_no_comfyui_is_refused_in_words(tmp_path):
+    script = ROOT / "tests" / "nodes" / "set_up_host.py"
+    ended = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)], capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == f"{tmp_path} is no ComfyUI: it has no comfyui_version.py.\n"
+    assert list(tmp_path.iterdir()) == []

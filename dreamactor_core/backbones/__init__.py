@@ -8,13 +8,15 @@ Frames are float32 in [0, 1], (t, h, w, 3). Latents are (b, c, t', h', w'), t' =
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..geometry import Geometry
+from ..options import Defaults
+from ..weight_files.keys import KeyNames
 
 GREY = 0.5  # the pixel value that a backbone with blank "grey" takes for "to be drawn"
 
@@ -45,13 +47,47 @@ class LoraTargets(NamedTuple):
 
 
 class Backbone(Protocol):
-    name: str  # base model id, written into LoRA files: "mini", "hunyuanvideo-1.5", ...
-    geometry: Geometry
-    blank: str  # "zero" or "grey": what an unknown left panel holds
-    transformer: nn.Module  # the network that LoRA adapts
-    transformer_2: nn.Module | None  # the low-noise expert of a backbone that has two
-    lora_targets: LoraTargets
-    step_distilled: bool  # velocity then also takes sigmas=, all levels the sampler will visit
+    @property
+    def name(self) -> str:
+        """Base model id, written into LoRA files: "mini", "hunyuanvideo-1.5", ..."""
+
+    @property
+    def geometry(self) -> Geometry: ...
+
+    @property
+    def defaults(self) -> Defaults:
+        """Of sampling, where nobody says otherwise."""
+
+    @property
+    def blank(self) -> str:
+        """ "zero" or "grey": what an unknown left panel holds."""
+
+    @property
+    def transformer(self) -> Any:
+        """The network (nn.Module) that LoRA adapts."""
+
+    @property
+    def transformer_2(self) -> Any:
+        """The low-noise expert of a backbone that has two, else None."""
+
+    @property
+    def vae(self) -> Any:
+        """The autoencoder (nn.Module) behind encode_video and decode_video."""
+
+    @property
+    def key_names(self) -> KeyNames:
+        """Of the transformer's layers, in LoRA files of any program."""
+
+    @property
+    def lora_targets(self) -> LoraTargets: ...
+
+    @property
+    def step_distilled(self) -> bool:
+        """Whether velocity also takes sigmas=, all levels that the sampler will visit."""
+
+    @property
+    def predicts_clean(self) -> bool:
+        """Whether velocity divides the network's error by sigma, which a loss must undo."""
 
     def encode_video(self, frames: Tensor) -> Tensor:
         """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w')."""
@@ -67,6 +103,12 @@ class Backbone(Protocol):
 
         The latents are those of frames that paint_blank has prepared. The mask may have one value
         per latent cell instead of per pixel (h = h', w = w').
+        """
+
+    def pack_known(self, known: Tensor, height: int, width: int) -> Tensor:
+        """The mask of context() -> (1, m, t', height, width), 1 = known, as the network reads it.
+
+        height and width are the latents': a cell is known only if every pixel of it is.
         """
 
     def velocity(self, latents: Tensor, sigma: Tensor, context: Context, text: Text) -> Tensor:

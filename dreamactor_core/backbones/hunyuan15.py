@@ -1,4 +1,4 @@
-"""HunyuanVideo-1.5 and the small model of the same class (paper sections 3.1 and 3.2).
+"""HunyuanVideo-1.5 (paper sections 3.1 and 3.2).
 
 The network reads, along channels,
 
@@ -13,31 +13,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import HunyuanVideo15Transformer3DModel
-from diffusers.models.attention_dispatch import dispatch_attention_fn
-from diffusers.utils.torch_utils import get_module_execution_device
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ..composite import known_latents
 from ..errors import InputError
 from ..geometry import Geometry
+from ..options import ONE_STEP, Defaults
 from ..weight_files.family import Family, Found, Tensors, count_blocks
 from ..weight_files.hunyuan15_keys import KEY_NAMES
 from ..weight_files.keys import convert_checkpoint
 from . import Context, LoraTargets, Text, to_picture
-from .network import forget_steps, guidance_branch
+from .attention import joint_attention
+from .device import get_module_execution_device
 
 if TYPE_CHECKING:
     from diffusers import HunyuanVideo15ImageToVideoPipeline
 
 TRAIN_TIMESTEPS = 1000  # the network's clock runs from 0 (data) to 1000 (noise)
-PREDICTION_TYPES = ("flow", "sample", "residual")
 HEAD = 128  # width of an attention head
-LEAST_SIGMA = 0.02  # a predicted x0 is divided by sigma: below this its error would be blown up
+LORA_TARGETS = LoraTargets(
+    feed_forward=r"transformer_blocks\.\d+\.ff\.net\.(0\.proj|2)",
+    attention=r"transformer_blocks\.\d+\.attn\.to_(q|k|v|out\.0)",
+    patch_embedding=r"x_embedder\.proj",
+)
 
 GEOMETRY = Geometry(
     latent_channels=32,
@@ -48,6 +50,12 @@ GEOMETRY = Geometry(
     num_frames=121,
     panel=(832, 480),
 )
+
+# Its publisher's table "Optimal Inference Configurations" (README of Tencent-Hunyuan/
+# HunyuanVideo-1.5), rows I2V: the shift is 5 at 480p and 7 at 720p. Distilled for guidance alone,
+# the weights have the shapes of the others: they want guidance 1, which nobody can tell from them.
+DEFAULTS = Defaults(50, 6.0, 5.0, shift_large=7.0, follows_aspect=True)
+STEP_DISTILLED = Defaults(12, 1.0, 7.0, follows_aspect=True)
 
 EncodeText = Callable[[list[str], Tensor | None], Text]  # (prompts, reference (1, h, w, 3) or None)
 
@@ -66,18 +74,21 @@ def decode_video(vae: nn.Module, latents: Tensor) -> Tensor:
     return (pixels[0].float().movedim(0, -1) / 2 + 0.5).clamp(0, 1)
 
 
+def blank_context(latents: Tensor, known: Tensor) -> Context:
+    """Composite latents (b, c, t', h', 2w') and their mask (1, 1, t', h', 2w'), 1 = known -> the
+    network's input, zero where nothing is known."""
+    known = known.to(latents)
+    return Context(latents * known, known)
+
+
 class HunyuanVideo15Backbone:
     """The protocol of backbones/__init__.py on diffusers' HunyuanVideo15Transformer3DModel."""
 
     blank = "zero"
     transformer_2 = None
-    frames_per_latent = 1  # of which the network reads one at a time, see mini.py
+    predicts_clean = False
     key_names = KEY_NAMES
-    lora_targets = LoraTargets(
-        feed_forward=r"transformer_blocks\.\d+\.ff\.net\.(0\.proj|2)",
-        attention=r"transformer_blocks\.\d+\.attn\.to_(q|k|v|out\.0)",
-        patch_embedding=r"x_embedder\.proj",
-    )
+    lora_targets = LORA_TARGETS
 
     def __init__(
         self,
@@ -86,37 +97,20 @@ class HunyuanVideo15Backbone:
         transformer: HunyuanVideo15Transformer3DModel,
         vae: nn.Module,
         text_encoder: EncodeText,
-        prediction_type: Literal["flow", "sample", "residual"] = "flow",
+        defaults: Defaults = ONE_STEP,
     ):
-        """vae: encode(x).latent_dist.mode(), decode(z).sample, config.scaling_factor, x in [-1, 1].
-
-        prediction_type: what the network predicts. "flow": velocity; "sample": clean latents;
-        "residual": clean latents less the known part of frame 0, so that what stands still is right
-        before anything is learned.
-        """
-        config = transformer.config
-        latent = geometry.latent_channels // self.frames_per_latent
-        assert (config.in_channels, config.out_channels) == self.channels(latent)
-        if prediction_type not in PREDICTION_TYPES:
-            raise InputError(
-                "prediction_type",
-                got=repr(prediction_type),
-                need=" or ".join(PREDICTION_TYPES),
-                fix="Correct model.json.",
-            )
+        """vae: encode(x).latent_dist.mode(), decode(z).sample and config.scaling_factor, as
+        diffusers has them, x in [-1, 1]."""
+        config, latent = transformer.config, geometry.latent_channels
+        assert (config.in_channels, config.out_channels) == (2 * latent + 1, latent)
         self.name = name
         self.geometry = geometry
         self.transformer = transformer
         self.vae = vae
         self.text_encoder = text_encoder
-        self.prediction_type = prediction_type
+        self.defaults = defaults
         self.step_distilled = config.use_meanflow
         self.without_padding = False
-
-    @staticmethod
-    def channels(latent: int) -> tuple[int, int]:
-        """How many channels the network reads and answers with for so many of the latents."""
-        return 2 * latent + 1, latent
 
     def drop_padding(self) -> None:
         """Leave padding tokens of the prompt out instead of masking them: for one prompt at a time.
@@ -147,9 +141,12 @@ class HunyuanVideo15Backbone:
         Unknown cells become zero: black pixels encode to something else, and the network was
         pre-trained to read exact zeros there.
         """
-        forget_steps(self.transformer)
-        mask = known_latents(known, self.geometry.temporal_stride, *latents.shape[-2:]).to(latents)
-        return Context(latents * mask, mask)
+        mask = self.pack_known(known, *latents.shape[-2:])
+        return blank_context(latents, mask)
+
+    def pack_known(self, known: Tensor, height: int, width: int) -> Tensor:
+        """Mask (t, h, w, 1), 1 = known -> (1, 1, t', height, width)."""
+        return known_latents(known, self.geometry.temporal_stride, height, width)
 
     def velocity(
         self,
@@ -171,32 +168,17 @@ class HunyuanVideo15Backbone:
         if self.step_distilled:
             end = (_level_after(sigma, sigmas) * TRAIN_TIMESTEPS).to(dtype)
         inputs = Context(*(_expand(part, batch) for part in context))
-        given, text = text, _valid_tokens(text) if self.without_padding else text
+        text = _valid_tokens(text) if self.without_padding else text
         words = Text(*(_expand(part.to(latents.device), batch) for part in text))
-        with guidance_branch(self.transformer, context, given):
-            predicted = self.predict(latents, sigma, end, inputs, words)
-        if self.prediction_type == "flow":
-            return predicted
-        if self.prediction_type == "residual":
-            predicted = predicted + inputs.latents[:, :, :1]
-        return (latents - predicted) / sigma.clamp(min=LEAST_SIGMA).to(latents.dtype).view(
-            -1, 1, 1, 1, 1
-        )
-
-    def predict(
-        self, latents: Tensor, sigma: Tensor, end: Tensor | None, context: Context, text: Text
-    ) -> Tensor:
-        """One call of the network: latents (b, c, ...), sigma (b,), and a context of the same b."""
-        dtype = self.transformer.dtype
         return self.transformer(
-            hidden_states=torch.cat([latents, *context], dim=1).to(dtype),
+            hidden_states=torch.cat([latents, *inputs], dim=1).to(dtype),
             timestep=(sigma * TRAIN_TIMESTEPS).to(dtype),
             timestep_r=end,
-            encoder_hidden_states=text.prompt_embeds.to(dtype),
-            encoder_attention_mask=text.prompt_embeds_mask,
-            encoder_hidden_states_2=text.prompt_embeds_2.to(dtype),
-            encoder_attention_mask_2=text.prompt_embeds_mask_2,
-            image_embeds=text.image_embeds.to(dtype),
+            encoder_hidden_states=words.prompt_embeds.to(dtype),
+            encoder_attention_mask=words.prompt_embeds_mask,
+            encoder_hidden_states_2=words.prompt_embeds_2.to(dtype),
+            encoder_attention_mask_2=words.prompt_embeds_mask_2,
+            image_embeds=words.image_embeds.to(dtype),
             return_dict=False,
         )[0].to(latents.dtype)
 
@@ -224,14 +206,10 @@ class HunyuanVideo15TextEncoder:
 
 
 class JointAttention:
-    """Joint attention of the visual and the text stream without a mask of tokens x tokens.
-
-    masked: padding of the prompts must be kept from being read; unset when every token counts.
-    """
+    """diffusers' attention processor without a mask of tokens x tokens: every token counts."""
 
     _attention_backend = None
     _parallel_config = None
-    masked = False
 
     def __call__(
         self,
@@ -241,43 +219,13 @@ class JointAttention:
         attention_mask: Tensor,
         image_rotary_emb: tuple[Tensor, Tensor],
     ) -> tuple[Tensor, Tensor]:
-        """(b, l, d) and (b, m, d) -> the same; attention_mask (b, m), cos and sin as for rotate."""
-        query, key, value = (
-            layer(hidden_states).unflatten(2, (attn.heads, -1))
-            for layer in (attn.to_q, attn.to_k, attn.to_v)
+        return joint_attention(
+            attn,
+            hidden_states,
+            encoder_hidden_states,
+            image_rotary_emb,
+            backend=self._attention_backend,
         )
-        query, key = (
-            rotate(norm(heads), image_rotary_emb)
-            for norm, heads in ((attn.norm_q, query), (attn.norm_k, key))
-        )
-        words = [
-            layer(encoder_hidden_states).unflatten(2, (attn.heads, -1))
-            for layer in (attn.add_q_proj, attn.add_k_proj, attn.add_v_proj)
-        ]
-        words[:2] = attn.norm_added_q(words[0]), attn.norm_added_k(words[1])
-        # Under autocast norms answer in float32 and layers do not.
-        joint = (
-            torch.cat(pair, dim=1).to(value.dtype)
-            for pair in zip((query, key, value), words, strict=True)
-        )
-        mask = None
-        if self.masked:
-            picture = hidden_states.shape[1]
-            mask = functional.pad(attention_mask.bool(), (picture, 0), value=True)[:, None, None]
-        answer = dispatch_attention_fn(*joint, attn_mask=mask, backend=self._attention_backend)
-        picture, text = answer.flatten(2).split([hidden_states.shape[1], words[0].shape[1]], dim=1)
-        return attn.to_out[1](attn.to_out[0](picture)), attn.to_add_out(text)
-
-
-def rotate(heads: Tensor, freqs: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotary embedding of heads (b, l, n, d) by cos and sin, (l, d), or (b, l, d) for each sample.
-
-    As diffusers' apply_rotary_emb, which knows the first alone.
-    """
-    cos, sin = (part.unsqueeze(-2) for part in freqs)
-    real, imaginary = heads.unflatten(-1, (-1, 2)).unbind(-1)
-    turned = torch.stack([-imaginary, real], dim=-1).flatten(-2)
-    return (heads.float() * cos + turned.float() * sin).to(heads.dtype)
 
 
 def _valid_tokens(text: Text) -> Text:
@@ -338,7 +286,16 @@ def _describe(tensors: Tensors) -> Found:
         "image_embed_dim": tensors["image_embedder.norm_in.weight"].shape[0],
         "use_meanflow": any(key.startswith("time_embed.timestep_embedder_r") for key in tensors),
     }
-    return Found("hunyuanvideo-1.5", replace(GEOMETRY, latent_channels=latents), config)
+    geometry = replace(GEOMETRY, latent_channels=latents)
+    return Found("hunyuanvideo-1.5", geometry, config, _defaults(config))
+
+
+def _defaults(config: dict[str, Any]) -> Defaults:
+    return STEP_DISTILLED if config["use_meanflow"] else DEFAULTS
+
+
+def _pack_known(found: Found, known: Tensor, height: int, width: int) -> Tensor:
+    return known_latents(known, found.geometry.temporal_stride, height, width)
 
 
 def _widths(config: dict[str, Any]) -> dict[str, int]:
@@ -356,6 +313,7 @@ def _build(found: Found, pipeline: HunyuanVideo15ImageToVideoPipeline) -> Hunyua
         pipeline.transformer,
         pipeline.vae,
         HunyuanVideo15TextEncoder(pipeline),
+        defaults=found.defaults,
     )
 
 
@@ -368,6 +326,7 @@ FAMILY = Family(
     describe=_describe,
     widths=_widths,
     build=_build,
+    pack_known=_pack_known,
     vae_frames=0,
     vae_values=500,
     masks_attention=True,

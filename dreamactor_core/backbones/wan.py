@@ -23,17 +23,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers import WanTransformer3DModel
 from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
-from diffusers.utils import is_ftfy_available
-from diffusers.utils.torch_utils import get_module_execution_device
 from torch import Tensor, nn
 
 from ..composite import known_latents
 from ..errors import InputError
 from ..geometry import Geometry
+from ..options import ONE_STEP, Defaults
 from ..weight_files.family import Family, Found, Tensors, count_blocks
-from ..weight_files.keys import KeyNames, Rule
-from . import Context, LoraTargets, Text, to_picture
-from .network import forget_steps, guidance_branch
+from ..weight_files.wan_keys import KEY_NAMES
+from . import Context, LoraTargets, Text
+from .device import get_module_execution_device
+from .wan_text import WanTextEncoder
 
 if TYPE_CHECKING:
     from diffusers import WanImageToVideoPipeline
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 TRAIN_TIMESTEPS = 1000  # the network's clock runs from 0 (data) to 1000 (noise)
 LEAST_SIGMA = 0.02  # training alone meets less; a clean cell's velocity is divided by sigma
 HEAD = 128  # width of an attention head
-TEXT_LENGTH = 512  # tokens; diffusers' Wan attention counts on it
+PATCH = 2  # latent cells along each side of a token
 BOUNDARY_RATIO = 0.9  # of A14B image-to-video, for files that do not say (Wan 2.2's own config)
 
 I2V_GEOMETRY = Geometry(
@@ -63,37 +63,23 @@ TI2V_GEOMETRY = replace(
     panel=(704, 640),
 )
 
-EncodeText = Callable[[list[str], Tensor | None], Text]  # (prompts, reference (1, h, w, 3) or None)
+# Steps, guidance, shift of the publishers' own programs: generate.py of Wan-Video/Wan2.1 (the shift
+# is 3 at 480p and 5 at 720p), wan_i2v_A14B.py and wan_ti2v_5B.py in wan/configs of Wan-Video/Wan2.2
+# (both experts of A14B at 3.5), and predict_i2v.py in examples/wan2.1_fun of aigc-apps/VideoX-Fun.
+# Fun-InP 14B has the shapes of I2V 14B, and so its defaults; of 1.3B there is no other.
+I2V_DEFAULTS = Defaults(40, 5.0, 3.0, shift_large=5.0, follows_aspect=True)
+FUN_DEFAULTS = Defaults(50, 6.0, 3.0, shift_large=5.0, follows_aspect=True)
+A14B_DEFAULTS = Defaults(40, 3.5, 5.0, follows_aspect=True)
+TI2V_DEFAULTS = Defaults(50, 5.0, 5.0, follows_aspect=True)
 
-KEY_NAMES = KeyNames(
-    (
-        Rule("patch_embedding", "patch_embedding"),
-        Rule("condition_embedder.time_embedder.linear_1", "time_embedding.0"),
-        Rule("condition_embedder.time_embedder.linear_2", "time_embedding.2"),
-        Rule("condition_embedder.time_proj", "time_projection.1"),
-        Rule("condition_embedder.text_embedder.linear_1", "text_embedding.0"),
-        Rule("condition_embedder.text_embedder.linear_2", "text_embedding.2"),
-        Rule("condition_embedder.image_embedder.ff.net.0.proj", "img_emb.proj.1"),
-        Rule("condition_embedder.image_embedder.ff.net.2", "img_emb.proj.3"),
-        *(
-            Rule(f"blocks.{{}}.{ours}.{layer}", f"blocks.{{}}.{native}.{name}")
-            for ours, native in (("attn1", "self_attn"), ("attn2", "cross_attn"))
-            for layer, name in (("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "o"))
-        ),
-        Rule("blocks.{}.attn2.add_k_proj", "blocks.{}.cross_attn.k_img"),
-        Rule("blocks.{}.attn2.add_v_proj", "blocks.{}.cross_attn.v_img"),
-        Rule("blocks.{}.ffn.net.0.proj", "blocks.{}.ffn.0"),
-        Rule("blocks.{}.ffn.net.2", "blocks.{}.ffn.2"),
-        Rule("proj_out", "head.head"),
-    )
-)
+EncodeText = Callable[[list[str], Tensor | None], Text]  # (prompts, reference (1, h, w, 3) or None)
 
 
 class WanBackbone:
     """The protocol of backbones/__init__.py on diffusers' WanTransformer3DModel."""
 
     blank = "grey"
-    step_distilled = False
+    step_distilled = predicts_clean = False
     key_names = KEY_NAMES
     lora_targets = LoraTargets(
         feed_forward=r"blocks\.\d+\.ffn\.net\.(0\.proj|2)",
@@ -110,6 +96,7 @@ class WanBackbone:
         text_encoder: EncodeText,
         transformer_2: WanTransformer3DModel | None = None,
         boundary_ratio: float = BOUNDARY_RATIO,
+        defaults: Defaults = ONE_STEP,
     ):
         """vae: AutoencoderKLWan. transformer_2: the low-noise expert of A14B."""
         config, channels = transformer.config, geometry.latent_channels
@@ -120,8 +107,10 @@ class WanBackbone:
         self.transformer = transformer
         self.transformer_2 = transformer_2
         self.boundary_ratio = boundary_ratio
+        self.defaults = defaults
         self.vae = vae
         self.text_encoder = text_encoder
+        assert [*config.patch_size[1:]] == [PATCH, PATCH], config.patch_size
         self.by_token = config.in_channels == channels  # TI2V
 
     def encode_video(self, frames: Tensor) -> Tensor:
@@ -150,15 +139,14 @@ class WanBackbone:
         The latents are those of frames that paint_blank has prepared. For TI2V a token is known
         only if each of its cells is.
         """
-        forget_steps(self.transformer)
-        forget_steps(self.transformer_2)
-        stride, size = self.geometry.temporal_stride, latents.shape[-2:]
-        if not self.by_token:
-            return Context(latents, pack_mask(known, stride, *size).to(latents))
-        _, tall, wide = self.transformer.config.patch_size
-        mask = known_latents(known, stride, size[0] // tall, size[1] // wide)
-        mask = mask.repeat_interleave(tall, dim=3).repeat_interleave(wide, dim=4)
-        return Context(latents, mask.to(latents))
+        return Context(latents, self.pack_known(known, *latents.shape[-2:]).to(latents))
+
+    def pack_known(self, known: Tensor, height: int, width: int) -> Tensor:
+        """Mask (t, h, w, 1), 1 = known -> (1, 4 or 1, t', height, width)."""
+        stride = self.geometry.temporal_stride
+        if self.by_token:
+            return pack_token_mask(known, stride, height, width)
+        return pack_mask(known, stride, height, width)
 
     def velocity(self, latents: Tensor, sigma: Tensor, context: Context, text: Text) -> Tensor:
         """d(latents)/d(sigma) at noise level sigma, (b,) or scalar, in [0, 1]; 1 is pure noise.
@@ -173,22 +161,20 @@ class WanBackbone:
         given, known = (part.expand(batch, *part.shape[1:]) for part in context)
         if self.by_token:
             noisy, unknown = known * given + (1 - known) * latents, 1 - known
-            _, tall, wide = network.config.patch_size
-            timestep = unknown[:, 0, :, ::tall, ::wide].flatten(1) * timestep[:, None]
+            timestep = token_timesteps(timestep, unknown)
         else:
             noisy = torch.cat([latents, known, given], dim=1)
         words = (text.prompt_embeds, text.image_embeds)
         prompt, image = (
             part.to(latents.device, network.dtype).expand(batch, *part.shape[1:]) for part in words
         )
-        with guidance_branch(network, context, text):
-            predicted = network(
-                hidden_states=noisy.to(network.dtype),
-                timestep=timestep,
-                encoder_hidden_states=prompt,
-                encoder_hidden_states_image=None if network.config.image_dim is None else image,
-                return_dict=False,
-            )[0].to(latents.dtype)
+        predicted = network(
+            hidden_states=noisy.to(network.dtype),
+            timestep=timestep,
+            encoder_hidden_states=prompt,
+            encoder_hidden_states_image=None if network.config.image_dim is None else image,
+            return_dict=False,
+        )[0].to(latents.dtype)
         if not self.by_token:
             return predicted
         # What is given is not predicted: its velocity is the one that leads to it.
@@ -221,46 +207,18 @@ def pack_mask(known: Tensor, temporal_stride: int, height: int, width: int) -> T
     return frames.unflatten(0, (-1, temporal_stride)).transpose(0, 1)[None]
 
 
-class WanTextEncoder:
-    """UMT5 over the prompt and CLIP over the reference: the stock pipeline's own."""
+def pack_token_mask(known: Tensor, temporal_stride: int, height: int, width: int) -> Tensor:
+    """Mask (t, h, w, 1), 1 = known -> (1, 1, t', height, width), all cells of a token alike.
 
-    def __init__(self, pipeline: WanImageToVideoPipeline):
-        """Raises InputError when a package that the stock pipeline needs is missing."""
-        if not is_ftfy_available():
-            raise InputError(
-                "text encoder of Wan",
-                got="no package ftfy",
-                need="ftfy, with which diffusers cleans prompts",
-                fix="pip install ftfy.",
-            )
-        self.pipeline = pipeline
+    A token is known only if every pixel of it is.
+    """
+    mask = known_latents(known, temporal_stride, height // PATCH, width // PATCH)
+    return mask.repeat_interleave(PATCH, dim=3).repeat_interleave(PATCH, dim=4)
 
-    @torch.no_grad()
-    def __call__(self, prompts: list[str], reference: Tensor | None) -> Text:
-        """The image stream is zero without a reference, and empty without an image encoder."""
-        pipeline, batch = self.pipeline, len(prompts)
-        device = get_module_execution_device(pipeline.text_encoder)
-        embeds, _ = pipeline.encode_prompt(
-            prompts,
-            do_classifier_free_guidance=False,
-            max_sequence_length=TEXT_LENGTH,
-            device=device,
-        )
-        image = embeds.new_zeros(batch, 0, 0)
-        if pipeline.image_encoder is not None:
-            config = pipeline.image_encoder.config
-            if reference is not None:
-                image = pipeline.encode_image(to_picture(reference), device)
-            else:
-                tokens = (config.image_size // config.patch_size) ** 2 + 1
-                image = embeds.new_zeros(1, tokens, config.hidden_size)
-        return Text(
-            prompt_embeds=embeds,
-            prompt_embeds_mask=embeds.new_ones(batch, TEXT_LENGTH),
-            prompt_embeds_2=embeds.new_zeros(batch, 0, 0),
-            prompt_embeds_mask_2=embeds.new_zeros(batch, 0),
-            image_embeds=image.expand(batch, -1, -1),
-        )
+
+def token_timesteps(timestep: Tensor, unknown: Tensor) -> Tensor:
+    """(b,) and mask (b, c, t', h', w'), 1 = to be drawn -> (b, tokens), 0 where known."""
+    return unknown[:, 0, :, ::PATCH, ::PATCH].flatten(1) * timestep[:, None]
 
 
 OTHERS = {  # layers that only relatives of Wan have, which take other inputs
@@ -324,7 +282,21 @@ def _describe(tensors: Tensors) -> Found:
     }
     geometry = replace(TI2V_GEOMETRY if latents == 48 else I2V_GEOMETRY, latent_channels=latents)
     name = f"wan-{kind}-a{size}" if experts else f"wan-{kind}-{size}"
-    return Found(name, geometry, config, two_experts=experts)
+    return Found(name, geometry, config, _defaults(by_token, experts, size), two_experts=experts)
+
+
+def _defaults(by_token: bool, experts: bool, size: str) -> Defaults:
+    if by_token:
+        return TI2V_DEFAULTS
+    if experts:
+        return A14B_DEFAULTS
+    return FUN_DEFAULTS if size == "1.3b" else I2V_DEFAULTS
+
+
+def _pack_known(found: Found, known: Tensor, height: int, width: int) -> Tensor:
+    by_token = found.config["in_channels"] == found.config["out_channels"]
+    pack = pack_token_mask if by_token else pack_mask
+    return pack(known, found.geometry.temporal_stride, height, width)
 
 
 def _widths(config: dict[str, Any]) -> dict[str, int]:
@@ -343,6 +315,7 @@ def _build(found: Found, pipeline: WanImageToVideoPipeline) -> WanBackbone:
         WanTextEncoder(pipeline),
         pipeline.transformer_2,
         pipeline.config.boundary_ratio or BOUNDARY_RATIO,
+        found.defaults,
     )
 
 
@@ -355,6 +328,7 @@ FAMILY = Family(
     describe=_describe,
     widths=_widths,
     build=_build,
+    pack_known=_pack_known,
     vae_frames=4,
     vae_values=800,
     masks_attention=False,

@@ -16,12 +16,14 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import InputError
-from ..puppets.identity import HUES
-from ..puppets.scene import LEAD_IN, THUMBNAIL, Triplet, to_frames, triplet
+from ..media import to_frames
+from ..options import GROUPS
+from ..puppets.colours import HUES
+from ..puppets.triplet import THUMBNAIL_SIZE, triplet
+from ..puppets.world import LEAD_IN, Triplet
 
 Draw = Callable[[int, int, int], Triplet]  # (seed, num_frames, size) -> one of the test split
 
-GROUPS = ("multi-subject", "cross-species")  # a case is in any number of them
 VARIED, BODIES = APART = ("varied", "glb-bodies")  # a case is in one of these, or in none
 SEED_CASES = 1000  # so many triplets belong to one seed, so that no two seeds share one
 
@@ -98,7 +100,7 @@ def case_seeds(seed: int, cases: int, num_frames: int, group: str | None = None)
 
 
 def _groups(seed: int, num_frames: int) -> tuple[str, ...]:
-    return groups_of(draw_puppets(seed, num_frames, THUMBNAIL))
+    return groups_of(draw_puppets(seed, num_frames, THUMBNAIL_SIZE))
 
 
 def _kinds(caption: str) -> list[str]:

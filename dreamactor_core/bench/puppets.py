@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 import numpy as np
@@ -13,15 +13,27 @@ import torch
 from ..animate import animate_pass
 from ..backbones import Backbone
 from ..errors import InputError
-from ..lora.adapters import set_lora_strengths
+from ..lora.adapters import lora_strengths, set_lora_strengths
+from ..options import BENCH_TEXTS, VARIANTS
 from ..sampling import SampleSettings
 from . import metrics
 from .cases import Case, Draw, case_seeds, draw_puppets, make_case
 from .report import Result, Scored
 
 ROWS = ("end-to-end", "pose-based", "foundation", "still-reference", "driver", "vae-floor")
-TEXTS = ("true", "none", "other")
 SHOWN_CASES = 10  # of each kind
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which cases are drawn, and how large."""
+
+    group: str | None = None  # of this one only
+    apart: Mapping[str, Draw] = field(default_factory=dict)  # {one of cases.APART: so many more}
+    size: int | None = None  # side of the panel in pixels; None: the model's own
+
+
+EVERY = Selection()
 
 
 def bench_puppets(
@@ -29,47 +41,48 @@ def bench_puppets(
     cases: int,
     seed: int,
     settings: SampleSettings,
-    loras: dict[str, str],
+    loras: Mapping[str, Sequence[str]],
     on_case: Callable[[int], None] | None = None,
     text: str = "true",
-    group: str | None = None,
-    apart: dict[str, Draw] | None = None,
-    size: int | None = None,
+    selection: Selection = EVERY,
 ) -> Result:
     """Score every row on `cases` unseen triplets of a seed, see case_seeds.
 
-    loras: {row: name of a loaded LoRA} for "end-to-end" and "pose-based"; the row "foundation"
-    is the network with every LoRA at 0, driven by RGB.
+    loras: {row: names of loaded LoRAs} for "end-to-end" and "pose-based", each at the strength that
+    it has now; the row "foundation" is the network with every LoRA at 0, driven by RGB.
     text: what the network reads: the "true" caption, "none", or that of an "other" case.
-    group: draw cases of this one only. apart: {one of cases.APART: draws as many cases more}.
-    size: side of the panel in pixels, by default the model's own. Raises InputError for a text or a
-    size that there cannot be.
+    Raises InputError for a text or a size that there cannot be.
     """
-    if text not in TEXTS:
-        need = " or ".join(map(repr, TEXTS))
+    if text not in BENCH_TEXTS:
+        need = " or ".join(map(repr, BENCH_TEXTS))
         raise InputError("text", got=repr(text), need=need, fix="Check the spelling.")
-    rows = [row for row in ROWS if row not in ("end-to-end", "pose-based") or row in loras]
-    size, num_frames = size or backbone.geometry.panel[0], backbone.geometry.num_frames
-    backbone.geometry.check_panel(size, size)
-    drawn = [(each, draw_puppets, None) for each in case_seeds(seed, cases, num_frames, group)]
-    for name, draw in (apart or {}).items():
+    rows = [row for row in ROWS if row not in VARIANTS or row in loras]
+    geometry = backbone.geometry
+    size, num_frames = selection.size or geometry.panel[0], geometry.num_frames
+    geometry.check_panel(size, size)
+    group = selection.group
+    drawn: list[tuple[int, Draw, str | None]] = []
+    drawn += [(each, draw_puppets, None) for each in case_seeds(seed, cases, num_frames, group)]
+    for name, draw in selection.apart.items():
         drawn += [(each, draw, name) for each in case_seeds(seed, cases, num_frames)]
+    bench = _Bench(backbone, settings, loras)
     result = Result(text, group)
-    for index, (each, draw, name) in enumerate(drawn):
-        which = each, size, num_frames, draw, name
+    for index, (each, draw_it, apart) in enumerate(drawn):
+        which = each, size, num_frames, draw_it, apart
         case = make_case(*which)
         if text != "true":
             case = replace(case, prompt=_other_prompt(case, *which) if text == "other" else "")
         made, figures = {}, {}
         for row in rows:
             began = time.perf_counter()
-            made[row] = _make(backbone, row, case, settings, loras)
+            made[row] = bench.make(row, case)
             figures[row] = score(made[row], case, time.perf_counter() - began)
         result.scored.append(Scored(seed, case.groups, figures))
         if index % cases < SHOWN_CASES:
             result.shown.append(_shown(case, {row: made[row] for row in loras}))
         if on_case:
             on_case(index)
+    bench.put_back()
     return result
 
 
@@ -88,22 +101,42 @@ def _other_prompt(
     return next(prompt for prompt in prompts if prompt != case.prompt)
 
 
-def _make(
-    backbone: Backbone, row: str, case: Case, settings: SampleSettings, loras: dict[str, str]
-) -> np.ndarray:
-    if row == "still-reference":
-        return np.repeat(case.reference.numpy(), len(case.truth), axis=0)
-    if row == "driver":
-        return case.driving.numpy()
-    if row == "vae-floor":
-        clip = torch.cat([case.reference, torch.from_numpy(case.truth)])
-        with torch.inference_mode():
-            return backbone.decode_video(backbone.encode_video(clip))[1:].cpu().numpy()
-    if loras:
-        strengths = {name: float(name == loras.get(row)) for name in loras.values()}
-        set_lora_strengths(backbone, strengths)
-    driving = case.skeleton if row == "pose-based" else case.driving
-    return animate_pass(backbone, case.reference, driving, case.prompt, settings).numpy()
+class _Bench:
+    """What makes the videos of every row, and the strengths that its LoRAs came with."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        settings: SampleSettings,
+        loras: Mapping[str, Sequence[str]],
+    ):
+        self.backbone, self.settings, self.loras = backbone, settings, loras
+        self.strengths = lora_strengths(backbone) if loras else {}
+
+    def make(self, row: str, case: Case) -> np.ndarray:
+        """(t, h, w, 3) in [0, 1]."""
+        backbone = self.backbone
+        if row == "still-reference":
+            return np.repeat(case.reference.numpy(), len(case.truth), axis=0)
+        if row == "driver":
+            return case.driving.numpy()
+        if row == "vae-floor":
+            clip = torch.cat([case.reference, torch.from_numpy(case.truth)])
+            with torch.inference_mode():
+                return backbone.decode_video(backbone.encode_video(clip))[1:].cpu().numpy()
+        wanted = self.loras.get(row, ())
+        self._set({name: one * (name in wanted) for name, one in self.strengths.items()})
+        driving = case.skeleton if row == "pose-based" else case.driving
+        made = animate_pass(backbone, case.reference, driving, case.prompt, self.settings)
+        return made.cpu().numpy()
+
+    def put_back(self) -> None:
+        """Every LoRA at the strength that it came with."""
+        self._set(self.strengths)
+
+    def _set(self, strengths: dict[str, float]) -> None:
+        if strengths:
+            set_lora_strengths(self.backbone, strengths)
 
 
 def score(frames: np.ndarray, case: Case, seconds: float) -> dict[str, float | metrics.Share]:

@@ -9,7 +9,8 @@ from statistics import fmean, stdev
 import cv2
 import numpy as np
 
-from .cases import APART, GROUPS
+from ..options import GROUPS
+from .cases import APART
 from .metrics import Share
 
 SHOWN = ("driver", "end-to-end", "pose-based", "truth")  # in pictures, behind the reference
@@ -121,11 +122,12 @@ def _means(scored: list[Scored]) -> Figures:
     }
 
 
-def _mean(values: list[float] | list[Share]) -> float:
+def _mean(values: Sequence[float | Share]) -> float:
     """Of shares, the sum of parts over the sum of wholes; 0 where there is no whole."""
-    if not isinstance(values[0], Share):
-        return fmean(values)
-    part, whole = (sum(numbers) for numbers in zip(*values, strict=True))
+    shares = [value for value in values if isinstance(value, Share)]
+    if not shares:
+        return fmean(value for value in values if not isinstance(value, Share))
+    part, whole = (sum(numbers) for numbers in zip(*shares, strict=True))
     return part / whole if whole else 0.0
 
 

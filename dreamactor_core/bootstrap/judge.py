@@ -15,7 +15,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-THRESHOLD = 3.5  # mean score from which a video is kept
+from ..options import KEPT_SCORE
 
 
 class Verdict(NamedTuple):
@@ -27,7 +27,7 @@ class Verdict(NamedTuple):
     def score(self) -> float:
         return sum(self) / len(self)
 
-    def kept(self, threshold: float = THRESHOLD) -> bool:
+    def kept(self, threshold: float = KEPT_SCORE) -> bool:
         """Good enough on the whole, and nowhere far below: 1.5 under the threshold at the least."""
         return self.score > threshold and min(self) > threshold - 1.5
 

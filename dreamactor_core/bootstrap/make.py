@@ -18,9 +18,10 @@ import torch
 
 from ..animate import animate_pass
 from ..backbones import Backbone
-from ..media import write_video
+from ..media import to_frames, write_video
 from ..pose.keypoints import Pose, save_keypoints
-from ..puppets.scene import FPS, LEAD_IN, to_frames, triplet
+from ..puppets.triplet import triplet
+from ..puppets.world import FPS, LEAD_IN
 from ..sampling import SampleSettings
 from .judge import Verdict, judge
 

@@ -10,6 +10,9 @@ import base64
 import io
 import json
 import logging
+import math
+import queue
+import threading
 import time
 import urllib.request
 from collections.abc import Sequence
@@ -30,6 +33,7 @@ logger = logging.getLogger(__name__)
 TRIES = 3  # of a request that the server is too busy for
 LONGEST_WAIT = 30.0  # seconds between two tries, whatever the server asks for
 LARGEST_ANSWER = 4 << 20  # bytes
+GRACE = 1.0  # seconds after the time-out until nobody waits for an answer any longer
 BUSY = (429, 502, 503, 504)
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -57,8 +61,8 @@ class EndpointCaptioner:
         if not self.model:
             need, fix = "the name of a model there", "Name it with --endpoint-model."
             raise InputError("endpoint model", got="nothing", need=need, fix=fix)
-        if not self.timeout > 0:
-            need = "more than 0 seconds"
+        if not 0 < self.timeout < 86_400:
+            need = "more than 0 seconds, less than a day"
             raise InputError("time-out", got=self.timeout, need=need, fix="Use 120.")
         if self.key and not (self.key.isascii() and self.key.isprintable()):
             # Not left to http.client, whose error would show the key.
@@ -83,18 +87,43 @@ class EndpointCaptioner:
         return self._answer(self._post(json.dumps(body).encode()))
 
     def _post(self, body: bytes) -> bytes:
+        """The server's answer within the time-out, whatever the server does meanwhile.
+
+        Reading a socket has a time-out for each byte alone, and headers that drip, or a hundred
+        times "100 Continue", are read inside of the library: so the whole exchange runs beside.
+        """
+        answers: queue.Queue[bytes | Exception] = queue.Queue()
+
+        def work() -> None:
+            try:
+                answers.put(self._exchange(body))
+            except Exception as error:
+                answers.put(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        try:
+            answer = answers.get(timeout=self.timeout + GRACE)
+        except queue.Empty:
+            raise self._unreachable(TimeoutError("the answer drips")) from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _exchange(self, body: bytes) -> bytes:
         """The server's answer; waits and tries again while it is too busy."""
         deadline = time.monotonic() + self.timeout
         for attempt in range(1, TRIES + 1):
             try:
                 return self._send(body, deadline)
             except HTTPError as error:
-                wait = _wait(error.headers.get("Retry-After"), attempt)
+                wait = _wait(error.headers and error.headers.get("Retry-After"), attempt)
                 late = time.monotonic() + wait > deadline
                 if error.code not in BUSY or attempt == TRIES or late:
                     raise self._told(error, attempt) from None
                 time.sleep(wait)
-            except (URLError, HTTPException, OSError) as error:
+            except (URLError, HTTPException, OSError, ValueError) as error:
+                if isinstance(error, InputError):
+                    raise
                 raise self._unreachable(error) from error
         raise AssertionError("the last attempt returns or raises")
 
@@ -126,14 +155,16 @@ class EndpointCaptioner:
             text = message.get("content") or ""
             if isinstance(text, list):
                 text = "".join(part.get("text", "") for part in text)
+            if not isinstance(text, str):
+                raise TypeError(f"content is {type(text).__name__}")
             refused = message.get("refusal") or choice.get("finish_reason") == "content_filter"
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            start = self._hidden(raw[:80].decode(errors="replace").replace("\n", " "))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            start = self._hidden(printable(raw[:80].decode(errors="replace")))
             got, need = f"an answer that is not understood ({start!r})", "a chat completion"
             raise self._failed(got, need) from error
         if refused:
             raise self._failed("a refusal", "a caption")
-        text = text.rpartition("</think>")[2].strip()
+        text = printable(text.rpartition("</think>")[2], "\n").strip()
         if not text:
             raise self._failed("an empty answer", "a caption")
         return text
@@ -143,7 +174,7 @@ class EndpointCaptioner:
         said = b""
         with error, suppress(OSError, HTTPException):
             said = error.read(2000)
-        said = " ".join(self._hidden(said.decode(errors="replace")).split())[:160]
+        said = " ".join(self._hidden(printable(said.decode(errors="replace"))).split())[:160]
         if error.code in (401, 403):
             fix = "Put a valid key into the environment variable that --api-key-env names."
             return self._failed(f"no access ({error.code})", "a valid key", fix, UnavailableError)
@@ -163,7 +194,8 @@ class EndpointCaptioner:
         if isinstance(reason, TimeoutError):
             got, need = f"no answer within {self.timeout:g} s", "an answer in time"
             return self._failed(got, need, f"Raise --timeout. {BY_HAND}", UnavailableError)
-        got, need = f"no connection ({self._hidden(str(reason))})", "a server that runs"
+        why = self._hidden(printable(str(reason)))[:160]
+        got, need = f"no connection ({why})", "a server that runs"
         fix = f"Start it, or check the address. {BY_HAND}"
         return self._failed(got, need, fix, UnavailableError)
 
@@ -186,9 +218,20 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def _wait(asked: str | None, attempt: int) -> float:
     """Seconds until the next try: what the server asks for, or twice as long each time."""
     try:
-        return min(max(float(asked), 0.0), LONGEST_WAIT)
+        wait = float(asked)
     except (TypeError, ValueError):  # none, or a date
-        return min(2.0**attempt, LONGEST_WAIT)
+        wait = math.nan
+    wait = 2.0**attempt if math.isnan(wait) else wait
+    return min(max(wait, 0.0), LONGEST_WAIT)
+
+
+def printable(text: str, kept: str = "") -> str:
+    """Without what a terminal obeys, and what no file can hold: controls, lone surrogates.
+
+    kept: control characters that stay; others become spaces.
+    """
+    shown = (char if char in kept or char.isprintable() else " " for char in text)
+    return "".join(shown)
 
 
 def _data_url(image: np.ndarray) -> str:

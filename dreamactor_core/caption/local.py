@@ -11,7 +11,8 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
 
 from ..errors import InputError
-from ..hub import Weights, fetch, pick_device, reason
+from ..hub import NO_CODE, Weights, fetch, needs_code, pick_device, reason
+from ..weight_files.configs import check_configs
 from .captioner import BY_HAND
 
 MLLM = Weights("captioner", "Qwen/Qwen3-VL-4B-Instruct", "about 9 GB", "Apache-2.0", "--mllm")
@@ -69,6 +70,7 @@ def load_captioner(
             "quantization", got=repr(quantization), need=need, fix="Check the spelling."
         )
     folder = fetch(source, MLLM, download)
+    check_configs(folder)
     place = pick_device(device)
     options = {"dtype": torch.bfloat16 if place.type == "cuda" else torch.float32}
     if quantization != "none":
@@ -79,14 +81,16 @@ def load_captioner(
         options["device_map"] = {"": place}
     name = str(source or MLLM.repository)
     try:
-        model = AutoModelForImageTextToText.from_pretrained(folder, **options)
-        processor = AutoProcessor.from_pretrained(folder)
+        model = AutoModelForImageTextToText.from_pretrained(folder, **options, **NO_CODE)
+        processor = AutoProcessor.from_pretrained(folder, **NO_CODE)
     except ImportError as error:
         package = "bitsandbytes" if "bitsandbytes" in str(error) else "torchvision"
         got, need = f"a model that cannot be loaded without {package}", f"{package} installed"
         fix = f"Install {package} into this Python, or choose another model."
         raise InputError(f"captioner {name}", got=got, need=need, fix=fix) from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
+        if refusal := needs_code(folder, error):
+            raise refusal from None
         got = f"another kind of model, or a damaged one ({reason(error)})"
         raise InputError(name, got=got, need=NEED, fix=f"Use {MLLM.repository}.") from error
     if getattr(processor, "chat_template", None) is None:

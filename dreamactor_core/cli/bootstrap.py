@@ -10,18 +10,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-from tqdm import tqdm
-
-from ..bootstrap.judge import THRESHOLD
-from ..bootstrap.make import PAIRS, puppet_pairs, write_pair
 from ..errors import InputError
-from ..lora.adapters import load_lora
-from ..models.loading import load_backbone
-from ..sampling import SampleSettings
+from ..options import KEPT_SCORE
+from .shared import check_paths
 
 
-def main(argv: list[str]) -> int:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dreamactor_core bootstrap",
         description=__doc__,
@@ -34,18 +28,32 @@ def main(argv: list[str]) -> int:
         "--seeds", type=_seeds, required=True, help="first:last, one pair a seed before the judge"
     )
     parser.add_argument(
-        "--steps", type=int, default=1, help="sampling steps a video (default: %(default)s)"
+        "--steps", type=int, help="sampling steps a video (default: the model's own)"
     )
     parser.add_argument(
         "--threshold",
         type=float,
-        default=THRESHOLD,
+        default=KEPT_SCORE,
         help="mean score, 1 to 5, from which a pair is kept (default: %(default)s)",
     )
     parser.add_argument(
         "--threads", type=int, default=0, help="CPU threads (default: torch's own choice)"
     )
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    arguments = _parser().parse_args(argv)
+    check_paths((arguments.lora,), ())
+
+    import torch
+    from tqdm import tqdm
+
+    from ..bootstrap.make import PAIRS, puppet_pairs, write_pair
+    from ..lora.adapters import load_lora
+    from ..models.loading import load_backbone
+    from ..sampling import SampleSettings
+
     torch.set_num_threads(arguments.threads or torch.get_num_threads())
     backbone = load_backbone(arguments.base)
     variant = load_lora(backbone, arguments.lora).info.variant

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from ..errors import InputError
+from .shared import Stop, check_paths, quiet, write_json
 
 ABOUT = """Write the caption in which the character of --reference performs the motion of --driving.
 
@@ -37,7 +39,6 @@ KEY = "DREAMACTOR_API_KEY"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = EXAMPLES
     _add_files(parser)
     typed = parser.add_argument_group("typed by hand, instead of asking")
     typed.add_argument("--motion", default="", metavar="TEXT", help="what the driver does")
@@ -193,3 +194,19 @@ def _captioner(args: argparse.Namespace):
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = args.cache or home / "dreamactor-m2" / "captions"
     return captioner if args.no_cache else CachedCaptioner(captioner, folder)
+
+
+def command(args: argparse.Namespace, stop: Stop) -> None:
+    if not args.copy_prompts:
+        _check_arguments(args)
+        inputs = (args.reference, args.driving, args.folder, args.prompts)
+        check_paths(inputs, (args.output, args.json))
+
+    def note(line: str) -> None:
+        stop.check()
+        print(line, file=sys.stderr, flush=True)
+
+    with quiet():
+        report = run(args, print, note)
+    if args.json and report:
+        write_json(args.json, report, args.overwrite)

@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import InputError
+from .shared import Stop, check_paths, quiet
+
+if TYPE_CHECKING:
+    from ..media import VideoInfo
 
 ABOUT = """Find everyone in --video and write their keypoints to --output, for animate --pose.
 
-The file holds OpenPose JSON, one entry for each frame: body, and with --pose-heads hands, face and
-feet too. It can be edited by hand, and other tools' nodes read and write the same. Several people
-and animals are followed, each at its own place of the list; gaps of up to a quarter of a second
-are filled, longer ones left empty; what rests is held still and what moves fast is left alone.
-A video with nobody in it gives empty keypoints and a note.
+The file holds OpenPose JSON, one entry for each frame: body, feet, and some points of hands and
+face; with --pose-heads all of them. It can be edited by hand, and other tools' nodes read and write
+the same. Several people are followed, each at its own place of the list; gaps of up to a quarter of
+a second are filled, longer ones left empty; what rests is held still and what moves fast is left
+alone. A video with nobody in it gives empty keypoints and a note. A picture is a video of one
+frame.
 """
 EXAMPLES = """examples:
-  the first time, with weights from the hub (a detector of 172 MB, an estimator of 502 MB)
+  the first time: BlazePose out of the package index (36 MB); a look at what it found
     pose --video dance.mp4 --output dance.json --download --overlay look.mp4
+  the joints and the outline of the character in a picture
+    pose --video child.png --output child.json --mask child_mask.png
+  animals too, with a larger detector (172 MB) and estimator (502 MB) from the hub
+    pose --video dance.mp4 --output dance.json --detector PekingU/rtdetr_r50vd_coco_o365 --download
   with folders, offline; hands, face, feet and animals from the original ViTPose++ file
     pose --video dance.mp4 --output dance.json --detector models/rtdetr \\
          --pose-model models/vitpose-plus-base --pose-heads models/vitpose+_base.pth
   with the proportions of the character that is to be animated
     pose --video dance.mp4 --output dance.json --proportions-of child.png
 
-weights (all Apache-2.0): PekingU/rtdetr_r50vd_coco_o365 and usyd-community/vitpose-plus-base on
-huggingface.co, or any folder with an object detector and a ViTPose of transformers. Their copies
-of ViTPose++ hold the 17 joints of the body only; vitpose+_base.pth (586 MB) is in
-nielsr/vitpose-original-checkpoints.
+weights (all Apache-2.0): BlazePose's two files out of the package mediapipe 0.10.21, which is not
+installed; they run ten times as fast as the others on a CPU, most of all with the package
+ai-edge-litert (pip install "dreamactor-m2[pose]"). PekingU/rtdetr_r50vd_coco_o365 and
+usyd-community/vitpose-plus-base on huggingface.co, or any folder with an object detector and a
+ViTPose of transformers. Their copies of ViTPose++ hold the 17 joints of the body only;
+vitpose+_base.pth (586 MB) is in nielsr/vitpose-original-checkpoints.
 """
 
 
@@ -40,7 +52,6 @@ class Result(NamedTuple):
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = EXAMPLES
     files = parser.add_argument_group("files")
     files.add_argument("--video", type=Path, required=True, metavar="V", help="who moves")
     files.add_argument(
@@ -48,6 +59,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     files.add_argument(
         "--overlay", type=Path, metavar="MP4", help="write V with the skeletons on it, to check"
+    )
+    files.add_argument(
+        "--mask",
+        type=Path,
+        metavar="PNG",
+        help="write where the people are: white on black, a PNG of a picture, an MP4 of a video",
     )
     files.add_argument(
         "--proportions-of",
@@ -68,7 +85,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--raw", action="store_true", help="no gaps filled, nothing smoothed: what was seen"
     )
     models = parser.add_argument_group("models")
-    models.add_argument("--detector", metavar="DIR", help="folder, or name on the hub")
+    models.add_argument(
+        "--detector",
+        metavar="DIR",
+        help="blazepose (people; used if no other model is named), or an object detector, which "
+        "finds animals too: folder, or name on the hub",
+    )
     models.add_argument("--pose-model", metavar="DIR", help="ViTPose: folder, or name on the hub")
     models.add_argument(
         "--pose-heads",
@@ -80,7 +102,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--animal-model", metavar="DIR", help="another ViTPose for animals, trained on AP-10K"
     )
     models.add_argument(
-        "--download", action="store_true", help="fetch from the hub what is not on this machine"
+        "--download",
+        action="store_true",
+        help="fetch from the package index or the hub what is not on this machine",
     )
     models.add_argument("--device", default="auto", help="cpu, cuda, ... (a GPU if there is one)")
     models.add_argument(
@@ -90,22 +114,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, on_frames: Callable[[int, int], None]) -> Result:
     """on_frames: called with the frames done and the frames there are."""
-    from ..media import check_writable, probe, read_frames, read_image, replacing, write_video
-    from ..pose.detect import DetectSettings, detect_pose
+    from ..media import probe, read_frames, read_image, replacing, write_video
+    from ..pose.detect import detect_pose
     from ..pose.draw import overlay_pose
     from ..pose.keypoints import save_keypoints
-    from ..pose.models import load_pose_models
+    from ..pose.networks import load_networks
     from ..pose.retarget import match_proportions
+    from ..pose.subjects import DetectSettings
 
     began = time.perf_counter()
     settings = DetectSettings(
-        args.subjects, args.threshold, args.max_subjects, args.batch, not args.raw
+        args.subjects,
+        args.threshold,
+        args.max_subjects,
+        args.batch,
+        not args.raw,
+        args.mask is not None,
     )
     info = probe(args.video)
-    for path in filter(None, (args.output, args.overlay)):
-        _check_output(path, args, check_writable)
+    _check_outputs(args, info.num_frames)
     picture = read_image(args.proportions_of)[0].numpy() if args.proportions_of else None
-    models = load_pose_models(
+    networks = load_networks(
         args.detector,
         args.pose_model,
         args.pose_heads,
@@ -115,15 +144,17 @@ def run(args: argparse.Namespace, on_frames: Callable[[int, int], None]) -> Resu
     )
     frames = (frame.image for frame in read_frames(args.video))
     total = info.num_frames
-    pose, notes = detect_pose(
-        frames, info.times, models, settings, lambda done: on_frames(done, total)
+    pose, notes, masks = detect_pose(
+        frames, info.times, networks, settings, lambda done: on_frames(done, total)
     )
     if picture is not None:
-        reference, about = detect_pose([picture], [0.0], models, settings)
+        reference, about, _ = detect_pose([picture], [0.0], networks, settings)
         notes += [f"{args.proportions_of.name}: {note}" for note in about]
         pose = match_proportions(pose, reference)
     with replacing(args.output, args.overwrite) as part:
         save_keypoints(part, pose, info.width, info.height)
+    if args.mask:
+        _write_mask(args, masks, info)
     if args.overlay:
         frames = (frame.image for frame in read_frames(args.video))
         shown = overlay_pose(pose, frames)
@@ -134,12 +165,51 @@ def run(args: argparse.Namespace, on_frames: Callable[[int, int], None]) -> Resu
     return Result(f"{args.output}: {total} frames, {who}, made in {seconds:.1f} s", notes)
 
 
-def _check_output(path: Path, args: argparse.Namespace, check_writable: Callable) -> None:
+def _write_mask(args: argparse.Namespace, masks: list, info: VideoInfo) -> None:
+    from ..media import write_image, write_video
+    from ..pose.subjects import spread_all
+
+    pictures = (spread_all(those, info.height, info.width) for those in masks)
+    if args.mask.suffix.lower() == ".png":
+        write_image(args.mask, next(pictures), overwrite=args.overwrite)
+    else:
+        options = {"duration": info.duration, "overwrite": args.overwrite}
+        write_video(args.mask, pictures, info.times, **options)
+
+
+def _check_outputs(args: argparse.Namespace, num_frames: int) -> None:
+    """Raise InputError for a file that cannot be written, before long work begins."""
+    mask = ".png" if num_frames == 1 else ".mp4"
+    for path, wanted in ((args.output, ".json"), (args.overlay, ".mp4"), (args.mask, mask)):
+        if path is not None:
+            _check_output(path, args, wanted)
+
+
+def _check_output(path: Path, args: argparse.Namespace, wanted: str) -> None:
+    from ..media import check_writable
+
     check_writable(path, args.overwrite)
     if path.exists() and path.samefile(args.video):
         need, fix = "another name", "Choose a new name for the output."
         raise InputError(str(path), got="the same file as --video", need=need, fix=fix)
-    wanted = ".json" if path == args.output else ".mp4"
     if path.suffix.lower() != wanted:
         got, fix = f"the ending {path.suffix!r}", f"Call it {path.with_suffix(wanted).name}."
         raise InputError(str(path), got=got, need=repr(wanted), fix=fix)
+
+
+def command(args: argparse.Namespace, stop: Stop) -> None:
+    check_paths((args.video, args.proportions_of), (args.output, args.overlay))
+
+    from tqdm import tqdm
+
+    with quiet(), tqdm(unit="frame", disable=None, dynamic_ncols=True) as bar:
+
+        def on_frames(done: int, total: int) -> None:
+            stop.check()
+            bar.total = total
+            bar.update(done - bar.n)
+
+        result = run(args, on_frames)
+    for note in result.notes:
+        print(note, file=sys.stderr)
+    print(result.summary)

@@ -1,6 +1,22 @@
-"""`python -m dreamactor_core train <stage>`: the small model from nothing, or a LoRA on any base.
+"""`python -m dreamactor_core train <stage>`: a LoRA on any base, or the small model from nothing.
 
-The stages in their order; each resumes when called again. weights/mini/README.md says which of
+A LoRA on a full-size base (HunyuanVideo-1.5, Wan 2.1, Fun-InP, Wan 2.2), a folder as diffusers
+writes it, from clips that a JSON-lines file lists (clips.jsonl; its form below):
+
+    train plan  --base BASE --gpu 24GB --config small_data_pose_based
+    train cache --base BASE --pairs clips.jsonl --config small_data_pose_based --out runs/cache
+    train lora  --base BASE --cache runs/cache  --config small_data_pose_based --out runs/pose
+    train check --base BASE --pairs clips.jsonl --config small_data_pose_based --cache runs/cache
+                --lora runs/pose/best.safetensors --out runs/check
+    animate ... --model BASE --variant pose-based --lora runs/pose/lora.safetensors
+
+    {"target": VIDEO, "caption": TEXT, "pose": KEYPOINTS}                  pose_based
+    {"target": VIDEO, "caption": TEXT, "driving": VIDEO, "lead_in": 25}    end_to_end
+
+Wan 2.2 A14B has two experts: train lora twice, with --expert high and --expert low. Both stages go
+on where they were stopped when called again.
+
+The small model's stages in their order; each resumes too. weights/mini/README.md says which of
 them, and how much of each, made the shipped weights (far fewer pairs, so far):
 
     train vae         --out runs/mini
@@ -29,8 +45,8 @@ All of them but refine, in bites of nine minutes, is the same call again and aga
     train whole       --out runs/mini --minutes 9
 
 Without --cache the small model trains on puppets that are drawn on the way, and is told what their
-renderer knows (truth.py). Any other base needs a cache. A CPU without bfloat16 units is faster with
-"mixed_precision": "no" in the configuration.
+renderer knows (truth.py). A CPU without bfloat16 units is faster with "mixed_precision": "no" in
+the configuration.
 
 On Linux set MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000
 MALLOC_TOP_PAD_=500000000 first (run.py does): training on a CPU is up to three times faster.
@@ -39,41 +55,22 @@ MALLOC_TOP_PAD_=500000000 first (run.py does): training on a CPU is up to three 
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import math
-import shutil
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
-import torch
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
-
-from ..backbones.hunyuan15 import HunyuanVideo15Backbone
-from ..errors import InputError
-from ..lora.adapters import VARIANTS, LoraInfo, add_lora, load_lora, save_lora
-from ..mini.backbone import MiniBackbone
-from ..mini.vae import MiniVAE
-from ..models.loading import save_backbone
-from ..sampling import SampleSettings
-from ..train.cache import paired_samples, puppet_samples, write_cache
-from ..train.loop import TrainConfig, read_config, train
-from ..train.mini.create import MiniConfig, create_mini, load_base, to_ship
-from ..train.mini.eye import EyeConfig, train_eye
-from ..train.mini.refine import guess_codes
-from ..train.mini.rig import RigConfig, train_rig
-from ..train.mini.stages import train_whole
-from ..train.mini.vae import VaeConfig, fit_code, train_clean
-from ..train.mini.world import source_of
-from ..train.validation import puppet_pairs, validate
-
-WORTH_COMPILING = 100  # steps
-LORA = "learning"  # the name of the LoRA in training within the network
+SMALL, FULL = "train_small", "train_full"  # modules of the stages
+INDEX = "model_index.json"  # of a full-size base
+Command = Callable[[argparse.Namespace], None]
 
 
 def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
+    import torch  # here: --help and a mistyped option are answered at once
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
     torch.set_num_threads(arguments.threads or torch.get_num_threads())
     logging.getLogger(__name__.rsplit(".", 2)[0]).setLevel(logging.INFO)
     with logging_redirect_tqdm():
@@ -81,181 +78,23 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def train_vae(arguments: argparse.Namespace) -> None:
-    config = VaeConfig()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    if (arguments.out / "vae" / "config.json").exists():
-        vae = MiniVAE.from_pretrained(arguments.out / "vae")
-    else:
-        vae = fit_code(config)
-        vae.save_pretrained(arguments.out / "vae")
-    config = replace(config, steps=arguments.clean_steps)
-    if config.steps:
-        bar = tqdm(total=config.steps, desc="vae")
-        train_clean(vae, config, arguments.out, lambda step, loss: _show(bar, step, loss))
+def _of(module: str, name: str) -> Command:
+    """A stage that is imported when it runs."""
+
+    def run(arguments: argparse.Namespace) -> None:
+        getattr(importlib.import_module(f".{module}", __package__), name)(arguments)
+
+    return run
 
 
-def train_part(arguments: argparse.Namespace) -> None:
-    """The eye or the rig."""
-    backbone = load_base(arguments.base) if arguments.base else _new_mini(arguments.vae)
-    if not isinstance(backbone, MiniBackbone):
-        raise InputError(
-            "base", got=backbone.name, need="the small model: no other has an eye or a rig",
-            fix="Choose mini, or a folder that an earlier stage wrote.",
-        )  # fmt: skip
-    name, learn, config = arguments.part
-    if arguments.part_steps:
-        schedule = replace(config.schedule, steps=arguments.part_steps)
-        config = replace(config, schedule=schedule)
-    if name == "eye":
-        config = replace(config, bodies=arguments.bodies)
-        if config.schedule.steps < WORTH_COMPILING:
-            config = replace(config, compile=False)
-    bar = tqdm(total=config.schedule.steps, desc=name)
-    learn(backbone, config, arguments.out, partial(_show, bar), arguments.minutes)
-    save_backbone(backbone, arguments.out / "model", description=f"After the stage {name}.")
+def _of_either(name: str) -> Command:
+    """A stage that small and full-size bases have, each its own."""
 
+    def run(arguments: argparse.Namespace) -> None:
+        full = arguments.base and (Path(arguments.base) / INDEX).is_file()
+        _of(FULL if full else SMALL, name)(arguments)
 
-def whole(arguments: argparse.Namespace) -> None:
-    options = {name: getattr(arguments, name) for name in ("bodies", "toy", "threads")}
-    done = train_whole(arguments.out, arguments.minutes, **options)
-    told = f"all is done, see {arguments.out / 'mini'}" if done else "the same call goes on"
-    logging.getLogger(__name__).info("%s", told)
-
-
-def make_cache(arguments: argparse.Namespace) -> None:
-    backbone = _new_mini(arguments.vae) if arguments.vae else load_base(arguments.base)
-    geometry = backbone.geometry
-    if arguments.pairs:
-        name, samples = arguments.pairs.parent.name, paired_samples(arguments.pairs, geometry)
-    else:
-        first, last = arguments.seeds
-        name = f"puppets-{first:07d}"
-        samples = puppet_samples(range(first, last), geometry.num_frames, geometry.panel[0])
-    count = write_cache(backbone, tqdm(samples, desc=name, unit=" samples"), arguments.out, name)
-    logging.getLogger(__name__).info("%d samples in %s", count, arguments.out)
-
-
-def train_foundation(arguments: argparse.Namespace) -> None:
-    backbone = load_base(arguments.base) if arguments.base else _new_mini(arguments.vae)
-    backbone.vae.requires_grad_(False)
-    config = read_config(arguments.config)
-    _run(backbone, config, arguments, skeleton=False)
-    save_backbone(
-        backbone, arguments.out / "model", description="The foundation of the small model."
-    )
-
-
-def train_lora(arguments: argparse.Namespace) -> None:
-    backbone = load_base(arguments.base)
-    config = read_config(arguments.config)
-    if config.lora is None or not config.variant:
-        raise InputError(
-            f"configuration {arguments.config}", got="no lora or no variant", need="both",
-            fix='Add "lora": {"rank": ..., "alpha": ...} and "variant".',
-        )  # fmt: skip
-    if arguments.init:  # warm start from another LoRA of the same shape (paper section 3.4)
-        start = load_lora(backbone, arguments.init, name=LORA).info
-        if (start.rank, start.alpha) != (config.lora.rank, config.lora.alpha):
-            raise InputError(
-                f"LoRA {arguments.init}",
-                got=f"rank {start.rank}, alpha {start.alpha:g}",
-                need=f"rank {config.lora.rank}, alpha {config.lora.alpha:g}, as configured",
-                fix="Change the configuration, or start without --init.",
-            )
-        for name, parameter in backbone.transformer.named_parameters():
-            parameter.requires_grad_("lora_" in name)
-    else:
-        add_lora(backbone, config.lora, LORA)
-    for module in (backbone.text_encoder, backbone.vae):
-        module.requires_grad_(False)
-    _run(backbone, config, arguments, skeleton=config.variant == "pose-based")
-    info = LoraInfo(
-        variant=config.variant,
-        blank=backbone.blank,
-        lead_in_seconds=1.0,
-        fps=backbone.geometry.fps,
-        base=backbone.name,
-        rank=config.lora.rank,
-        alpha=config.lora.alpha,
-    )
-    save_lora(backbone, LORA, arguments.out / "lora.safetensors", info)
-
-
-def refine(arguments: argparse.Namespace) -> None:
-    config = replace(VaeConfig(), steps=arguments.refine_steps, learning_rate=4e-4)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    backbone = load_base(arguments.base)
-    if arguments.lora:
-        load_lora(backbone, arguments.lora)
-    first, last = arguments.seeds
-    guesses = guess_codes(backbone, tqdm(range(first, last), desc="guesses"), config)
-    vae = MiniVAE.from_pretrained(arguments.vae)
-    bar = tqdm(total=config.steps, desc="refine")
-    train_clean(vae, config, arguments.out, lambda step, loss: _show(bar, step, loss), guesses)
-
-
-def export(arguments: argparse.Namespace) -> None:
-    backbone = to_ship(load_base(arguments.base))
-    backbone.vae = MiniVAE.from_pretrained(arguments.vae)
-    save_backbone(
-        backbone,
-        arguments.out,
-        description="The small model of ComfyUI-DreamActor-M2, see README.md.",
-        trained_on="the puppet world of dreamactor_core/puppets, training split",
-    )
-    (arguments.out / "lora").mkdir(exist_ok=True)
-    for variant in VARIANTS:
-        source = getattr(arguments, variant.replace("-", "_"))
-        shutil.copy(source, arguments.out / "lora" / f"{variant}.safetensors")
-
-
-def _run(
-    backbone: HunyuanVideo15Backbone, config: TrainConfig, arguments, *, skeleton: bool
-) -> None:
-    source = source_of(backbone, arguments.cache)
-    geometry = backbone.geometry
-    pairs = puppet_pairs(range(900, 904), geometry.panel[0], geometry.num_frames, skeleton=skeleton)
-    bar = tqdm(total=config.steps, desc=str(arguments.out.name))
-    log = arguments.out / "validation.csv"
-
-    def look(step: int) -> None:
-        picture = arguments.out / f"validation-{step:06d}.png"
-        error = validate(
-            backbone, pairs, SampleSettings(num_inference_steps=arguments.steps), picture
-        )
-        with log.open("a") as file:
-            file.write(f"{step},{error:.4f}\n")
-        bar.write(
-            f"step {step}: relative error {error:.3f} on {len(pairs)} unseen pairs, {picture}"
-        )
-
-    train(backbone, source, config, arguments.out, minutes=arguments.minutes,
-          on_step=lambda step, loss: _show(bar, step, loss), validate=look)  # fmt: skip
-
-
-def _new_mini(vae: Path) -> HunyuanVideo15Backbone:
-    return create_mini(MiniVAE.from_pretrained(vae).requires_grad_(False), MiniConfig())
-
-
-def _show(bar: tqdm, step: int, loss: float) -> None:
-    bar.n = step
-    bar.set_postfix(loss=f"{loss:.3f}")
-
-
-def _add_minutes(parser: argparse.ArgumentParser) -> None:
-    text = "stop after this long, resumable"
-    parser.add_argument("--minutes", type=float, default=math.inf, help=text)
-
-
-def _add_bodies(parser: argparse.ArgumentParser) -> None:
-    text = "folder of GLB files that the eye learns from as well"
-    parser.add_argument("--bodies", type=Path, metavar="FOLDER", help=text)
-
-
-def _seeds(text: str) -> tuple[int, int]:
-    first, _, last = text.partition(":")
-    return int(first), int(last)
+    return run
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -266,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     stages = parser.add_subparsers(required=True, metavar="stage")
 
-    def stage(name: str, run, text: str) -> argparse.ArgumentParser:
+    def stage(name: str, run: Command, text: str) -> argparse.ArgumentParser:
         sub = stages.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run)
         sub.add_argument(
@@ -280,73 +119,154 @@ def _parser() -> argparse.ArgumentParser:
         )
         return sub
 
-    sub = stage("vae", train_vae, "fit the linear code of the autoencoder, then train its clean-up")
-    sub.add_argument(
-        "--clean-steps",
-        type=int,
-        default=VaeConfig().steps,
-        help="of the clean-up; 0 leaves it as it is (default: %(default)s)",
-        metavar="STEPS",
-    )
-    for part, text in (
-        (("eye", train_eye, EyeConfig()), "teach the small model's eye where bodies are"),
-        (("rig", train_rig, RigConfig()), "teach its rig to carry a pose to another body"),
-    ):
-        sub = stage(part[0], train_part, text)
-        sub.set_defaults(part=part)
-        start = sub.add_mutually_exclusive_group(required=True)
-        start.add_argument("--vae", type=Path, help="autoencoder folder: start from nothing")
-        start.add_argument("--base", help="model name or folder: go on from these weights")
-        sub.add_argument(
-            "--part-steps", type=int, help=f"default: {part[2].schedule.steps}", metavar="STEPS"
-        )
-        _add_minutes(sub)
-        if part[0] == "eye":
-            _add_bodies(sub)
-    cache = stage("cache", make_cache, "render puppets and store their latents")
-    encoder = cache.add_mutually_exclusive_group(required=True)
+    _add_cache(stage)
+    _add_lora(stage)
+    _add_check(stage)
+    _add_plan(stages)
+    _add_small_model(stage)
+    return parser
+
+
+def _add_cache(stage: Callable) -> None:
+    sub = stage("cache", _of_either("make_cache"), "encode clips, or puppets, for training")
+    encoder = sub.add_mutually_exclusive_group(required=True)
     encoder.add_argument(
         "--vae", type=Path, help="folder of a new autoencoder (before the foundation is trained)"
     )
     encoder.add_argument("--base", help="model name or folder")
-    source = cache.add_mutually_exclusive_group(required=True)
+    source = sub.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--seeds", type=_seeds, help="puppets first:last, two samples a seed, about 3.7 MB"
     )
     source.add_argument(
-        "--pairs", type=Path, help="JSON lines of video pairs, see cache.paired_samples"
+        "--pairs", type=Path, help="JSON lines of clips, or of video pairs; see train --help"
     )
-    for name, run, text in (
-        (
-            "foundation",
-            train_foundation,
-            "train the small transformer and its text encoder from nothing",
-        ),
-        ("lora", train_lora, "train a LoRA on the feed-forward layers of a frozen base"),
+    group = sub.add_argument_group("full-size bases")
+    group.add_argument("--config", help="recipe: a file, or a name in train/recipes")
+    group.add_argument(
+        "--size",
+        type=int,
+        help="panels have about this area, size x size pixels (default: the base's own)",
+    )
+    group.add_argument(
+        "--stored",
+        default="float32",
+        help="precision of latents on disk: float32, to the last bit, or float16, half the room",
+    )
+    group.add_argument("--vae-tiling", action="store_true", help="encode in tiles: less memory")
+    group.add_argument(
+        "--offload", action="store_true", help="text and image encoders wait in RAM, layer by layer"
+    )
+    group.add_argument(
+        "--part", default="0/1", metavar="I/N", help="of N machines on one folder the one number I"
+    )
+    group.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
+    _add_device(group)
+
+
+def _add_lora(stage: Callable) -> None:
+    text = "train a LoRA on the feed-forward layers of a frozen base"
+    sub = stage("lora", _of_either("train_lora"), text)
+    _add_run(sub, "lora")
+    sub.add_argument("--base", required=True, help="model name or folder")
+    sub.add_argument("--init", type=Path, help="LoRA to start from (same rank)")
+    group = sub.add_argument_group("full-size bases")
+    group.add_argument(
+        "--expert", default="", help="high or low: which noise levels of a base of two experts"
+    )
+    group.add_argument(
+        "--storage", default="", help="of the frozen weights: fp8, int8 or nf4 (default: --dtype)"
+    )
+    group.add_argument(
+        "--style",
+        default="both",
+        help="names in the LoRA files: diffusers, comfyui or both (default: both)",
+    )
+    _add_device(group)
+
+
+def _add_check(stage: Callable) -> None:
+    text = "animate clips by themselves and compare: PSNR, SSIM, a video of each side by side"
+    sub = stage("check", _of(FULL, "check_lora"), text)
+    sub.add_argument("--base", required=True, help="folder of a full-size base")
+    sub.add_argument("--pairs", type=Path, required=True, help="JSON lines of clips")
+    sub.add_argument("--config", required=True, help="recipe of the LoRA")
+    sub.add_argument("--lora", type=Path, action="append", default=[], help="file; two for A14B")
+    sub.add_argument("--cache", type=Path, help="only clips that were held out of this cache")
+    sub.add_argument("--count", type=int, default=4, help="clips at most (default: 4)")
+    sub.add_argument("--frames", type=int, default=49, help="of a window, 4k + 1 (default: 49)")
+    sub.add_argument("--size", type=int, help="panels of about size x size pixels (the base's own)")
+    sub.add_argument("--steps", type=int, default=30, help="sampling steps (default: 30)")
+    sub.add_argument("--guidance", type=float, default=1.0, help="of the text (default: 1, off)")
+    sub.add_argument("--shift", type=float, default=5.0, help="of the noise levels (default: 5)")
+    sub.add_argument("--vae-tiling", action="store_true", help="less memory")
+    _add_device(sub)
+
+
+def _add_plan(stages: argparse._SubParsersAction) -> None:
+    text = "does a recipe fit a GPU, with which switches, and how long does it take"
+    sub = stages.add_parser("plan", help=text, description=text)
+    sub.set_defaults(run=_of(FULL, "plan_training"), threads=0)
+    sub.add_argument("--base", required=True, help="folder of a full-size base")
+    sub.add_argument("--config", default="small_data_pose_based", help="recipe (%(default)s)")
+    sub.add_argument("--gpu", default="24GB", help="its memory, such as 24GB (default)")
+    sub.add_argument("--size", type=int, help="panels of about size x size pixels (the base's own)")
+    sub.add_argument(
+        "--tflops",
+        type=float,
+        default=200.0,
+        help="speed of the GPU in bf16 in training (default: 200, about a quarter of an H100's "
+        "data sheet)",
+    )
+
+
+def _add_device(group: argparse._ActionsContainer) -> None:
+    group.add_argument("--device", default="", help="cpu, cuda, cuda:1 (default: a GPU if any)")
+    group.add_argument(
+        "--dtype", default="", help="fp32, bf16 or fp16 (default: bf16, on a CPU fp32)"
+    )
+
+
+def _add_run(sub: argparse.ArgumentParser, config: str) -> None:
+    sub.add_argument(
+        "--cache",
+        type=Path,
+        help="what train cache made; the small model draws puppets on the way without one",
+    )
+    sub.add_argument(
+        "--config",
+        default=config,
+        help="file, or a name in train/recipes (full-size) or train/configs (default: %(default)s)",
+    )
+    _add_minutes(sub)
+    sub.add_argument(
+        "--steps", type=int, default=2, help="sampling steps of the small model's validation"
+    )
+
+
+def _add_small_model(stage: Callable) -> None:
+    text = "fit the linear code of the small model's autoencoder, then train its clean-up"
+    sub = stage("vae", _of(SMALL, "train_vae"), text)
+    sub.add_argument(
+        "--clean-steps", type=int, help="of the clean-up; 0 leaves it as it is", metavar="STEPS"
+    )
+    for part, text in (
+        ("eye", "teach the small model's eye where bodies are"),
+        ("rig", "teach its rig to carry a pose to another body"),
     ):
-        sub = stage(name, run, text)
-        sub.add_argument(
-            "--cache",
-            type=Path,
-            help="latent cache; without one puppets are drawn on the way, none of them twice",
-        )
-        sub.add_argument(
-            "--config", default=name, help="file, or a name in train/configs (default: %(default)s)"
-        )
+        sub = stage(part, _of(SMALL, "train_part"), text)
+        sub.set_defaults(part=part)
+        _add_start(sub)
+        sub.add_argument("--part-steps", type=int, metavar="STEPS")
         _add_minutes(sub)
-        sub.add_argument(
-            "--steps", type=int, default=2, help="sampling steps of the validation pictures"
-        )
-        if name == "foundation":
-            start = sub.add_mutually_exclusive_group(required=True)
-            start.add_argument("--vae", type=Path, help="autoencoder folder: start from nothing")
-            start.add_argument("--base", help="model name or folder: go on from these weights")
-        else:
-            sub.add_argument("--base", required=True, help="model name or folder")
-            sub.add_argument("--init", type=Path, help="LoRA to start from (same rank)")
-    sub = stage(
-        "refine", refine, "let the autoencoder's clean-up learn from the network's own codes"
-    )
+        if part == "eye":
+            _add_bodies(sub)
+    text = "train the small transformer and its text encoder from nothing"
+    sub = stage("foundation", _of(SMALL, "train_foundation"), text)
+    _add_run(sub, "foundation")
+    _add_start(sub)
+    text = "let the small model's clean-up learn from the network's own codes"
+    sub = stage("refine", _of(SMALL, "refine"), text)
     sub.add_argument("--base", required=True, help="model name or folder")
     sub.add_argument("--lora", type=Path, help="end-to-end LoRA")
     sub.add_argument("--vae", type=Path, required=True, help="autoencoder to go on from")
@@ -354,11 +274,32 @@ def _parser() -> argparse.ArgumentParser:
         "--seeds", type=_seeds, default=(30_000, 30_200), help="puppets (default: 30000:30200)"
     )
     sub.add_argument("--refine-steps", type=int, default=800, help="default: %(default)s")
-    sub = stage("whole", whole, "all that made the shipped model, from nothing, in bites")
+    sub = stage("whole", _of(SMALL, "whole"), "all that made the shipped model, in bites")
     _add_minutes(sub)
     _add_bodies(sub)
     sub.add_argument("--toy", action="store_true", help="a few steps of each, as a rehearsal")
-    sub = stage("export", export, "put the model folder together that the package ships")
+    text = "put the model folder together that the package ships"
+    sub = stage("export", _of(SMALL, "export"), text)
     for name in ("--base", "--vae", "--pose-based", "--end-to-end"):
         sub.add_argument(name, type=Path, required=True, help="what an earlier stage wrote")
-    return parser
+
+
+def _add_start(sub: argparse.ArgumentParser) -> None:
+    start = sub.add_mutually_exclusive_group(required=True)
+    start.add_argument("--vae", type=Path, help="autoencoder folder: start from nothing")
+    start.add_argument("--base", help="model name or folder: go on from these weights")
+
+
+def _add_minutes(sub: argparse.ArgumentParser) -> None:
+    text = "stop after this long, resumable"
+    sub.add_argument("--minutes", type=float, default=math.inf, help=text)
+
+
+def _add_bodies(sub: argparse.ArgumentParser) -> None:
+    text = "folder of GLB files that the eye learns from as well"
+    sub.add_argument("--bodies", type=Path, metavar="FOLDER", help=text)
+
+
+def _seeds(text: str) -> tuple[int, int]:
+    first, _, last = text.partition(":")
+    return int(first), int(last)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..errors import InputError
@@ -21,23 +23,27 @@ from ..media import (
     Box,
     Footage,
     Frame,
+    Picture,
     VideoInfo,
     check_frames,
     content_box,
     fit,
     probe,
     read_frames,
-    read_image,
+    read_picture,
     retime,
     retimed_length,
     to_uint8,
 )
+from ..options import Defaults
 from ..pose.draw import DREAMACTOR, Style, draw_pose, fit_box
+from ..pose.ground import outline
+from ..pose.guides import Guides, read_guides, tells_apart
 from ..pose.keypoints import Pose, check_length, load_keypoints, retime_pose
-from ..pose.retarget import place_in_panel
+from ..pose.reference import find_person
+from ..pose.retarget import place_in_panel, stand_as
 from ..pose.wan_animate import WAN_ANIMATE, crop_face, face_boxes
 
-POSE_FITS = ("box", "none")  # one box stretched onto the panel, or where the camera saw it
 MIN_SIDE, MAX_SIDE, MAX_ASPECT = 8, 16_384, 16  # of a reference: outside, no character is seen
 
 
@@ -46,6 +52,7 @@ class Inputs(NamedTuple):
     clip: VideoInfo  # the part of the driving video that is used
     frames: Callable[[], Iterator[Frame]]  # reads that part, from its beginning each time
     pose: Pose | None  # of every frame of the clip
+    guides: Guides | None = None  # of the reference
 
 
 class Panel(NamedTuple):
@@ -60,13 +67,20 @@ def open_inputs(
     keypoints: Path | Pose | None = None,
     start: float = 0.0,
     duration: float | None = None,
+    reference_keypoints: Path | Pose | None = None,
+    reference_mask: Path | Tensor | None = None,
 ) -> Inputs:
     """The picture, the part of the clip and its keypoints, opened and checked.
 
-    Raises InputError for a reference or a driving video that cannot be used, and for keypoints
-    that do not fit the driving video.
+    reference_keypoints, reference_mask: as for read_guides. Without any mask the alpha of a
+    picture is its mask.
+
+    Raises InputError for a reference or a driving video that cannot be used, for keypoints that do
+    not fit the driving video, and as read_guides does.
     """
-    picture = _picture(reference)
+    picture, alpha, _ = _picture(reference)
+    mask = alpha if reference_mask is None else reference_mask
+    guides = read_guides(reference_keypoints, mask, *picture.shape[1:3])
     whole = probe(driving)
     clip = whole.cut(start, duration)
     if clip.num_frames < 2:
@@ -78,92 +92,136 @@ def open_inputs(
         )
     pose = None
     if keypoints is not None:
-        pose = load_keypoints(keypoints) if isinstance(keypoints, Path) else keypoints
+        pose = keypoints
+        if isinstance(keypoints, Path):
+            pose = load_keypoints(keypoints, (whole.width, whole.height))
         check_length(pose, whole.num_frames)
         first, last, _ = whole.window(start, duration)
         pose = pose.map(lambda points: points[first:last])
-    return Inputs(picture, clip, lambda: read_frames(driving, start, duration), pose)
+    return Inputs(picture, clip, lambda: read_frames(driving, start, duration), pose, guides)
 
 
-def fit_inputs(inputs: Inputs, size: int | None, geometry: Geometry) -> tuple[Tensor, Tensor]:
-    """What the model is shown: reference (1, h, w, 3) and driving (t, h, w, 3) of its panel and
-    rate, bars included. size is that of panel_of, whose InputError it raises.
-    """
-    panel = panel_of(*inputs.reference.shape[1:3], size, geometry)
-    reference = fit(inputs.reference[0], panel.height, panel.width)
-    return reference[None], torch.stack([*driving_frames(inputs, panel, geometry.fps)])
+@dataclass(frozen=True)
+class Fitted:
+    """Inputs as a model is shown them: in one panel, at its rate, bars included."""
+
+    inputs: Inputs
+    panel: Panel
+    fps: float
+    pose_fit: str = "box"  # how a pose lies in the panel, one of POSE_FITS
+
+    @cached_property
+    def guides(self) -> Guides | None:
+        """What is known of the reference, in pixels of the panel: what was told, its alpha among
+        it; joints of a person who is found in it; and about joints the outline on plain ground, or
+        of such a person."""
+        guides, panel, picture = self.inputs.guides, self.panel, self.inputs.reference[0]
+        if guides is None or guides.joints is None:
+            mask = None if guides is None else guides.mask
+            guides = find_person(picture, mask) or guides
+        elif guides.mask is None:
+            mask = outline(to_uint8(picture))
+            person = find_person(picture) if mask is None else None
+            guides = guides._replace(mask=person.mask if person else mask)
+        return guides and guides.in_panel(panel.box, panel.height, panel.width)
+
+    @cached_property
+    def reference(self) -> Tensor:
+        """(1, h, w, 3) in [0, 1]."""
+        return fit(self.inputs.reference[0], self.panel.height, self.panel.width)[None]
+
+    def driving(self) -> Iterator[Tensor]:
+        """What the right panel shows, frames (h, w, 3) in [0, 1]: the driver, or its pose drawn."""
+        if self.inputs.pose is not None:
+            pose = fit_box(self.inputs.pose) if self.pose_fit == "box" else self._in_place()
+            return self._drawn(pose, DREAMACTOR)
+        clip = retime(self.inputs.frames(), self.fps, self.inputs.clip.duration)
+        return (fit(image, self.panel.height, self.panel.width) for image in clip)
+
+    def skeletons(self) -> Iterator[Tensor]:
+        """The skeleton as Wan-Animate knows it, (h, w, 3) in [0, 1], where the driver's camera saw
+        it: the driver's canvas is letterboxed into the panel.
+        """
+        return self._drawn(self._in_place(), WAN_ANIMATE)
+
+    def faces(self, size: int) -> Iterator[np.ndarray]:
+        """The driver's face, (size, size, 3) uint8. Raises InputError as face_boxes does."""
+        boxes = face_boxes(self._retimed(self._pose()))
+        images = retime(self.inputs.frames(), self.fps, self.inputs.clip.duration)
+        for image, box in zip(images, boxes, strict=True):
+            yield crop_face(to_uint8(image), box, size)
+
+    def _pose(self) -> Pose:
+        assert self.inputs.pose is not None, "a task that reads a pose was checked for one"
+        return self.inputs.pose
+
+    def _in_place(self) -> Pose:
+        """Where the driver's camera saw it, or as the reference stands."""
+        if self.pose_fit == "reference":
+            guides = self.guides
+            assert guides is not None, "a job that asks for it was checked for keypoints"
+            return stand_as(self._pose(), guides.pose())
+        return place_in_panel(self._pose(), self.panel.width / self.panel.height)
+
+    def _retimed(self, pose: Pose) -> Pose:
+        clip = self.inputs.clip
+        return retime_pose(
+            pose, np.array(clip.times), self.fps, retimed_length(clip.duration, self.fps)
+        )
+
+    def _drawn(self, pose: Pose, style: Style) -> Iterator[Tensor]:
+        pose, panel = self._retimed(pose), self.panel
+        for k in range(len(pose.body)):
+            one = pose.map(itemgetter(slice(k, k + 1)))
+            drawn = draw_pose(one, panel.height, panel.width, style=style)[0]
+            yield fit(drawn, panel.height, panel.width)
 
 
-def panel_of(height: int, width: int, size: int | None, geometry: Geometry) -> Panel:
+class Sized(Protocol):
+    """What a panel depends on, of a model: a Source, an Animator or a Backbone."""
+
+    @property
+    def geometry(self) -> Geometry: ...
+    @property
+    def defaults(self) -> Defaults: ...
+
+
+def fit_inputs(inputs: Inputs, size: int | None, model: Sized, pose_fit: str = "box") -> Fitted:
+    """Inputs in a panel of the model. size is that of panel_of, whose InputError it raises."""
+    _, height, width, _ = inputs.reference.shape
+    panel = panel_of(height, width, size, model)
+    return Fitted(inputs, panel, model.geometry.fps, pose_fit)
+
+
+def panel_of(height: int, width: int, size: int | None, model: Sized) -> Panel:
     """The panel for a reference of height x width pixels.
 
-    size None: the panel the model was trained on; a reference of another aspect gets bars there.
-    Otherwise the reference's aspect with the area size x size, each side a multiple of what the
-    model asks for, so that bars are at most the rounding. Raises InputError for any other size.
+    size None: the model's own panel, in which a reference of another aspect gets bars; or, if the
+    model follows the aspect, its area. Otherwise the area size x size. An area is drawn in the
+    reference's aspect, each side a multiple of what the model asks for, so that bars are at most
+    the rounding. Raises InputError for a size that is no such multiple.
     """
-    if size is None:
-        panel_height, panel_width = geometry.panel
-    else:
+    geometry = model.geometry
+    panel_height, panel_width = geometry.panel
+    if size is not None:
         geometry.check_panel(size, size)
+    if size is not None or model.defaults.follows_aspect:
+        side = math.sqrt(panel_height * panel_width) if size is None else size
         multiple = geometry.size_multiple
         panel_height, panel_width = (
-            multiple * max(1, round(size * math.sqrt(aspect) / multiple))
+            multiple * max(1, round(side * math.sqrt(aspect) / multiple))
             for aspect in (height / width, width / height)
         )
     box = content_box(height, width, panel_height, panel_width)
     return Panel(panel_height, panel_width, box)
 
 
-def driving_frames(
-    inputs: Inputs, panel: Panel, fps: float, pose_fit: str = "box"
-) -> Iterator[Tensor]:
-    """What the right panel shows, (h, w, 3) in [0, 1], at the model's rate.
-
-    pose_fit: how a pose lies in it, one of POSE_FITS.
-    """
-    if inputs.pose is None:
-        for image in retime(inputs.frames(), fps, inputs.clip.duration):
-            yield fit(image, panel.height, panel.width)
-    else:
-        pose = fit_box(inputs.pose) if pose_fit == "box" else _in_place(inputs.pose, panel)
-        yield from _drawn(_retimed(pose, inputs.clip, fps), panel, DREAMACTOR)
-
-
-def skeleton_frames(inputs: Inputs, panel: Panel, fps: float) -> Iterator[Tensor]:
-    """The skeleton as Wan-Animate knows it, (h, w, 3) in [0, 1], where the driver's camera saw it.
-
-    The driver's canvas is letterboxed into the panel.
-    """
-    return _drawn(_retimed(_in_place(inputs.pose, panel), inputs.clip, fps), panel, WAN_ANIMATE)
-
-
-def face_frames(inputs: Inputs, size: int, fps: float) -> Iterator[np.ndarray]:
-    """The driver's face, (size, size, 3) uint8. Raises InputError as face_boxes does."""
-    boxes = face_boxes(_retimed(inputs.pose, inputs.clip, fps))
-    images = retime(inputs.frames(), fps, inputs.clip.duration)
-    for image, box in zip(images, boxes, strict=True):
-        yield crop_face(to_uint8(image), box, size)
-
-
-def _in_place(pose: Pose, panel: Panel) -> Pose:
-    return place_in_panel(pose, panel.width / panel.height)
-
-
-def _retimed(pose: Pose, clip: VideoInfo, fps: float) -> Pose:
-    return retime_pose(pose, np.array(clip.times), fps, retimed_length(clip.duration, fps))
-
-
-def _drawn(pose: Pose, panel: Panel, style: Style) -> Iterator[Tensor]:
-    for k in range(len(pose.body)):
-        one = pose.map(lambda points, k=k: points[k : k + 1])
-        drawn = draw_pose(one, panel.height, panel.width, style=style)[0]
-        yield fit(drawn, panel.height, panel.width)
-
-
-def _picture(reference: Path | Tensor) -> Tensor:
-    """(1, h, w, 3); InputError for one that no character is seen in."""
+def _picture(reference: Path | Tensor) -> Picture:
+    """Pixels (1, h, w, 3) and what of them is opaque; InputError for one without a character."""
     name = str(reference) if isinstance(reference, Path) else "reference"
-    picture = read_image(reference) if isinstance(reference, Path) else reference
+    read = read_picture(reference) if isinstance(reference, Path) else None
+    picture, alpha = (read.pixels, read.mask) if read else (reference, None)
+    alpha = alpha if alpha is not None and tells_apart(alpha) else None
     check_frames(name, picture)
     if len(picture) != 1:
         raise InputError(
@@ -172,7 +230,7 @@ def _picture(reference: Path | Tensor) -> Tensor:
             need="1, the character",
             fix="Pick one of them first.",
         )
-    height, width = picture.shape[1:3]
+    height, width = read.size if read else picture.shape[1:3]
     short, long = sorted((height, width))
     if short < MIN_SIDE or long > min(MAX_SIDE, MAX_ASPECT * short):
         raise InputError(
@@ -181,4 +239,4 @@ def _picture(reference: Path | Tensor) -> Tensor:
             need=f"sides of {MIN_SIDE} to {MAX_SIDE}, one at most {MAX_ASPECT} times the other",
             fix="Scale the picture, or cut it to the character.",
         )
-    return picture
+    return Picture(picture, alpha, (height, width))

@@ -1,7 +1,7 @@
 """LoRA on the feed-forward layers of a frozen backbone (paper sections 3.3 and 5.1).
 
 Only the visual stream is adapted; the text branch is left alone, as in the paper. Files are
-safetensors with diffusers' or ComfyUI's key names (lora_keys.py) and metadata that says how they
+safetensors with diffusers' or ComfyUI's key names (names.py) and metadata that says how they
 must be used; a file that does not fit the backbone is refused before it touches it. A backbone of
 two experts takes one LoRA for each.
 """
@@ -11,11 +11,13 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from diffusers.hooks.group_offloading import _maybe_remove_and_reapply_group_offloading
+from diffusers.loaders.peft import _SET_ADAPTER_SCALE_FN_MAPPING
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
@@ -23,13 +25,12 @@ from torch import Tensor, nn
 
 from ..backbones import Backbone
 from ..errors import InputError
+from ..media import replacing
 from ..weight_files.keys import no_such_layer
-from .names import Adapter, peft_alpha, read_adapters, read_lora_file, write_adapters
-
-METHOD = "dreamactor-m2"
-SIDE = "reference-left"  # where build_composite puts the reference
-VARIANTS = ("pose-based", "end-to-end")
-BLANKS = ("zero", "grey")
+from .files import LoraFile, LoraInfo, WantedLora, check_fits, read_lora
+from .names import Adapter, fitting, read_adapters, write_adapters
+from .stored import peft_alpha, read_lora_file
+from .trainers import check_one_expert, split_experts
 
 EXPERTS = ("high", "low")  # noise that an expert of a two-expert backbone works at
 
@@ -50,22 +51,6 @@ class LoraSpec:
             raise InputError(
                 "LoRA alpha", got=self.alpha, need="a finite number above 0", fix="Use the rank."
             )
-
-
-@dataclass(frozen=True)
-class LoraInfo:
-    """What a LoRA file says about itself. Every field is written to its metadata as text."""
-
-    variant: str  # "pose-based" or "end-to-end": what the right panel holds
-    blank: str  # "zero" or "grey": what an unknown left panel holds
-    lead_in_seconds: float
-    fps: float
-    base: str  # Backbone.name
-    rank: int
-    alpha: float
-    side: str = SIDE
-    method: str = METHOD
-    expert: str = ""  # "high" or "low" for a backbone of two experts; then alone it is written
 
 
 @dataclass(frozen=True)
@@ -111,29 +96,23 @@ def save_lora(
     state = {key: value.detach().to("cpu", dtype) for key, value in state.items()}
     adapters = read_adapters(state, backbone.key_names, info.alpha)
     metadata = {key: str(value) for key, value in asdict(info).items() if value != ""}
-    save_file(write_adapters(adapters, backbone.key_names, style), path, metadata=metadata)
-
-
-def convert_lora(backbone: Backbone, source: str | Path, target: str | Path, style: str) -> None:
-    """Write a LoRA file of this method in another style; weights and metadata stay as they are."""
-    info, metadata, tensors = _read(source)
-    adapters = read_adapters(tensors, backbone.key_names, info.alpha)
-    save_file(write_adapters(adapters, backbone.key_names, style), target, metadata=metadata)
-
-
-def read_lora_info(path: str | Path) -> LoraInfo:
-    """The metadata of a LoRA file. Raises InputError when it is none of ours or unreadable."""
-    return _read(path)[0]
+    tensors = write_adapters(adapters, backbone.key_names, style)
+    with replacing(path, overwrite=True) as part:
+        save_file(tensors, part, metadata=metadata)
 
 
 def load_lora(
-    backbone: Backbone, path: str | Path, strength: float = 1.0, name: str | None = None
+    backbone: Backbone,
+    lora: LoraFile | str | Path,
+    strength: float = 1.0,
+    name: str | None = None,
 ) -> LoadedLora:
-    """Add a LoRA from a file, next to those already there. Its name is the file's by default.
+    """Add a LoRA, or that of a file, next to those already there. Its name is the file's by
+    default.
 
     Raises InputError, before anything is changed, when the file does not fit the backbone.
     """
-    info, _, tensors = _read(path)
+    path, info, _, tensors = lora if isinstance(lora, LoraFile) else read_lora(lora)
     check_fits(info, backbone.name, backbone.blank, backbone.geometry.fps)
     network = _network(backbone, info.expert)
     adapters = read_adapters(tensors, backbone.key_names, info.alpha)
@@ -141,6 +120,14 @@ def load_lora(
     name = _free_name(backbone, path, name)
     _add_adapters(backbone, network, adapters, name, strength)
     return LoadedLora(name, len(adapters), info)
+
+
+def wear_loras(backbone: Backbone, loras: Sequence[WantedLora]) -> None:
+    """Take every LoRA off the backbone, and put exactly these on."""
+    for name in lora_strengths(backbone):
+        remove_lora(backbone, name)
+    for file, strength in loras:
+        load_lora(backbone, file, strength)
 
 
 def load_plain_lora(
@@ -152,50 +139,45 @@ def load_plain_lora(
 ) -> int:
     """Stack a LoRA without our metadata on the backbone: a few-step one, a style.
 
-    expert: "high" or "low", for a backbone of two. Any of the styles of lora_keys.py. Returns the
-    number of layers patched; raises InputError, before anything is changed, when it does not fit.
+    expert: "high" or "low", for a backbone of two; "" takes both from a file that holds both, under
+        the name with -high and -low. Any of the styles of names.py.
+    Returns the number of layers patched; raises InputError, before anything is changed, when it
+    does not fit.
     """
-    network = _network(backbone, expert)
     metadata, tensors = read_lora_file(path)
-    adapters = read_adapters(tensors, backbone.key_names, peft_alpha(path, metadata))
-    _check_some(backbone, list(adapters))
-    _check_shapes(network, adapters)
-    _add_adapters(backbone, network, adapters, _free_name(backbone, path, name), strength)
-    return len(adapters)
+    alpha = peft_alpha(path, metadata)
+    wanted = []
+    for part, own in _by_expert(backbone, split_experts(tensors), expert).items():
+        network = _network(backbone, part)
+        has = dict(network.named_modules()).__contains__
+        adapters = fitting(read_adapters(own, backbone.key_names, alpha), has)
+        _check_some(backbone, list(adapters))
+        _check_shapes(network, adapters)
+        wanted.append((part, network, adapters))
+    name = _free_name(backbone, path, name)
+    for part, network, adapters in wanted:
+        label = f"{name}-{part}" if len(wanted) > 1 else name
+        _add_adapters(backbone, network, adapters, label, strength)
+    return sum(len(adapters) for _, _, adapters in wanted)
 
 
-def check_fits(info: LoraInfo, name: str, blank: str, fps: float, file: str = "the LoRA") -> None:
-    """Raise InputError for a LoRA of another layout than the model's: its name, blank and rate."""
-    ours, models = "", ", that of the model"
-    for what, got, accepted, whose in (
-        ("variant", info.variant, VARIANTS, ours),
-        ("side of the reference", info.side, (SIDE,), ours),
-        ("base model", info.base, (name,), models),
-        ("blank", info.blank, (blank,), models),
-        ("frame rate", info.fps, (fps,), models),
-    ):
-        if got not in accepted:
-            raise InputError(
-                f"{what} of {file}",
-                got=repr(got),
-                need=" or ".join(map(repr, accepted)) + whose,
-                fix="Choose a LoRA made for this backbone and layout.",
-            )
-
-
-def check_together(info: LoraInfo, before: LoraInfo, file: str) -> None:
-    """Raise InputError when a LoRA cannot stand beside one that is on the model already."""
-    for what, got, need in (
-        ("variant", info.variant, before.variant),
-        ("lead-in", info.lead_in_seconds, before.lead_in_seconds),
-    ):
-        if got != need:
-            raise InputError(
-                f"{what} of {file}",
-                got=repr(got),
-                need=f"{need!r}, that of the LoRA on the model already",
-                fix="Chain LoRAs of one variant only.",
-            )
+def _by_expert(
+    backbone: Backbone, parts: dict[str, dict[str, Tensor]], expert: str
+) -> dict[str, dict[str, Tensor]]:
+    """The parts of a file by the expert they go to; expert "" is what the file says."""
+    if backbone.transformer_2 is None:
+        check_one_expert(key for part in parts.values() for key in part)
+        return {expert: next(iter(parts.values()), {})}
+    if not expert:
+        return parts or {"": {}}
+    if expert not in parts and "" not in parts:
+        raise InputError(
+            "expert of the LoRA",
+            got=repr(expert),
+            need=" or ".join(map(repr, parts)),
+            fix="The names of its layers say which expert it was made for.",
+        )
+    return {expert: parts.get(expert, parts.get("", {}))}
 
 
 def lora_strengths(backbone: Backbone) -> dict[str, float]:
@@ -221,7 +203,13 @@ def set_lora_strengths(backbone: Backbone, strengths: dict[str, float]) -> None:
     for network in _networks(backbone):
         wanted = {name: (loaded | strengths)[name] for name in _strengths_of(network)}
         if wanted:
-            network.set_adapters(list(wanted), list(wanted.values()))
+            _set_adapters(network, wanted)
+
+
+def _set_adapters(network: nn.Module, strengths: dict[str, float]) -> None:
+    # Before 0.42 diffusers takes strengths only of classes that it lists.
+    _SET_ADAPTER_SCALE_FN_MAPPING.setdefault(type(network).__name__, lambda _, strengths: strengths)
+    network.set_adapters(list(strengths), list(strengths.values()))
 
 
 def remove_lora(backbone: Backbone, name: str) -> None:
@@ -232,7 +220,7 @@ def remove_lora(backbone: Backbone, name: str) -> None:
             continue
         if strengths:
             network.delete_adapters(name)
-            network.set_adapters(list(strengths), list(strengths.values()))
+            _set_adapters(network, strengths)
         else:
             network.unload_lora()
         _maybe_remove_and_reapply_group_offloading(network)
@@ -337,34 +325,6 @@ def _inject(network: nn.Module, config: LoraConfig, layers: list[str], name: str
         # peft gives an adapter the precision of its layer: fp8, which only stores, cannot train.
         if f".{name}." in key and parameter.dtype.itemsize == 1 and parameter.is_floating_point():
             parameter.data = parameter.data.to(network.dtype)
-
-
-def _read(path: str | Path) -> tuple[LoraInfo, dict[str, str], dict[str, Tensor]]:
-    """A LoRA of this method: what it says of itself, its metadata as they are, its tensors."""
-    metadata, tensors = read_lora_file(path)
-    if metadata.get("method") != METHOD:
-        raise InputError(
-            f"LoRA file {path}",
-            got=f"method {metadata.get('method')!r} in its metadata",
-            need=repr(METHOD),
-            fix="Choose a LoRA made for this method.",
-        )
-    said = {"expert": ""} | metadata
-    try:
-        info = LoraInfo(
-            **{
-                field.name: {"float": float, "int": int, "str": str}[field.type](said[field.name])
-                for field in fields(LoraInfo)
-            }
-        )
-    except (KeyError, ValueError) as error:
-        raise InputError(
-            f"metadata of {path}",
-            got=f"{type(error).__name__} {error}",
-            need=", ".join(field.name for field in fields(LoraInfo)),
-            fix="Save the LoRA again with save_lora.",
-        ) from error
-    return info, metadata, tensors
 
 
 def _check_shapes(

@@ -4,6 +4,7 @@
             peft       base_model.model.<diffusers or native name>.lora_A.weight
             ComfyUI    diffusion_model.blocks.0.ffn.2.lora_A.weight, or lora_down, with .alpha
             kohya      lora_unet_blocks_0_ffn_2.lora_down.weight and .alpha (also musubi)
+            and what trainers.py lists
     write   diffusers, or ComfyUI's names
 
 ComfyUI keeps q, k and v of HunyuanVideo-1.5 in one layer: three adapters of rank r become one of
@@ -12,22 +13,19 @@ rank 3r, the downs stacked, the ups on the diagonal, with alpha / rank as before
 
 from __future__ import annotations
 
-import json
-import logging
-import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..backbones import hunyuan15, wan
 from ..errors import InputError
-from ..weight_files.keys import KeyNames, no_such_layer, strip_prefix, take_part
-
-logger = logging.getLogger(__name__)
+from ..weight_files.keys import KeyNames, no_such_layer, take_part
+from .stored import check_numbers, peft_alpha, read_lora_file
+from .trainers import TEXT_ENCODERS, check_one_expert, is_elsewhere, layer_of, tell_left_out
 
 FAMILIES = {"hunyuanvideo-1.5": hunyuan15.KEY_NAMES, "wan": wan.KEY_NAMES}
 STYLES = ("diffusers", "comfyui")
@@ -36,7 +34,8 @@ DOWN = ("lora_A", "lora_down", "lora.down", "lora_linear_layer.down")
 UP = ("lora_B", "lora_up", "lora.up", "lora_linear_layer.up")
 SUFFIX = re.compile(
     rf"(?P<layer>.+?)\.(?:(?P<down>{'|'.join(map(re.escape, DOWN))})"
-    rf"|(?P<up>{'|'.join(map(re.escape, UP))}))(?:\.(?!weight|bias)\w+)?\.(?P<leaf>weight|bias)"
+    rf"|(?P<up>{'|'.join(map(re.escape, UP))}))"
+    r"(?:\.(?!weight|bias)\w+)?(?:\.(?P<leaf>weight|bias))?"  # peft's name of the adapter between
     r"|(?P<other>.+?)\.(?P<kind>alpha|diff|diff_b)"
 )
 
@@ -55,33 +54,11 @@ class Adapter(NamedTuple):
         return self.alpha / len(self.down) * change.view(len(self.up), *self.down.shape[1:])
 
 
-def read_lora_file(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Metadata and tensors of a safetensors file."""
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"LoRA file {path}",
-            got=str(error),
-            need="a whole safetensors file",
-            fix="Check the path, or copy the file again.",
-        ) from error
-
-
-def peft_alpha(path: str | Path, metadata: dict[str, str]) -> float | None:
-    """Alpha as diffusers (in metadata) or peft (in a file beside) stores it; None if nowhere."""
-    beside = Path(path).with_name("adapter_config.json")
-    if text := metadata.get("lora_adapter_metadata"):
-        said = {key.rpartition(".")[2]: value for key, value in json.loads(text).items()}
-    elif beside.is_file():
-        said = json.loads(beside.read_text(encoding="utf-8"))
-    else:
-        return None
-    rank, alpha = said.get("r"), said.get("lora_alpha")
-    if rank and alpha and said.get("use_rslora"):
-        return alpha * math.sqrt(rank)
-    return alpha
+class Converted(NamedTuple):
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+    family: str  # of the base, a key of FAMILIES
+    layers: int
 
 
 def read_adapters(
@@ -90,10 +67,17 @@ def read_adapters(
     """The tensors of a LoRA file, in any of the styles above -> diffusers layer -> Adapter.
 
     alpha: of files that do not store it layer by layer; None means the rank of each layer.
-    Raises InputError for a layer that the family does not have, and for other kinds of adapters.
+    Layers that only other models of the family have are left out with a warning, as are changes of
+    norms. Raises InputError for a layer that nobody has, for other kinds of adapters, for numbers
+    that cannot be (see stored.py), and for the layers of two experts in one.
     """
+    check_one_expert(tensors)
     groups: dict[str, dict[str, Tensor]] = {}
+    texts = []
     for key, tensor in tensors.items():
+        if TEXT_ENCODERS.match(key):
+            texts.append(key)
+            continue
         found = SUFFIX.fullmatch(key)
         if found is None:
             raise InputError(
@@ -105,15 +89,31 @@ def read_adapters(
         layer = found["layer"] or found["other"]
         kind = found["kind"] or ("down" if found["down"] else "up")
         kind = "bias" if found["leaf"] == "bias" else kind
-        groups.setdefault(strip_prefix(layer), {})[kind] = tensor
+        groups.setdefault(layer_of(layer), {})[kind] = tensor
+    tell_left_out(texts, "text encoders are not adapted")
     adapters: dict[str, Adapter] = {}
+    changes, elsewhere = [], []
     for layer, group in groups.items():
-        if "down" not in group and "up" not in group and not names.find(layer):
-            if any(tensor.any() for tensor in group.values()):
-                logger.warning("A change of %s is left out: only layers are adapted", layer)
-            continue
-        adapters |= _read_layer(layer, group, names, alpha)
+        known = bool(names.find(layer))
+        if not {"down", "up"} & group.keys() and not (known and "diff" in group):
+            changes += [layer] if any(change.any() for change in group.values()) else []
+        elif not known and is_elsewhere(layer):
+            elsewhere.append(layer)
+        else:
+            adapters |= _read_layer(layer, group, names, alpha)
+    tell_left_out(changes, "changes of norms and of biases alone are not read")
+    tell_left_out(elsewhere, "only other models have such layers")
     return adapters
+
+
+def fitting(adapters: dict[str, Adapter], has: Callable[[str], bool]) -> dict[str, Adapter]:
+    """Without the layers that only other models of the family have, which is said in one line.
+
+    has: whether the model has a layer of this name, which is diffusers'.
+    """
+    absent = [layer for layer in adapters if is_elsewhere(layer) and not has(layer)]
+    tell_left_out(absent, "this model has no such layers")
+    return {layer: adapter for layer, adapter in adapters.items() if layer not in absent}
 
 
 def write_adapters(adapters: dict[str, Adapter], names: KeyNames, style: str) -> dict[str, Tensor]:
@@ -140,13 +140,38 @@ def write_adapters(adapters: dict[str, Adapter], names: KeyNames, style: str) ->
     return tensors
 
 
+def convert_lora(source: str | Path, style: str) -> Converted:
+    """A LoRA file with another program's names; its weights and metadata stay as they are.
+
+    A foreign file's alpha, which diffusers' names do not hold, is multiplied into its ups. Raises
+    InputError for a file of no family that is known, and for an unknown style.
+    """
+    metadata, tensors = read_lora_file(source)
+    family = family_of(tensors)
+    names = FAMILIES[family]
+    ours = "method" in metadata and "alpha" in metadata  # as lora.adapters.save_lora writes them
+    alpha = float(metadata["alpha"]) if ours else peft_alpha(source, metadata)
+    adapters = read_adapters(tensors, names, alpha)
+    if style == "diffusers" and not ours:
+        adapters = {layer: _unscaled(adapter) for layer, adapter in adapters.items()}
+        metadata = {k: v for k, v in metadata.items() if k != "lora_adapter_metadata"}
+    return Converted(write_adapters(adapters, names, style), metadata, family, len(adapters))
+
+
+def _unscaled(adapter: Adapter) -> Adapter:
+    """The same change with alpha = rank."""
+    rank = len(adapter.down)
+    return adapter._replace(up=adapter.up * (adapter.alpha / rank), alpha=float(rank))
+
+
 def family_of(tensors: dict[str, Tensor]) -> str:
     """ "hunyuanvideo-1.5" or "wan", by the names of the layers. Raises InputError for neither."""
     layers = [
-        strip_prefix(found["layer"])
+        layer_of(found["layer"])
         for found in map(SUFFIX.fullmatch, tensors)
-        if found is not None and found["layer"]
+        if found is not None and found["layer"] and not TEXT_ENCODERS.match(found["layer"])
     ]
+    layers = [layer for layer in layers if not is_elsewhere(layer)] or layers
     for family, names in FAMILIES.items():
         if layers and all(names.find(layer) for layer in layers):
             return family
@@ -165,8 +190,9 @@ def _read_layer(
     if not aliases:
         raise no_such_layer(layer)
     if "diff" in group:  # the whole change of a weight
-        group["down"], group["up"] = group["diff"], torch.eye(len(group["diff"]))
-        group["alpha"] = torch.tensor(float(len(group["diff"])))
+        rank = len(group["diff"]) if group["diff"].ndim > 1 else 0
+        group["down"], group["up"] = group["diff"], torch.eye(rank)
+        group["alpha"] = torch.tensor(float(rank))
     for part, name in (("down", "A"), ("up", "B")):
         if part not in group:
             raise InputError(
@@ -175,10 +201,13 @@ def _read_layer(
                 need="lora_A and lora_B of every layer",
                 fix="The file is damaged, or belongs to a model of another size.",
             )
+    check_numbers(aliases[0].layer, group, alpha)
     down, up = group["down"], group["up"]
     scale = group["alpha"].item() / len(down) if "alpha" in group else None
     if scale is None:
         scale = 1.0 if alpha is None else alpha / len(down)
+    if scale == 0:
+        return {}  # changes nothing
     bias = group.get("diff_b", group["bias"] * scale if "bias" in group else None)
     adapters = {}
     blocks = _thirds(down, up) if len(aliases) == 3 else None

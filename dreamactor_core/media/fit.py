@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .read import SLACK, Frame
+from .clip import SLACK, Frame
 
 
 class Box(NamedTuple):

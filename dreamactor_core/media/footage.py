@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from . import read
-from .read import Frame, VideoInfo
+from .clip import Frame, VideoInfo
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
 from os import PathLike
 from pathlib import Path
 from uuid import uuid4
@@ -12,6 +16,13 @@ from uuid import uuid4
 import av
 
 from ..errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+PART = re.compile(r"\..+-[0-9a-f]{8}\.part(\.[^.]*)?")  # names that _beside gives
 
 
 def check_readable(path: str | PathLike, need: str) -> Path:
@@ -40,9 +51,9 @@ def check_readable(path: str | PathLike, need: str) -> Path:
 def check_writable(path: str | PathLike, overwrite: bool = False) -> None:
     """What replacing() would refuse, said before long work begins. Leaves nothing behind."""
     path = Path(path)
-    trial = _beside(path)
     try:
         _check_target(path, overwrite)
+        trial = _beside(_target(path))
         try:
             trial.touch()
         finally:
@@ -52,35 +63,191 @@ def check_writable(path: str | PathLike, overwrite: bool = False) -> None:
 
 
 @contextmanager
-def replacing(path: str | PathLike, overwrite: bool = False) -> Iterator[Path]:
+def replacing(
+    path: str | PathLike, overwrite: bool = False, folder: bool = False
+) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it takes the name `path` if the body succeeds.
 
     Whatever goes wrong, a stop by the user included, no half-written file is left and an older
-    file under the name is untouched. The yielded path has the suffix of `path`.
+    file under the name is untouched; what a killed process has left in the folder is swept away
+    first. The yielded path has the suffix of `path`, and is on the disk before it takes the name. A
+    link is written through.
 
-    Raises InputError when the file exists and overwrite is False, when the folder is missing,
-    and when the disk or the rights do not allow writing.
+    folder: yield a new folder instead. A path that another call has yielded is written itself.
+
+    Raises InputError when the name is taken and overwrite is False, when the folder around it is
+    missing, and when the disk or the rights do not allow writing. A name that another job took in
+    the meantime is not overwritten either: what was made is then kept under a name that is free.
     """
     path = Path(path)
-    part = _beside(path)
+    if PART.fullmatch(path.name) and path.exists():
+        yield path  # whoever made it tells of errors, by its final name
+        return
     try:
-        _check_target(path, overwrite)
-        try:
+        with _held(path, overwrite, folder) as part:
             yield part
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+            _flush(part)
+            _rename(part, _target(path), overwrite)
     except (OSError, av.FFmpegError) as error:
         raise _write_error(path, error) from error
 
 
+@contextmanager
+def together(paths: Sequence[Path], overwrite: bool = False) -> Iterator[list[Path]]:
+    """replacing() for several files that belong together: they appear when all are written.
+
+    Should the second name fail, a first one that was free before is freed again.
+    """
+    blamed, fresh = paths[0], []
+    try:
+        with ExitStack() as stack:
+            parts = []
+            for path in paths:
+                blamed = path
+                parts.append(stack.enter_context(_held(path, overwrite)))
+            blamed = paths[0]
+            yield parts
+            for path, part in zip(paths, parts, strict=True):
+                blamed, was = path, os.path.lexists(path)
+                _flush(part)
+                _rename(part, _target(path), overwrite)
+                fresh += [] if was else [path]
+            fresh = []
+    except (OSError, av.FFmpegError) as error:
+        raise _write_error(blamed, error) from error
+    finally:
+        for one in fresh:
+            one.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(path: Path, overwrite: bool, folder: bool = False) -> Iterator[Path]:
+    """A part of a path that may be written; it is removed in the end, unless it was renamed."""
+    _check_target(path, overwrite, folder)
+    sweep(_target(path).parent)
+    part = _beside(_target(path))
+    with _claimed(part, folder):
+        try:
+            yield part
+        finally:
+            _remove(part)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the parts in a folder that no process writes to any more."""
+    for entry in os.scandir(folder):
+        if PART.fullmatch(entry.name):
+            with suppress(OSError), _lock(Path(entry.path)):
+                _remove(Path(entry.path))
+
+
+@contextmanager
+def _claimed(part: Path, folder: bool) -> Iterator[None]:
+    """Make the part, and hold a lock on it that ends with this process, however that ends."""
+    part.mkdir() if folder else part.touch()
+    with _lock(part):
+        yield
+
+
+@contextmanager
+def _lock(part: Path) -> Iterator[None]:
+    """OSError when somebody else has it. On Windows an open file cannot be removed anyway."""
+    if fcntl is None:
+        yield
+        return
+    file = os.open(part, os.O_RDONLY)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(file)
+
+
+def _remove(part: Path) -> None:
+    if part.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
+        part.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """To the disk itself, so that no crash leaves an empty file under the final name."""
+    for one in (*(path.iterdir() if path.is_dir() else ()), path):
+        if os.name == "nt" and one.is_dir():
+            continue
+        file = os.open(one, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+        try:
+            with suppress(OSError):  # some network folders cannot
+                os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def _rename(part: Path, target: Path, overwrite: bool) -> None:
+    if overwrite:
+        if target.is_dir():
+            shutil.rmtree(target)
+        part.replace(target)
+    else:
+        _take_name(part, target)
+    if os.name != "nt":
+        _flush_folder(target.parent)
+
+
+def _take_name(part: Path, target: Path) -> None:
+    """Rename, unless the name was taken since it was checked."""
+    try:
+        if part.is_dir() or os.name == "nt":
+            if os.path.lexists(target):
+                raise FileExistsError
+            part.rename(target)
+        else:
+            os.link(part, target)  # fails where the name exists, in one step
+    except FileExistsError:
+        kept = next(name for name in _numbered(target) if not os.path.lexists(name))
+        part.rename(kept)
+        raise InputError(
+            str(target),
+            got="a file that another job wrote there in the meantime",
+            need="a name that is free",
+            fix=f"This result is kept as {kept.name}.",
+        ) from None
+    except OSError:  # no hard links there, as on FAT: as good as it gets
+        if os.path.lexists(target):
+            raise
+        part.rename(target)
+
+
+def _numbered(target: Path) -> Iterator[Path]:
+    return (target.with_name(f"{_short(target.stem)}-{k}{target.suffix}") for k in count(2))
+
+
+def _flush_folder(folder: Path) -> None:
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _target(path: Path) -> Path:
+    """The file itself, where the name is a link to it."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
 def _beside(path: Path) -> Path:
     """A new hidden name in the same folder, with the same suffix."""
-    return path.with_name(f".{path.stem}-{uuid4().hex[:8]}.part{path.suffix}")
+    return path.with_name(f".{_short(path.stem)}-{uuid4().hex[:8]}.part{path.suffix}")
 
 
-def _check_target(path: Path, overwrite: bool) -> None:
-    if path.is_dir():
+def _short(stem: str) -> str:
+    """So much of a name that an addition still fits: most disks allow 255 bytes."""
+    return os.fsdecode(os.fsencode(stem)[:200]).encode("utf-8", "ignore").decode()
+
+
+def _check_target(path: Path, overwrite: bool, folder: bool = False) -> None:
+    if path.is_dir() and not folder:
         raise InputError(
             str(path), got="a folder", need="a file name", fix="Add a file name to the folder."
         )

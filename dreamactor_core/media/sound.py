@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import wave
-from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from os import PathLike
 from typing import NamedTuple
@@ -12,8 +12,10 @@ import av
 import numpy as np
 
 from ..errors import InputError
-from .read import open_media, scan
+from .container import open_media
 from .replace import replacing
+from .scan import scan
+from .tracks import sound_frames, sound_track
 
 
 class Sound(NamedTuple):
@@ -26,8 +28,9 @@ def read_sound(
 ) -> Sound | None:
     """What is heard during [start, start + duration) of a video file: a Sound, or None.
 
-    The samples begin with the picture at `start` and last as long as the pictures do; silence
-    stands where the file has no sound. A damaged track ends early.
+    One or two channels; more are mixed to two. The samples begin with the picture at `start` and
+    last as long as the pictures do; silence stands where the file has no sound. A damaged track
+    ends early.
     """
     whole = scan(path)
     if not whole.info.has_audio:
@@ -35,17 +38,19 @@ def read_sound(
     seconds = whole.info.cut(start, duration).duration
     begin = whole.origin + Fraction(start)
     with open_media(whole.info.path) as container:
-        track = container.streams.audio[0]
-        rate, samples = track.rate, None
-        for frame in _decoded(container, track):
-            if samples is None:
-                samples = np.zeros((frame.layout.nb_channels, round(seconds * rate)), np.float32)
-            at = round((frame.pts * frame.time_base - begin) * rate)
-            if at >= samples.shape[1]:
-                break
-            heard = frame.to_ndarray()[:, max(0, -at) :]
-            room = samples[:, max(0, at) :][:, : heard.shape[1]]
-            room[:] = heard[:, : room.shape[1]]
+        track = sound_track(container)
+        rate, samples = track.codec_context.sample_rate, None
+        with suppress(av.FFmpegError):
+            for frame in sound_frames(container, track):
+                channels = frame.layout.nb_channels
+                if samples is None:
+                    samples = np.zeros((channels, round(seconds * rate)), np.float32)
+                at = round((frame.pts * frame.time_base - begin) * rate)
+                if at >= samples.shape[1]:
+                    break
+                heard = frame.to_ndarray().reshape(-1, channels).T[:, max(0, -at) :]
+                room = samples[:, max(0, at) :][:, : heard.shape[1]]
+                room[:] = heard[: len(room), : room.shape[1]]
     return None if samples is None else Sound(samples, rate)
 
 
@@ -61,13 +66,3 @@ def write_sound(path: str | PathLike, sound: Sound) -> None:
         out.setsampwidth(2)
         out.setframerate(sound.rate)
         out.writeframes(values.T.tobytes())
-
-
-def _decoded(container, track) -> Iterator[av.AudioFrame]:
-    """Planar float frames of the track that say when they are heard."""
-    resampler = av.AudioResampler(format="fltp")
-    try:
-        for frame in container.decode(track):
-            yield from (part for part in resampler.resample(frame) if part.pts is not None)
-    except av.FFmpegError:
-        return

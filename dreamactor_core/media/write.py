@@ -1,13 +1,14 @@
-"""Clips and pictures out: H.264 in MP4 with exact times and the source's sound, PNG."""
+"""Clips and pictures out: exact times, the source's sound, and alpha where frames have it."""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, nullcontext, suppress
 from fractions import Fraction
 from itertools import chain, count, pairwise
 from os import PathLike
+from pathlib import Path
 from typing import NamedTuple
 
 import av
@@ -17,26 +18,46 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError
+from .container import open_media
 from .image import to_uint8
-from .read import open_media, scan
 from .replace import check_readable, replacing
+from .soundtrack import MOV, MP4, WEBM, Sounds, add_sound
 
 logger = logging.getLogger(__name__)
 
 TICKS = 120_000  # a second; a frame of every usual rate, 24000/1001 included, is a whole number
-MP4_SOUND = {"aac", "mp3", "ac3", "eac3", "alac", "flac", "opus"}  # kept as they are
-AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000}
 BT709, LIMITED = 1, 1  # FFmpeg's numbers for colour tags
 
 
+class _Format(NamedTuple):
+    codec: str
+    options: dict[str, str]  # of the encoder
+    pix_fmts: tuple[str, str]  # without and with alpha
+    sounds: Sounds
+
+
+FORMATS = {
+    ".mp4": _Format("libx264", {"crf": "{crf}", "preset": "fast"}, ("yuv420p", ""), MP4),
+    ".webm": _Format(
+        "libvpx-vp9",  # whose alternate frames and alpha exclude each other
+        {"crf": "{crf}", "b": "0", "cpu-used": "4", "auto-alt-ref": "0", "lag-in-frames": "0"},
+        ("yuv420p", "yuva420p"),
+        WEBM,
+    ),
+    ".mov": _Format(
+        "prores_ks", {"profile": "4444", "vendor": "apl0"}, ("yuv444p10le", "yuva444p10le"), MOV
+    ),
+}
+
+
 class _Picture(NamedTuple):
-    image: np.ndarray  # (h, w, 3) uint8, sides even
+    image: np.ndarray  # (h, w, 3) or (h, w, 4) uint8, sides even
     begin: int  # ticks
     end: int
 
 
 def write_image(path: str | PathLike, frame: np.ndarray | Tensor, overwrite: bool = False) -> None:
-    """Save a frame, (h, w, 3) or (1, h, w, 3), uint8 or float in [0, 1], as PNG."""
+    """Save a frame, (h, w, 3 or 4) or one more axis of 1, uint8 or float in [0, 1], as PNG."""
     with replacing(path, overwrite) as part:
         Image.fromarray(to_uint8(frame)).save(part, format="PNG")
 
@@ -53,6 +74,21 @@ def write_loop(
         )  # fmt: skip
 
 
+def write_frames(
+    folder: str | PathLike, frames: Iterable[np.ndarray | Tensor], overwrite: bool = False
+) -> int:
+    """Save frames, (h, w, 3) or with alpha (h, w, 4), as 00000.png, 00001.png, ... in a new folder.
+
+    The folder appears when all are written; an older one is replaced if overwrite is True. Returns
+    how many there are. Raises InputError as `replacing` does.
+    """
+    number = -1
+    with replacing(folder, overwrite, folder=True) as part:
+        for number, frame in enumerate(frames):
+            Image.fromarray(to_uint8(frame)).save(part / f"{number:05d}.png")
+    return number + 1
+
+
 def write_video(
     path: str | PathLike,
     frames: Iterable[np.ndarray | Tensor],
@@ -64,45 +100,64 @@ def write_video(
     overwrite: bool = False,
     crf: int = 18,
 ) -> None:
-    """Encode frames as H.264 MP4 with exactly their count and their times.
+    """Encode frames with exactly their count and their times, in the format the name asks for.
 
-    frames: (h, w, 3) each, uint8 or float in [0, 1], all of one size; taken one by one. An odd
-        side is drawn out by one pixel, as H.264 stores colour for pixels in pairs.
+    path: .webm is VP9, .mov ProRes 4444, both with alpha where the frames have it; any other
+        ending is H.264 in MP4.
+    frames: (h, w, 3), or (h, w, 4) with straight alpha, each; uint8 or float in [0, 1], all of one
+        size; taken one by one. An odd side is drawn out by one pixel, as colour is stored for
+        pixels in pairs.
     times: seconds of each frame, rising from 0 (VideoInfo.times), or one number, the frame rate.
     duration: seconds of the whole clip when times are given; by default the last frame lasts as
         long as the one before it.
     audio_from: file whose sound is put under the frames, from audio_start (seconds after that
         file's first frame) to the end of the last frame. A file without sound gives none.
-    crf: quality, 0 to 51, less is better; at 18 the loss is hard to see.
+    crf: quality of MP4 and WebM, 0 to 51, less is better; at 18 the loss is hard to see.
 
-    The same input gives the same bytes. Raises InputError when times and frames do not match, and
-    in the cases of `replacing`.
+    The same input gives the same bytes. Raises InputError when times and frames do not match, for
+    alpha in an MP4, and in the cases of `replacing`.
     """
-    options = {"movflags": "+faststart", "fflags": "+bitexact"}
-    source = nullcontext()
+    kind = FORMATS.get(Path(path).suffix.lower(), FORMATS[".mp4"])
     if audio_from is not None:
-        source = open_media(check_readable(audio_from, "a file with sound"))
+        audio_from = check_readable(audio_from, "a file with sound")
+        open_media(audio_from).close()
+    options = {"fflags": "+bitexact"}
+    if kind is not FORMATS[".webm"]:
+        options["movflags"] = "+faststart"  # players can start before the end
     with (
-        source as heard,
         replacing(path, overwrite) as part,
-        av.open(str(part), "w", format="mp4", options=options) as out,
+        # Absolute, for FFmpeg takes what stands before a colon for a protocol.
+        av.open(os.path.abspath(part), "w", format=kind.sounds.format, options=options) as out,  # noqa: PTH100
     ):
         pictures = _timed(frames, _edges(times, duration))
         first = next(pictures)
-        video = _add_h264(out, first, crf)
+        video = _add_video(out, kind, first, crf)
         sound: Iterator[av.Packet] = iter(())
-        if heard is not None and heard.streams.audio:
-            sound = _add_sound(out, heard, audio_from, audio_start)
-        packet = next(sound, None)
-        lasts: dict[int, int] = {}  # the encoder delays packets and forgets how long they last
-        for picture in chain([first], pictures):
-            lasts[picture.begin] = picture.end - picture.begin
-            _mux_pictures(out, video.encode(_to_yuv(picture)), lasts)
-            # The sound keeps pace, so the muxer need not hold the whole of either.
-            while packet is not None and packet.pts * packet.time_base < picture.end / TICKS:
+        if audio_from is not None:
+            sound = add_sound(out, kind.sounds, audio_from, audio_start)
+        _mux(out, video, chain([first], pictures), sound)
+
+
+def _mux(
+    out: av.container.OutputContainer,
+    video: av.VideoStream,
+    pictures: Iterator[_Picture],
+    sound: Iterator[av.Packet],
+) -> None:
+    packet = next(sound, None)
+    lasts: dict[int, int] = {}  # the encoder delays packets and forgets how long they last
+    for picture in pictures:
+        lasts[picture.begin] = picture.end - picture.begin
+        _mux_pictures(out, video.encode(_to_yuv(picture, video.pix_fmt)), lasts)
+        # The sound keeps pace, so the muxer need not hold the whole of either.
+        while packet is not None and packet.pts * packet.time_base < picture.end / TICKS:
+            try:
                 out.mux(packet)
                 packet = next(sound, None)
-        _mux_pictures(out, video.encode(None), lasts)
+            except av.FFmpegError as error:
+                logger.warning("the sound ends early: %s", error)
+                packet = None
+    _mux_pictures(out, video.encode(None), lasts)
 
 
 def _mux_pictures(
@@ -161,11 +216,22 @@ def _timed(frames: Iterable[np.ndarray | Tensor], edges: Iterable[int]) -> Itera
         )
 
 
-def _add_h264(out: av.container.OutputContainer, first: _Picture, crf: int) -> av.VideoStream:
+def _add_video(
+    out: av.container.OutputContainer, kind: _Format, first: _Picture, crf: int
+) -> av.VideoStream:
+    has_alpha = first.image.shape[2] == 4
+    if has_alpha and not kind.pix_fmts[1]:
+        raise InputError(
+            "frames of the video",
+            got="frames with alpha",
+            need="a format that keeps it, as MP4 does not",
+            fix="Write .webm or .mov, or PNG frames, or take the alpha off.",
+        )
     rate = Fraction(TICKS, first.end - first.begin)
-    video = out.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "fast"})
+    options = {name: value.format(crf=crf) for name, value in kind.options.items()}
+    video = out.add_stream(kind.codec, rate=rate, options=options)
     video.height, video.width = first.image.shape[:2]
-    video.pix_fmt = "yuv420p"
+    video.pix_fmt = kind.pix_fmts[has_alpha]
     video.time_base = Fraction(1, TICKS)
     context = video.codec_context
     context.time_base = Fraction(1, TICKS)
@@ -177,73 +243,10 @@ def _add_h264(out: av.container.OutputContainer, first: _Picture, crf: int) -> a
     return video
 
 
-def _to_yuv(picture: _Picture) -> av.VideoFrame:
-    frame = av.VideoFrame.from_ndarray(picture.image, format="rgb24").reformat(
-        format="yuv420p", dst_colorspace="ITU709", src_color_range="JPEG", dst_color_range="MPEG"
+def _to_yuv(picture: _Picture, pix_fmt: str) -> av.VideoFrame:
+    source = "rgba" if picture.image.shape[2] == 4 else "rgb24"
+    frame = av.VideoFrame.from_ndarray(picture.image, format=source).reformat(
+        format=pix_fmt, dst_colorspace="ITU709", src_color_range="JPEG", dst_color_range="MPEG"
     )
     frame.pts, frame.time_base = picture.begin, Fraction(1, TICKS)
     return frame
-
-
-def _add_sound(
-    out: av.container.OutputContainer,
-    source: av.container.InputContainer,
-    path: str | PathLike,
-    start: float,
-) -> Iterator[av.Packet]:
-    """Make a sound track; return its packets on the clock of the frames, ready to mux."""
-    heard = source.streams.audio[0]
-    begin = (heard.start_time or 0) * heard.time_base
-    with suppress(InputError):  # no pictures: the sound counts from its own beginning
-        begin = scan(path).origin
-    begin += Fraction(start)
-    if start > 1:
-        with suppress(av.FFmpegError):  # what lies before `begin` is dropped in any case
-            source.seek(int((begin - 1) * av.time_base))
-    if heard.codec_context.codec.canonical_name in MP4_SOUND:
-        packets = _copied(source, heard, out.add_stream_from_template(heard), begin)
-    else:
-        rate = heard.rate if heard.rate in AAC_RATES else 48000
-        layout = {1: "mono", 6: "5.1"}.get(heard.channels, "stereo")
-        track = out.add_stream("aac", rate=rate, layout=layout)
-        track.codec_context.flags |= Flags.bitexact
-        packets = _encoded(source, heard, track, begin)
-    return _until_damaged(packets, path)
-
-
-def _copied(source, heard, track, begin: Fraction) -> Iterator[av.Packet]:
-    for packet in source.demux(heard):
-        if packet.pts is None or packet.size == 0:
-            continue
-        shift = round(begin / packet.time_base)
-        if packet.pts + max(packet.duration or 0, 1) <= shift:
-            continue
-        packet.pts -= shift
-        packet.dts = packet.pts  # sound is stored in the order heard
-        packet.stream = track
-        yield packet
-
-
-def _encoded(source, heard, track, begin: Fraction) -> Iterator[av.Packet]:
-    following = None  # samples so far; WebM's times, rounded to 1 ms, would tear the sound
-    for frame in source.decode(heard):
-        if frame.pts is None:
-            continue
-        at = round((frame.pts * frame.time_base - begin) * frame.sample_rate)
-        if at + frame.samples <= 0:
-            continue
-        if following is not None and abs(at - following) < frame.sample_rate / 20:
-            at = following
-        following = at + frame.samples
-        frame.time_base, frame.pts = Fraction(1, frame.sample_rate), at
-        yield from track.encode(frame)
-    yield from track.encode(None)
-
-
-def _until_damaged(packets: Iterator[av.Packet], path: str | PathLike) -> Iterator[av.Packet]:
-    """Damaged sound ends early and is reported; it is no reason to lose the pictures."""
-    with closing(packets):
-        try:
-            yield from packets
-        except av.FFmpegError as error:
-            logger.warning("%s: the sound is damaged and ends early (%s)", path, error)

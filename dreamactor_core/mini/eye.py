@@ -1,9 +1,8 @@
-"""What the small model sees of a picture before its tokens attend to anything: bodies.
+"""The eye: where the joints of bodies are in a picture, and which part each pixel shows.
 
-A few convolutions tell where the joints of a body are, and which part of it each pixel shows. A
-patch of 8x8 pixels alone does not: whether a bar of brown is an arm or a leg, and the left one or
-the right, is told by what is around it, and attention needs far more pictures than a convolution to
-learn that.
+A few convolutions, before any token attends to another. A patch of 8x8 pixels alone does not tell
+whether a bar of brown is an arm or a leg, and the left one or the right; what is around it does,
+and attention needs far more pictures than a convolution to learn that.
 """
 
 from __future__ import annotations
@@ -14,27 +13,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, pixel_shuffle, silu
 
+from ..skeleton import JOINTS, PARTS
 from .vae import PATCH
 
-BODIES = 2  # at most
-JOINTS = 18  # in OpenPose's order
-PIECES = 13  # of a picture: the scene, torso, head, and of arms and legs two pairs each, and feet
+MAX_BODIES = 2  # at most
+LABELS = 1 + PARTS  # of a pixel: the scene, or a part of a body
 
 
-class Seen(NamedTuple):
+class BodyEstimate(NamedTuple):
     """Of n pictures. Of two bodies the first stands on the left; one body alone is both."""
 
     features: Tensor  # (n, d, h / 8, w / 8)
     joints: Tensor  # (n, 2, 18, 2) (x, y) in pixels
-    spread: Tensor  # (n, 2, 18) how far from there they may be, in pixels
-    heat: Tensor  # (n, 2, 18, h' * w') logits: in which cell each joint is
-    several: Tensor  # (n,) logit: two bodies
-    pieces: Tensor | None = None  # (n, 13, h, w) logits: what each pixel shows
+    uncertainty: Tensor  # (n, 2, 18) the mean distance from there to where they may be, in pixels
+    heatmap: Tensor  # (n, 2, 18, h' * w') logits: in which cell each joint is
+    two_bodies: Tensor  # (n,) logit
+    labels: Tensor | None = None  # (n, 13, h, w) logits: which part each pixel shows
+    overlap: Tensor | None = None  # (n, 12, h, w) shares of pixels that a part takes along too
+    picture: Tensor | None = None  # (n, 1, h, w) 1 where a picture lies in its panel, 0 in the bars
 
     @property
-    def found(self) -> Tensor:
-        """(n, 2, 18, 3): joints, and how far from there they may be; what the rig reads."""
-        return torch.cat([self.joints, self.spread.unsqueeze(-1)], dim=-1)
+    def keypoints(self) -> Tensor:
+        """(n, 2, 18, 3): joints and their uncertainty."""
+        return torch.cat([self.joints, self.uncertainty.unsqueeze(-1)], dim=-1)
 
 
 class EyeBlock(nn.Module):
@@ -50,7 +51,11 @@ class EyeBlock(nn.Module):
 
 
 class Eye(nn.Module):
-    """Pictures (n, 3, h, w) in [-1, 1] -> Seen, cells of 8x8 pixels."""
+    """Pictures (n, 3, h, w) in [-1, 1] -> BodyEstimate, cells of 8x8 pixels.
+
+    The names of its layers are those of the weights: `tell` gives heatmaps and offsets, `sort` the
+    labels.
+    """
 
     FEATURES = 96
 
@@ -67,45 +72,50 @@ class Eye(nn.Module):
             nn.GroupNorm(8, cell),
             nn.SiLU(),
         )
-        self.tell = nn.Conv2d(cell, 3 * BODIES * JOINTS + 1, 1)
-        # Back to pixels, for what each of them shows.
+        self.tell = nn.Conv2d(cell, 3 * MAX_BODIES * JOINTS + 1, 1)
+        # Back to pixels, for the labels.
         self.to_quarter, self.to_half = (
             nn.Conv2d(cell, 4 * quarter, 1),
             nn.Conv2d(quarter, 4 * half, 1),
         )
         self.at_quarter, self.at_half = EyeBlock(quarter), EyeBlock(half)
-        self.sort = nn.Conv2d(half, 4 * PIECES, 3, padding=1)
-
-    def twice(self, pictures: Tensor, *, pieces: bool = True) -> Seen:
-        """As forward, the joints the mean of two looks, half a cell apart: what is due to where the
-        cells lie goes by, a tenth of the error."""
-        half = PATCH // 2
-        seen = self(pictures, pieces=pieces)
-        again = self(pad(pictures, (half,) * 4, mode="replicate"), pieces=False)
-        return seen._replace(joints=(seen.joints + again.joints - half) / 2)
+        self.sort = nn.Conv2d(half, 4 * LABELS, 3, padding=1)
 
     @property
     def dtype(self) -> torch.dtype:
         return self.tell.weight.dtype
 
-    def forward(self, pictures: Tensor, *, pieces: bool = True) -> Seen:
-        """pieces: whether to tell what each pixel shows, half of the work."""
+    def averaged(self, pictures: Tensor, *, labels: bool = True) -> BodyEstimate:
+        """As forward, with joints averaged over the picture and a copy moved by half a cell
+        (test-time augmentation): errors due to where the cells lie cancel, a tenth of all."""
+        half = PATCH // 2
+        estimate = self(pictures, labels=labels)
+        moved = self(pad(pictures, (half,) * 4, mode="replicate"), labels=False)
+        return estimate._replace(joints=(estimate.joints + moved.joints - half) / 2)
+
+    def forward(self, pictures: Tensor, *, labels: bool = True) -> BodyEstimate:
+        """labels: whether to label the pixels, half of the work."""
         half = self.first(pictures)
         quarter = self.second(half)
         features = self.third(quarter)
-        count = BODIES * JOINTS
-        heat, off, several = self.tell(features).float().split((count, 2 * count, 1), dim=1)
+        estimate = self._keypoints(features)
+        if not labels:
+            return estimate
+        quarter = self.at_quarter(quarter + pixel_shuffle(self.to_quarter(features), 2))
+        half = self.at_half(half + pixel_shuffle(self.to_half(quarter), 2))
+        return estimate._replace(labels=pixel_shuffle(self.sort(silu(half)), 2).float())
+
+    def _keypoints(self, features: Tensor) -> BodyEstimate:
+        """A joint is the mean of what all cells say, each an offset from its own middle, by the
+        softmax of its heatmap; its uncertainty is the mean distance from there, likewise."""
+        count = MAX_BODIES * JOINTS
+        heat, off, two_bodies = self.tell(features).float().split((count, 2 * count, 1), dim=1)
         y, x = (torch.arange(n, device=heat.device) + 0.5 for n in heat.shape[2:])
         cells = torch.stack(torch.meshgrid(x, y, indexing="xy"))  # 2, h', w'
-        places = PATCH * (off.unflatten(1, (BODIES, JOINTS, 2)) + cells).flatten(4)
-        heat = heat.unflatten(1, (BODIES, JOINTS)).flatten(3)
+        places = PATCH * (off.unflatten(1, (MAX_BODIES, JOINTS, 2)) + cells).flatten(4)
+        heat = heat.unflatten(1, (MAX_BODIES, JOINTS)).flatten(3)
         share = heat.softmax(dim=-1)  # n, 2, 18, h' * w'
         joints = (share.unsqueeze(3) * places).sum(dim=-1)
         far = (places - joints.unsqueeze(-1)).norm(dim=3)
-        spread = (share * far).sum(dim=-1)
-        seen = Seen(features, joints, spread, heat, several.mean(dim=(1, 2, 3)))
-        if not pieces:
-            return seen
-        quarter = self.at_quarter(quarter + pixel_shuffle(self.to_quarter(features), 2))
-        half = self.at_half(half + pixel_shuffle(self.to_half(quarter), 2))
-        return seen._replace(pieces=pixel_shuffle(self.sort(silu(half)), 2).float())
+        uncertainty = (share * far).sum(dim=-1)
+        return BodyEstimate(features, joints, uncertainty, heat, two_bodies.mean(dim=(1, 2, 3)))

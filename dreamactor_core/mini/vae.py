@@ -30,11 +30,11 @@ PATCH = 8  # pixels
 PIXEL_TOLERANCE = 0.03  # of [-1, 1]
 
 
-class Encoded(NamedTuple):
+class EncoderOutput(NamedTuple):
     latent_dist: Point
 
 
-class Decoded(NamedTuple):
+class DecoderOutput(NamedTuple):
     sample: Tensor
 
 
@@ -99,16 +99,16 @@ class MiniVAE(ModelMixin, ConfigMixin):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
-    def encode(self, video: Tensor) -> Encoded:
+    def encode(self, video: Tensor) -> EncoderOutput:
         """(b, 3, t, h, w) in [-1, 1], t = 4k + 1 -> latents (b, c, k + 1, h / 8, w / 8)."""
         b = video.shape[0]
         frames = (
             self.code(video.transpose(1, 2).flatten(0, 1)).unflatten(0, (b, -1)).transpose(1, 2)
         )
         frames = torch.cat([frames[:, :, :1].expand(-1, -1, GROUP - 1, -1, -1), frames], dim=2)
-        return Encoded(Point(join_frames(frames)))
+        return EncoderOutput(Point(join_frames(frames)))
 
-    def decode(self, latents: Tensor) -> Decoded:
+    def decode(self, latents: Tensor) -> DecoderOutput:
         """Latents (b, c, t', h', w') -> (b, 3, 4 t' - 3, 8 h', 8 w'), about [-1, 1]."""
         b = latents.shape[0]
         z = latents.transpose(1, 2)  # b, t', c, h', w'
@@ -117,7 +117,7 @@ class MiniVAE(ModelMixin, ConfigMixin):
         video = groups.unflatten(0, (b, -1)).unflatten(2, (GROUP, 3))  # b, t', 4, 3, h, w
         first = video[:, :1].mean(dim=2)
         video = torch.cat([first, video[:, 1:].flatten(1, 2)], dim=1)
-        return Decoded(video.transpose(1, 2))
+        return DecoderOutput(video.transpose(1, 2))
 
     def clean(self, z: Tensor, before: Tensor) -> Tensor:
         """Latents of groups and of the groups before them (n, c, h', w') -> (n, 12, h, w)."""
@@ -129,6 +129,17 @@ class MiniVAE(ModelMixin, ConfigMixin):
                 x = x + self.look[level](pixel_unshuffle(linear, PATCH >> level))
             x = blocks(x)
         return linear + pixel_shuffle(self.leave(silu(x)), 2)
+
+    @torch.no_grad()
+    def picture(self, codes: Tensor) -> Tensor:
+        """Codes of frames (n, c / 4, h', w') -> pictures (n, 3, h, w) float32 in [-1, 1], before
+        any clean-up."""
+        return self.uncode(codes.to(self.dtype)).float()
+
+    def black(self, like: Tensor) -> Tensor:
+        """The code of a black cell, (1, c / 4, 1, 1, 1)."""
+        black = torch.full((1, 3, PATCH, PATCH), -1.0).to(self.code.weight)
+        return self.code(black)[:, :, None].detach().to(like)
 
     def code_groups(self, groups: Tensor) -> Tensor:
         """Groups of frames (n, 12, h, w) in [-1, 1] -> their latents (n, c, h / 8, w / 8)."""

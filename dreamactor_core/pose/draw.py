@@ -16,9 +16,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .keypoints import Pose
+from .keypoints import MIN_CONFIDENCE, Pose
+from .skeletons import FACE, FEET, HANDS
 
-MIN_CONFIDENCE = 0.3
 MIN_BOX = 0.05  # of a side: a still or distant pose is enlarged twenty times at most
 LINE_WIDTH = 3 / 128  # of the shorter side
 SUBPIXEL_BITS = 4
@@ -47,7 +47,6 @@ def _hand(first: int, hue: float) -> list[Limb]:
     return limbs
 
 
-HANDS, FACE, FEET = 18, 60, 130  # where these parts begin in Pose.points
 LIMBS = [
     Limb(1, 0, 0),  # neck to nose, then eyes and ears
     Limb(0, 14, 285, 0.67),

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 
-def recognise(data: object) -> str | None:
+def frames_of(data: object) -> object:
+    """The list in any of the forms that keypoints come in; other things as they are."""
+    return data.get("frames", [data]) if isinstance(data, dict) else data
+
+
+def recognise(data: object, has_canvas: bool = False) -> str | None:
     """The name of another tool's format; None for POSE_KEYPOINT and for what nobody knows.
 
-    Looks at the first entry only, and no deeper than it must.
+    Looks at the first entry only, and no deeper than it must. has_canvas: its size is known
+    otherwise, so a file without it will do.
     """
     first = data[0] if isinstance(data, list) and data else data
     if not isinstance(first, dict):
@@ -24,6 +30,7 @@ def recognise(data: object) -> str | None:
         return "landmarks of MediaPipe"
     if {"nodes", "links"} <= keys:
         return "a ComfyUI workflow"
-    if isinstance(data, dict) and "people" in keys and "canvas_width" not in keys:
+    lacks = "people" in keys and "canvas_width" not in keys and not has_canvas
+    if lacks and (isinstance(data, dict) or "version" in keys):
         return "OpenPose's own file of one frame, without the size of the canvas"
     return None

@@ -13,6 +13,7 @@ are brought to it, their foot points included. Right and left are the person's o
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +21,26 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from .formats import recognise
+from .checks import canvas_of, check_people, people_of, points_of
+from .formats import frames_of, recognise
+from .order import steady_order
+from .raw import load_json
+
+logger = logging.getLogger(__name__)
 
 BODY_25_TO_18 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
 BODY_25_FEET = [19, 20, 21, 22, 23, 24]
 
-FIELDS = {  # key in a file: numbers of points it may hold
-    "pose_keypoints_2d": (18, 25),
-    "hand_left_keypoints_2d": (21,),
-    "hand_right_keypoints_2d": (21,),
-    "face_keypoints_2d": (70, 68),  # 68 without the pupils
-    "foot_keypoints_2d": (6,),
+FIELDS = {  # key in a file: where its points begin in Pose.points()
+    "pose_keypoints_2d": 0,
+    "hand_left_keypoints_2d": 18,
+    "hand_right_keypoints_2d": 39,
+    "face_keypoints_2d": 60,
+    "foot_keypoints_2d": 130,
 }
+JOINTS = 136
+PARTS = (slice(18), slice(18, 39), slice(39, 60), slice(60, 130), slice(130, 136))
+MIN_CONFIDENCE = 0.3  # below, a joint is not drawn
 TIME_SLACK = 0.0015  # seconds, as in media: Matroska rounds each time to 1 ms
 
 
@@ -73,36 +82,20 @@ def pose_of_points(points: np.ndarray, aspect: float) -> Pose:
     return Pose(body, hands.reshape(*points.shape[:2], 2, 21, 3), face, feet, aspect)
 
 
-def load_keypoints(path: Path | str) -> Pose:
-    """Read one clip from a JSON file. Raises InputError when it is no keypoint file."""
-    return parse_keypoints(_load_json(path))
+def load_keypoints(path: Path | str, canvas: tuple[float, float] | None = None) -> Pose:
+    """Read one clip from a JSON file, or from a folder of files, one a frame, as OpenPose writes.
+
+    canvas: (width, height) of the clip, for files that do not say it. Raises InputError when there
+    are no keypoints in it.
+    """
+    return parse_keypoints(load_json(path), canvas)
 
 
 def read_keypoints(path: Path | str) -> list[dict]:
     """The same file as a list of frames in OpenPose form, untouched. Raises InputError as above."""
-    data = _load_json(path)
+    data = load_json(path)
     parse_keypoints(data)
     return frames_of(data)
-
-
-def _load_json(path: Path | str) -> object:
-    path = Path(path)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            "keypoint file",
-            got=f"{path} ({error.strerror})",
-            need="a JSON file that can be read",
-            fix="Check the path.",
-        ) from error
-    except ValueError as error:
-        raise InputError(
-            f"keypoint file {path.name}",
-            got=f"text that is not JSON ({error})",
-            need="OpenPose JSON, one entry per frame",
-            fix="Save the keypoints, not the drawn picture.",
-        ) from error
 
 
 def save_keypoints(path: Path | str, pose: Pose, width: int, height: int) -> None:
@@ -110,15 +103,18 @@ def save_keypoints(path: Path | str, pose: Pose, width: int, height: int) -> Non
     Path(path).write_text(json.dumps(dump_keypoints(pose, width, height)), encoding="utf-8")
 
 
-def parse_keypoints(data: object) -> Pose:
+def parse_keypoints(data: object, canvas: tuple[float, float] | None = None) -> Pose:
     """Frames in OpenPose form -> Pose.
 
     data: a list of frames, {"frames": [...]}, or one frame alone. Coordinates may be pixels of the
-        canvas or already shares of it. The number of people may change from frame to frame.
+        canvas or already shares of it, for each part of a person by itself. The number of people
+        may change from frame to frame, and so may their order: a person keeps one place.
+    canvas: (width, height), for frames that do not say it.
+    A joint is absent without a confidence, and at a place that stands for none: (0, 0), (-1, -1).
     Raises InputError naming frame, person and field when an entry has another form, and naming the
-    format when it is a known one of another tool.
+    format when it is a known one of another tool. Warns when no joint is sure enough to be drawn.
     """
-    if other := recognise(data):
+    if other := recognise(data, canvas is not None):
         raise InputError(
             "keypoints",
             got=other,
@@ -133,36 +129,49 @@ def parse_keypoints(data: object) -> Pose:
             need="a list with one entry per frame",
             fix="Run the pose detector on the whole driving video and save its keypoints.",
         )
-    people = [_people_of(frame, number) for number, frame in enumerate(data)]
-    width, height = _canvas_of(data)
-    shape = (len(data), max(len(group) for group in people))
-    body, hands, face, feet = (
-        np.zeros((*shape, *rest, 3)) for rest in ((18,), (2, 21), (70,), (6,))
-    )
+    people = [people_of(frame, number) for number, frame in enumerate(data)]
+    width, height = canvas_of(data, canvas)
+    points = np.zeros((len(data), check_people(people), JOINTS, 3))
     for t, group in enumerate(people):
         for p, person in enumerate(group):
-            points = {key: _points_of(person, key, t, p) for key in FIELDS}
-            found = points["pose_keypoints_2d"]
-            if len(found) == 25:
-                body[t, p], feet[t, p] = found[BODY_25_TO_18], found[BODY_25_FEET]
-            else:
-                body[t, p, : len(found)] = found
-            for side, key in enumerate(("hand_left_keypoints_2d", "hand_right_keypoints_2d")):
-                hands[t, p, side, : len(points[key])] = points[key]
-            face[t, p, : len(points["face_keypoints_2d"])] = points["face_keypoints_2d"]
-            if len(points["foot_keypoints_2d"]):
-                feet[t, p] = points["foot_keypoints_2d"]
-
-    pose = Pose(body, hands, face, feet, aspect=width / height)
-    # Pixels or shares is not written in the file. No detector puts a whole clip into the first
-    # two pixels of a canvas, so coordinates that small are shares.
-    in_pixels = max(width, height) > 2 and np.abs(pose.points()[..., :2]).max(initial=0) > 2
-    return pose.map(lambda points: points / [width, height, 1]) if in_pixels else pose
+            for key, values in points_of(person, t, p):
+                _put(points[t, p], key, values)
+    for part in PARTS:
+        _to_shares(points[:, :, part], width, height)
+    points = steady_order(points, width / height)
+    sure = points[..., 2].max(initial=0)
+    if 0 < sure < MIN_CONFIDENCE:
+        logger.warning(
+            "keypoints: no joint is as sure as %g, which is the least that is drawn; the most is "
+            "%.2g. Detect the pose again, or raise the confidences.",
+            MIN_CONFIDENCE,
+            sure,
+        )
+    return pose_of_points(points, aspect=width / height)
 
 
-def frames_of(data: object) -> object:
-    """The list in any of the forms that parse_keypoints takes; other things as they are."""
-    return data.get("frames", [data]) if isinstance(data, dict) else data
+def _put(person: np.ndarray, key: str, found: np.ndarray) -> None:
+    """A field of a file, (n, 3), into the joints of a person, (136, 3)."""
+    if key == "pose_keypoints_2d" and len(found) == 25:
+        person[:18], person[130:] = found[BODY_25_TO_18], found[BODY_25_FEET]
+    else:
+        first = FIELDS[key]
+        person[first : first + len(found)] = found
+
+
+def _to_shares(part: np.ndarray, width: float, height: float) -> None:
+    """One part of every person, (t, p, n, 3), from pixels to shares of the canvas, in place.
+
+    Which it is is not written in a file. No detector puts a whole clip into the first two pixels of
+    a canvas, so coordinates that small are shares.
+    """
+    if max(width, height) <= 2:
+        return
+    for p in range(part.shape[1]):
+        one = part[:, p]
+        seen = one[..., 2] > 0
+        if seen.any() and np.median(np.abs(one[seen][:, :2]).max(axis=1)) > 2:
+            one[..., :2] /= [width, height]
 
 
 def dump_keypoints(pose: Pose, width: int, height: int) -> list[dict]:
@@ -200,53 +209,6 @@ def retime_pose(pose: Pose, source_times: np.ndarray, fps: float, num_frames: in
     wanted = np.arange(num_frames) / fps + TIME_SLACK
     index = np.searchsorted(np.asarray(source_times, dtype=float), wanted, side="right") - 1
     return pose.map(lambda points: points[index.clip(min=0)])
-
-
-def _people_of(frame: object, number: int) -> list[dict]:
-    people = frame.get("people") if isinstance(frame, dict) else None
-    if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
-        raise InputError(
-            f"keypoints of frame {number}",
-            got="an entry without a list of people",
-            need='{"people": [...], "canvas_width": ..., "canvas_height": ...}',
-            fix="Save them with a pose detector for people, in OpenPose form.",
-        )
-    return people
-
-
-def _canvas_of(frames: list[dict]) -> tuple[float, float]:
-    sizes = [(frame.get("canvas_width"), frame.get("canvas_height")) for frame in frames]
-    for number, size in enumerate(sizes):
-        usable = all(isinstance(side, int | float) and 0 < side < np.inf for side in size)
-        if not usable or size != sizes[0]:
-            raise InputError(
-                f"canvas_width, canvas_height of frame {number}",
-                got=size,
-                need=f"{sizes[0]}, as in frame 0" if usable else "two numbers above 0",
-                fix="Detect the pose on frames of one size, and keep the size in the file.",
-            )
-    return sizes[0]
-
-
-def _points_of(person: dict, key: str, t: int, p: int) -> np.ndarray:
-    """(n, 3) with missing joints as zeros; n = 0 when the person lacks this part."""
-    values = person.get(key)
-    if values is None or values == []:
-        return np.zeros((0, 3))
-    try:
-        flat = np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
-        flat = np.zeros(0)
-    if flat.shape not in [(3 * count,) for count in FIELDS[key]]:
-        raise InputError(
-            f"{key} of frame {t}, person {p}",
-            got=f"{len(values)} values" if isinstance(values, list) else type(values).__name__,
-            need=" or ".join(f"{3 * count}" for count in FIELDS[key]) + " numbers (x, y, c each)",
-            fix="Save the keypoints in OpenPose form.",
-        )
-    points = flat.reshape(-1, 3)
-    found = np.isfinite(points).all(axis=1) & (points[:, 2] > 0)
-    return np.where(found[:, None], points, 0)
 
 
 def _dump_person(pixels: Pose, t: int, p: int) -> dict:

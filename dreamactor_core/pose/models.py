@@ -12,22 +12,18 @@ import copy
 import json
 import pickle
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForObjectDetection, VitPoseForPoseEstimation
 from transformers.models.vitpose.modeling_vitpose import VitPoseClassicDecoder
 
 from ..errors import InputError
-from ..hub import Weights, fetch, pick_device, reason
+from ..hub import NO_CODE, Weights, fetch, needs_code, pick_device, reason
+from ..weight_files.configs import check_configs
 from .skeletons import COUNTS
+from .top_down import EXPERTS, Estimator, PoseModels
 
-ANIMALS = {
-    *("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"),
-}  # of COCO's classes; detectors trained on others give them the same names
-EXPERTS = {"coco": 0, "ap10k": 3, "wholebody": 5}  # of ViTPose++: COCO, AiC, MPII, AP-10K, ...
 ORIGINAL_HEADS = {"ap10k": 2, "wholebody": 4}  # number among its associate_keypoint_heads
 HEAD_KEYS = {  # original name: transformers' name
     "deconv_layers.0": "deconv1",
@@ -44,41 +40,6 @@ DETECTOR = Weights(
 ESTIMATOR = Weights(
     "pose estimator", "usyd-community/vitpose-plus-base", "502 MB", "Apache-2.0", "--pose-model"
 )
-
-
-class Estimator(NamedTuple):
-    """Crops of one kind of subject -> heatmaps."""
-
-    model: VitPoseForPoseEstimation
-    skeleton: str  # a key of skeletons.MAPPINGS
-    size: tuple[int, int]  # (height, width) of a crop
-    mean: tuple[float, ...]  # of RGB in [0, 1]
-    std: tuple[float, ...]
-
-    @torch.inference_mode()
-    def heatmaps(self, crops: np.ndarray) -> np.ndarray:
-        """(n, height, width, 3) uint8 -> (n, k, h, w) float32."""
-        weight = next(self.model.parameters())
-        pixels = torch.from_numpy(crops).to(weight.device).permute(0, 3, 1, 2) / 255
-        mean, std = (pixels.new_tensor(x)[:, None, None] for x in (self.mean, self.std))
-        expert = None
-        if self.model.backbone.config.num_experts > 1:
-            expert = torch.full((len(crops),), EXPERTS[self.skeleton], device=weight.device)
-        pixels = ((pixels - mean) / std).to(weight.dtype)
-        return self.model(pixels, dataset_index=expert).heatmaps.float().cpu().numpy()
-
-
-class PoseModels(NamedTuple):
-    detector: nn.Module
-    processor: object  # the detector's image processor
-    people: Estimator
-    animals: Estimator | None  # None: animals are seen but not followed
-
-    def labels(self, kind: str) -> set[int]:
-        """The detector's numbers of "person" or "animal"."""
-        wanted = {"person"} if kind == "person" else ANIMALS
-        names = self.detector.config.id2label
-        return {int(number) for number, name in names.items() if name.lower() in wanted}
 
 
 def load_pose_models(
@@ -126,13 +87,16 @@ def load_pose_models(
 
 def _load(kind: type, folder: Path, need: str):
     """kind.from_pretrained of a folder; its failures are the user's folder."""
+    check_configs(folder)
     try:
-        return kind.from_pretrained(folder)
+        return kind.from_pretrained(folder, **NO_CODE)
     except OSError as error:
         got = f"a folder that lacks a file ({reason(error)})"
         fix = "Copy all files of the model there: config, preprocessor_config, weights."
         raise InputError(str(folder), got=got, need=need, fix=fix) from error
     except (ValueError, KeyError, RuntimeError) as error:
+        if refusal := needs_code(folder, error):
+            raise refusal from None
         got = f"another kind of model, or a damaged one ({reason(error)})"
         fix = f"Use {DETECTOR.repository} and {ESTIMATOR.repository}."
         raise InputError(str(folder), got=got, need=need, fix=fix) from error

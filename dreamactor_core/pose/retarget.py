@@ -1,11 +1,13 @@
 """What artists ask of a pose before it is drawn: the reference's proportions, the driver's place.
 
 In the paper the driver's build is hidden by the box alone (draw.fit_box): the clip's box is
-stretched onto the canvas. These are the two ways around it:
+stretched onto the canvas. These are the ways around it:
 
 * match_proportions gives the driver the reference's bone lengths, then fit_box as ever;
 * place_in_panel, instead of fit_box, leaves everyone where and as large as the driver's camera saw
-  them. The networks were trained with the box, so this suits drivers who fill their frame.
+  them. The networks were trained with the box, so this suits drivers who fill their frame;
+* stand_as, instead of fit_box, gives the driver the reference's bones and lets him begin where the
+  reference stands, as large as it is.
 
 Neither adds anything: a limb the driver does not show (half a body before a whole reference) stays
 undrawn, and the network makes it up from the reference and the text.
@@ -50,6 +52,52 @@ def place_in_panel(pose: Pose, aspect: float) -> Pose:
     points = pose.points()
     xy = np.where(points[..., 2:] > 0, points[..., :2] * size + (1 - size) / 2, 0)
     return pose_of_points(np.concatenate([xy, points[..., 2:]], axis=-1), aspect)
+
+
+def stand_as(pose: Pose, reference: Pose) -> Pose:
+    """Each person with the bones of the reference, as large as it, and from where it stands.
+
+    reference: one frame in a canvas, which becomes that of the result; as for match_proportions.
+    The middle of the hips, or the neck, of the frame that first shows it comes to lie on the
+    reference's; from there a person moves on as far as his size says. Who shows neither trunk nor
+    shoulders, or of a reference that does not, is placed as place_in_panel does.
+    """
+    placed = place_in_panel(pose, reference.aspect)
+    bodies = reference.body.shape[1]
+    if not bodies:
+        return placed
+    pose = match_proportions(pose, reference)
+    points, own, wanted = placed.points().copy(), pose.points(), _lengths(reference)
+    for p, driver in enumerate(_lengths(pose)):
+        model = min(p, bodies - 1)
+        start, goal = _first_place(pose, p), _first_place(reference, model)
+        scale = _scale(driver, wanted[model])
+        if start is not None and goal is not None and scale is not None:
+            xy = scale * (own[:, p, :, :2] * [pose.aspect, 1] - start) + goal
+            xy = np.where(own[:, p, :, 2:] > 0, xy / [reference.aspect, 1], 0)
+            points[:, p] = np.concatenate([xy, own[:, p, :, 2:]], axis=-1)
+    return pose_of_points(points, reference.aspect)
+
+
+def _scale(driver: BoneFactors, reference: BoneFactors) -> float | None:
+    """How many times larger the reference is, by its trunk or its shoulders."""
+    for own, wanted in (
+        (driver.torso, reference.torso),
+        (driver.shoulders, reference.shoulders),
+    ):
+        if own > 0 and wanted > 0:  # untrue of NaN
+            return wanted / own
+    return None
+
+
+def _first_place(pose: Pose, person: int) -> np.ndarray | None:
+    """(2,): where a person first is, in canvas heights: the middle of the hips, or the neck."""
+    body = pose.body[:, person]
+    for joints in ([8, 11], [1]):
+        seen = (body[:, joints, 2] >= MIN_CONFIDENCE).all(axis=1)
+        if seen.any():
+            return body[seen.argmax(), joints, :2].mean(axis=0) * [pose.aspect, 1]
+    return None
 
 
 def _lengths(pose: Pose) -> list[BoneFactors]:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..skeleton import ANKLE, NECK, NOSE, WRIST
 from .draw import fit_box
 from .keypoints import Pose
 
-NECK, PELVIS = 1, 18  # the pelvis is ours: the middle of the hips
+PELVIS = 18  # ours: the middle of the hips
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ BONES = [
     (11, 12, "thighs"),
     (12, 13, "shins"),
 ]
-NOSE, RIGHT_WRIST, LEFT_WRIST, RIGHT_ANKLE, LEFT_ANKLE = 0, 4, 7, 10, 13
+(RIGHT_WRIST, LEFT_WRIST), (RIGHT_ANKLE, LEFT_ANKLE) = WRIST, ANKLE
 
 
 def random_bone_factors(rng: np.random.Generator) -> BoneFactors:

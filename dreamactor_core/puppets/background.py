@@ -8,12 +8,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from .subpixels import FIXED_POINT_BITS, fixed_point
+
 BACKGROUNDS = (
     "plain", "vertical", "diagonal", "room", "hills", "stripes", "checks", "blobs", "noise", "sun",
 )  # fmt: skip
 BACKGROUND_ODDS = (0.16, 0.12, 0.08, 0.2, 0.12, 0.05, 0.05, 0.08, 0.08, 0.06)
 LEAVES = 120  # of a picture like a photograph: enough to hide what is below
-_SHIFT = 4  # sub-pixel bits of OpenCV's drawing
 
 
 def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -63,10 +64,10 @@ def draw_photograph(rng: np.random.Generator, size: int) -> np.ndarray:
     the edges of natural pictures (Lee, Mumford and Huang 2001, section 3). Colours differ mostly in
     brightness, less from blue to yellow, least from green to red (Ruderman et al. 1998, figure 2).
     """
-    axes = np.array([[1, 1, 1], [1, 1, -2], [1, -1, 0]]) / np.sqrt([[3], [6], [2]])
+    colour_axes = np.array([[1, 1, 1], [1, 1, -2], [1, -1, 0]]) / np.sqrt([[3], [6], [2]])
     middle = rng.uniform(70, 170)
     spread = np.array([85, 26, 11]) * rng.uniform(0.5, 1.2)
-    colours = (middle + rng.normal(0, spread, (LEAVES + 2, 3)) @ axes).clip(0, 255)
+    colours = (middle + rng.normal(0, spread, (LEAVES + 2, 3)) @ colour_axes).clip(0, 255)
     share = np.linspace(0, 1, size)[:, None, None]
     picture = np.tile(colours[0] * (1 - share) + colours[1] * share, (1, size, 1))
     picture = np.ascontiguousarray(picture, np.uint8)
@@ -77,9 +78,10 @@ def draw_photograph(rng: np.random.Generator, size: int) -> np.ndarray:
     for place, radius, squeeze, angle, colour in zip(
         places, radii, flat, turn, colours[2:], strict=True
     ):
-        x, y = _fixed(place * size - 0.5)
-        box = _fixed(np.array([radius, radius * squeeze]) * size)
-        cv2.ellipse(picture, (x, y), box, angle, 0, 360, colour.tolist(), -1, cv2.LINE_AA, _SHIFT)
+        centre = fixed_point(place * size - 0.5).tolist()
+        axes = fixed_point(np.array([radius, radius * squeeze]) * size).tolist()
+        style = (colour.tolist(), -1, cv2.LINE_AA, FIXED_POINT_BITS)
+        cv2.ellipse(picture, centre, axes, angle, 0, 360, *style)
     return cv2.GaussianBlur(picture, (0, 0), blur * size) if blur * size > 0.3 else picture
 
 
@@ -88,12 +90,13 @@ def furnish(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     picture, size = picture.copy(), len(picture)
 
     def polygon(points: list[tuple[float, float]], colour: np.ndarray) -> None:
-        corners = np.array([_fixed(np.array(point) * size - 0.5) for point in points])
-        cv2.fillPoly(picture, [corners], colour.tolist(), cv2.LINE_AA, _SHIFT)
+        corners = fixed_point(np.array(points) * size - 0.5)
+        cv2.fillPoly(picture, [corners], colour.tolist(), cv2.LINE_AA, FIXED_POINT_BITS)
 
     def disc(x: float, y: float, radius: float, colour: np.ndarray) -> None:
-        centre, (radius,) = _fixed(np.array([x, y]) * size - 0.5), _fixed(np.array([radius]) * size)
-        cv2.circle(picture, centre, radius, colour.tolist(), -1, cv2.LINE_AA, _SHIFT)
+        centre = fixed_point(np.array([x, y]) * size - 0.5).tolist()
+        pixels = int(fixed_point(np.array(radius * size)))
+        cv2.circle(picture, centre, pixels, colour.tolist(), -1, cv2.LINE_AA, FIXED_POINT_BITS)
 
     def bar(x0: float, y0: float, x1: float, y1: float, colour: np.ndarray) -> None:
         polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], colour)
@@ -126,8 +129,3 @@ def furnish(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
                     cx, cy, r = x + side * w * 0.47, y + row * w * 0.47, w * 0.4
                     bar(cx - r, cy - r, cx + r, cy + r, b)
     return picture
-
-
-def _fixed(lengths: np.ndarray) -> list[int]:
-    """Pixels as OpenCV takes them with _SHIFT."""
-    return np.rint(lengths * (1 << _SHIFT)).astype(int).tolist()

@@ -1,7 +1,8 @@
 """Where a puppet's joints are: one forward kinematics for every body plan.
 
 World units are panel heights, x to the right, y down, origin at the top left corner of a square
-panel. Joints are in OpenPose-18 order, so that they are the pose of the clip as well.
+panel. Joints and parts are numbered as in skeleton.py, so that joints are the pose of the clip as
+well.
 """
 
 from __future__ import annotations
@@ -10,19 +11,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..skeleton import (
+    ANKLE,
+    EAR,
+    ELBOW,
+    EYE,
+    FOOT,
+    FOREARM,
+    HEAD,
+    HIP,
+    KNEE,
+    NECK,
+    NOSE,
+    PARTS,
+    SHIN,
+    SHOULDER,
+    THIGH,
+    TORSO,
+    UPPER_ARM,
+    WRIST,
+)
 from .identity import Identity
 from .motion import Motion
-
-NOSE, NECK = 0, 1
-SHOULDER, ELBOW, WRIST = (2, 5), (3, 6), (4, 7)  # (right, left)
-HIP, KNEE, ANKLE = (8, 11), (9, 12), (10, 13)
-EYE, EAR = (14, 15), (16, 17)
-
-# Parts that move as one piece, in the order of `places`; 0 is the scene.
-SCENE, TORSO, HEAD = 0, 1, 2
-UPPER_ARM, FOREARM = (3, 4), (5, 6)  # (right, left); of a bird the first is the whole wing
-THIGH, SHIN, FOOT = (7, 8), (9, 10), (11, 12)
-PARTS = 12  # of one puppet, without the scene
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class Body:
 
 def solve(who: Identity, motion: Motion) -> Body:
     """Joints of `who` in every frame of the motion, standing on its ground line."""
-    return _quadruped(who, motion) if who.kind == "quadruped" else _upright(who, motion)
+    return _quadruped(who, motion) if who.plan.on_four else _upright(who, motion)
 
 
 def places(who: Identity, body: Body) -> np.ndarray:
@@ -51,7 +61,7 @@ def places(who: Identity, body: Body) -> np.ndarray:
     def put(part: int, origin: np.ndarray, along: np.ndarray, across: np.ndarray | None = None):
         found[:, part] = np.stack([along, _across(along) if across is None else across, origin], -1)
 
-    if who.kind == "quadruped":
+    if who.plan.on_four:
         put(TORSO, body.pelvis, j[:, NECK] - body.up * 0.05 * who.height - body.pelvis)
     else:
         put(TORSO, body.pelvis, body.up)
@@ -60,7 +70,7 @@ def places(who: Identity, body: Body) -> np.ndarray:
     for side in (0, 1):
         shoulder, elbow, wrist = (j[:, joint[side]] for joint in (SHOULDER, ELBOW, WRIST))
         hip, knee, ankle = (j[:, joint[side]] for joint in (HIP, KNEE, ANKLE))
-        if who.kind == "bird":
+        if who.plan.arms == "wings":
             put(UPPER_ARM[side], shoulder, *wing_axes(shoulder, wrist))
         else:
             put(UPPER_ARM[side], shoulder, elbow - shoulder)
@@ -123,7 +133,7 @@ def _upright(who: Identity, motion: Motion) -> Body:
     radius = who.head_size * scale
     head = (
         neck + head_up * radius * 0.95
-        if who.kind != "blob"
+        if who.plan.head != "in torso"
         else neck - up * 0.45 * who.torso_length * scale
     )
     put_face(joints, head, head_up, radius, motion.turn)

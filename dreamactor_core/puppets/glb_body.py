@@ -1,8 +1,8 @@
 """Rigged bodies in motion: animations sampled, skeletons posed, skins moved.
 
-    local = sample(body, "Walk", times)      (t, n, 10) each node's place beside its parent
-    world = to_world(body, local)            (t, n, 4, 4)
-    points, normals = skin(body, world[0])   (v, 3), (v, 3)
+    local = sample_animation(body, "Walk", times)   (t, n, 10) each node beside its parent
+    world = to_world(body, local)                   (t, n, 4, 4)
+    points, normals = skin(body, world[0])          (v, 3), (v, 3)
 
 A local transform is one row of ten: translation (3), rotation as a quaternion x y z w (4), scale
 (3). Lengths are the file's own, y up, the body looking along z.
@@ -41,7 +41,7 @@ class Mesh(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)  # a body equals itself alone, and can be a key
-class Body:
+class RiggedBody:
     name: str  # of the file, without .glb
     nodes: tuple[str, ...]  # names, parents before children
     parents: tuple[int, ...]  # -1 for a root
@@ -57,7 +57,7 @@ class Body:
         return max(float(channel.times[-1]) for channel in self.motions[motion])
 
 
-def sample(body: Body, motion: str, times: np.ndarray) -> np.ndarray:
+def sample_animation(body: RiggedBody, motion: str, times: np.ndarray) -> np.ndarray:
     """Local transforms (t, n, 10) at (t,) seconds; held before the first key and after the last."""
     local = np.repeat(body.rest[None], len(times), axis=0)
     for channel in body.motions[motion]:
@@ -76,7 +76,7 @@ def mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
     return straight
 
 
-def to_world(body: Body, local: np.ndarray) -> np.ndarray:
+def to_world(body: RiggedBody, local: np.ndarray) -> np.ndarray:
     """Local transforms (t, n, 10) -> matrices (t, n, 4, 4) from node to world."""
     world = np.zeros((*local.shape[:2], 4, 4))
     world[..., :3, :3] = _rotations(local[..., R]) * local[..., None, S]
@@ -87,7 +87,7 @@ def to_world(body: Body, local: np.ndarray) -> np.ndarray:
     return world
 
 
-def skin(body: Body, world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def skin(body: RiggedBody, world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Vertices and unit normals (v, 3) in one frame. world: (n, 4, 4)."""
     entries = (world[body.palette] @ body.offsets)[:, :3].astype(np.float32)
     matrices = (body.mesh.weights @ entries.reshape(len(entries), 12)).reshape(-1, 3, 4)

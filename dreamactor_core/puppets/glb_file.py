@@ -16,18 +16,18 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
-from .glb_body import Body, Channel, Mesh, R, S, T
+from .glb_body import Channel, Mesh, R, RiggedBody, S, T
 
-PATHS = {"translation": T, "rotation": R, "scale": S}
+CHANNEL_PATHS = {"translation": T, "rotation": R, "scale": S}
 DRACO = "KHR_draco_mesh_compression"
-KNOWN = {DRACO, "KHR_materials_unlit", "KHR_mesh_quantization"}
-DTYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
-WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
+KNOWN_EXTENSIONS = {DRACO, "KHR_materials_unlit", "KHR_mesh_quantization"}
+COMPONENT_TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+ACCESSOR_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 MAX_TEXTURE = 512  # pixels; ours are small pictures
 ARM_BONE = re.compile(r"(upper|lower|fore)_?arm", re.IGNORECASE)
 
 
-def read_glb(path: Path) -> Body:
+def read_glb(path: Path) -> RiggedBody:
     """Raises InputError for a file that is damaged, unreadable, or holds no animated skin."""
     try:
         return _Reader(path).body()
@@ -59,13 +59,13 @@ class _Reader:
         self.json = json.loads(data[20 : 20 + size])
         self.bin = memoryview(data)[28 + size : length]
 
-    def body(self) -> Body:
+    def body(self) -> RiggedBody:
         self._check()
         order, parents = self._tree()
         nodes = [self.json["nodes"][node] for node in order]
         names = tuple(node.get("name", f"node {i}") for i, node in zip(order, nodes, strict=True))
         mesh, palette, offsets = self._mesh(order, parents, names)
-        return Body(
+        return RiggedBody(
             name=self.path.stem,
             nodes=names,
             parents=parents,
@@ -81,7 +81,7 @@ class _Reader:
         if not (self.json.get("skins") and self.json.get("animations")):
             lacks = " and no ".join(k for k in ("skins", "animations") if not self.json.get(k))
             raise _unusable(self.path, f"a file with no {lacks}")
-        if unknown := set(self.json.get("extensionsRequired", [])) - KNOWN:
+        if unknown := set(self.json.get("extensionsRequired", [])) - KNOWN_EXTENSIONS:
             got = f"a file that requires {', '.join(sorted(unknown))}"
             raise _unusable(self.path, got, "Export it without.")
         if any("uri" in part for part in [*self.json["buffers"], *self.json.get("images", [])]):
@@ -108,7 +108,7 @@ class _Reader:
             channels = []
             for channel in animation["channels"]:
                 node, path = channel["target"].get("node"), channel["target"]["path"]
-                if node is not None and path in PATHS:
+                if node is not None and path in CHANNEL_PATHS:
                     sampler = animation["samplers"][channel["sampler"]]
                     kind = sampler.get("interpolation", "LINEAR")
                     times = self._array(sampler["input"])[:, 0].astype(float)
@@ -117,7 +117,7 @@ class _Reader:
                         values = values.reshape(len(times), 3, -1)
                     if len(times) != len(values):
                         raise ValueError(f"{len(times)} times for {len(values)} values")
-                    channels.append(Channel(new[node], PATHS[path], times, values, kind))
+                    channels.append(Channel(new[node], CHANNEL_PATHS[path], times, values, kind))
             if channels:
                 motions[animation.get("name", f"motion {number}")] = tuple(channels)
         if not motions:
@@ -189,8 +189,8 @@ class _Reader:
         accessor = self.json["accessors"][number]
         if "sparse" in accessor or "bufferView" not in accessor:
             raise _unusable(self.path, "sparse data", "Export it without.")
-        count, width = accessor["count"], WIDTHS[accessor["type"]]
-        dtype = np.dtype(DTYPES[accessor["componentType"]])
+        count, width = accessor["count"], ACCESSOR_WIDTHS[accessor["type"]]
+        dtype = np.dtype(COMPONENT_TYPES[accessor["componentType"]])
         stride = self.json["bufferViews"][accessor["bufferView"]].get("byteStride", 0)
         stride = stride or dtype.itemsize * width
         array = np.ndarray(

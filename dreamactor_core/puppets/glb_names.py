@@ -27,12 +27,12 @@ from .body import (
     UPPER_ARM,
     WRIST,
 )
-from .identity import Split
+from .splits import Split
 
-TEST_SHARE = 3  # one character in this many of a group is held out
+CHARACTER_TEST_SHARE = 3  # one character in this many of a group is held out
 
 # Bones whose near end is the joint, without their side, the first found counts. Forelegs are arms.
-BONES = {
+JOINT_BONES = {
     SHOULDER: ("upperarm", "frontupperleg", "frontupleg"),
     ELBOW: ("lowerarm", "frontlowerleg", "frontlowleg"),
     WRIST: ("wrist", "palmi", "middle1", "ff", "frontfoot"),
@@ -41,7 +41,7 @@ BONES = {
     ANKLE: ("foot", "ffb", "backfoot"),
     EAR: ("ear1",),
 }
-PARTS = {  # of what hangs on a joint
+JOINT_PARTS = {  # of what hangs on a joint
     SHOULDER: UPPER_ARM,
     ELBOW: FOREARM,
     WRIST: FOREARM,
@@ -50,8 +50,11 @@ PARTS = {  # of what hangs on a joint
     ANKLE: FOOT,
     EAR: (HEAD, HEAD),
 }
-BODIES = {"mech": "robot", "smallmech": "robot"}  # groups whose files have the names of persons
-PHRASES = (  # the first pattern found in a motion's name counts
+GROUP_NOUNS = {
+    "mech": "robot",
+    "smallmech": "robot",
+}  # their files are named as persons
+MOTION_PHRASES = (  # the first pattern found in a motion's name counts
     (r"standup", "standing up"),
     (r"lie_", "lying down"),
     (r"sit_", "sitting"),
@@ -119,7 +122,7 @@ def cast(folder: Path, split: Split) -> dict[Path, list[Path]]:
             need="rigged bodies, named group_Name.glb",
             fix="Check the path.",
         )
-    chosen = [path for path in files if _split_of(path, files) == split]
+    chosen = [path for path in files if _character_split(path, files) == split]
     drivers = files if split == "test" else chosen
     pairs = {path: [other for other in drivers if _can_drive(other, path)] for path in chosen}
     pairs = {path: others for path, others in pairs.items() if others}
@@ -133,11 +136,11 @@ def cast(folder: Path, split: Split) -> dict[Path, list[Path]]:
     return pairs
 
 
-def _split_of(path: Path, files: list[Path]) -> Split:
+def _character_split(path: Path, files: list[Path]) -> Split:
     group = {character_of(f.stem) for f in files if group_of(f.stem) == group_of(path.stem)}
     # crc32, because Python's own hash changes from run to run.
     order = sorted(group, key=lambda name: zlib.crc32(name.encode()))
-    held_out = order[: len(group) // TEST_SHARE]
+    held_out = order[: len(group) // CHARACTER_TEST_SHARE]
     return "test" if character_of(path.stem) in held_out else "train"
 
 
@@ -153,9 +156,11 @@ def motion_label(motion: str, characters: set[str]) -> str:
     return others if others and first in {name.lower() for name in characters} else label
 
 
-def describe(body: str, label: str) -> str:
+def caption_of(body: str, label: str) -> str:
     """ "a white horse is galloping" """
-    doing = next((phrase for pattern, phrase in PHRASES if re.search(pattern, label)), "moving")
+    doing = next(
+        (phrase for pattern, phrase in MOTION_PHRASES if re.search(pattern, label)), "moving"
+    )
     noun = noun_of(body)
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun} is {doing}"
 
@@ -164,9 +169,9 @@ def noun_of(body: str) -> str:
     """ "animal_Horse_White" -> "white horse", "astronaut_FinnTheFrog" -> "frog astronaut"."""
     group, _, name = body.partition("_")
     if kind := re.search(r"The([A-Z]\w*)", name):
-        return f"{kind[1]} {BODIES.get(group, group)}".lower()
-    if group in BODIES or not name:
-        return BODIES.get(group, group).lower()
+        return f"{kind[1]} {GROUP_NOUNS.get(group, group)}".lower()
+    if group in GROUP_NOUNS or not name:
+        return GROUP_NOUNS.get(group, group).lower()
     words = reversed(name.split("_"))
     return " ".join(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", word) for word in words).lower()
 
@@ -178,7 +183,7 @@ def joint_bones(nodes: tuple[str, ...]) -> dict[int, int]:
         if side := re.fullmatch(r"(.+)[._ ]([lr])", name.lower()):
             found[re.sub(r"[._ ]", "", side[1]), "rl".index(side[2])] = node
     joints = {}
-    for pair, stems in BONES.items():
+    for pair, stems in JOINT_BONES.items():
         for side, joint in enumerate(pair):
             nodes_of_joint = [found[stem, side] for stem in stems if (stem, side) in found]
             if nodes_of_joint:
@@ -187,10 +192,14 @@ def joint_bones(nodes: tuple[str, ...]) -> dict[int, int]:
 
 
 def parts_of(nodes: tuple[str, ...], parents: tuple[int, ...]) -> list[int]:
-    """Which part of a body (body.TORSO and so on) each node moves: that of the joint that it stands
+    """Which part of a body (TORSO and so on) each node moves: that of the joint that it stands
     at or hangs on. parents come before their children."""
     standing = {node: joint for joint, node in joint_bones(nodes).items()}
-    part_of = {joint: part for pair in PARTS for joint, part in zip(pair, PARTS[pair], strict=True)}
+    part_of = {
+        joint: part
+        for pair in JOINT_PARTS
+        for joint, part in zip(pair, JOINT_PARTS[pair], strict=True)
+    }
     parts: list[int] = []
     for node, (name, parent) in enumerate(zip(nodes, parents, strict=True)):
         if node in standing:

@@ -7,18 +7,14 @@ identity can never be drawn for training, whatever the seed, and the other way r
 
 from __future__ import annotations
 
-import colorsys
-import zlib
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-Split = Literal["train", "test"]
-Colour = tuple[int, int, int]
+from .body_plan import BODY_PLANS, BodyPlan
+from .colours import HUES, Colour, hue_colour, skin_colour, vary_colour
+from .splits import Split, split_of
 
-KINDS = ("human", "robot", "beast", "bird", "quadruped", "blob", "stick")
-KIND_ODDS = (0.38, 0.14, 0.14, 0.10, 0.08, 0.08, 0.08)
 HEADS = ("round", "oval", "box", "pear")
 HEADGEAR = (
     "none", "cap", "tophat", "crown", "horns", "cat ears", "bunny ears", "antenna",
@@ -27,15 +23,13 @@ HEADGEAR = (
 TORSOS = ("straight", "wide shoulders", "dress", "belly", "slim")
 PATTERNS = ("plain", "stripes", "bars", "dots", "belly patch", "buttons", "sash", "shorts")
 HELD = ("stick", "sword", "ball", "shield")
-HUES = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "grey", "white")
-TEST_SHARE = 8  # one combination of traits in this many is a test identity
 
 
 @dataclass(frozen=True)
 class Identity:
     """Lengths are shares of the body's height; colours are RGB, 0..255."""
 
-    kind: str
+    kind: str  # a key of BODY_PLANS
     head: str
     headgear: str
     torso: str
@@ -72,61 +66,37 @@ class Identity:
 
     @property
     def split(self) -> Split:
-        return _split_of(self.kind, self.head, self.headgear, self.torso, self.pattern, self.hue)
+        return split_of(self.kind, self.head, self.headgear, self.torso, self.pattern, self.hue)
 
     @property
-    def noun(self) -> str:
-        noun = {"beast": "bear", "stick": "stick figure", "human": "person"}.get(
-            self.kind, self.kind
-        )
-        return f"{'an' if self.hue == 'orange' else 'a'} {self.hue} {noun}"
-
-    @property
-    def describe(self) -> str:
-        return self.noun if self.headgear == "none" else f"{self.noun} with {self.headgear}"
-
-    @property
-    def arm_name(self) -> str:
-        return {"bird": "wing", "quadruped": "foreleg", "beast": "paw"}.get(self.kind, "arm")
-
-    @property
-    def leg_name(self) -> str:
-        return {"quadruped": "hind leg"}.get(self.kind, "leg")
-
-
-def _split_of(*traits: str) -> Split:
-    # crc32, because Python's own hash changes from run to run.
-    return "test" if zlib.crc32("|".join(traits).encode()) % TEST_SHARE == 0 else "train"
+    def plan(self) -> BodyPlan:
+        return BODY_PLANS[self.kind]
 
 
 def sample_identity(
     rng: np.random.Generator, split: Split, kind: str | None = None, but: str = ""
 ) -> Identity:
     """Draw an identity of one split; `kind` asks for a body plan, `but` rules one out."""
+    odds = [plan.odds for plan in BODY_PLANS.values()]
     while True:
-        picked = kind or str(rng.choice(KINDS, p=KIND_ODDS))
+        picked = kind or str(rng.choice(list(BODY_PLANS), p=odds))
         head, gear = str(rng.choice(HEADS)), str(rng.choice(HEADGEAR))
         torso, pattern, hue = (str(rng.choice(x)) for x in (TORSOS, PATTERNS, HUES))
-        if _split_of(picked, head, gear, torso, pattern, hue) == split and picked != but:
+        if split_of(picked, head, gear, torso, pattern, hue) == split and picked != but:
             break
-    top = _colour(rng, hue)
-    others = [_colour(rng, str(rng.choice(HUES))) for _ in range(4)]
-    human_skin = rng.random() < 0.75 and picked in ("human", "stick")
-    skin = _skin(rng) if human_skin else _vary(rng, top, 40) if rng.random() < 0.5 else others[3]
-    if picked in ("beast", "bird", "quadruped", "blob"):
-        skin = top if rng.random() < 0.6 else skin
+    plan = BODY_PLANS[picked]
+    top = hue_colour(rng, hue)
+    others = [hue_colour(rng, str(rng.choice(HUES))) for _ in range(4)]
+    skin = _skin(rng, plan, top, others[3])
     stout = rng.uniform(0, 1)
-    legs = {"bird": (0.14, 0.26), "blob": (0.1, 0.22), "quadruped": (0.34, 0.5)}.get(
-        picked, (0.3, 0.46)
-    )
-    leg = rng.uniform(*legs)
-    head_size = rng.uniform(0.09, 0.19) if picked != "quadruped" else rng.uniform(0.1, 0.17)
+    leg = rng.uniform(*plan.leg)
+    head_size = rng.uniform(*plan.head_size)
     torso_length = max(0.18, 1 - leg - 2 * head_size)
     outline = float(rng.choice([0, 0, 1.0, 1.4, 2.2]))
     dark, pale = tuple(int(c * rng.uniform(0.1, 0.5)) for c in top), (245, 245, 245)
     return Identity(
         kind=picked, head=head, headgear=gear, torso=torso, pattern=pattern, hue=hue,
-        height=rng.uniform(0.62, 0.82) if picked != "quadruped" else rng.uniform(0.5, 0.66),
+        height=rng.uniform(*plan.height),
         base_x=0.5 + rng.uniform(-0.07, 0.07),
         ground=rng.uniform(0.87, 0.96),
         facing=int(rng.choice([-1, 1])),
@@ -136,7 +106,7 @@ def sample_identity(
         hip=0.05 + 0.07 * stout + rng.uniform(-0.015, 0.02),
         arm=rng.uniform(0.28, 0.42),
         leg=leg,
-        thickness=rng.uniform(0.022, 0.04) if picked == "stick" else rng.uniform(0.032, 0.062),
+        thickness=rng.uniform(*plan.thickness),
         taper=rng.uniform(0.65, 1.0),
         hand=rng.uniform(1.0, 1.6),
         foot=rng.uniform(0.07, 0.13),
@@ -151,23 +121,12 @@ def sample_identity(
     )  # fmt: skip
 
 
-def _colour(rng: np.random.Generator, hue: str) -> Colour:
-    if hue in ("grey", "white"):
-        value = int(rng.uniform(60, 170) if hue == "grey" else rng.uniform(215, 250))
-        return _vary(rng, (value, value, value), 8)
-    centre = {
-        "red": 0.0, "orange": 0.075, "yellow": 0.145, "green": 0.33, "teal": 0.49, "blue": 0.6,
-        "purple": 0.77, "pink": 0.91,
-    }[hue]  # fmt: skip
-    h = (centre + rng.uniform(-0.03, 0.03)) % 1
-    r, g, b = colorsys.hsv_to_rgb(h, rng.uniform(0.45, 1.0), rng.uniform(0.4, 1.0))
-    return int(255 * r), int(255 * g), int(255 * b)
-
-
-def _skin(rng: np.random.Generator) -> Colour:
-    light, dark = np.array([255, 224, 196]), np.array([92, 56, 36])
-    return _vary(rng, tuple(int(c) for c in light + (dark - light) * rng.uniform(0, 1)), 10)
-
-
-def _vary(rng: np.random.Generator, colour: Colour, by: int) -> Colour:
-    return tuple(int(np.clip(c + rng.integers(-by, by + 1), 0, 255)) for c in colour)
+def _skin(rng: np.random.Generator, plan: BodyPlan, top: Colour, other: Colour) -> Colour:
+    """Human where the plan has it so, else near the torso's colour, or the other one."""
+    if rng.random() < 0.75 and plan.skin == "human":
+        skin = skin_colour(rng)
+    else:
+        skin = vary_colour(rng, top, 40) if rng.random() < 0.5 else other
+    if plan.skin == "coat":
+        skin = top if rng.random() < 0.6 else skin
+    return skin

@@ -6,30 +6,23 @@
     then                [   blank   | driving ]                what inference draws
 
 Short windows (fewer latent frames than a whole pass) start anywhere in the clip and have no
-lead-in: most steps run on them, many times cheaper. The small model, which draws each frame by
-itself, can also leave out cells where nothing moves.
+lead-in: most steps run on them, many times cheaper.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..backbones import Backbone, Context
-from ..composite import lead_in_frames
 from ..errors import InputError
-from ..mini.backbone import MiniBackbone
-from ..mini.rig import Clip
-from ..mini.vae import GROUP, join_frames, split_frames
+from ..geometry import Geometry
 from .cache import KEYS, Cache
-from .mini.truth import truth_of
-from .mini.world import World
 
-MOVED = 0.02  # of latent units; a cell that differs by less stands still
 # What the right panel shows; "single" has none. "driving>pose" asks for the target's skeleton in
 # place of its picture: pose estimation by the same diptych, from a skeleton as the reference.
 TASKS = ("single", *KEYS, *(f"{right}>pose" for right in ("target", "driving", "skeleton")))
@@ -44,14 +37,13 @@ class Conditions:
     reference_dropout: float = 0.05
     prefix: float = 0.3
     keep: float = 0.1
-    # The small model alone, which draws each frame by itself:
-    any_reference: float = 0.0  # any driven frame of the clip in place of its first
-    any_frames: float = 0.0  # driven frames from all over the clip, not neighbours
 
 
 @dataclass(frozen=True)
 class Phase:
     """A stretch of a stage with one shape of batch."""
+
+    CONDITIONS: ClassVar[type[Conditions]] = Conditions
 
     steps: int
     latent_frames: int  # reference slot included
@@ -59,8 +51,12 @@ class Phase:
     pure_noise: float  # share of samples at sigma = 1, where the context alone must do
     # Odds of a sample; of "single", which is half as wide, of a whole batch.
     tasks: dict[str, float] = field(default_factory=lambda: {"driving": 1.0})
-    tokens: int = 0  # cells of each panel that are read, the small model alone; 0 is all
     conditions: Conditions = field(default_factory=Conditions)
+
+    @classmethod
+    def parse(cls, data: dict) -> Phase:
+        """From JSON; TypeError for keys that it has not."""
+        return cls(**data | {"conditions": cls.CONDITIONS(**data.get("conditions", {}))})
 
     def __post_init__(self):
         if not self.tasks or set(self.tasks) - set(TASKS):
@@ -79,31 +75,81 @@ class Phase:
             )
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True)
+class Batch:
+    """What one step of training reads, b samples of one shape."""
+
     target: Tensor  # (b, c, t', h', w2') left: the answer, right: the driving panel
     context: Context
     weight: Tensor  # (b, 1, t', h', w2') 1 where the loss counts: unknown cells of the left panel
     prompts: list[str]
-    noise: Tensor
+    noise: Tensor  # as target
     sigma: Tensor  # (b,)
-    # Of the small model, see MiniBackbone.velocity:
-    tokens: Tensor | None = None  # (b, t' - 1, k)
-    clip: Clip | None = None
-    truth: Tensor | None = None  # (b, t, h, w), see truth_of
 
 
-def draw_batch(
-    backbone: Backbone, source: Cache | World, phase: Phase, rng: np.random.Generator
-) -> Batch:
-    tasks = _draw_tasks(phase, rng)
-    lead = lead_in_frames(backbone.geometry.fps, 1.0, backbone.geometry.temporal_stride)
-    lead_groups = lead // backbone.geometry.temporal_stride
-    rows = source.draw_rows(len(tasks), rng)
-    samples = [
-        _draw(backbone, source, phase, task, row, lead_groups, rng)
-        for task, row in zip(tasks, rows, strict=True)
-    ]
-    targets, contexts, weights, prompts, tokens, clips, truths = zip(*samples, strict=True)
+class BatchSource(Protocol):
+    """Where train() has its batches from."""
+
+    latent_frames: int  # of the longest clip, reference slot included
+    workers: int  # processes that draw while the model trains; 0: it draws by itself
+
+    def draw(self, phase: Phase, rng: np.random.Generator) -> Batch:
+        """A batch of the phase, which depends on the generator alone."""
+
+
+class DrawnSample(NamedTuple):
+    """One sample of a batch; tensors have a batch axis of 1."""
+
+    target: Tensor
+    context: Context
+    weight: Tensor
+    prompt: str
+
+
+@dataclass(frozen=True)
+class CachedBatches:
+    """Batches of any backbone from a cache of its latents."""
+
+    backbone: Backbone
+    cache: Cache
+    workers: ClassVar[int] = 0
+
+    @property
+    def latent_frames(self) -> int:
+        return self.cache.latent_frames
+
+    def draw(self, phase: Phase, rng: np.random.Generator) -> Batch:
+        tasks = draw_tasks(phase, rng)
+        rows = self.cache.draw_rows(len(tasks), rng)
+        samples = [
+            self._draw_sample(phase, task, row, rng) for task, row in zip(tasks, rows, strict=True)
+        ]
+        return assemble(samples, phase, rng)
+
+    def _draw_sample(
+        self, phase: Phase, task: str, row: int, rng: np.random.Generator
+    ) -> DrawnSample:
+        cache, groups = self.cache, phase.latent_frames - 1
+        right_key, _, left_key = task.partition(">")
+        left_whole = cache.panel(left_key or "target", row)
+        whole = left_whole.shape[2] - 1
+        start = 1 + int(rng.integers(whole - groups + 1))
+        chosen = [0, *range(start, start + groups)]
+        left, lead = left_whole[:, :, chosen], lead_groups(self.backbone.geometry)
+        known, prefix = draw_known(left, lead, phase.conditions, rng)
+        prompt = "" if rng.random() < phase.conditions.text_dropout else cache.caption(row)
+        right = None
+        if task != "single":
+            right = cache.panel(right_key, row)[:, :, chosen]
+            dropped = rng.random() < phase.conditions.driving_dropout
+            blank = groups if dropped else lead if not prefix and groups == whole else 0
+            right[:, :, : 1 + blank] = cache.black[:, :, : 1 + blank]
+        return DrawnSample(*compose(self.backbone, left, right, known), prompt)
+
+
+def assemble(samples: list[DrawnSample], phase: Phase, rng: np.random.Generator) -> Batch:
+    """Samples of one shape as a batch, with noise and its levels."""
+    targets, contexts, weights, prompts = zip(*samples, strict=True)
     target = torch.cat(targets)
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     return Batch(
@@ -113,14 +159,15 @@ def draw_batch(
         prompts=list(prompts),
         noise=torch.randn(target.shape, generator=generator),
         sigma=draw_sigma(phase.batch_size, phase.pure_noise, generator),
-        tokens=None if tokens[0] is None else torch.cat(tokens),
-        # Told of all samples or of none: a missing driver or a skeleton to draw has no truth.
-        clip=None if None in clips else Clip(*map(torch.stack, zip(*clips, strict=True))),
-        truth=None if any(truth is None for truth in truths) else torch.cat(truths),
     )
 
 
-def _draw_tasks(phase: Phase, rng: np.random.Generator) -> list[str]:
+def lead_groups(geometry: Geometry) -> int:
+    """Latent frames of a lead-in of one second."""
+    return geometry.lead_frames() // geometry.temporal_stride
+
+
+def draw_tasks(phase: Phase, rng: np.random.Generator) -> list[str]:
     """One for each sample: tasks side by side in a batch pull less to and fro than in turns."""
     odds = dict(phase.tasks)
     single = odds.pop("single", 0.0) / sum(phase.tasks.values())
@@ -137,108 +184,37 @@ def draw_sigma(count: int, pure_noise: float, generator: torch.Generator) -> Ten
     return torch.where(torch.rand(count, generator=generator) < pure_noise, torch.ones(()), shifted)
 
 
-def _draw(
-    backbone: Backbone,
-    source: Cache | World,
-    phase: Phase,
-    task: str,
-    row: int,
-    lead: int,
-    rng: np.random.Generator,
-):
-    """One sample: target, context, weight, prompt, tokens, clip, truth."""
-    conditions, small = phase.conditions, isinstance(backbone, MiniBackbone)
-    groups = phase.latent_frames - 1
-    right_row, _, left_row = task.partition(">")
-    left_key = left_row or "target"
-    left_whole = source.panel(left_key, row)
-    whole = left_whole.shape[2] - 1
-    start = 1 + int(rng.integers(source.first_group - 1, whole - groups + 1))
-    window = np.arange(GROUP * start, GROUP * (start + groups))  # of split_frames
-    if rng.random() < conditions.any_frames:
-        driven = np.arange(GROUP * (1 + lead), GROUP * (1 + whole))
-        window = rng.permutation(driven)[: GROUP * groups]
-    picture = 0
-    if rng.random() < conditions.any_reference:
-        picture = int(rng.integers(GROUP * (1 + lead), GROUP * (1 + whole)))
-    chosen = [picture] * GROUP + window.tolist()
-
-    def choose(clip: Tensor) -> Tensor:
-        if small:
-            return join_frames(split_frames(clip)[:, :, chosen])
-        return clip[:, :, [0, *range(start, start + groups)]]
-
-    left = choose(left_whole)
-    reference = left[:, :, :1]
-    known = torch.zeros(phase.latent_frames, *left.shape[-2:])
+def draw_known(
+    left: Tensor, lead: int, conditions: Conditions, rng: np.random.Generator
+) -> tuple[Tensor, int]:
+    """Which cells of a left panel (1, c, t', h', w') are known, (t', h', w'), and how many latent
+    frames of a prefix there are, as many as of a lead-in at most."""
+    known = torch.zeros(left.shape[2:])
     if rng.random() >= conditions.reference_dropout:
         known[0] = 1
     prefix = 0
     if rng.random() < conditions.prefix:
-        prefix = min(lead, groups - 1)
+        prefix = min(lead, len(known) - 2)
         known[1 : 1 + prefix] = 1
     if rng.random() < conditions.keep:
         known[1:] = torch.maximum(known[1:], _keep_mask(rng, *known.shape[1:]))
-    prompt = "" if rng.random() < conditions.text_dropout else source.caption(row)
+    return known, prefix
+
+
+def compose(
+    backbone: Backbone, left: Tensor, right: Tensor | None, known: Tensor
+) -> tuple[Tensor, Context, Tensor]:
+    """Panels (1, c, t', h', w'), the right one or none, and what is known of the left one,
+    (t', h', w') -> target, context and weight of a DrawnSample."""
     weight = 1 - known
-    if task != "single":
-        right_whole = source.panel(right_row, row)
-        right = choose(right_whole)
-        right[:, :, 0] = source.black[:, :, 0]
-        dropped = rng.random() < conditions.driving_dropout
-        blank = groups if dropped else 0
-        if not prefix and groups == whole:
-            blank = max(blank, lead)
-        right[:, :, 1 : 1 + blank] = source.black[:, :, 1 : 1 + blank]
+    if right is not None:
         left = torch.cat([left, right], dim=-1)
         known = torch.cat([known, torch.ones_like(known)], dim=-1)
         weight = torch.cat([weight, torch.zeros_like(weight)], dim=-1)
     # One value a frame again, as the mask builder gives it: frame 0, then groups of four.
     stride = backbone.geometry.temporal_stride
     frames = torch.cat([known[:1], known[1:].repeat_interleave(stride, dim=0)])[..., None]
-    context, weight = backbone.context(left, frames), weight[None, None]
-    tokens = clip = truth = None
-    if task != "single" and small:
-        right_whole[:, :, : 1 + lead] = source.black[:, :, : 1 + lead]
-        if not dropped:  # the whole clip's mean, as at inference, not that of the window
-            context = backbone.summarise(context, right_whole)
-        if phase.tokens:
-            driven = right_whole[:, :, 1 + lead :]
-            empty = driven if right_row == "driving" else source.black
-            shown = left_whole[:, :, source.first_group :]  # black before that in a World
-            left_cells = busy_cells(shown, reference, phase.tokens, rng)
-            right_cells = busy_cells(driven, empty, phase.tokens, rng)
-            tokens, weight = pair_tokens(left_cells, right_cells, weight)
-        known_clip = source.truth(left_key, row) if left_key == "target" else None
-        if known_clip and not dropped:
-            at = [max(0, index - GROUP + 1) for index in chosen[GROUP - 1 :]]  # frames of the clip
-            truth = truth_of(known_clip, at)
-            first = GROUP * lead + 1
-            joints = torch.from_numpy(source.truth(right_row, row).joints[first:])
-            clip = Clip(joints, torch.tensor(at[1:]) - first)
-    return left, context, weight, prompt, tokens, clip, truth
-
-
-def busy_cells(latents: Tensor, empty: Tensor, count: int, rng: np.random.Generator) -> Tensor:
-    """Indices (count,) of cells (h', w') of a panel (1, c, t', h', w'): those where it ever differs
-    from the first frame of `empty` and their neighbours, as far as they go, then others, at random.
-    """
-    differs = ((latents - empty[:, :, :1]).abs().mean(dim=1).amax(dim=1) > MOVED).float()
-    near = torch.nn.functional.max_pool2d(differs[None], 3, stride=1, padding=1).flatten()
-    chance = torch.from_numpy(rng.random(near.numel(), dtype=np.float32))
-    return (near + chance).topk(min(count, near.numel())).indices
-
-
-def pair_tokens(left: Tensor, right: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Cells of the two panels -> tokens (1, t' - 1, k) of pairs (2, h', 2w'), and the weight
-    (1, 1, t', h', 2w') of those alone: the reference, the answer and the driver.
-    """
-    height, both = weight.shape[-2:]
-    width, size = both // 2, height * both
-    left, right = (cells // width * both + cells % width for cells in (left, right))
-    tokens = torch.cat([left, size + left, size + width + right])
-    drawn = torch.zeros(size).index_fill(0, left, 1).view(height, both)
-    return tokens.expand(1, weight.shape[2] - 1, -1), weight * drawn
+    return left, backbone.context(left, frames), weight[None, None]
 
 
 def _keep_mask(rng: np.random.Generator, height: int, width: int) -> Tensor:

@@ -30,12 +30,14 @@ from torch import Tensor
 from ..backbones import Backbone
 from ..errors import InputError
 from ..geometry import Geometry
-from ..media import fit_frames, probe, read_frames, retime
+from ..media import fit_frames, probe, read_frames, retime, to_frames
 from ..media.replace import check_readable
 from ..pose.draw import draw_pose
 from ..pose.keypoints import check_length, load_keypoints, retime_pose
+from ..pose.retarget import place_in_panel
 from ..pose.vary import vary_pose
-from ..puppets.scene import Clip, to_frames, triplet
+from ..puppets.triplet import triplet
+from ..puppets.world import Clip
 
 KEYS = ("target", "driving", "skeleton", "pose")
 META = "meta.json"
@@ -84,11 +86,12 @@ def paired_samples(manifest: Path, geometry: Geometry) -> Iterator[Sample]:
         skeleton = own = np.zeros_like(target)
         if row.get("pose"):
             info = probe(manifest.parent / row["target"])
-            pose = load_keypoints(manifest.parent / row["pose"])
+            pose = load_keypoints(manifest.parent / row["pose"], (info.width, info.height))
             check_length(pose, info.num_frames)
             pose = retime_pose(pose, info.times, geometry.fps, geometry.num_frames)
             skeleton = draw_pose(vary_pose(pose, rng), *geometry.panel)
-            own = draw_pose(pose, *geometry.panel)
+            height, width = geometry.panel  # the target is letterboxed there, its pose with it
+            own = draw_pose(place_in_panel(pose, width / height), height, width)
         yield Sample(
             target,
             np.concatenate([np.zeros_like(target[:lead]), driving]),
@@ -225,7 +228,6 @@ class Cache:
     rows: dict[str, Tensor]  # each (n, t', c, h', w')
     captions: list[str]
     black: Tensor  # (1, c, t', h', w') a black panel
-    first_group = 1  # of a window: the transition is there
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -243,9 +245,6 @@ class Cache:
 
     def caption(self, row: int) -> str:
         return self.captions[row]
-
-    def truth(self, key: str, row: int) -> None:
-        """Nobody knows where the parts of a body are in a video; see live.World."""
 
 
 @torch.inference_mode()

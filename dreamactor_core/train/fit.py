@@ -1,23 +1,18 @@
-"""The loop of the small stages: one module, one loss, a cosine, and a state to resume from."""
+"""A small stage: one module of which everything learns, one loss, a cosine to zero."""
 
 from __future__ import annotations
 
-import logging
 import math
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
-from .curve import Curve
-from .pace import Pace
-
-logger = logging.getLogger(__name__)
+from .optimise import Hooks, Rhythm, Run
+from .pace import paced
 
 
 @dataclass(frozen=True)
@@ -26,6 +21,21 @@ class Schedule:
     learning_rate: float  # cosine to 0
     warm_up: int = 30
     save_every: int = 100
+
+    def rate(self, step: int) -> float:
+        way = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return self.learning_rate * min(1, step / self.warm_up) * way
+
+
+class _Loss(nn.Module):
+    """A module whose forward pass is the loss of a batch, a tuple."""
+
+    def __init__(self, module: nn.Module, loss_of: Callable[..., Tensor]):
+        super().__init__()
+        self.module, self.loss_of = module, loss_of
+
+    def forward(self, batch: tuple) -> Tensor:
+        return self.loss_of(*batch)
 
 
 def fit(
@@ -43,63 +53,24 @@ def fit(
     Resumes exactly from folder/state.pt as long as a batch depends on its step alone. Raises
     InputError when the loss is no longer a number; the last state is kept.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    module.requires_grad_(True).train().to(device)
+    module.requires_grad_(True)
     optimizer = torch.optim.AdamW(module.parameters(), betas=(0.9, 0.99), fused=True)
-    state, done = folder / "state.pt", 0
-    if state.exists():
-        saved = torch.load(state, weights_only=True)
-        module.load_state_dict(saved["module"])
-        optimizer.load_state_dict(saved["optimizer"])
-        done = saved["step"]
-    curve, began = Curve(folder / "loss.csv"), time.monotonic()
-    order, pace = range(done + 1, schedule.steps + 1), Pace(device)
-    for step, batch in zip(order, batches(order), strict=True):
-        for group in optimizer.param_groups:
-            way = 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
-            group["lr"] = schedule.learning_rate * min(1, step / schedule.warm_up) * way
-        batch = to_device(batch, device)
-        if step == done + 1:
-            pace.count(partial(loss_of, *batch), len(batch[0]))
-        loss = loss_of(*batch)
-        if not math.isfinite(loss.item()):
-            raise InputError(
-                f"loss at step {step}",
-                got=loss.item(),
-                need="a finite number",
-                fix=f"Train again with a lower learning rate: it goes on from {state}.",
-            )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-        optimizer.step()
-        curve.add(step, loss.item(), time.monotonic() - began)
-        pace.add(len(batch[0]))
-        on_step(step, loss.item())
-        last = step == schedule.steps or time.monotonic() - began > 60 * minutes
-        if last or step % schedule.save_every == 0:
-            temporary = state.with_suffix(".tmp")
-            kept = {
-                "module": module.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "step": step,
-            }
-            torch.save(kept, temporary)
-            temporary.replace(state)
-            curve.draw()
-            if told := pace.report():
-                logger.info("step %d: %s", step, told)
-        if last:
-            break
+    rhythm = Rhythm(
+        schedule.steps,
+        save_steps=schedule.save_every,
+        save_minutes=math.inf,
+        minutes=minutes,
+        checkpoint="state.pt",
+    )
+    run = Run(_Loss(module, loss_of), [optimizer], rhythm, folder, {})
+    count = 0
+
+    def drawn(first: int) -> Iterable[Any]:
+        nonlocal count
+        for batch in batches(range(first, schedule.steps + 1)):
+            count = len(batch[0])
+            yield batch
+
+    feed, hooks = paced(run, drawn, Hooks(on_step), lambda step: (0, count))
+    run.train(feed, schedule.rate, hooks)
     module.requires_grad_(False).eval().cpu()
-
-
-def to_device(batch, device: torch.device):
-    """A tensor, or tuples of tensors within tuples; anything else as it is."""
-    if isinstance(batch, Tensor):
-        return batch.to(device)
-    if isinstance(batch, tuple):
-        moved = [to_device(part, device) for part in batch]
-        return type(batch)(*moved) if hasattr(batch, "_fields") else tuple(moved)
-    return batch

@@ -1,4 +1,4 @@
-"""The training loop of every stage and backbone.
+"""Stages of the small model, and of any backbone that is trained from a cache of panels.
 
 A stage is a configuration (configs/*.json): which weights learn, from which cache, in which
 phases. A run lives in a folder: checkpoint.pt (resumes exactly: batches are drawn from the seed
@@ -9,40 +9,30 @@ validation-*.png, and the result.
 from __future__ import annotations
 
 import json
-import logging
 import math
 import re
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from ..backbones.hunyuan15 import HunyuanVideo15Backbone
+from ..backbones import Backbone
 from ..errors import InputError
 from ..lora.adapters import LoraSpec
-from ..mini.backbone import MiniBackbone
-from ..mini.vae import MiniVAE
-from ..sampling import flow_loss
-from .batches import Batch, Conditions, Phase, draw_batch
-from .cache import Cache
-from .curve import Curve
-from .fit import to_device
-from .mini.truth import piece_loss
-from .mini.world import World, drawn_beside
-from .pace import Pace
-
-logger = logging.getLogger(__name__)
+from .batches import Batch, BatchSource, Phase
+from .feeding import workers
+from .objective import Objective
+from .optimise import Hooks, Rhythm, Run
+from .pace import paced
 
 CONFIGS = Path(__file__).parent / "configs"
-PRECISIONS = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+OPTIMIZERS = ("adamw", "muon")
 VISUAL_MATRIX = re.compile(r"\btransformer_blocks\.\d+\.(attn\.to_(q|k|v|out)|ff)\.")
 
 
@@ -50,13 +40,12 @@ VISUAL_MATRIX = re.compile(r"\btransformer_blocks\.\d+\.(attn\.to_(q|k|v|out)|ff
 class TrainConfig:
     """One stage. `lora` None trains the whole network and the text encoder (the foundation)."""
 
+    PHASE: ClassVar[type[Phase]] = Phase
+
     phases: tuple[Phase, ...]
     lora: LoraSpec | None = None
     variant: str = ""  # of the LoRA: "pose-based" or "end-to-end"
     optimizer: str = "adamw"  # or "muon": the matrices of the blocks by Muon, the rest by AdamW
-    loss: str = "latents"  # mean square, or "pixels": absolute, of what the code stands for
-    # Beside the loss, where the world knows the truth (truth.py):
-    piece_weight: float = 0.0  # of piece_loss
     learning_rate: float = 5e-4
     final_learning_rate: float = 5e-5  # cosine from the one to the other
     warm_up: int = 100
@@ -70,10 +59,13 @@ class TrainConfig:
     validate_every: int = 500
 
     def __post_init__(self):
-        for name, allowed in (("optimizer", ("adamw", "muon")), ("loss", ("latents", "pixels"))):
-            if (got := getattr(self, name)) not in allowed:
-                need = " or ".join(allowed)
-                raise InputError(name, got=repr(got), need=need, fix="Correct the configuration.")
+        if self.optimizer not in OPTIMIZERS:
+            raise InputError(
+                "optimizer",
+                got=repr(self.optimizer),
+                need=" or ".join(OPTIMIZERS),
+                fix="Correct the configuration.",
+            )
 
     @property
     def steps(self) -> int:
@@ -88,23 +80,22 @@ class TrainConfig:
         return self.phases[-1]
 
 
-def read_config(name_or_path: str | Path) -> TrainConfig:
-    """A name in train/configs, or a JSON file -> TrainConfig; unknown keys are refused by name."""
+def read_config(name_or_path: str | Path, kind: type[TrainConfig] = TrainConfig) -> TrainConfig:
+    """A name in train/configs, or a JSON file -> a configuration of the kind; keys that it has not
+    are refused by name."""
     path = CONFIGS / f"{name_or_path}.json"
     path = path if path.exists() else Path(name_or_path)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        for phase in data["phases"]:
-            phase["conditions"] = Conditions(**phase.get("conditions", {}))
-        data["phases"] = tuple(Phase(**phase) for phase in data["phases"])
+        data["phases"] = tuple(kind.PHASE.parse(phase) for phase in data["phases"])
         if data.get("lora"):
             data["lora"] = LoraSpec(**data["lora"])
-        return TrainConfig(**data)
+        return kind(**data)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"training configuration {path}",
             got=f"{type(error).__name__}: {error}",
-            need="a JSON object with the fields of TrainConfig",
+            need=f"a JSON object with the fields of {kind.__name__}",
             fix="Compare with dreamactor_core/train/configs.",
         ) from error
 
@@ -112,64 +103,32 @@ def read_config(name_or_path: str | Path) -> TrainConfig:
 class Trainee(nn.Module):
     """Network and text encoder in one module, so that accelerate wraps one forward pass."""
 
-    def __init__(self, backbone: HunyuanVideo15Backbone, config: TrainConfig):
+    def __init__(self, backbone: Backbone, objective: Objective):
         super().__init__()
-        loss = config.loss
-        self.piece_weight = config.piece_weight
         self.transformer = backbone.transformer
         self.text_encoder = backbone.text_encoder
-        self._backbone = [backbone]  # in a list: its modules are registered already
-        vae = backbone.vae
-        weight = vae.channel_weight() if isinstance(vae, MiniVAE) else torch.ones(1)
-        self.register_buffer("channel_weight", weight.view(1, -1, 1, 1, 1), persistent=False)
-        if loss == "pixels" and not isinstance(vae, MiniVAE):
-            raise InputError(
-                "loss",
-                got=f"'pixels' for {backbone.name}",
-                need="the small model, whose code is linear",
-                fix="Set loss to latents.",
-            )
-        self.distance = vae.pixel_distance if loss == "pixels" else None
+        self.objective = objective
 
     def forward(self, batch: Batch) -> Tensor:
-        backbone = self._backbone[0]
-        text = backbone.encode_text(batch.prompts, None)
-        velocity = partial(backbone.velocity, context=batch.context, text=text)
-        if isinstance(backbone, MiniBackbone):
-            velocity = partial(velocity, tokens=batch.tokens, clip=batch.clip)
-        flow = velocity, batch.target, batch.noise, batch.sigma
-        if self.distance:
-            loss = flow_loss(*flow, batch.weight, distance=self.distance)
-            return loss + self.loss_of_truth(batch)
-        weight = batch.weight * self.channel_weight
-        # Where clean latents are predicted, their error is divided by sigma: unweighted, a sample
-        # at sigma 0.05 would count as much as four hundred at 1 and throw the run off its course.
-        sigma_weight = None if backbone.prediction_type == "flow" else batch.sigma.square()
-        return flow_loss(*flow, weight, sigma_weight=sigma_weight)
-
-    def loss_of_truth(self, batch: Batch) -> Tensor | float:
-        """What the last call of the network is told beside the pixels."""
-        if batch.truth is None or not self.piece_weight:
-            return 0.0
-        painted = self._backbone[0].painted  # None where no frame had a driver
-        return self.piece_weight * piece_loss(painted, batch.truth) if painted else 0.0
+        return self.objective(batch)
 
 
 class Batches(Dataset):
     """The batches of a stage, each drawn from the seed, the step and the process alone."""
 
-    def __init__(self, backbone, source: Cache | World, config: TrainConfig, process: int):
-        self.backbone, self.source, self.config, self.process = backbone, source, config, process
+    def __init__(self, source: BatchSource, config: TrainConfig, process: int):
+        self.source, self.config, self.process = source, config, process
 
     def __getitem__(self, item: tuple[int, int]) -> Batch:
         step, part = item
         rng = np.random.default_rng((self.config.seed, step, part, self.process))
-        return draw_batch(self.backbone, self.source, self.config.phase_at(step), rng)
+        return self.source.draw(self.config.phase_at(step), rng)
 
 
 def train(
-    backbone: HunyuanVideo15Backbone,
-    source: Cache | World,
+    backbone: Backbone,
+    source: BatchSource,
+    objective: Objective,
     config: TrainConfig,
     folder: Path,
     *,
@@ -179,8 +138,9 @@ def train(
 ) -> int:
     """Train until the last step or for `minutes`, whichever is first; returns the step reached.
 
-    Parameters that learn are those with requires_grad. On return the network holds the averaged
-    (EMA) weights. Resumes from folder/checkpoint.pt; raises InputError when that belongs to
+    Parameters of network and text encoder that learn are those with requires_grad. objective: the
+    loss of a batch of the source, for which it calls the backbone. On return the network holds the
+    averaged (EMA) weights. Resumes from folder/checkpoint.pt; raises InputError when that is of
     another configuration, and stops with it kept when the loss is no longer a number.
     """
     longest = source.latent_frames
@@ -191,91 +151,52 @@ def train(
             need=f"at most {longest}, the length of the cached clips",
             fix="Shorten the phase, or make the cache again for longer clips.",
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    accelerator = Accelerator(
-        mixed_precision=config.mixed_precision,
-        gradient_accumulation_steps=config.gradient_accumulation_steps,
-    )
     if config.compile:
         torch._dynamo.config.cache_size_limit = 64  # one entry for each length of clip and prompt
         backbone.transformer.compile_repeated_blocks(fullgraph=True, dynamic=False)
-    trainee = Trainee(backbone, config).train()
-    learning = [p for p in trainee.parameters() if p.requires_grad]
-    optimizers = _optimizers(trainee, config)
-    ema = EMAModel(learning, decay=config.ema_decay, use_ema_warmup=True, inv_gamma=10, power=0.9)
-    trainee, *optimizers = accelerator.prepare(trainee, *optimizers)
-    done = _resume(folder, config, learning, optimizers, ema)
-    ema.to(accelerator.device)
-    backbone.vae.to(accelerator.device)  # for validate
-    curve, began = Curve(folder / "loss.csv"), time.monotonic()
-    saved_at = began
-    parts = range(config.gradient_accumulation_steps)
-    batches = Batches(backbone, source, config, accelerator.process_index)
-    steps = range(done + 1, config.steps + 1)
-    # A world is drawn beside the training, by processes of their own.
-    workers = drawn_beside() if isinstance(source, World) else {}
-    order = [(step, part) for step in steps for part in parts]
-    drawn = iter(DataLoader(batches, batch_size=None, sampler=order, **workers))
-    pace, phase = Pace(accelerator.device, PRECISIONS[config.mixed_precision]), None
-    for step in range(done + 1, config.steps + 1):
-        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = learning_rate(config, step)
-        losses = []
-        for _ in parts:
-            with accelerator.accumulate(trainee):
-                batch = to_device(next(drawn), accelerator.device)
-                if phase is not config.phase_at(step):
-                    _log_pace(pace, step)
-                    phase = config.phase_at(step)
-                    pace.count(partial(trainee, batch), phase.batch_size)
-                loss = trainee(batch)
-                losses.append(loss.item())
-                if not math.isfinite(losses[-1]):
-                    raise InputError(
-                        f"loss at step {step}",
-                        got=losses[-1],
-                        need="a finite number",
-                        fix="Train again with a lower learning rate: it goes on from the last "
-                        f"checkpoint in {folder}.",
-                    )
-                accelerator.backward(loss)
-                if accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(learning, 1.0)
-                for optimizer in optimizers:
-                    optimizer.step()
-                    optimizer.zero_grad(set_to_none=True)
-        ema.step(learning)
-        done, now = step, time.monotonic()
-        curve.add(step, sum(losses) / len(losses), now - began)
-        pace.add(phase.batch_size * len(parts))
-        if on_step:
-            on_step(step, losses[-1])
-        last = step == config.steps or now - began > 60 * minutes
-        if last or now - saved_at > 60 * config.checkpoint_minutes:
-            if accelerator.is_main_process:
-                _save(folder, config, learning, optimizers, ema, step)
-                curve.draw()
-            _log_pace(pace, step)
-            saved_at = now
-        if validate and (step % config.validate_every == 0 or last):
-            ema.store(learning)
-            ema.copy_to(learning)
-            accelerator.unwrap_model(trainee).eval()
-            with torch.compiler.set_stance("force_eager"):
-                validate(step)
-            trainee.train()
-            ema.restore(learning)
-            pace.pause()
-        if last:
-            break
-    ema.copy_to(learning)
-    accelerator.unwrap_model(trainee).eval()
-    return done
+    trainee = Trainee(backbone, objective)
+    run = Run(trainee, _optimizers(trainee, config), _rhythm(config, minutes), folder,
+              _identity(config))  # fmt: skip
+    backbone.vae.to(run.accelerator.device)  # for validate
+    batches = Batches(source, config, run.accelerator.process_index)
+
+    def drawn(first: int) -> Iterable[Batch]:
+        steps, parts = range(first, config.steps + 1), range(config.gradient_accumulation_steps)
+        order = [(step, part) for step in steps for part in parts]
+        return DataLoader(batches, batch_size=None, sampler=order, **workers(source.workers))
+
+    def look(step: int) -> None:
+        with torch.compiler.set_stance("force_eager"):
+            validate(step)
+
+    hooks = Hooks(on_step or (lambda step, loss: None), validate=look if validate else None)
+    feed, hooks = paced(run, drawn, hooks, lambda step: _stretch(config, step))
+    run.train(feed, partial(learning_rate, config), hooks)
+    run.finish()
+    return run.done
 
 
-def _log_pace(pace: Pace, step: int) -> None:
-    if told := pace.report():
-        logger.info("step %d: %s", step, told)
+def _rhythm(config: TrainConfig, minutes: float) -> Rhythm:
+    return Rhythm(
+        config.steps,
+        accumulate=config.gradient_accumulation_steps,
+        save_minutes=config.checkpoint_minutes,
+        validate_steps=config.validate_every,
+        minutes=minutes,
+        precision=config.mixed_precision,
+        ema_decay=config.ema_decay,
+    )
+
+
+def _identity(config: TrainConfig) -> dict:
+    """Rates, phases and the rest may change on the way."""
+    fixed = ("lora", "variant", "optimizer")
+    return {key: value for key, value in asdict(config).items() if key in fixed}
+
+
+def _stretch(config: TrainConfig, step: int) -> tuple[Phase, int]:
+    phase = config.phase_at(step)
+    return phase, phase.batch_size
 
 
 def _optimizers(trainee: Trainee, config: TrainConfig) -> list[torch.optim.Optimizer]:
@@ -310,44 +231,3 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     way = (step - config.warm_up) / max(1, config.steps - config.warm_up)
     low, high = config.final_learning_rate, config.learning_rate
     return low + (high - low) * 0.5 * (1 + math.cos(math.pi * way))
-
-
-def _save(
-    folder: Path, config: TrainConfig, learning, optimizers, ema: EMAModel, step: int
-) -> None:
-    """Beside and rename: a kill while saving leaves the last checkpoint whole."""
-    temporary = folder / "checkpoint.tmp"
-    state = {
-        "step": step,
-        "config": json.dumps(asdict(config)),
-        "weights": [p.detach() for p in learning],
-        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-        "ema": ema.state_dict(),
-    }
-    torch.save(state, temporary)
-    temporary.replace(folder / "checkpoint.pt")
-
-
-def _resume(folder: Path, config: TrainConfig, learning, optimizers, ema: EMAModel) -> int:
-    path = folder / "checkpoint.pt"
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True, map_location="cpu")
-    shapes, need = [tuple(p.shape) for p in state["weights"]], [tuple(p.shape) for p in learning]
-    was, now = json.loads(state["config"]), json.loads(json.dumps(asdict(config)))
-    fixed = ("lora", "variant", "optimizer")  # rates, phases and the rest may change on the way
-    if shapes != need or any(was[key] != now[key] for key in fixed):
-        raise InputError(
-            f"checkpoint {path}",
-            got=f"{len(shapes)} tensors, " + ", ".join(f"{key} {was[key]}" for key in fixed),
-            need=f"{len(need)} tensors, " + ", ".join(f"{key} {now[key]}" for key in fixed),
-            fix="Use another --out folder, or delete the checkpoint.",
-        )
-    with torch.no_grad():
-        for parameter, value in zip(learning, state["weights"], strict=True):
-            parameter.copy_(value)
-    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-        optimizer.load_state_dict(saved)
-    ema.load_state_dict(state["ema"])
-    logger.info("resumed %s at step %d of %d", folder, state["step"], config.steps)
-    return state["step"]

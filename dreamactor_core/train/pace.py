@@ -7,11 +7,20 @@ as no data sheet says what a shared processor or a throttled accelerator gives.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+
+from .feeding import to_device
+from .optimise import PRECISIONS, Hooks, Run
+
+logger = logging.getLogger(__name__)
 
 SIDES = {"cuda": 8192, "cpu": 1024}  # of the matrix that is multiplied with itself
 PASSES = 3  # forward, and backward for inputs and weights
@@ -74,3 +83,50 @@ def product_rate(device: torch.device, dtype: torch.dtype) -> float:
             torch.cuda.synchronize(device)
         best = min(best, time.perf_counter() - began)
     return 2 * side**3 / best
+
+
+def paced(
+    run: Run,
+    batches: Callable[[int], Iterable[Any]],
+    hooks: Hooks,
+    stretch_of: Callable[[int], tuple[Any, int]],
+) -> tuple[Callable[[int], Iterable[Any]], Hooks]:
+    """Batches and hooks for Run.train that also log how fast it goes, at every save.
+
+    stretch_of: a step -> what its batches have in common, so that their work is counted anew when
+    it changes, and how many samples a batch has.
+    """
+    device, parts = run.accelerator.device, run.rhythm.accumulate
+    pace = Pace(device, PRECISIONS[run.rhythm.precision])
+
+    def log(step: int) -> None:
+        if told := pace.report():
+            logger.info("step %d: %s", step, told)
+
+    def counted(first: int) -> Iterable[Any]:
+        stretch: Any = object()
+        for index, batch in enumerate(batches(first)):
+            step = first + index // parts
+            now, samples = stretch_of(step)
+            if now != stretch:
+                log(step)
+                stretch = now
+                pace.count(partial(run.module, to_device(batch, device)), samples)
+            yield batch
+
+    def on_step(step: int, loss: float) -> None:
+        pace.add(stretch_of(step)[1] * parts)
+        hooks.on_step(step, loss)
+
+    def on_save(step: int) -> None:
+        log(step)
+        hooks.on_save(step)
+
+    def validate(step: int) -> float | None:
+        figure = hooks.validate(step)
+        pace.pause()
+        return figure
+
+    return counted, replace(
+        hooks, on_step=on_step, on_save=on_save, validate=validate if hooks.validate else None
+    )

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from ..animate import animate_pass
 from ..backbones import Backbone
-from ..puppets.scene import LEAD_IN, to_frames, triplet
+from ..media import to_frames
+from ..puppets.triplet import triplet
+from ..puppets.world import LEAD_IN
 from ..sampling import SampleSettings
 
 

@@ -5,10 +5,8 @@ Files are safetensors, GGUF, a diffusers folder of shards, or a pickle that load
 
 from __future__ import annotations
 
-import importlib
-import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -16,12 +14,13 @@ from typing import Any, NamedTuple
 
 import torch
 from diffusers.models.model_loading_utils import load_state_dict
-from diffusers.utils import is_gguf_available
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import InputError
+from .configs import read_json
 from .family import Family, Found
+from .gguf_file import gguf_shapes, gguf_weights
 from .keys import strip_prefix
 from .scaled import HOW, Formats, find_scales, formats_of, is_weight, unscale
 
@@ -96,13 +95,21 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def read_weights(
-    header: Header, dtype: torch.dtype, wanted: Callable[[str], bool] = lambda key: True
+    header: Header,
+    dtype: torch.dtype,
+    wanted: Callable[[str], bool] = lambda key: True,
+    packed: Collection[str] = (),
 ) -> dict[str, Tensor]:
     """The weights of a file by the header's keys, those that are wanted.
 
     Scaled ones come multiplied out, and they and plain fp8 in dtype; others as they are stored.
-    The file is mapped and read tensor by tensor: beside the result one weight is held twice.
+    packed: the keys of a GGUF file whose weights may stay packed; see linear_keys. The file is
+    mapped and read tensor by tensor: beside the result one weight is held twice.
     """
+    if header.path.suffix == ".gguf":
+        read = gguf_weights(header.path, dtype, lambda name: strip_prefix(name) in packed)
+        named = ((strip_prefix(name), weight) for name, weight in read)
+        return {key: weight for key, weight in named if wanted(key)}
     if header.path.suffix != ".safetensors":
         state = load_state_dict(header.path)
         while isinstance(state.get("state_dict"), dict):
@@ -140,9 +147,19 @@ def recognise(header: Header, families: tuple[Family, ...]) -> Checkpoint:
     """
     for family in families:
         if family.owns(header.tensors):
-            converted = family.convert(dict(header.tensors))
-            found = family.describe(converted)
-            _check_keys(header.path, family, found, converted)
+            try:
+                converted = family.convert(dict(header.tensors))
+                found = family.describe(converted)
+                _check_keys(header.path, family, found, converted)
+            except (LookupError, ArithmeticError, TypeError, RuntimeError, ValueError) as error:
+                if isinstance(error, InputError):
+                    raise
+                raise InputError(
+                    f"model file {header.path}",
+                    got=f"{family.title} with tensors missing or of odd shapes ({error})",
+                    need="all tensors of the model",
+                    fix="Download the file again.",
+                ) from error
             return Checkpoint(header, family, found)
     some = [f"{key} {tuple(header.tensors[key].shape)}" for key in sorted(header.tensors)[:3]]
     raise InputError(
@@ -151,6 +168,21 @@ def recognise(header: Header, families: tuple[Family, ...]) -> Checkpoint:
         need=" or ".join(family.title for family in families),
         fix="Choose the diffusion model of one of these; text encoders and VAEs go elsewhere.",
     )
+
+
+def linear_keys(checkpoint: Checkpoint) -> set[str]:
+    """The keys of a file, without prefix, whose tensors are the weights of linear layers."""
+    keys = list(checkpoint.header.tensors)
+    with torch.device("meta"):
+        network = checkpoint.family.network.from_config(checkpoint.found.config)
+    linear = {
+        f"{name}.weight" for name, one in network.named_modules() if isinstance(one, nn.Linear)
+    }
+    # Each key travels through the converter as a tensor that says which one it was.
+    marks = {key: torch.full((6,), number) for number, key in enumerate(keys)}
+    named = {name: keys[int(mark[0])] for name, mark in checkpoint.family.convert(marks).items()}
+    other = {key for name, key in named.items() if name not in linear}
+    return {key for name, key in named.items() if name in linear} - other
 
 
 def _check_keys(path: Path, family: Family, found: Found, converted: dict[str, Tensor]) -> None:
@@ -205,16 +237,11 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Formats]:
 
 
 def _read_gguf(path: Path) -> tuple[dict[str, Tensor], Formats]:
-    if not is_gguf_available():
-        raise InputError(
-            f"model file {path}", got="no package gguf", need="it", fix="pip install gguf."
-        )
-    gguf = importlib.import_module("gguf")  # optional, and only this kind of file needs it
     try:
-        reader = gguf.GGUFReader(path)
-        tensors = {t.name: _meta(reversed(t.shape.tolist())) for t in reader.tensors}
-        return tensors, {}
-    except (ValueError, IndexError, KeyError, OSError) as error:
+        return gguf_shapes(path), {}
+    except InputError:
+        raise
+    except Exception as error:  # the package raises a dozen kinds for a broken file
         raise _unreadable(path, str(error)) from error
 
 
@@ -265,19 +292,6 @@ def latent_width(folder: Path) -> int | None:
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     return read_json(path) if path.is_file() else {}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A config of a model folder. Raises InputError for a broken one."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"model file {path}",
-            got=f"{type(error).__name__}: {error}",
-            need="the JSON of the model's makers",
-            fix="Copy or download the folder again.",
-        ) from error
 
 
 def largest(tensors: dict[str, Tensor], prefix: str) -> int:

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..backbones import Backbone
 from ..geometry import Geometry
+from ..options import ONE_STEP, Defaults
 
 if TYPE_CHECKING:  # pipelines bring half of transformers along: imported when one is opened
-    from diffusers import DiffusionPipeline
+    pass
 
 Tensors = dict[str, Tensor]  # on the meta device while nothing but shapes is known
 
@@ -25,18 +26,20 @@ class Found(NamedTuple):
     name: str  # Backbone.name
     geometry: Geometry
     config: dict[str, Any]  # of the diffusers class
+    defaults: Defaults = ONE_STEP
     two_experts: bool = False  # the file is one expert of two
 
 
 class Family(NamedTuple):
     title: str  # for people
-    network: type[nn.Module]  # diffusers' transformer
+    network: Any  # class of diffusers' transformer
     pipeline: str  # the class of diffusers' stock pipeline, whose encoders are used
     owns: Callable[[Tensors], bool]  # keys without prefix -> is it of this family?
     convert: Callable[[Tensors], Tensors]  # any of its layouts -> diffusers' keys
     describe: Callable[[Tensors], Found]  # converted; raises InputError for what cannot animate
     widths: Callable[[dict[str, Any]], dict[str, int]]  # config -> hidden size of each encoder
-    build: Callable[[Found, DiffusionPipeline], Backbone]
+    build: Callable[[Found, Any], Backbone]  # around an open stock pipeline
+    pack_known: Callable[[Found, Tensor, int, int], Tensor]  # as Backbone.pack_known
     vae_frames: int  # frames that the autoencoder works on at once; 0 is all of them
     vae_values: int  # numbers it then holds for each pixel of each of those frames, roughly
     masks_attention: bool  # diffusers makes a mask of tokens x tokens for it

@@ -1,7 +1,7 @@
 """Names of layers: diffusers' own, and those that checkpoint and LoRA files use for them.
 
 A family is a table of Rules, in which {} is the number of a block. A name may stand with dots
-("double_blocks.3.img_attn.qkv") or flat ("double_blocks_3_img_attn_qkv", as kohya writes).
+("double_blocks.3.img_attn.qkv"), flat ("double_blocks_3_img_attn_qkv", as kohya writes), or mixed.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class KeyNames:
         template, number = _split(name)
         return [
             alias._replace(layer=alias.layer.format(number))
-            for alias in self.aliases.get(template, ())
+            for alias in self.aliases.get(template.replace(".", "_"), ())
         ]
 
     def native(self, layer: str) -> Alias:
@@ -73,10 +73,9 @@ class KeyNames:
         return Alias(rule.native.format(number), rule.part, rule.swapped)
 
     def _add(self, name: str, alias: Alias) -> None:
-        for key in {name, name.replace(".", "_")}:
-            known = self.aliases.setdefault(key, [])
-            if alias not in known:
-                known.append(alias)
+        known = self.aliases.setdefault(name.replace(".", "_"), [])
+        if alias not in known:
+            known.append(alias)
 
 
 def strip_prefix(name: str) -> str:

@@ -35,6 +35,7 @@ from .words import node_words, told_in_node_words
 
 KEY_VARIABLE, URL_VARIABLE = "DREAMACTOR_API_KEY", "DREAMACTOR_API_URL"
 KEY_SETTING, URL_SETTING = "DreamActor-M2.ApiKey", "DreamActor-M2.ApiUrl"  # as in js
+HOSTS_VARIABLE, HOSTS_SETTING = "DREAMACTOR_CAPTION_HOSTS", "DreamActor-M2.CaptionHosts"
 OLLAMA = "http://localhost:11434/v1"
 ROOM = 12 * 2**30  # bytes: the usual captioner in half precision, with its pictures
 LOOK = 0.2  # seconds between two looks at Cancel
@@ -123,10 +124,11 @@ class LocalOnDemand:
 class Stoppable:
     """A captioner that answers over the network: Cancel does not wait for its time-out."""
 
-    def __init__(self, captioner: Captioner):
-        self.captioner, self.name = captioner, captioner.name
+    def __init__(self, captioner: Captioner, url: str):
+        self.captioner, self.name, self.url = captioner, captioner.name, url
 
     def ask(self, prompt: str, images: Sequence[np.ndarray], max_words: int) -> str:
+        _check_host(self.url)
         answers: queue.Queue[str | Exception] = queue.Queue()
 
         def work() -> None:
@@ -156,7 +158,33 @@ def _endpoint(wanted: Endpoint) -> Stoppable:
         need, fix = f"an address such as {OLLAMA}", "Check the spelling."
         raise InputError("endpoint", got=repr(url), need=need, fix=fix) from error
     key = account.key if _may_have_key(url, account.url) else None
-    return Stoppable(EndpointCaptioner(url, wanted.model.strip(), key, wanted.timeout))
+    return Stoppable(EndpointCaptioner(url, wanted.model.strip(), key, wanted.timeout), url)
+
+
+def _check_host(url: str) -> None:
+    """Pictures go to this machine, to the account's address, and to hosts that this machine's
+    settings name. A workflow may name any other: it must be allowed once, outside of the graph.
+    """
+    host = urlsplit(url).hostname
+    named = os.environ.get(HOSTS_VARIABLE) or _setting(HOSTS_SETTING)
+    own = urlsplit(_account().url).hostname
+    if host in (*LOOPBACK, own, *named.replace(",", " ").lower().split()):
+        return
+    raise InputError(
+        "endpoint",
+        got=f"{host}, to which the pictures would be sent",
+        need="this machine, the address of the settings, or a host that you have allowed",
+        fix=f"If you trust it, add it to {HOSTS_VARIABLE} where ComfyUI is started, or to "
+        f'"{HOSTS_SETTING}" in its settings.',
+    )
+
+
+def _setting(name: str) -> str:
+    path = Path(folder_paths.get_user_directory()) / "default" / "comfy.settings.json"
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8")).get(name) or "")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return ""
 
 
 def _account() -> Account:
@@ -164,12 +192,7 @@ def _account() -> Account:
     if KEY_VARIABLE in os.environ:
         url, key = os.environ.get(URL_VARIABLE), os.environ[KEY_VARIABLE]
     else:
-        path = Path(folder_paths.get_user_directory()) / "default" / "comfy.settings.json"
-        try:
-            settings = json.loads(path.read_text(encoding="utf-8"))
-            url, key = settings.get(URL_SETTING), settings.get(KEY_SETTING)
-        except (OSError, ValueError, AttributeError):
-            url, key = None, None
+        url, key = _setting(URL_SETTING), _setting(KEY_SETTING)
     return Account(str(url or "").strip(), str(key or "").strip() or None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,31 +20,43 @@ from ...dreamactor_core.media import (
     fit,
     probe,
     read_frames,
+    to_frames,
     write_video,
 )
-from ...dreamactor_core.pose.detect import Detection, DetectSettings, detect_pose
+from ...dreamactor_core.options import BLAZEPOSE
+from ...dreamactor_core.pose.blazepose import load_blazepose
+from ...dreamactor_core.pose.detect import Detection, detect_pose
 from ...dreamactor_core.pose.draw import overlay_pose
 from ...dreamactor_core.pose.keypoints import Pose, dump_keypoints
-from ...dreamactor_core.pose.models import PoseModels, load_pose_models
+from ...dreamactor_core.pose.models import load_pose_models
 from ...dreamactor_core.pose.retarget import match_proportions
-from ...dreamactor_core.puppets.scene import to_frames
+from ...dreamactor_core.pose.subjects import Cutout, DetectSettings, PoseNetworks, spread_all
+from . import files
 from .progress import watched
 from .video import driving_of, temp_file
 from .words import node_words, told_in_node_words
 
 ROOM = 3 * 2**30  # bytes: both networks in half precision, and what they hold at work
-SIDE = 512  # pixels of the preview
+SIDE = 512  # pixels of the preview, and of a clip's masks
 SHOWN = 64  # frames of the preview, so that a long clip does not fill the memory
 
 
 class Networks(NamedTuple):
-    """Folders, or names on the hub."""
+    """Folders, or names on the hub. With BLAZEPOSE as detector the next three serve not."""
 
     detector: Path | str
     pose_model: Path | str
     pose_heads: Path | None
     animal_model: Path | None
     download: bool
+
+
+class FoundPose(NamedTuple):
+    keypoints: list[dict]  # OpenPose frames
+    preview: Tensor  # (n, h, w, 3)
+    note: str  # who was found, what was left out
+    mask: Tensor  # (t, h, w) in [0, 1]
+    ui: dict  # the clip that the node shows
 
 
 @told_in_node_words()
@@ -53,8 +66,8 @@ def detect(
     networks: Networks,
     settings: DetectSettings,
     reference: Tensor | None,
-) -> tuple[list[dict], Tensor, str, dict]:
-    """OpenPose frames, preview (n, h, w, 3), what to know of it, and the clip that the node shows.
+) -> FoundPose:
+    """Everyone in a clip.
 
     Raises InputError for what cannot be read, networks that are not on this machine, and a device
     that is too full.
@@ -65,7 +78,7 @@ def detect(
         check_frames("reference", reference)
     bar = ProgressBar(2 * info.num_frames)  # finding, then drawing
     try:
-        pose, notes = _found(clip, info, networks, settings, reference, bar)
+        pose, notes, masks = _found(clip, info, networks, settings, reference, bar)
     except manager.OOM_EXCEPTION as error:
         raise InputError(
             "memory of the device",
@@ -79,7 +92,8 @@ def detect(
     count = pose.body.shape[1]
     summary = f"{info.num_frames} frames, {count} {'subject' if count == 1 else 'subjects'}."
     note = node_words("\n".join([summary, *notes]))
-    return dump_keypoints(pose, info.width, info.height), preview, note, ui
+    keypoints = dump_keypoints(pose, info.width, info.height)
+    return FoundPose(keypoints, preview, note, _spread(masks, info), ui)
 
 
 def _found(
@@ -90,18 +104,21 @@ def _found(
     reference: Tensor | None,
     bar: ProgressBar,
 ) -> Detection:
-    models = _open(networks)
+    opened = _open(networks)
+    settings = replace(settings, masks=networks.detector == BLAZEPOSE)
     images = (frame.image for frame in watched(read_frames(clip)))
-    pose, notes = detect_pose(images, info.times, models, settings, bar.update_absolute)
-    if reference is not None:
-        look, about = detect_pose([reference[0].cpu().numpy()], [0.0], models, settings)
-        pose = match_proportions(pose, look)
-        notes = [*notes, *(f"reference: {note}" for note in about)]
-    return Detection(pose, notes)
+    found = detect_pose(images, info.times, opened, settings, bar.update_absolute)
+    if reference is None:
+        return found
+    look = detect_pose([reference[0].cpu().numpy()], [0.0], opened, settings)
+    notes = [*found.notes, *(f"reference: {note}" for note in look.notes)]
+    return found._replace(pose=match_proportions(found.pose, look.pose), notes=notes)
 
 
-def _open(networks: Networks) -> PoseModels:
-    """On ComfyUI's device; they leave it with the node, for the video model needs the room."""
+def _open(networks: Networks) -> PoseNetworks:
+    """Large ones on ComfyUI's device; they leave it with the node, for the video model needs it."""
+    if networks.detector == BLAZEPOSE:
+        return load_blazepose(files.blazepose_place(), download=networks.download)
     device = manager.get_torch_device()
     manager.free_memory(ROOM, device)
     return load_pose_models(
@@ -112,6 +129,15 @@ def _open(networks: Networks) -> PoseModels:
         download=networks.download,
         device=str(device),
     )
+
+
+def _spread(masks: list[list[Cutout]] | None, info: VideoInfo) -> Tensor:
+    """(t, h, w) in [0, 1]: of a picture at its size, of a clip no side longer than SIDE."""
+    scale = 1 if info.num_frames == 1 else min(1, SIDE / max(info.width, info.height))
+    height, width = (max(1, round(side * scale)) for side in (info.height, info.width))
+    frames = masks or [[]] * info.num_frames
+    spread = np.stack([spread_all(those, height, width, scale)[..., 0] for those in frames])
+    return to_frames(spread)
 
 
 def _drawn(

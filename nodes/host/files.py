@@ -14,10 +14,10 @@ from typing import NamedTuple
 import folder_paths
 
 from ...dreamactor_core.errors import InputError
+from ...dreamactor_core.options import BLAZEPOSE, WEIGHTS
 
 EMBEDDED = "mini (embedded)"
 SHIPPED = {"end-to-end (shipped)": "end-to-end", "pose-based (shipped)": "pose-based"}
-WEIGHTS = Path(__file__).parents[2] / "dreamactor_core" / "weights"
 INDEXES = ("model.json", "model_index.json")  # a name that ends so makes a folder a model
 DETECTOR = "PekingU/rtdetr_r50vd_coco_o365"  # on the hub, as in the core's pose.models, which is
 POSE_MODEL = "usyd-community/vitpose-plus-base"  # heavy
@@ -69,12 +69,20 @@ def pose_path(name: str) -> Path:
 
 
 def detector_names() -> list[str]:
-    return [DETECTOR, *_networks("detector")]
+    return [DETECTOR, *_networks("detector"), BLAZEPOSE]
 
 
 def detector_source(name: str) -> Path | str:
-    """A folder, or a name on the hub. Raises InputError for a name that is not in the list."""
+    """A folder, BLAZEPOSE, or a name on the hub. Raises InputError for one not in the list."""
+    if name == BLAZEPOSE:
+        return BLAZEPOSE
     return _network("detector", name, DETECTOR, "detector", "an object detector")
+
+
+def blazepose_place() -> Path:
+    """Where BlazePose is, or would be put."""
+    folders = [root / BLAZEPOSE for root in _roots(FOLDER)]
+    return next((folder for folder in folders if folder.is_dir()), folders[0])
 
 
 def pose_model_names() -> list[str]:
@@ -205,10 +213,18 @@ def _roots(folder: str) -> list[Path]:
 
 
 def _below(root: Path, ending: str) -> list[Path]:
-    """Files in a folder, linked folders included, as ComfyUI itself looks for them."""
-    walk = os.walk(root, followlinks=True)
-    found = (Path(folder) / name for folder, _, names in walk for name in names)
-    return sorted(path for path in found if path.name.endswith(ending))
+    """Files in a folder, linked folders included, as ComfyUI itself looks for them. A folder that
+    is reached twice, as by a link to one around it, counts once.
+    """
+    found, been = [], set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in been:
+            folders.clear()
+            continue
+        been.add(real)
+        found += [Path(folder) / name for name in names if name.endswith(ending)]
+    return sorted(found)
 
 
 def _listed(what: str, name: str, known: dict[str, Path], need: str) -> Path:

@@ -25,13 +25,15 @@ from torch import Tensor
 from ...dreamactor_core.backbones import hunyuan15, paint_blank, wan
 from ...dreamactor_core.composite import (
     Composite,
+    Known,
     crop_target,
     crop_target_latents,
     finish_frames,
-    known_latents,
 )
 from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.geometry import Geometry
+from ...dreamactor_core.options import Defaults
+from ...dreamactor_core.weight_files.family import Family, Found
 from ...dreamactor_core.weight_files.keys import KeyNames
 from .stages import compose, mask_motion
 
@@ -40,7 +42,6 @@ BACKBONES = (
     (hunyuan15.FAMILY, hunyuan15.HunyuanVideo15Backbone),
     (wan.FAMILY, wan.WanBackbone),
 )
-PATCH = 2  # latent cells along each side of a token of Wan
 
 Conditioning = list[Any]
 
@@ -56,6 +57,9 @@ class Native:
     by_token: bool  # TI2V: no mask channel
     image_width: int | None  # of the CLIP vision tokens that the network reads
     key_names: KeyNames
+    defaults: Defaults
+    family: Family
+    found: Found
 
 
 def native_of(model: ModelPatcher) -> Native:
@@ -77,6 +81,9 @@ def native_of(model: ModelPatcher) -> Native:
                 by_token=config["in_channels"] == config["out_channels"],
                 image_width=config.get("image_dim", config.get("image_embed_dim")),
                 key_names=backbone.key_names,
+                defaults=found.defaults,
+                family=family,
+                found=found,
             )
     raise InputError(
         "model",
@@ -91,16 +98,13 @@ def compose_native(
     reference: Tensor,
     driving: Tensor,
     lead_in: float,
-    prefix: Tensor | None,
-    prefix_driving: Tensor | None,
-    scene: Tensor | None,
-    keep: Tensor | None,
+    known: Known,
 ) -> Composite:
     """As the stages do it, for a MODEL. Raises InputError when they do not fit together or it."""
     native = native_of(model)
     endless = replace(native, geometry=replace(native.geometry, num_frames=sys.maxsize))
     value = compose(endless, reference, driving)
-    composite = mask_motion(value, lead_in, prefix, prefix_driving, scene, keep).composite
+    composite = mask_motion(value, lead_in, known).composite
     _check_length(model, native, composite)
     return composite
 
@@ -121,7 +125,8 @@ def condition(
     _check_vae(vae, native)
     _check_clip_vision(clip_vision_output, native)
     latents = vae.encode(paint_blank(composite.frames, composite.known, native.blank))
-    known = _known_cells(native, composite, *latents.shape[-2:]).to(latents)
+    known = native.family.pack_known(native.found, composite.known, *latents.shape[-2:])
+    known = known.to(latents)
     latent = {"samples": torch.zeros_like(latents), KEY: _without_pixels(composite)}
     values = {} if clip_vision_output is None else {"clip_vision_output": clip_vision_output}
     if native.by_token:
@@ -172,17 +177,6 @@ def crop_native(
     return latent, finish_frames(frames, composite, keep_lead_in)
 
 
-def _known_cells(native: Native, composite: Composite, height: int, width: int) -> Tensor:
-    """Mask (1, m, t', height, width), 1 = known, as the core's adapter of the model packs it."""
-    stride = native.geometry.temporal_stride
-    if native.by_token:
-        mask = known_latents(composite.known, stride, height // PATCH, width // PATCH)
-        return mask.repeat_interleave(PATCH, dim=3).repeat_interleave(PATCH, dim=4)
-    if native.blank == "grey":
-        return wan.pack_mask(composite.known, stride, height, width)
-    return known_latents(composite.known, stride, height, width)
-
-
 def _without_pixels(composite: Composite) -> Composite:
     """Sizes alone, unless pixels must be put back at the end: frames of gigabytes need not stay."""
     if crop_target(composite.known[composite.lead :]).any():
@@ -211,7 +205,7 @@ def timestep_by_token(
     """
     if denoise_mask is None:
         return timestep
-    return denoise_mask[:, 0, :, ::PATCH, ::PATCH].flatten(1) * timestep[:, None]
+    return wan.token_timesteps(timestep, denoise_mask)
 
 
 def _check_of_sampling(size: tuple[int, ...], by_token: bool) -> Callable[..., Tensor]:
@@ -264,16 +258,11 @@ def _check_clip_vision(output: Any, native: Native) -> None:
 
 def _check_length(model: ModelPatcher, native: Native, composite: Composite) -> None:
     """A pass, or context windows of any number of passes that keep the reference slot."""
-    geometry, windows = native.geometry, model.model_options.get("context_handler")
-    if windows is None and len(composite.frames) > geometry.num_frames:
-        room = max(0, geometry.num_frames - composite.lead)
-        raise InputError(
-            "driving frames",
-            got=f"{composite.length} behind a lead of {composite.lead}",
-            need=f"at most {room} in one pass of {native.name}",
-            fix=f"Set length to {room / geometry.fps:g} s in DreamActor Native Fit, or put a "
-            "Context Windows node with retain_first_frame before this one.",
-        )
+    windows = model.model_options.get("context_handler")
+    if windows is None:
+        fix = "Set length to {seconds} in DreamActor Native Fit, or put a Context Windows node "
+        fix += "with retain_first_frame before this one."
+        native.geometry.check_pass(composite.length, composite.lead, fix)
     retained = windows is None or 0 in windows.cond_retain_index_list
     if native.by_token and windows is not None:  # its reference lies in the latent, too
         retained = retained and 0 in windows.latent_retain_index_list

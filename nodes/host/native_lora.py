@@ -9,8 +9,9 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
 from ...dreamactor_core.errors import InputError
-from ...dreamactor_core.lora.adapters import METHOD, check_fits, check_together, read_lora_info
-from ...dreamactor_core.lora.names import peft_alpha, read_adapters, read_lora_file, write_adapters
+from ...dreamactor_core.lora.files import METHOD, check_agrees, check_fits, parse_lora
+from ...dreamactor_core.lora.names import fitting, read_adapters, write_adapters
+from ...dreamactor_core.lora.stored import peft_alpha, read_lora_file
 from ...dreamactor_core.weight_files.keys import no_such_layer
 from .native import native_of
 
@@ -25,13 +26,18 @@ def with_native_lora(model: ModelPatcher, path: Path, strength: float) -> tuple[
     """
     native = native_of(model)
     metadata, tensors = read_lora_file(path)
-    info = read_lora_info(path) if metadata.get("method") == METHOD else None
+    ours = metadata.get("method") == METHOD
+    info = parse_lora(path, metadata, tensors).info if ours else None
     if info is not None:
         check_fits(info, native.name, native.blank, native.geometry.fps, path.name)
         if (before := model.get_attachment(KEY)) is not None:
-            check_together(info, before, path.name)
+            check_agrees(info, before.variant, before.lead_in_seconds, path.name)
     alpha = info.alpha if info else peft_alpha(path, metadata)
-    adapters = read_adapters(tensors, native.key_names, alpha)
+    modules = dict(model.model.diffusion_model.named_modules())
+    adapters = fitting(
+        read_adapters(tensors, native.key_names, alpha),
+        lambda layer: native.key_names.native(layer).layer in modules,
+    )
     tensors = write_adapters(adapters, native.key_names, "comfyui")
     _check_layers(model.model.diffusion_model, tensors)
     patched, _ = comfy.sd.load_lora_for_models(model, None, tensors, strength, 0, metadata)

@@ -8,25 +8,23 @@ from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy.utils import ProgressBar
 from PIL import Image
 
-from ...dreamactor_core.animate import preview_strip
-from ...dreamactor_core.backbones import Backbone
 from ...dreamactor_core.jobs.inputs import Inputs
 from ...dreamactor_core.media import Frame
-from ...dreamactor_core.models.wan_animate import WanAnimate
+from ...dreamactor_core.models import Animator
 from ...dreamactor_core.sampling import Step
 
 PREVIEW_SIDE = 512  # pixels
 
 
-def sampling_progress(backbone: Backbone | WanAnimate, passes: int = 1) -> Callable[[Step], None]:
+def sampling_progress(animator: Animator, passes: int = 1) -> Callable[[Step], None]:
     """An on_step: one bar over all passes, the video as far as it has grown, Cancel at once."""
     bar = ProgressBar(passes)
 
     def on_step(step: Step) -> None:
         throw_exception_if_processing_interrupted()
         preview = None
-        if step.denoised.numel():  # Wan-Animate shows none
-            strip = preview_strip(backbone, step.denoised)
+        strip = animator.preview(step.denoised)
+        if strip is not None:
             picture = Image.fromarray((strip * 255).round().byte().cpu().numpy())
             preview = ("JPEG", picture, PREVIEW_SIDE)
         bar.update_absolute(bar.current + 1, passes * step.total, preview)

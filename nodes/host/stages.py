@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 from comfy.model_management import intermediate_device
 from torch import Tensor
 
 from ...dreamactor_core.animate import (
     Encoded,
     beside_driving,
+    build_flow,
     decode_target,
     encode_composite,
-    sample_latents,
 )
 from ...dreamactor_core.backbones import Context
-from ...dreamactor_core.composite import Composite, build_composite, lead_in_frames
+from ...dreamactor_core.composite import Composite, Known, build_composite
 from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.geometry import Geometry
 from ...dreamactor_core.jobs.inputs import fit_inputs, open_inputs
-from ...dreamactor_core.media import check_frames
-from ...dreamactor_core.models.wan_animate import WanAnimate
+from ...dreamactor_core.media import check_frames, to_frames
+from ...dreamactor_core.models.in_context import told
 from ...dreamactor_core.pose.draw import draw_pose, fit_box
+from ...dreamactor_core.pose.guides import Guides, read_guides
 from ...dreamactor_core.pose.keypoints import parse_keypoints
-from ...dreamactor_core.puppets.scene import to_frames
 from ...dreamactor_core.sampling import SampleSettings
+from ...dreamactor_core.sampling import sample as integrate
+from .guides import NO_GUIDES, GuideInputs
 from .progress import reading_progress, sampling_progress
 from .video import audio_of, driving_of
 from .weights import ALL, CODEC, Model, device_of, ready, with_room
@@ -41,6 +44,7 @@ class CompositeValue:
     driving: Tensor  # (t, h, w, 3)
     geometry: Geometry
     base: str  # name of the model it was made for
+    guides: Guides | None = None  # of the reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +53,7 @@ class ContextValue:
 
     encoded: Encoded
     base: str
+    guides: Guides | None = None
 
 
 def fit_media(
@@ -63,8 +68,10 @@ def fit_media(
     """Reference (1, h, w, 3), driving (t, h, w, 3), their rate, AUDIO or None."""
     source = driving_of(driving, fps, "driving frames")
     inputs = open_inputs(reference.cpu(), source.clip, start=start, duration=length or None)
-    picture, frames = fit_inputs(reading_progress(inputs), size or None, model.geometry)
-    return picture, frames, model.geometry.fps, audio_of(source, start, inputs.clip.duration)
+    fitted = fit_inputs(reading_progress(inputs), size or None, model)
+    frames = torch.stack([*fitted.driving()])
+    audio = audio_of(source, start, inputs.clip.duration)
+    return fitted.reference, frames, model.geometry.fps, audio
 
 
 def draw_skeleton(keypoints: list[dict], width: int, height: int, fit: str) -> Tensor:
@@ -75,7 +82,7 @@ def draw_skeleton(keypoints: list[dict], width: int, height: int, fit: str) -> T
 
 def check_staged(model: Model) -> None:
     """Raise InputError for a model that runs whole or not at all."""
-    if isinstance(model.weights.backbone, WanAnimate):
+    if model.animator.backbone is None:
         raise InputError(
             "model",
             got=model.name,
@@ -84,8 +91,11 @@ def check_staged(model: Model) -> None:
         )
 
 
-def compose(model: Model, reference: Tensor, driving: Tensor) -> CompositeValue:
-    """Raises InputError when the two do not fit together, or not into one pass of the model."""
+def compose(
+    model: Model, reference: Tensor, driving: Tensor, given: GuideInputs = NO_GUIDES
+) -> CompositeValue:
+    """Raises InputError when the two do not fit together, or not into one pass of the model, and
+    for guides that are not of the reference."""
     reference, driving = _images("reference", reference), _images("driving frames", driving)
     if len(reference) != 1 or len(driving) < 2:
         raise InputError(
@@ -95,38 +105,35 @@ def compose(model: Model, reference: Tensor, driving: Tensor) -> CompositeValue:
             fix="Pick one picture of the batch as reference, and drive with a video.",
         )
     geometry = model.geometry
-    lead_in = lead_in_frames(geometry.fps, model.lead_in_seconds, geometry.temporal_stride)
     composite = build_composite(
-        reference, driving, lead_in=lead_in, temporal_stride=geometry.temporal_stride
+        reference,
+        driving,
+        lead_in=geometry.lead_frames(model.lead_in_seconds),
+        temporal_stride=geometry.temporal_stride,
     )
-    return _in_one_pass(CompositeValue(composite, reference, driving, geometry, model.name))
+    guides = read_guides(given.pose(), given.mask, *reference.shape[1:3])
+    value = CompositeValue(composite, reference, driving, geometry, model.name, guides)
+    return _in_one_pass(value)
 
 
-def mask_motion(
-    value: CompositeValue,
-    lead_in: float,
-    prefix: Tensor | None,
-    prefix_driving: Tensor | None,
-    scene: Tensor | None,
-    keep: Tensor | None,
-) -> CompositeValue:
+def mask_motion(value: CompositeValue, lead_in: float, known: Known) -> CompositeValue:
     """The same reference and driving frames with another lead-in, prefix or scene.
 
-    keep: MASK (t, h, w) or (1, h, w), 1 = stays. Raises InputError as build_composite does.
+    known.keep: MASK (t, h, w) or (1, h, w), 1 = stays. Raises InputError as build_composite does.
     """
+    keep = known.keep
     if keep is not None:
         length = len(value.driving) if len(keep) == 1 else len(keep)
         keep = _images("keep", keep.clamp(0, 1)[..., None].expand(*keep.shape, 3))
         keep = keep[..., :1].expand(length, -1, -1, -1)
+    names = ("prefix", "prefix_driving", "scene")
+    images = {name: _images(name, getattr(known, name)) for name in names}
     geometry = value.geometry
     composite = build_composite(
         value.reference,
         value.driving,
-        lead_in=lead_in_frames(geometry.fps, lead_in, geometry.temporal_stride),
-        prefix=_images("prefix", prefix),
-        prefix_driving=_images("prefix_driving", prefix_driving),
-        scene=_images("scene", scene),
-        keep=keep,
+        lead_in=geometry.lead_frames(lead_in),
+        known=known._replace(keep=keep, **images),
         temporal_stride=geometry.temporal_stride,
     )
     return _in_one_pass(replace(value, composite=composite))
@@ -137,11 +144,12 @@ def encode(model: Model, value: CompositeValue) -> ContextValue:
     _check_base("composite", value.base, model)
 
     def work() -> Encoded:
-        backbone = ready(model, CODEC, _pixels(value.composite))
+        backbone = ready(model, CODEC, _pixels(value.composite)).backbone
         return encode_composite(backbone, value.composite)
 
     composite, context = with_room(work)
-    return ContextValue(Encoded(composite, _moved(context, intermediate_device())), model.name)
+    encoded = Encoded(composite, _moved(context, intermediate_device()))
+    return ContextValue(encoded, model.name, value.guides)
 
 
 def sample(model: Model, value: ContextValue, prompt: str, settings: SampleSettings) -> dict:
@@ -153,9 +161,11 @@ def sample(model: Model, value: ContextValue, prompt: str, settings: SampleSetti
     composite, context = value.encoded
 
     def work() -> Tensor:
-        backbone = ready(model, ALL, _pixels(composite))
+        animator = ready(model, ALL, _pixels(composite))
         encoded = Encoded(composite, _moved(context, device_of(model)))
-        return sample_latents(backbone, encoded, prompt, settings, sampling_progress(backbone))
+        backbone = told(animator.backbone, lambda: value.guides)
+        flow = build_flow(backbone, encoded, prompt, settings)
+        return integrate(*flow, settings.sampler, sampling_progress(animator))
 
     latents = with_room(work).to(intermediate_device())
     if not latents.isfinite().all():
@@ -191,7 +201,7 @@ def decode(model: Model, latent: dict, whole: bool, keep_lead_in: bool) -> Tenso
         )
 
     def work() -> Tensor:
-        backbone = ready(model, CODEC, _pixels(composite))
+        backbone = ready(model, CODEC, _pixels(composite)).backbone
         there = latents.to(device_of(model))
         return decode_target(backbone, there, composite, keep_lead_in).cpu()
 
@@ -209,15 +219,8 @@ def _images(what: str, frames: Tensor | None) -> Tensor | None:
 
 def _in_one_pass(value: CompositeValue) -> CompositeValue:
     composite, geometry = value.composite, value.geometry
-    room = geometry.num_frames - composite.lead
-    if len(composite.frames) > geometry.num_frames:
-        raise InputError(
-            "driving frames",
-            got=f"{composite.length} behind a lead of {composite.lead}",
-            need=f"at most {max(0, room)} in one pass of this model",
-            fix=f"Set length in Fit Media to {max(0, room) / geometry.fps:g} s, shorten lead_in, "
-            "or use DreamActor Animate, which goes on piece by piece.",
-        )
+    fix = "Set length in Fit Media to {seconds}, shorten lead_in, or use DreamActor Animate, which "
+    geometry.check_pass(composite.length, composite.lead, fix + "goes on piece by piece.")
     geometry.check_panel(*value.reference.shape[1:3])
     return value
 

@@ -23,21 +23,20 @@ from comfy.model_patcher import ModelPatcher
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
-from ...dreamactor_core.backbones import Backbone
 from ...dreamactor_core.backbones.placement import Placement
 from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.geometry import Geometry
 from ...dreamactor_core.lora.adapters import (
-    LoraInfo,
-    check_together,
     load_lora,
     lora_strengths,
-    read_lora_info,
     remove_lora,
     set_lora_strengths,
 )
-from ...dreamactor_core.models.loading import load_model, shipped_lora
-from ...dreamactor_core.models.wan_animate import WanAnimate, no_lora
+from ...dreamactor_core.lora.files import LoraFile, LoraInfo, check_agrees, read_lora
+from ...dreamactor_core.models import Animator, Source, find
+from ...dreamactor_core.models.in_context import InContext
+from ...dreamactor_core.models.loras import takes_none
+from ...dreamactor_core.options import DTYPES, LEAD_IN_SECONDS, Defaults
 from .files import LoraChoice, stamp
 
 logger = logging.getLogger(__name__)
@@ -45,7 +44,6 @@ logger = logging.getLogger(__name__)
 CODEC = ("vae",)
 ALL = ("transformer", "transformer_2", "text_encoder", "image_encoder", "vae")  # where it has them
 Answer = TypeVar("Answer")
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SMALL = 2**30  # bytes of files
 ACTIVATIONS = 400  # bytes a pixel of the composite: what the small model needs beside its weights
 
@@ -62,8 +60,8 @@ class Lora:
 class Weights:
     """Shared by every description made from one Load Model."""
 
-    folder: Path
-    backbone: Backbone | WanAnimate
+    source: Source
+    opened: Animator  # wears whatever was asked of it last; see ready()
     device: torch.device  # where it runs
     patchers: dict[str, ModelPatcher]  # by names of ALL; none if diffusers offloads the weights
 
@@ -75,15 +73,27 @@ class Model:
 
     @property
     def name(self) -> str:
-        return self.weights.backbone.name
+        return self.weights.source.name
 
     @property
     def geometry(self) -> Geometry:
-        return self.weights.backbone.geometry
+        return self.weights.source.geometry
+
+    @property
+    def defaults(self) -> Defaults:
+        return self.weights.source.defaults
 
     @property
     def lead_in_seconds(self) -> float:
-        return self.loras[0].info.lead_in_seconds if self.loras else 1.0
+        return self.loras[0].info.lead_in_seconds if self.loras else LEAD_IN_SECONDS
+
+    @property
+    def animator(self) -> Animator:
+        """The weights under this description: to ask, and when it is ready, to work with."""
+        opened = self.weights.opened
+        if opened.backbone is None:
+            return opened
+        return InContext(opened.backbone, self.lead_in_seconds)
 
 
 class DreamActorPart(nn.Module):
@@ -110,7 +120,9 @@ def open_model(
             need="auto or cpu on this machine",
             fix="Choose auto.",
         )
-    dtype = _auto_dtype(folder, device) if precision == "auto" else DTYPES[precision]
+    dtype = _auto_dtype(folder, device)
+    if precision != "auto":
+        dtype = getattr(torch, DTYPES[precision])
     storage, offload = ("" if asked in (None, "none") else asked for asked in (storage, offload))
     wanted = Placement(
         str(device) if offload else "cpu",
@@ -120,17 +132,16 @@ def open_model(
         drop_padding=True,
     )
     with torch.inference_mode(False):  # ComfyUI's own mode would make tensors that LoRAs cannot use
-        backbone = load_model(folder, wanted)
+        source = find(folder)
+        opened = source.open(wanted)
     if offload:
-        return Model(Weights(folder, backbone, device, {}))
+        return Model(Weights(source, opened, device, {}))
     away = device if placement == "gpu" else manager.unet_offload_device()
-    parts = {name: getattr(backbone, name, None) for name in ALL}
     patchers = {
         name: ModelPatcher(DreamActorPart(part), load_device=device, offload_device=away)
-        for name, part in parts.items()
-        if isinstance(part, nn.Module)
+        for name, part in opened.modules.items()
     }
-    return Model(Weights(folder, backbone, device, patchers))
+    return Model(Weights(source, opened, device, patchers))
 
 
 def with_lora(model: Model, choice: LoraChoice, strength: float) -> tuple[Model, str]:
@@ -139,23 +150,24 @@ def with_lora(model: Model, choice: LoraChoice, strength: float) -> tuple[Model,
     Raises InputError when the file does not fit the model, or the LoRAs already on it, and for a
     model that takes none.
     """
-    if isinstance(model.weights.backbone, WanAnimate):
-        raise no_lora(model.name)
-    path = choice.file or shipped_lora(model.weights.folder, choice.variant)
-    info = read_lora_info(path)
+    source = model.weights.source
+    if not source.takes_loras:
+        raise takes_none(model.name)
+    path = choice.file or source.lora_beside(choice.variant)
+    file = read_lora(path)
     for before in model.loras[:1]:
-        check_together(info, before.info, path.name)
-    wanted = replace(model, loras=(*model.loras, Lora(path, strength, stamp(path), info)))
-    _bring_to(wanted)
+        check_agrees(file.info, before.info.variant, before.info.lead_in_seconds, path.name)
+    wanted = replace(model, loras=(*model.loras, Lora(path, strength, stamp(path), file.info)))
+    _bring_to(wanted, {path: file})
     name = _names(wanted)[-1]
     layers = (layer for one in model.weights.patchers.values() for layer in one.model.modules())
     count = sum(isinstance(layer, LoraLayer) and name in layer.scaling for layer in layers)
-    words = f"{count} layers patched, {info.variant}, rank {info.rank}, strength {strength:g}"
-    return wanted, f"{path.stem}: {words}"
+    kind = f"{file.info.variant}, rank {file.info.rank}, strength {strength:g}"
+    return wanted, f"{path.stem}: {count} layers patched, {kind}"
 
 
-def ready(model: Model, parts: tuple[str, ...], pixels: int) -> Backbone | WanAnimate:
-    """The backbone, or Wan-Animate, with exactly the model's LoRAs, its parts where they run.
+def ready(model: Model, parts: tuple[str, ...], pixels: int) -> Animator:
+    """The model with exactly its LoRAs, its parts where they run.
 
     parts: ALL or CODEC. pixels: of all frames that are worked on at once, for room beside the
     weights.
@@ -165,7 +177,7 @@ def ready(model: Model, parts: tuple[str, ...], pixels: int) -> Backbone | WanAn
     manager.load_models_gpu(patchers, memory_required=ACTIVATIONS * pixels, force_full_load=True)
     if parts is ALL:
         _bring_to(model)
-    return model.weights.backbone
+    return model.animator
 
 
 def device_of(model: Model) -> torch.device:
@@ -207,16 +219,19 @@ def _auto_dtype(folder: Path, device: torch.device) -> torch.dtype:
 
 
 @torch.inference_mode(False)
-def _bring_to(model: Model) -> None:
-    """Put exactly the described LoRAs on the network, in their order."""
-    backbone = model.weights.backbone
+def _bring_to(model: Model, opened: dict[Path, LoraFile] | None = None) -> None:
+    """Put exactly the described LoRAs on the network, in their order. opened: files at hand."""
+    backbone = model.weights.opened.backbone
+    if backbone is None:
+        return
     wanted = dict(zip(_names(model), model.loras, strict=True))
     loaded = lora_strengths(backbone)
     if loaded.keys() != wanted.keys():
         for name in loaded:
             remove_lora(backbone, name)
         for name, lora in wanted.items():
-            load_lora(backbone, lora.path, lora.strength, name)
+            file = (opened or {}).get(lora.path, lora.path)
+            load_lora(backbone, file, lora.strength, name)
     elif wanted:
         set_lora_strengths(backbone, {name: lora.strength for name, lora in wanted.items()})
 

@@ -7,12 +7,13 @@ from comfy_api.latest import InputImpl
 from torch import Tensor
 
 from ...dreamactor_core.errors import InputError
-from ...dreamactor_core.jobs.run import Job, animate_file, check_job, passes_of, read_inputs
+from ...dreamactor_core.jobs.job import Job
+from ...dreamactor_core.jobs.run import animate_file, passes_of, read_inputs
 from ...dreamactor_core.media import probe
-from ...dreamactor_core.models.wan_animate import WanAnimate
 from ...dreamactor_core.pose.keypoints import parse_keypoints
 from ...dreamactor_core.sampling import SampleSettings
 from .files import LoraChoice
+from .guides import GuideInputs
 from .preview import driver_beside, player_of
 from .progress import sampling_progress
 from .video import audible, driving_of, temp_file
@@ -27,6 +28,7 @@ def animate(
     settings: SampleSettings,
     fps: float,
     keypoints: list[dict] | None,
+    guides: GuideInputs,
 ) -> tuple[InputImpl.VideoFromFile, dict]:
     """The video, which lies in the temp folder, and what the player shows of it.
 
@@ -43,16 +45,18 @@ def animate(
         keypoints=None if keypoints is None else parse_keypoints(keypoints),
         prompt=prompt,
         settings=settings,
-        lead_in_seconds=model.lead_in_seconds,
+        reference_keypoints=guides.pose(),
+        reference_mask=guides.mask,
     )
-    opened, geometry = model.weights.backbone, model.geometry
-    check_job(job, opened)
-    passes = passes_of(opened, read_inputs(job), model.lead_in_seconds)
+    geometry = model.geometry
+    model.animator.check(job)
+    inputs = read_inputs(job)
+    passes = passes_of(model.animator, inputs)
     height, width = geometry.panel
 
     def work() -> None:
-        backbone = ready(model, ALL, geometry.num_frames * height * 2 * width)
-        animate_file(backbone, job, on_step=sampling_progress(backbone, passes))
+        animator = ready(model, ALL, geometry.num_frames * height * 2 * width)
+        animate_file(animator, job, inputs, on_step=sampling_progress(animator, passes))
 
     with_room(work)
     throw_exception_if_processing_interrupted()
@@ -63,7 +67,7 @@ def animate(
 
 def _of_variant(model: Model, variant: str) -> Model:
     """The model as it is, or with the LoRA of this variant that lies beside it."""
-    if isinstance(model.weights.backbone, WanAnimate):
+    if not model.weights.source.takes_loras:
         return model
     if not model.loras:
         return with_lora(model, LoraChoice(variant, None), 1.0)[0]

@@ -6,70 +6,13 @@ import pytest
 import torch
 
 from dreamactor_core.animate import animate, animate_pass, beside_driving, preview_strip
-from dreamactor_core.backbones import Context, Text
-from dreamactor_core.composite import build_composite, known_latents
+from dreamactor_core.composite import Known, LeadIn, build_composite
 from dreamactor_core.errors import InputError
-from dreamactor_core.geometry import Geometry
 from dreamactor_core.sampling import Cancelled, SampleSettings
 
-SIDE, STRIDE, GROUP = 4, 2, 4
+from .oracle import SIDE, Oracle
+
 SETTINGS = SampleSettings(num_inference_steps=3)
-
-
-class Oracle:
-    """An exact codec (pixels folded into channels) and a velocity that knows the answer.
-
-    The answer on the left is the mean of the reference, read from frame 0 of the left panel, and
-    the driving frame beside it, plus `offset` for each byte of the prompt. What is known on the
-    left stays. On the right it is nonsense, to be cropped.
-    """
-
-    name, blank, offset, step_distilled = "oracle", "zero", 1 / 64, False
-    geometry = Geometry(
-        latent_channels=3 * STRIDE * STRIDE * GROUP,
-        spatial_stride=STRIDE,
-        size_multiple=STRIDE,
-        temporal_stride=GROUP,
-        fps=8,
-        num_frames=25,
-        panel=(SIDE, SIDE),
-    )
-
-    def __init__(self):
-        self.contexts = []  # every context made: (frames (t, h, 2w, 3), pixel mask)
-        self.calls = 0
-
-    def encode_video(self, frames):
-        self.geometry.latent_frames(frames.shape[0])
-        padded = torch.cat([frames[:1].expand(GROUP, -1, -1, -1), frames[1:]])
-        x = padded.unflatten(0, (-1, GROUP)).permute(0, 1, 4, 2, 3).flatten(1, 2)
-        return torch.nn.functional.pixel_unshuffle(x, STRIDE).transpose(0, 1)[None]
-
-    def decode_video(self, latents):
-        x = torch.nn.functional.pixel_shuffle(latents[0].transpose(0, 1), STRIDE)
-        frames = x.unflatten(1, (GROUP, 3)).permute(0, 1, 3, 4, 2).flatten(0, 1)
-        return frames[GROUP - 1 :]
-
-    def encode_text(self, prompts, reference):
-        assert reference.shape == (1, SIDE, SIDE, 3)
-        embeds = torch.tensor([[[float(len(prompt))]] for prompt in prompts])
-        empty = torch.zeros(1, 0, 1)
-        return Text(embeds, torch.ones(1, 1), empty, empty[..., 0], empty)
-
-    def context(self, latents, known):
-        mask = known_latents(known, GROUP, *latents.shape[-2:])
-        self.contexts.append((self.decode_video(latents * mask), known))
-        return Context(latents * mask, mask)
-
-    def velocity(self, latents, sigma, context, text):
-        self.calls += 1
-        frames = self.decode_video(context.latents)
-        known = self.decode_video(context.known.expand_as(context.latents))
-        answer = torch.full_like(frames, 77.0)
-        drawn = (frames[:1, :, :SIDE] + frames[:, :, SIDE:]) / 2
-        drawn = drawn + self.offset * text.prompt_embeds.sum()
-        answer[:, :, :SIDE] = torch.where(known[:, :, :SIDE] == 1, frames[:, :, :SIDE], drawn)
-        return (latents - self.encode_video(answer)) / sigma
 
 
 @pytest.fixture
@@ -103,13 +46,13 @@ def test_a_pass_returns_the_left_panel_without_lead_in_and_padding(
 
 def test_the_lead_in_is_kept_on_request_and_comes_from_black_driving(oracle, reference):
     driving = clip(6)
-    video = animate_pass(oracle, reference, driving, "", SETTINGS, keep_lead_in=True)
+    video = animate_pass(oracle, reference, driving, "", SETTINGS, lead_in=LeadIn(keep=True))
     lead = torch.cat([reference, (reference / 2).expand(8, -1, -1, -1)])
     assert close(video, torch.cat([lead, (reference + driving) / 2]))
 
 
 def test_lead_in_seconds_set_the_number_of_empty_frames(oracle, reference):
-    animate_pass(oracle, reference, clip(4), "", SETTINGS, lead_in_seconds=0.5)
+    animate_pass(oracle, reference, clip(4), "", SETTINGS, lead_in=LeadIn(0.5))
     frames, _ = oracle.contexts[0]
     assert frames.shape[0] == 5 + 4 and frames[:5, :, SIDE:].abs().max() == 0
     assert close(frames[5:, :, SIDE:], clip(4))
@@ -179,16 +122,17 @@ def test_kept_pixels_come_back_untouched_even_within_a_half_known_cell(oracle, r
     driving, scene = clip(6), 0.25 * clip(6).flip(0)
     keep = torch.zeros(6, SIDE, SIDE, 1)
     keep[:, :, :1] = 1  # half the width of a latent cell
-    video = animate_pass(oracle, reference, driving, "", SETTINGS, scene=scene, keep=keep)
+    video = animate_pass(
+        oracle, reference, driving, "", SETTINGS, known=Known(scene=scene, keep=keep)
+    )
     assert torch.equal(video[:, :, :1], scene[:, :, :1])
     assert close(video[:, :, 1:], ((reference + driving) / 2)[:, :, 1:])
 
 
 def test_long_videos_go_on_from_their_own_last_frames(oracle, reference):
     driving = clip(16 + 16 + 3)
-    heard = []
-    chunks = list(animate(oracle, reference, driving, "", SETTINGS, on_frames=heard.append))
-    assert [chunk.shape[0] for chunk in chunks] == [16, 16, 3] and heard == [16, 32, 35]
+    chunks = list(animate(oracle, reference, driving, "", SETTINGS))
+    assert [chunk.shape[0] for chunk in chunks] == [16, 16, 3]
     want = (reference + driving) / 2
     assert close(torch.cat(chunks), want)
     for index, (start, end) in enumerate([(0, 16), (16, 32), (32, 35)]):
@@ -217,7 +161,7 @@ def test_the_pieces_are_streamed(oracle, reference):
 
 
 def test_exactly_full_passes_end_there_and_the_lead_in_is_kept_once(oracle, reference):
-    chunks = animate(oracle, reference, clip(32), "", SETTINGS, keep_lead_in=True)
+    chunks = animate(oracle, reference, clip(32), "", SETTINGS, lead_in=LeadIn(keep=True))
     assert [chunk.shape[0] for chunk in chunks] == [9 + 16, 16]
 
 
@@ -258,7 +202,7 @@ def test_results_are_ordinary_tensors(oracle, reference):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"driving": clip(17)}, "frames of one pass: got 17 driving frames .* need at most 16"),
+        ({"driving": clip(17)}, "driving frames: got 17 behind a lead of 9, need at most 16"),
         ({"driving": clip(4)[:, :3], "reference": clip(1)[:, :3]}, "height: got 3, need a mult"),
         ({"reference": clip(1)[:, :2]}, "reference size"),
     ],
@@ -273,7 +217,7 @@ def test_no_frames_and_too_long_a_lead_in_are_refused(oracle, reference):
     with pytest.raises(InputError, match="driving video: got 0 frames"):
         list(animate(oracle, reference, [], "", SETTINGS))
     with pytest.raises(InputError, match="lead-in: got 25 frames, need at most 21"):
-        list(animate(oracle, reference, clip(4), "", SETTINGS, lead_in_seconds=3))
+        list(animate(oracle, reference, clip(4), "", SETTINGS, lead_in=LeadIn(3)))
 
 
 def test_the_preview_shows_the_left_panel_at_even_times(oracle):

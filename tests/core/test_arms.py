@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -9,8 +10,8 @@ from accelerate.state import AcceleratorState, GradientState
 
 from benchmarks import arms
 from dreamactor_core.backbones import Context
+from dreamactor_core.mini.folder import save_backbone
 from dreamactor_core.mini.vae import MiniVAE
-from dreamactor_core.models.loading import save_backbone
 from dreamactor_core.train.cache import puppet_samples, write_cache
 from dreamactor_core.train.mini.create import MiniConfig, create_mini
 
@@ -34,7 +35,7 @@ def test_in_time_the_network_is_told_that_the_panels_follow_each_other(base):
         arms.backbone_of(arms.Arm(in_time=each), base / "model") for each in (False, True)
     )
     pixels = torch.arange(2 * 4 * 8).view(2, 4, 8)
-    grid, tokens = in_time.places((2, 4, 8), pixels.flatten())
+    grid, tokens = in_time.layout((2, 4, 8), pixels.flatten())
     laid = torch.empty(4, 4, 4, dtype=torch.long)
     laid.view(-1)[tokens] = pixels.flatten()
     assert grid == (4, 4, 4)
@@ -49,22 +50,24 @@ def test_in_time_the_network_is_told_that_the_panels_follow_each_other(base):
             each.velocity(latents, torch.ones(1), context, text) for each in (plain, in_time)
         ]
     assert not torch.allclose(*answers)
-    in_time.places = plain.places
+    in_time.layout = plain.layout
     with torch.inference_mode():
         torch.testing.assert_close(
             in_time.velocity(latents, torch.ones(1), context, text), answers[0]
         )
 
 
-def test_an_arm_changes_what_it_names():
-    full, others = arms.config_of(arms.ARMS["full"], 7), arms.ARMS.copy()
+def test_an_arm_changes_what_it_names(base):
+    backbone = arms.backbone_of(arms.Arm(), base / "model")
+    config_of = partial(arms.arm_config, backbone, steps=7)
+    full, others = config_of(arms.ARMS["full"]), arms.ARMS.copy()
     assert full.steps == 7 and full.phases[0].tasks == {"skeleton": 1.0}
-    assert arms.config_of(others["in-time"], 7) == full
+    assert config_of(others["in-time"]) == full
     (phase,) = full.phases
     own = replace(full, phases=(replace(phase, tasks={"pose": 1.0}),))
-    assert arms.config_of(others["no-augmentation"], 7) == own
+    assert config_of(others["no-augmentation"]) == own
     silent = replace(phase, conditions=replace(phase.conditions, text_dropout=1.0))
-    assert arms.config_of(others["no-text"], 7) == replace(full, phases=(silent,))
+    assert config_of(others["no-text"]) == replace(full, phases=(silent,))
 
 
 def test_every_arm_is_trained_and_scored(base, tmp_path, capsys):

@@ -11,10 +11,14 @@ import torch
 from dreamactor_core.backbones import Context, Text
 from dreamactor_core.bench import metrics
 from dreamactor_core.bench.cases import make_case
-from dreamactor_core.bench.puppets import bench_puppets
+from dreamactor_core.bench.puppets import Selection, bench_puppets
 from dreamactor_core.errors import InputError
-from dreamactor_core.lora.adapters import LoraSpec, add_lora, lora_strengths
-from dreamactor_core.puppets.scene import LEAD_IN, render, sample_look, sample_play, triplet
+from dreamactor_core.lora.adapters import LoraSpec, add_lora, lora_strengths, set_lora_strengths
+from dreamactor_core.options import ONE_STEP
+from dreamactor_core.puppets.clip import render
+from dreamactor_core.puppets.scene import sample_appearance, sample_performance
+from dreamactor_core.puppets.triplet import triplet
+from dreamactor_core.puppets.world import LEAD_IN
 from dreamactor_core.sampling import SampleSettings
 
 from .tiny import GEOMETRY, tiny_backbone
@@ -35,7 +39,7 @@ class Oracle:
     """Lossless codec (the frame that opens each group), and a velocity that knows the answer."""
 
     name, blank, geometry, transformer = "oracle", "zero", GEOMETRY, torch.nn.Module()
-    step_distilled = False
+    step_distilled, defaults = False, ONE_STEP
     answers: dict[str, torch.Tensor]
 
     def __init__(self):
@@ -159,8 +163,8 @@ def test_leak_does_not_count_colours_that_both_have():
 
 def test_leak_sees_the_drivers_clothes_on_the_references_body():
     rng = np.random.default_rng(0)
-    look, play = sample_look(rng, "test", 64, 1, "human"), sample_play(rng, "test", 12)
-    truth, driver = look.cast[0], sample_look(rng, "test", 64, 1, "human").cast[0]
+    look, play = sample_appearance(rng, "test", 64, 1, "human"), sample_performance(rng, "test", 12)
+    truth, driver = look.cast[0], sample_appearance(rng, "test", 64, 1, "human").cast[0]
     names = ("skin", "top", "bottom", "shoes", "gear", "accent", "outline_colour")
     dressed = replace(truth, **{name: getattr(driver, name) for name in names})
     clips = [render(replace(look, cast=(who,)), play, 64) for who in (driver, truth, dressed)]
@@ -174,13 +178,14 @@ def test_leak_sees_the_drivers_clothes_on_the_references_body():
 def result():
     """Two cases of a tiny model with two LoRAs that change something."""
     backbone = tiny_backbone()
-    loras = {"end-to-end": "rgb", "pose-based": "pose"}
-    for seed, name in enumerate(loras.values()):
+    loras = {"end-to-end": ["rgb"], "pose-based": ["pose"]}
+    for seed, (name,) in enumerate(loras.values()):
         add_lora(backbone, LoraSpec(rank=2, alpha=2), name)
         torch.manual_seed(seed)
         for key, parameter in backbone.transformer.named_parameters():
             if f"lora_B.{name}" in key:
                 torch.nn.init.normal_(parameter)
+    set_lora_strengths(backbone, {"rgb": 1.0, "pose": 1.0})
     strengths = []
     velocity = backbone.velocity
 
@@ -220,6 +225,24 @@ def test_relative_error_is_a_ratio_of_sums(result):
 def test_each_row_runs_with_its_own_lora_and_the_foundation_with_none(result):
     off = {"rgb": 0.0, "pose": 0.0}
     assert result[1] == 2 * [off | {"rgb": 1.0}, off | {"pose": 1.0}, off]
+
+
+def test_a_strength_is_honoured_and_put_back():
+    backbone = tiny_backbone()
+    for name in ("weak", "off"):
+        add_lora(backbone, LoraSpec(rank=2, alpha=2), name)
+    set_lora_strengths(backbone, {"weak": 0.5, "off": 0.0})
+    heard, velocity = [], backbone.velocity
+
+    def watched(*arguments, **named):
+        heard.append(lora_strengths(backbone))
+        return velocity(*arguments, **named)
+
+    backbone.velocity = watched
+    loras = {"end-to-end": ["weak"], "pose-based": ["weak", "off"]}
+    bench_puppets(backbone, 1, 7, SampleSettings(num_inference_steps=1), loras)
+    assert heard == [{"weak": 0.5, "off": 0.0}] * 2 + [{"weak": 0.0, "off": 0.0}]
+    assert lora_strengths(backbone) == {"weak": 0.5, "off": 0.0}
 
 
 def test_the_sheet_has_a_row_a_case(result):
@@ -293,7 +316,9 @@ def test_a_group_is_drawn_on_request_and_has_rows_of_its_own():
     settings, oracle = SampleSettings(num_inference_steps=1), Oracle()
     case = make_case(7003, 32, 25)
     oracle.answers[case.prompt] = oracle.encode_video(case.reference.expand(25, -1, -1, -1))
-    table = bench_puppets(oracle, 1, 7, settings, {}, group="multi-subject").table()
+    table = bench_puppets(
+        oracle, 1, 7, settings, {}, selection=Selection(group="multi-subject")
+    ).table()
     assert (table["group"], table["cases"]) == ("multi-subject", 1)
     assert table["groups"].keys() == {"multi-subject", "cross-species"}
     group = table["groups"]["multi-subject"]
@@ -311,7 +336,9 @@ def test_bodies_are_a_group_apart_from_the_puppets():
     for case in (make_case(7000, 32, 25), bird := make_case(7000, 32, 25, birds, "glb-bodies")):
         oracle.answers[case.prompt] = oracle.encode_video(case.reference.expand(25, -1, -1, -1))
     alone = bench_puppets(oracle, 1, 7, settings, {}).table()
-    result = bench_puppets(oracle, 1, 7, settings, {}, done.append, apart={"glb-bodies": birds})
+    result = bench_puppets(
+        oracle, 1, 7, settings, {}, done.append, selection=Selection(apart={"glb-bodies": birds})
+    )
     table = result.table()
     assert table["cases"] == 1 and done == [0, 1]
     driver = table["variants"]["driver"]["relative_error"]

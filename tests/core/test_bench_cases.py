@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dreamactor_core.bench.cases import (
-    THUMBNAIL,
+    THUMBNAIL_SIZE,
     VARIED,
     case_seeds,
     draw_puppets,
@@ -15,15 +15,11 @@ from dreamactor_core.bench.cases import (
     make_case,
 )
 from dreamactor_core.errors import InputError
-from dreamactor_core.puppets.identity import KINDS
-from dreamactor_core.puppets.scene import (
-    LEAD_IN,
-    Triplet,
-    render,
-    sample_look,
-    sample_play,
-    triplet,
-)
+from dreamactor_core.puppets.body_plan import BODY_PLANS
+from dreamactor_core.puppets.clip import render
+from dreamactor_core.puppets.scene import sample_appearance, sample_performance
+from dreamactor_core.puppets.triplet import triplet
+from dreamactor_core.puppets.world import LEAD_IN, Triplet
 
 
 def test_a_case_is_a_triplet_of_the_test_split_behind_the_lead_in():
@@ -41,15 +37,15 @@ def test_a_case_is_a_triplet_of_the_test_split_behind_the_lead_in():
 def clip_of(*kinds: str):
     """One frame of puppets of these kinds."""
     rng = np.random.default_rng(len(kinds))
-    play = sample_play(rng, "test", 1, len(kinds))
-    looks = [sample_look(rng, "test", 8, len(kinds), kind) for kind in kinds]
+    play = sample_performance(rng, "test", 1, len(kinds))
+    looks = [sample_appearance(rng, "test", 8, len(kinds), kind) for kind in kinds]
     cast = tuple(look.cast[i] for i, look in enumerate(looks))
     return render(replace(looks[0], cast=cast), play, 8)
 
 
-@pytest.mark.parametrize("driver", KINDS)
+@pytest.mark.parametrize("driver", BODY_PLANS)
 def test_cross_species_is_another_kind_of_body(driver):
-    for kind in KINDS:
+    for kind in BODY_PLANS:
         groups = groups_of(Triplet(clip_of(driver), clip_of(kind)))
         assert groups == (() if kind == driver else ("cross-species",))
 
@@ -84,6 +80,6 @@ def test_a_group_is_searched_for_in_order():
 
 @pytest.mark.parametrize("seed", [7000, 7003, 7005])
 def test_a_thumbnail_is_in_the_groups_of_the_case(seed):
-    thumbnail = draw_puppets(seed, 25, THUMBNAIL)
+    thumbnail = draw_puppets(seed, 25, THUMBNAIL_SIZE)
     assert make_case(seed, 64, 25).groups == groups_of(thumbnail)
     assert ("multi-subject" in groups_of(thumbnail)) == (seed == 7003)

@@ -8,8 +8,9 @@ import torch
 
 from dreamactor_core import __main__ as cli
 from dreamactor_core.bench.cases import BODIES, draw_bodies, make_case
+from dreamactor_core.lora import adapters
 from dreamactor_core.lora.adapters import LoraInfo, LoraSpec, add_lora, remove_lora, save_lora
-from dreamactor_core.models.loading import save_backbone
+from dreamactor_core.mini.folder import save_backbone
 
 from .tiny import tiny_backbone
 
@@ -18,7 +19,7 @@ from .tiny import tiny_backbone
 def model(tmp_path_factory) -> list[str]:
     """Options for a random model with one LoRA."""
     folder = tmp_path_factory.mktemp("model")
-    backbone = tiny_backbone("sample")
+    backbone = tiny_backbone()
     add_lora(backbone, LoraSpec(rank=2, alpha=2), "rgb")
     info = LoraInfo("end-to-end", "zero", 1.0, 8.0, "tiny", 2, 2)
     save_lora(backbone, "rgb", folder / "rgb.safetensors", info)
@@ -68,3 +69,19 @@ def test_bodies_of_glb_files_make_cases(characters_dir: Path | None):
     assert case.groups == (BODIES,)
     assert case.truth.shape == case.driving.shape == (16, 32, 32, 3)
     assert case.mask.any() and case.driving_mask.any() and case.prompt
+
+
+def test_two_loras_of_one_variant_are_refused_and_a_strength_is_honoured(
+    model, tmp_path, capsys, monkeypatch
+):
+    path, heard = tmp_path / "scores.json", []
+    start = ["bench", "puppets", "--cases", "1", "--json", str(path)]
+    assert cli.main([*start, *model, *model[2:]]) == 2
+    assert "--lora: got 2 of the end-to-end variant, need one" in capsys.readouterr().err
+    put = adapters.set_lora_strengths
+    monkeypatch.setattr(
+        "dreamactor_core.bench.puppets.set_lora_strengths",
+        lambda backbone, strengths: heard.append(dict(strengths)) or put(backbone, strengths),
+    )
+    assert cli.main([*start, *model[:3], f"{model[3]}:0.25"]) == 0
+    assert heard == [{"rgb": 0.25}, {"rgb": 0.0}, {"rgb": 0.25}]  # its row, foundation, put back

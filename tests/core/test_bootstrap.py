@@ -12,7 +12,8 @@ from dreamactor_core.cli.bootstrap import main
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import LoraInfo, LoraSpec, add_lora, save_lora
 from dreamactor_core.media import read_frames
-from dreamactor_core.puppets.scene import LEAD_IN, triplet
+from dreamactor_core.puppets.triplet import triplet
+from dreamactor_core.puppets.world import LEAD_IN
 from dreamactor_core.sampling import SampleSettings
 from dreamactor_core.train.cache import paired_samples, read_cache, write_cache
 
@@ -171,7 +172,7 @@ def test_the_command_refuses_an_end_to_end_lora(tmp_path, monkeypatch):
     add_lora(backbone, LoraSpec(2, 2), "rgb")
     info = LoraInfo("end-to-end", "zero", 1.0, 8.0, "tiny", 2, 2.0)
     save_lora(backbone, "rgb", tmp_path / "rgb.safetensors", info)
-    monkeypatch.setattr("dreamactor_core.cli.bootstrap.load_backbone", lambda _: tiny_backbone())
+    monkeypatch.setattr("dreamactor_core.models.loading.load_backbone", lambda _: tiny_backbone())
     arguments = ["--base", "tiny", "--lora", str(tmp_path / "rgb.safetensors")]
     arguments += ["--out", str(tmp_path / "out"), "--threads", "1"]
     with pytest.raises(InputError, match="need pose-based"):

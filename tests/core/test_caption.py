@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from dreamactor_core import __main__ as cli
 from dreamactor_core.caption.captioner import CachedCaptioner, UnavailableError
@@ -35,6 +34,7 @@ from dreamactor_core.caption.sample import MotionSample, choose, sample_by_motio
 from dreamactor_core.errors import InputError
 from dreamactor_core.media import Frame, write_image, write_video
 
+from .processors import Qwen2VLImageProcessorPil
 from .tiny_caption import TEMPLATE, Server, byte_tokenizer, save_llava
 
 PROMPTS = load_prompts()

@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import save_file
 
 from dreamactor_core.errors import InputError
-from dreamactor_core.models.loading import FAMILIES
+from dreamactor_core.models.pipeline import FAMILIES
 from dreamactor_core.weight_files.checkpoint import Header, read_header, recognise
-from dreamactor_core.weight_files.parts import Files, find_file
+from dreamactor_core.weight_files.files import Files, find_file
 
+from .stored import KEYS, Bomb, published
 from .tiny import tiny_transformer, tiny_wan_transformer
 
-KEYS = Path(__file__).parent / "keys"
 PUBLISHED = {  # list -> name, parameters in billions, what the class must be told
     "hunyuanvideo-1.5-original": ("hunyuanvideo-1.5", 8.33, {"use_meanflow": False}),
     "hunyuanvideo-1.5-comfyui": ("hunyuanvideo-1.5", 8.33, {"use_meanflow": False}),
@@ -26,20 +26,6 @@ PUBLISHED = {  # list -> name, parameters in billions, what the class must be to
     "wan2.2-i2v-a14b": ("wan-i2v-a14b", 14.29, {"image_dim": None, "added_kv_proj_dim": None}),
     "wan2.2-ti2v-5b": ("wan-ti2v-5b", 5.00, {"in_channels": 48, "ffn_dim": 14336}),
 }
-
-
-def published(name: str) -> dict[str, torch.Tensor]:
-    """Keys and shapes of a list, on the meta device. a{0..2}b stands for a0b, a1b and a2b."""
-    tensors = {}
-    for line in (KEYS / f"{name}.txt").read_text(encoding="utf-8").splitlines():
-        if line.startswith("#"):
-            continue
-        key, shape = line.split()
-        last = re.search(r"\{0\.\.(\d+)\}", key)
-        for number in range(int(last[1]) + 1 if last else 1):
-            full = key.replace(last[0], str(number)) if last else key
-            tensors[full] = torch.empty([int(n) for n in shape.split("x")], device="meta")
-    return tensors
 
 
 def test_every_list_is_tested():
@@ -116,11 +102,6 @@ def test_a_folder_of_shards_is_one_header(tmp_path):
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
     found = recognise(read_header(tmp_path), FAMILIES).found
     assert found.config["text_embed_dim"] == 24 and found.geometry.latent_channels == 8
-
-
-class Bomb:
-    def __reduce__(self):
-        return (print, ("boom",))
 
 
 def test_broken_missing_and_dangerous_files_are_refused(tmp_path, capsys):

@@ -2,13 +2,12 @@ import pytest
 import torch
 
 from dreamactor_core.composite import (
+    Known,
     build_composite,
     crop_target,
     crop_target_latents,
     cut_lead,
     known_latents,
-    lead_in_frames,
-    padded_length,
 )
 from dreamactor_core.errors import InputError
 
@@ -32,15 +31,6 @@ def panel_values(frames: torch.Tensor) -> tuple[list[float], list[float]]:
     return left[:, 0, 0, 0].tolist(), right[:, 0, 0, 0].tolist()
 
 
-@pytest.mark.parametrize(("fps", "frames"), [(24, 25), (16, 17), (8, 9)])
-def test_lead_in_of_a_second_opens_a_latent(fps, frames):
-    assert lead_in_frames(fps) == frames
-
-
-def test_padding_fills_whole_latents():
-    assert [padded_length(n) for n in (1, 4, 5, 8)] == [4, 4, 8, 8]
-
-
 def test_composite_of_the_paper():
     driving = ramp(6)
     composite = build_composite(flat(0.9), driving, lead_in=5)
@@ -58,9 +48,8 @@ def test_composite_of_the_paper():
 
 def test_prefix_takes_the_place_of_the_lead_in_and_is_known():
     prefix, prefix_driving = ramp(4, 0.5), ramp(4, 0.7)
-    composite = build_composite(
-        flat(0.9), ramp(4), lead_in=9, prefix=prefix, prefix_driving=prefix_driving
-    )
+    known = Known(prefix, prefix_driving)
+    composite = build_composite(flat(0.9), ramp(4), lead_in=9, known=known)
     left, right = panel_values(composite.frames)
     assert left == pytest.approx([0.9, 0.5, 0.51, 0.52, 0.53] + [0] * 4)
     assert right == pytest.approx([0, 0.7, 0.71, 0.72, 0.73, 0.1, 0.11, 0.12, 0.13])
@@ -73,7 +62,8 @@ def test_prefix_takes_the_place_of_the_lead_in_and_is_known():
 def test_scene_stays_where_keep_says_and_nowhere_else():
     keep = torch.zeros(4, H, W, 1)
     keep[:, 0] = 1
-    composite = build_composite(flat(0.9), ramp(4), lead_in=5, scene=flat(0.4, 4), keep=keep)
+    known = Known(scene=flat(0.4, 4), keep=keep)
+    composite = build_composite(flat(0.9), ramp(4), lead_in=5, known=known)
     left = composite.frames[5:, :, :W]
     assert torch.equal(left[:, 0], torch.full((4, W, 3), 0.4))
     assert torch.equal(left[:, 1], torch.zeros(4, W, 3))
@@ -122,12 +112,15 @@ def test_a_latent_cell_is_known_only_if_all_its_pixels_are():
         ({"driving": torch.zeros(0, H, W, 3)}, "driving video: got 0 frames"),
         ({"lead_in": 8}, "lead-in length: got 8 frames, need 4k \\+ 1"),
         ({"lead_in": 0}, "lead-in length: got 0 frames"),
-        ({"prefix": flat(0, 3), "prefix_driving": flat(0, 3)}, "known prefix length: got 3"),
-        ({"prefix": flat(0, 4)}, "driving frames of the prefix: got None"),
-        ({"prefix": flat(0, 4), "prefix_driving": flat(0, 3)}, "driving frames of the prefix"),
-        ({"scene": flat(0, 4)}, "scene and keep mask: got only one"),
-        ({"scene": flat(0, 3), "keep": flat(0, 4, 1)}, "scene length: got 3 frames, need 4"),
-        ({"scene": flat(0, 4), "keep": torch.zeros(4, 9, 9, 1)}, "keep mask size"),
+        ({"known": Known(flat(0, 3), flat(0, 3))}, "known prefix length: got 3"),
+        ({"known": Known(flat(0, 4))}, "driving frames of the prefix: got None"),
+        ({"known": Known(flat(0, 4), flat(0, 3))}, "driving frames of the prefix"),
+        ({"known": Known(scene=flat(0, 4))}, "scene and keep mask: got only one"),
+        (
+            {"known": Known(scene=flat(0, 3), keep=flat(0, 4, 1))},
+            "scene length: got 3 frames",
+        ),
+        ({"known": Known(scene=flat(0, 4), keep=torch.zeros(4, 9, 9, 1))}, "keep mask size"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_words(change, message):

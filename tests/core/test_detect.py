@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from transformers import VitPoseForPoseEstimation
-from transformers.models.vitpose.image_processing_pil_vitpose import VitPoseImageProcessorPil
 from transformers.models.vitpose.modeling_vitpose import (
     VitPoseClassicDecoder,
     VitPoseEstimatorOutput,
@@ -19,18 +18,14 @@ from dreamactor_core import __main__ as cli
 from dreamactor_core.errors import InputError
 from dreamactor_core.media import probe, read_frames, write_image, write_video
 from dreamactor_core.pose.crops import crop, joints_of, padded_box, peaks
-from dreamactor_core.pose.detect import (
-    ANIMAL,
-    PERSON,
-    DetectSettings,
-    detect_boxes,
-    detect_pose,
-    find_subjects,
-)
+from dreamactor_core.pose.detect import detect_pose, find_subjects
 from dreamactor_core.pose.keypoints import check_length, load_keypoints
 from dreamactor_core.pose.models import load_pose_models
 from dreamactor_core.pose.skeletons import to_points
+from dreamactor_core.pose.subjects import ANIMAL, PERSON, DetectSettings
+from dreamactor_core.pose.top_down import detect_boxes
 
+from .processors import VitPoseImageProcessorPil
 from .tiny_pose import MEAN, SIZE, STD, picture_with_dot, save_detector, save_estimator, scripted
 
 

@@ -19,8 +19,7 @@ from dreamactor_core.media import (
     write_video,
 )
 
-from .test_jobs import grey
-from .test_media import encode, tone
+from .clips import encode, grey, tone
 
 
 def ramp(count: int) -> torch.Tensor:

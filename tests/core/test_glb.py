@@ -26,12 +26,21 @@ from dreamactor_core.puppets.body import (
     UPPER_ARM,
     WRIST,
 )
-from dreamactor_core.puppets.glb import _head, glb_glance, glb_triplet, main, shared_motions
-from dreamactor_core.puppets.glb_body import mix, sample, skin, to_world
-from dreamactor_core.puppets.glb_draw import aim, draw, rasterise
+from dreamactor_core.puppets.glb import glb_glance, glb_triplet, main
+from dreamactor_core.puppets.glb_body import mix, sample_animation, skin, to_world
+from dreamactor_core.puppets.glb_camera import aim
+from dreamactor_core.puppets.glb_draw import draw, rasterise
 from dreamactor_core.puppets.glb_file import read_glb
-from dreamactor_core.puppets.glb_names import cast, character_of, describe, joint_bones, parts_of
-from dreamactor_core.puppets.scene import LEAD_IN
+from dreamactor_core.puppets.glb_film import _head_of
+from dreamactor_core.puppets.glb_names import (
+    caption_of,
+    cast,
+    character_of,
+    joint_bones,
+    parts_of,
+)
+from dreamactor_core.puppets.glb_pairs import shared_motions
+from dreamactor_core.puppets.world import LEAD_IN
 
 TURN = np.sqrt(0.5)  # sine and cosine of 45 degrees, half a quarter turn in a quaternion
 AROUND_Z, AROUND_X = [0, 0, TURN, TURN], [TURN, 0, 0, TURN]
@@ -128,7 +137,7 @@ def bent(scale=1.0, seconds=1.0, axis=AROUND_Z):
 
 
 def at(body, motion, *times):
-    return to_world(body, sample(body, motion, np.array(times, float)))
+    return to_world(body, sample_animation(body, motion, np.array(times, float)))
 
 
 def test_joints_and_skin_follow_the_bones(tmp_path):
@@ -182,7 +191,7 @@ def test_children_move_with_their_parents(tmp_path):
 def test_interpolation_is_that_of_the_format(tmp_path, kind, values, expected):
     channel = (1, "translation", [0, 2], values, kind)
     body = Glb().animate("Slide", channel).body(tmp_path)
-    local = sample(body, "Slide", np.array(list(expected), float))
+    local = sample_animation(body, "Slide", np.array(list(expected), float))
     moved = local[:, body.nodes.index("UpperLeg.L"), :3]
     np.testing.assert_allclose(moved, [[x, 0, 2 * x] for x in expected.values()], atol=1e-6)
     np.testing.assert_allclose(local[:, 0, 3:], [[*NONE, 1, 1, 1]] * len(expected))
@@ -195,7 +204,7 @@ def test_rotations_run_along_the_sphere_by_the_shorter_way(tmp_path):
     )
     knee = body.nodes.index("LowerLeg.L")
     np.testing.assert_allclose(at(body, "Knee", 0.25)[0, knee, :3, :3], turn_z(22.5), atol=1e-7)
-    local = sample(body, "Knee", np.array([0.0, 1.0]))
+    local = sample_animation(body, "Knee", np.array([0.0, 1.0]))
     third = to_world(body, mix(local[:1], local[1:], np.array([[1 / 3]])))
     np.testing.assert_allclose(third[0, knee, :3, :3], turn_z(30), atol=1e-7)
 
@@ -440,7 +449,7 @@ def test_parts_go_down_the_skeleton():
 
 
 def test_a_glance_is_a_clip_of_a_training_body_at_any_moments(toys):
-    held_out = {describe(path.stem, "").split(" is ")[0] for path in cast(toys, "test")}
+    held_out = {caption_of(path.stem, "").split(" is ")[0] for path in cast(toys, "test")}
     nouns = set()
     for seed in range(12):
         clip = glb_glance(seed, toys, "train", 3, 32)
@@ -462,14 +471,14 @@ def head(angle=0.0):
 
 def test_a_face_is_where_the_head_looks():
     camera = aim(np.random.default_rng(0), 0.0, 0.0, head()[0])
-    middle, up, radius, turn = _head(*head(), camera)
+    middle, up, radius, turn = _head_of(*head(), camera)
     np.testing.assert_allclose(middle[0], camera.project(np.array([0, 3, 0]))[:2], atol=1e-9)
     np.testing.assert_allclose(up, [[0, -1]], atol=1e-9)
     assert turn == pytest.approx(0, abs=1e-9)
     wide = np.ptp([camera.project(np.array([x, 3, 0]))[0] for x in (-1, 1)]) / 2
     assert radius == pytest.approx(1.2 * wide, rel=0.05)
     for angle in (30, -30):
-        _, _, _, turn = _head(*head(angle), camera)
+        _, _, _, turn = _head_of(*head(angle), camera)
         assert turn == pytest.approx(np.sin(np.radians(angle)), rel=0.2)  # it comes nearer
 
 
@@ -511,7 +520,7 @@ def test_test_bodies_are_never_trained_on(tmp_path):
     ],
 )
 def test_captions(body, label, caption):
-    assert describe(body, label) == caption
+    assert caption_of(body, label) == caption
 
 
 def test_joints_are_found_by_the_names_of_bones():

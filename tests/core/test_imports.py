@@ -19,8 +19,8 @@ FILES = sorted(CORE.rglob("*.py"))
 HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths", "nodes", "server"}
 HEAVY = {"torch", "diffusers", "transformers", "peft", "cv2", "av", "numpy"}
 LAYERS = [  # a module imports from rows above its own
-    {"errors", "config"},
-    {"geometry", "hub"},
+    {"errors", "options"},
+    {"geometry", "hub", "skeleton", "versions"},
     {"composite", "media", "sampling"},
     {"weight_files"},
     {"backbones", "pose", "caption"},
@@ -83,7 +83,7 @@ def test_the_core_imports_itself_relatively(path):
 def test_imports_run_one_way(path):
     member = path.relative_to(CORE).with_suffix("").parts[0]
     if member == "__init__":
-        assert core_imports(path) <= {"errors", "config"}
+        assert core_imports(path) <= {"errors", "options"}
         return
     for other in core_imports(path) - {member}:
         allowed = layer_of(other) < layer_of(member) or (member, other) in SIDEWAYS
@@ -115,10 +115,52 @@ def test_requirements_equal_the_declared_dependencies_and_leave_torch_to_the_hos
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     required = (ROOT / "requirements.txt").read_text().split()
     assert required == declared
-    assert not {"torch", "torchvision", "torchaudio"} & set(required)
+    assert not {"torch", "torchvision", "torchaudio"} & {line.split(">=")[0] for line in required}
 
 
 def test_every_requirement_is_pinned_for_the_tests():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = {line.split("==")[0] for line in lines if "==" in line}
-    assert {*(ROOT / "requirements.txt").read_text().split(), "torch", "pytest"} <= pinned
+    required = (ROOT / "requirements.txt").read_text().split()
+    assert {*(line.split(">=")[0] for line in required), "torch", "pytest"} <= pinned
+
+
+def test_users_need_not_install_what_only_tests_compare_with():
+    used = {
+        module.split(".")[0] for path in FILES for level, module, _ in imports(path) if not level
+    }
+    assert not used & {"trackers", "supervision", "matplotlib"}
+
+
+def test_everything_that_is_no_module_is_packed_with_the_modules():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert setuptools["packages"]["find"]["include"] == ["dreamactor_core*"]
+    patterns = setuptools["package-data"]["dreamactor_core"]
+    packed = {path for pattern in patterns for path in CORE.glob(pattern)}
+    there = [path for path in CORE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert {path for path in there if path.suffix != ".py"} <= packed
+    assert CORE / "caption" / "prompts" / "v1" / "motion.txt" in packed
+
+
+def test_every_folder_of_modules_is_a_package():
+    """Only such a folder is installed by pip."""
+    assert not {path.parent for path in FILES if not (path.parent / "__init__.py").is_file()}
+
+
+def test_hooks_run_the_linter_of_the_tests():
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    ruff = next(line.removeprefix("ruff==") for line in lines if line.startswith("ruff=="))
+    assert f"rev: v{ruff}\n" in hooks
+
+
+def test_the_oldest_versions_are_tested_as_they_are_declared():
+    """constraints-oldest.txt holds the first release that each bound lets in."""
+    pinned = dict(
+        line.split("==")
+        for line in (ROOT / "constraints-oldest.txt").read_text().splitlines()
+        if "==" in line
+    )
+    for line in (ROOT / "requirements.txt").read_text().split():
+        name, bound = line.split(">=")
+        assert f"{pinned[name]}.".startswith(f"{bound}."), name

@@ -1,5 +1,4 @@
 import json
-import re
 import shutil
 from dataclasses import replace
 
@@ -7,33 +6,22 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dreamactor_core.backbones import Context, hunyuan15, wan
+from dreamactor_core.backbones import Context
 from dreamactor_core.backbones.placement import Placement, place
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import LoraSpec, add_lora
+from dreamactor_core.mini.folder import save_backbone
 from dreamactor_core.mini.vae import MiniVAE
-from dreamactor_core.models import loading
-from dreamactor_core.models.loading import (
-    load_backbone,
-    load_model,
-    load_pipeline,
-    preflight,
-    save_backbone,
-)
-from dreamactor_core.weight_files.parts import Files
+from dreamactor_core.models import find, pipeline
+from dreamactor_core.models.loading import load_backbone
+from dreamactor_core.weight_files.files import Files
 
-from .test_checkpoints import published
+from .stored import BASES, EXACT, answers, native_state, same
 from .tiny import (
     GEOMETRY,
     tiny_backbone,
-    tiny_hunyuan_pipeline,
     tiny_vae,
-    tiny_wan,
-    tiny_wan_pipeline,
 )
-
-EXACT = Placement(dtype=torch.float32)
-KINDS = ("hunyuan", "i2v", "a14b", "ti2v")
 
 
 def tiny_mini_vae():
@@ -44,13 +32,13 @@ def tiny_mini_vae():
 @pytest.fixture
 def folder(tmp_path):
     save_backbone(
-        tiny_backbone("sample"), tmp_path / "model", torch.float32, description="d", trained_on="t"
+        tiny_backbone(), tmp_path / "model", torch.float32, description="d", trained_on="t"
     )
     return tmp_path / "model"
 
 
 def test_a_saved_backbone_does_not_tell_where_it_was_opened(tmp_path):
-    save_backbone(tiny_backbone("sample"), tmp_path / "first")
+    save_backbone(tiny_backbone(), tmp_path / "first")
     save_backbone(load_backbone(tmp_path / "first"), tmp_path / "second")
     told = [path.read_text() for path in (tmp_path / "second").rglob("*.json")]
     assert len(told) >= 4 and not any(str(tmp_path) in text for text in told)
@@ -59,17 +47,12 @@ def test_a_saved_backbone_does_not_tell_where_it_was_opened(tmp_path):
 @torch.no_grad()
 @pytest.mark.parametrize("vae", [tiny_vae, tiny_mini_vae])
 def test_a_saved_backbone_is_the_same_when_loaded(vae, tmp_path):
-    ours = tiny_backbone("sample")
+    ours = tiny_backbone()
     ours.vae = vae()
     save_backbone(ours, tmp_path, torch.float32)
     loaded = load_backbone(tmp_path)
     assert type(loaded.vae) is type(ours.vae)
-    assert (loaded.name, loaded.geometry, loaded.prediction_type, loaded.blank) == (
-        "tiny",
-        GEOMETRY,
-        "sample",
-        "zero",
-    )
+    assert (loaded.name, loaded.geometry, loaded.blank) == ("tiny", GEOMETRY, "zero")
     latents = torch.randn(1, 8, 2, 2, 4)
     context = Context(torch.randn(1, 8, 2, 2, 4), torch.ones(1, 1, 2, 2, 4))
     frames, results = torch.rand(5, 32, 64, 3), []
@@ -97,7 +80,9 @@ def test_half_files_are_loaded_to_the_wanted_precision_and_saving_changes_nothin
         assert {parameter.dtype for parameter in module.parameters()} == {torch.float32}
         assert not module.training
     assert torch.equal(loaded.transformer.proj_out.weight, before.half().float())
-    assert load_backbone(tmp_path, dtype=torch.bfloat16).transformer.dtype == torch.bfloat16
+    assert (
+        load_backbone(tmp_path, Placement(dtype=torch.bfloat16)).transformer.dtype == torch.bfloat16
+    )
 
 
 def test_model_json_describes_the_model(folder):
@@ -106,8 +91,15 @@ def test_model_json_describes_the_model(folder):
     assert info["geometry"]["num_frames"] == 25 and info["geometry"]["panel"] == [32, 32]
 
 
+def test_a_network_that_predicts_something_else_is_refused_in_words(folder):
+    info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    (folder / "model.json").write_text(json.dumps(info | {"prediction_type": "sample"}))
+    with pytest.raises(InputError, match=r"prediction_type is 'sample', .* knows only 'flow'"):
+        load_backbone(folder)
+
+
 def test_an_unknown_name_lists_what_there_is(tmp_path):
-    with pytest.raises(InputError, match="backbone: got 'nothing-like-it', need one of "):
+    with pytest.raises(InputError, match="model: got 'nothing-like-it', need one of "):
         load_backbone("nothing-like-it")
     with pytest.raises(InputError, match=r"or a folder with a model\.json"):
         load_backbone(tmp_path)
@@ -127,7 +119,7 @@ def replace_text(old, new):
         ("model.json", lambda path: path.write_text("{")),
         ("model.json", replace_text('"name"', '"nom"')),
         ("model.json", replace_text('"zero"', '"grey"')),
-        ("model.json", replace_text('"sample"', '"guess"')),
+        ("model.json", replace_text('"flow"', '"guess"')),
         ("model.json", replace_text('"latent_channels": 8', '"latent_channels": 9')),
         ("transformer/config.json", lambda path: path.unlink()),
         ("transformer/diffusion_pytorch_model.safetensors", cut),
@@ -145,58 +137,7 @@ def test_a_broken_folder_is_refused(folder, file, damage):
         load_backbone(folder)
 
 
-@pytest.fixture(scope="module")
-def pipelines(tmp_path_factory):
-    """Kind -> (backbone, the diffusers folder of the stock pipeline around it)."""
-    pytest.importorskip("ftfy", reason="diffusers cleans Wan's prompts with ftfy")
-    made = {}
-    for kind in KINDS:
-        folder = tmp_path_factory.mktemp(kind) / "pipeline"
-        if kind == "hunyuan":
-            ours = tiny_backbone(head=128)
-            pipeline = tiny_hunyuan_pipeline(ours)
-            ours.text_encoder = hunyuan15.HunyuanVideo15TextEncoder(pipeline)
-        else:
-            ours = tiny_wan(kind, head=128)
-            ours.boundary_ratio = 0.8
-            pipeline = tiny_wan_pipeline(ours)
-            ours.text_encoder = wan.WanTextEncoder(pipeline)
-        pipeline.save_pretrained(folder)
-        made[kind] = ours, folder
-    return made
-
-
-@torch.no_grad()
-def answers(backbone) -> list[torch.Tensor]:
-    """What a backbone says about the same inputs: both experts, text and picture included."""
-    generator = torch.Generator().manual_seed(0)
-    shape = (1, backbone.geometry.latent_channels, 2, 2, 4)
-    latents = torch.randn(shape, generator=generator)
-    context = backbone.context(torch.randn(shape, generator=generator), torch.zeros(5, 2, 4, 1))
-    text = backbone.encode_text(["waves"], torch.rand(1, 32, 32, 3, generator=generator))
-    return [
-        backbone.velocity(latents, torch.tensor(sigma), context, text)
-        for sigma in (0.95, 0.85, 0.5)
-    ]
-
-
-def same(left, right) -> bool:
-    """The same weights to the last bit; answers may round elsewhere, by where weights lie."""
-    pairs = zip(
-        (left.transformer, left.transformer_2),
-        (right.transformer, right.transformer_2),
-        strict=True,
-    )
-    for mine, theirs in pairs:
-        assert (mine is None) == (theirs is None)
-        weights = {} if mine is None else mine.state_dict()
-        assert all(torch.equal(weights[key], theirs.state_dict()[key]) for key in weights)
-    return all(
-        torch.allclose(a, b, atol=1e-5) for a, b in zip(answers(left), answers(right), strict=True)
-    )
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BASES)
 def test_a_diffusers_folder_is_loaded_as_it_was_saved(pipelines, kind):
     ours, folder = pipelines[kind]
     loaded = load_backbone(folder)
@@ -207,27 +148,6 @@ def test_a_diffusers_folder_is_loaded_as_it_was_saved(pipelines, kind):
     if kind == "a14b":
         assert loaded.boundary_ratio == 0.8  # the folder's word, not the default
     assert not any(parameter.requires_grad for parameter in loaded.transformer.parameters())
-
-
-def native_state(layout: str, model) -> dict[str, torch.Tensor]:
-    """The weights of a two-block diffusers model under the keys of a published list."""
-    family = hunyuan15.FAMILY if layout.startswith("hunyuan") else wan.FAMILY
-    keys = [
-        key
-        for key in published(layout)
-        for block in [re.search(r"(?<=blocks\.)\d+", key)]
-        if not block or int(block[0]) < (1 if "refiner" in key else 2)
-    ]
-    # Each key travels through the converter as a tensor that says which key it was.
-    marked = family.convert({key: torch.full((6,), float(n)) for n, key in enumerate(keys)})
-    state, native = model.state_dict(), {}
-    for name, mark in marked.items():
-        native.setdefault(keys[int(mark[0])], []).append(state[name])
-    tensors = {key: torch.cat(parts) for key, parts in native.items()}
-    for key in tensors:
-        if key.startswith("final_layer.adaLN"):  # there it is shift before scale
-            tensors[key] = torch.cat(tensors[key].chunk(2)[::-1])
-    return tensors
 
 
 @pytest.mark.parametrize(
@@ -251,7 +171,7 @@ def test_a_single_file_in_the_original_or_comfyui_layout_gives_the_same_model(
         save_file({f"model.diffusion_model.{key}": t for key, t in tensors.items()}, files[-1])
     companions = tmp_path / "companions"
     shutil.copytree(folder, companions, ignore=shutil.ignore_patterns("transformer*"))
-    assert same(load_pipeline(companions, EXACT, Files(tuple(files))), ours)
+    assert same(load_backbone(companions, EXACT, Files(tuple(files))), ours)
 
 
 @pytest.mark.parametrize(
@@ -274,24 +194,24 @@ def test_a_gguf_file_gives_nearly_the_same_model_and_takes_a_lora(
     writer.write_tensors_to_file()
     writer.close()
     assert len(kinds) == 2
-    loaded = load_pipeline(folder, EXACT, Files((tmp_path / "model.gguf",)))
+    loaded = load_backbone(folder, EXACT, Files((tmp_path / "model.gguf",)))
     for mine, want in zip(answers(loaded), answers(ours), strict=True):
         assert not torch.equal(mine, want)
         assert (mine - want).norm() < 0.02 * want.norm()
     before = answers(loaded)[0]
-    waiting = load_pipeline(
+    waiting = load_backbone(
         folder, replace(EXACT, offload="block"), Files((tmp_path / "model.gguf",))
     )
     assert torch.equal(answers(waiting)[0], before)
     add_lora(loaded, LoraSpec(4, 4.0), "x")
     assert torch.equal(answers(loaded)[0], before)
     with pytest.raises(InputError, match="GGUF file: got storage 'int8', need ''"):
-        load_pipeline(folder, replace(EXACT, storage="int8"), Files((tmp_path / "model.gguf",)))
+        load_backbone(folder, replace(EXACT, storage="int8"), Files((tmp_path / "model.gguf",)))
 
 
 def test_an_expert_is_stored_small_before_the_next_is_read(pipelines, monkeypatch):
     ours, folder = pipelines["a14b"]
-    fp8, read, found = replace(EXACT, storage="fp8"), loading._load_network, []
+    fp8, read, found = replace(EXACT, storage="fp8"), pipeline._load_network, []
 
     def watched(checkpoint, placement):
         found.extend([model.blocks[0].ffn.net[2].weight.dtype for model in models])
@@ -299,10 +219,10 @@ def test_an_expert_is_stored_small_before_the_next_is_read(pipelines, monkeypatc
         return models[-1]
 
     models: list[torch.nn.Module] = []
-    monkeypatch.setattr(loading, "_load_network", watched)
-    loaded = load_pipeline(folder, fp8)
+    monkeypatch.setattr(pipeline, "_load_network", watched)
+    loaded = load_backbone(folder, fp8)
     assert found == [torch.float8_e4m3fn] and len(models) == 2
-    afterwards = load_pipeline(folder, EXACT)
+    afterwards = load_backbone(folder, EXACT)
     place(afterwards, fp8, [])
     for mine, want, exact in zip(*map(answers, (loaded, afterwards, ours)), strict=True):
         assert torch.equal(mine, want) and not torch.equal(mine, exact)
@@ -312,10 +232,10 @@ def test_one_expert_alone_or_two_of_different_models_are_refused(pipelines):
     a14b, i2v = pipelines["a14b"][1], pipelines["i2v"][1]
     high, low = a14b / "transformer", a14b / "transformer_2"
     with pytest.raises(InputError, match="got one expert, need two"):
-        load_pipeline(a14b, EXACT, Files((high,)))
+        load_backbone(a14b, EXACT, Files((high,)))
     with pytest.raises(InputError, match=r"second expert: got wan-i2v-128, need the low-noise"):
-        load_pipeline(a14b, EXACT, Files((high, i2v / "transformer")))
-    assert load_pipeline(a14b, EXACT, Files((high, low))).transformer_2 is not None
+        load_backbone(a14b, EXACT, Files((high, i2v / "transformer")))
+    assert load_backbone(a14b, EXACT, Files((high, low))).transformer_2 is not None
 
 
 def test_encoders_of_another_model_and_missing_ones_are_refused(pipelines, tmp_path):
@@ -330,8 +250,8 @@ def test_encoders_of_another_model_and_missing_ones_are_refused(pipelines, tmp_p
     shutil.rmtree(folder / "text_encoder")
     with pytest.raises(InputError, match=r"text_encoder in .*: got none, need width 24"):
         load_backbone(folder)
-    with pytest.raises(InputError, match=r"got no model_index\.json, need a diffusers pipeline"):
-        load_pipeline(tmp_path, EXACT)
+    with pytest.raises(InputError, match=r"or a folder with a model\.json or model_index\.json"):
+        load_backbone(tmp_path, EXACT)
 
 
 @pytest.mark.parametrize("file", ["vae/config.json", "tokenizer/tokenizer.json"])
@@ -346,32 +266,38 @@ def test_a_broken_pipeline_folder_is_refused(pipelines, tmp_path, file):
 def test_too_little_memory_is_said_before_anything_is_read(pipelines, monkeypatch):
     folder = pipelines["i2v"][1]
     monkeypatch.setattr(
-        "dreamactor_core.backbones.placement.psutil.virtual_memory",
+        "dreamactor_core.models.estimate.psutil.virtual_memory",
         lambda: type("Memory", (), {"available": 1000}),
     )
-    monkeypatch.setattr("dreamactor_core.models.loading._load_network", None)  # must not be met
+    monkeypatch.setattr("dreamactor_core.models.pipeline._load_network", None)  # must not be met
     with pytest.raises(InputError, match=r"RAM: got 0\.0 GiB free, need .* for the weights"):
         load_backbone(folder)
     with pytest.raises(InputError, match=r"RAM: got .* for \d+ tokens"):
-        preflight(folder, EXACT, lambda geometry: (32, 32), num_frames=5)
+        find(folder).estimate(EXACT, (32, 32), 4, 0.0)
 
 
 def test_a_preflight_reads_tokens_from_the_header_alone(pipelines):
     folder = pipelines["i2v"][1]
-    estimated = preflight(folder, EXACT, lambda geometry: (32, 64), num_frames=9)
+    source = find(folder)
+    estimated = source.estimate(EXACT, (32, 64), 8, 0.0)
     assert estimated.tokens == 3 * 2 * 8 and estimated.ram > estimated.weights > 0
-    whole = preflight(folder, EXACT, lambda geometry: geometry.panel)
-    named = preflight(
-        folder, EXACT, lambda geometry: geometry.panel, Files((folder / "transformer",))
-    )
-    assert whole == named and whole.tokens == 21 * 832 * 960 // 256
+    whole = source.estimate(EXACT, (416, 240), 900, 1.0)
+    named = find(folder, Files((folder / "transformer",)))
+    assert whole == named.estimate(EXACT, (416, 240), 900, 1.0)
+    assert whole.tokens == 21 * 416 * 480 // 256
+
+
+def test_an_estimate_is_of_the_clip_and_not_of_a_full_pass(pipelines):
+    source = find(pipelines["i2v"][1])  # 16 fps: 17 frames of lead-in, then 64 of the clip
+    frames = {n: source.estimate(EXACT, (32, 32), n, 1.0).tokens // 8 for n in (1, 16, 64, 65)}
+    assert frames == {1: 6, 16: 9, 64: 21, 65: 21}
 
 
 def test_a_model_of_any_kind_is_opened_and_what_does_not_apply_is_refused(pipelines, folder):
     backbone, there = pipelines["a14b"]
     files = Files((there / "transformer", there / "transformer_2"))
-    assert same(load_model(there, EXACT, files), backbone)
-    assert load_model(folder, replace(EXACT, drop_padding=True)).name == "tiny"
+    assert same(find(there, files).open(EXACT).backbone, backbone)
+    assert find(folder).open(replace(EXACT, drop_padding=True)).name == "tiny"
     for placement, named in (
         (replace(EXACT, offload="block"), None),
         (replace(EXACT, storage="fp8"), None),
@@ -380,4 +306,4 @@ def test_a_model_of_any_kind_is_opened_and_what_does_not_apply_is_refused(pipeli
         (EXACT, Files(vae=there / "vae")),
     ):
         with pytest.raises(InputError, match=r"got weights, storage, .* it is small"):
-            load_model(folder, placement, named)
+            find(folder, named).open(placement)

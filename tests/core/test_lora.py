@@ -14,7 +14,7 @@ from dreamactor_core.lora.adapters import (
     add_lora,
     load_lora,
     lora_strengths,
-    read_lora_info,
+    read_lora,
     remove_lora,
     save_lora,
     set_lora_strengths,
@@ -139,7 +139,7 @@ def test_metadata_says_how_to_use_the_file(tmp_path):
             "rank": "4",
             "alpha": "8.0",
         }
-    assert read_lora_info(path) == INFO
+    assert read_lora(path).info == INFO
 
 
 @torch.no_grad()

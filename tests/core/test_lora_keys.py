@@ -7,17 +7,17 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from dreamactor_core.__main__ import main
 from dreamactor_core.backbones import hunyuan15, wan
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import (
     LoraInfo,
     LoraSpec,
     add_lora,
-    convert_lora,
     load_lora,
     load_plain_lora,
     lora_strengths,
-    read_lora_info,
+    read_lora,
     remove_lora,
     save_lora,
     set_lora_strengths,
@@ -255,7 +255,7 @@ def test_a_wan_lora_saved_in_either_style_does_the_same_when_loaded(style, tmp_p
     backbone = tiny_wan()
     assert load_lora(backbone, path).count == 2 * (2 + 4) + 1
     assert torch.equal(output(backbone), want)
-    assert read_lora_info(path) == INFO
+    assert read_lora(path).info == INFO
 
 
 def test_converting_a_file_there_and_back_keeps_every_number_and_the_metadata(tmp_path):
@@ -265,13 +265,28 @@ def test_converting_a_file_there_and_back_keeps_every_number_and_the_metadata(tm
     add_lora(maker, LoraSpec(4, 8.0, attention=True, patch_embedding=True), "x")
     train(maker, 3)
     save_lora(maker, "x", source, info)
-    convert_lora(maker, source, there, "comfyui")
-    convert_lora(maker, there, back, "diffusers")
+    assert main(["lora", "convert", str(source), str(there)]) == 0
+    assert main(["lora", "convert", str(there), str(back), "--style", "diffusers"]) == 0
     first, last = load_file(source), load_file(back)
     assert first.keys() == last.keys() and first.keys() != load_file(there).keys()
     assert all(torch.equal(first[key], last[key]) for key in first)
     metadata = [safe_open(path, "pt").metadata() for path in (source, there, back)]
     assert metadata[0] == metadata[1] == metadata[2]
+
+
+def test_a_foreign_alpha_is_kept_in_either_style(tmp_path):
+    """kohya's names, an alpha of a quarter of the rank: the same change of each weight."""
+    generator = torch.Generator().manual_seed(0)
+    stem, file = "lora_unet_blocks_0_ffn_2", tmp_path / "foreign.safetensors"
+    down, up = torch.randn(8, 32, generator=generator), torch.randn(24, 8, generator=generator)
+    tensors = {f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up}
+    save_file(tensors | {f"{stem}.alpha": torch.tensor(2.0)}, file)
+    for style in ("comfyui", "diffusers"):
+        out = tmp_path / f"{style}.safetensors"
+        assert main(["lora", "convert", str(file), str(out), "--style", style]) == 0
+        (adapter,) = read_adapters(load_file(out), wan.KEY_NAMES).values()
+        torch.testing.assert_close(adapter.delta(), 0.25 * up @ down)
+    assert main(["lora", "convert", str(file), str(out)]) == 2  # it exists
 
 
 def test_two_experts_take_one_lora_each(tmp_path):

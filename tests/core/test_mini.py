@@ -1,6 +1,9 @@
 """The small model: pairs of frames on the stock network, and how it begins before training."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
 
 import pytest
 import torch
@@ -8,20 +11,33 @@ from diffusers import HunyuanVideo15Transformer3DModel
 from diffusers.models.embeddings import apply_rotary_emb
 
 from dreamactor_core.backbones import Context
-from dreamactor_core.mini.backbone import MiniBackbone, nearest_body, where_it_stands
-from dreamactor_core.mini.brush import Body, Brush, complete, fill, winged
+from dreamactor_core.mini.backbone import MiniBackbone
+from dreamactor_core.mini.brush import PIXELS, answer_channels, blend, magnify
+from dreamactor_core.mini.clean import velocity_to
+from dreamactor_core.mini.completion import are_wings, complete, inpaint
+from dreamactor_core.mini.conditioning import (
+    conditioning,
+    keypoint_channels,
+    nearest_body,
+    position_channels,
+)
+from dreamactor_core.mini.cutout import CutOut, cut_out
+from dreamactor_core.mini.folder import save_backbone
+from dreamactor_core.mini.panels import magnification, panels_of, reduced
+from dreamactor_core.mini.poses import estimate_poses
 from dreamactor_core.mini.vae import GROUP, PATCH, MiniVAE, join_frames, split_frames
-from dreamactor_core.models.loading import load_backbone, save_backbone
+from dreamactor_core.models.loading import load_backbone
+from dreamactor_core.skeleton import PARTS
 from dreamactor_core.train.mini.create import MiniConfig, create_mini
 
 SMALL = MiniConfig(num_attention_heads=3, num_layers=1, text_layers=1, size=32)
 SIDE = SMALL.size // PATCH
 
 
-def new_model(trained: bool = False) -> MiniBackbone:
+def new_model(trained: bool = False, layers: int = 1) -> MiniBackbone:
     """trained: random where a new model is zero, so that every input matters."""
     vae = MiniVAE(latent_channels=8, channels=(8, 8, 8), blocks=(1, 1, 1))
-    backbone = create_mini(vae.requires_grad_(False), SMALL)
+    backbone = create_mini(vae.requires_grad_(False), replace(SMALL, num_layers=layers))
     if trained:
         torch.manual_seed(1)
         torch.nn.init.normal_(backbone.transformer.proj_out.weight, std=0.3)
@@ -59,7 +75,10 @@ def drawn(
     text = backbone.encode_text(["a red bird"], None)
     context = backbone.context(latents, known)
     level = torch.full((1,), sigma)
-    velocity = backbone.velocity(noise, level, context, text, **options)
+    if options:
+        velocity = velocity_to(backbone.paint(context, text, **options).latents, noise, level)
+    else:
+        velocity = backbone.velocity(noise, level, context, text)
     return split_frames(noise - sigma * velocity)[..., :SIDE]
 
 
@@ -67,9 +86,8 @@ def drawn(
 def test_head_0_looks_at_the_same_place_of_the_right_panel_and_head_1_at_its_own():
     backbone = new_model()
     transformer, frames = backbone.transformer, 2
-    transformer.rope.grid = (frames, SIDE, 2 * SIDE)
-    transformer.rope.tokens = torch.arange(frames * SIDE * 2 * SIDE)
-    rope = transformer.rope(torch.zeros(1))
+    every = torch.arange(frames * SIDE * 2 * SIDE)
+    rope = transformer.positions((frames, SIDE, 2 * SIDE), every)
     attention = transformer.transformer_blocks[0].attn
     tokens = torch.zeros(1, frames * SIDE * 2 * SIDE, 192)  # no content: only the constant part
     query, key = (
@@ -143,7 +161,7 @@ def test_a_frame_without_a_driver_is_the_reference_standing_still():
 
 @torch.no_grad()
 def test_a_pair_is_what_the_stock_network_makes_of_two_frames():
-    """Told, beside them, what the eye sees of them."""
+    """With, beside them, what the eye sees of them."""
     backbone, (latents, known) = new_model(trained=True), composite(2)
     stock = HunyuanVideo15Transformer3DModel.from_config(backbone.transformer.config)
     stock.load_state_dict(backbone.transformer.state_dict(), strict=False)
@@ -155,18 +173,20 @@ def test_a_pair_is_what_the_stock_network_makes_of_two_frames():
     made = drawn(backbone, latents, known, tokens=every)
     text = backbone.encode_text(["a red bird"], None)
     reference = frames[:, :, 0, :, :SIDE]
-    asked = torch.ones(1, GROUP, dtype=torch.bool)
-    panels = frames[..., :SIDE], frames[:, :, GROUP:, :, SIDE:]
-    seen, told = backbone._look(backbone.picture(reference), *panels, asked, ~asked)
-    place = where_it_stands((2, SIDE, 2 * SIDE), SIDE)
-    torch.testing.assert_close(told[:, : len(place)], place.expand(GROUP, *place.shape))
+    shown = torch.ones(1, GROUP, dtype=torch.bool)
+    poses = estimate_poses(backbone.transformer, backbone.vae, panels_of(context), shown, None)
+    read = conditioning(poses, SIDE, SIDE)
+    cutout = cut_out(backbone.vae.picture(reference), poses.reference)
+    cutout = cutout.posed(poses.sample, poses.goal)
+    place = position_channels((2, SIDE, 2 * SIDE), SIDE)
+    torch.testing.assert_close(read[:, : len(place)], place.expand(GROUP, *place.shape))
     for t in range(GROUP, 2 * GROUP):
         pair = frames[:, :, [0, t]]
         noisy = torch.zeros_like(pair)
         noisy[..., SIDE:] = frames[:, :, :1, :, SIDE:]
         mask = torch.zeros(1, 1, 2, SIDE, 2 * SIDE)
         mask[:, :, 0], mask[..., SIDE:] = 1, 1
-        beside = told[t - GROUP : t - GROUP + 1]
+        beside = read[t - GROUP : t - GROUP + 1]
         answers = stock(
             hidden_states=torch.cat([noisy, pair, mask, beside], dim=1),
             timestep=torch.full((1,), 1000.0),
@@ -178,8 +198,8 @@ def test_a_pair_is_what_the_stock_network_makes_of_two_frames():
             return_dict=False,
         )[0][:, :, 1, :, :SIDE]
         cells = torch.arange(SIDE * SIDE)[None]
-        of_frame = Body(*(part[t - GROUP : t - GROUP + 1] for part in seen))
-        change, _ = Brush(backbone.vae).paint(answers.flatten(2), cells, of_frame)
+        of_frame = CutOut(*(part[t - GROUP : t - GROUP + 1] for part in cutout))
+        change, _ = blend(answers.flatten(2), cells, of_frame, backbone.vae)
         torch.testing.assert_close(
             made[:, :, t], change.view_as(reference) + reference, atol=1e-4, rtol=1e-4
         )
@@ -216,6 +236,97 @@ def test_cells_that_are_left_out_are_not_drawn():
 
 
 @torch.no_grad()
+def test_a_composite_without_a_driver_is_its_first_frame_whatever_is_noisy():
+    backbone, (latents, known) = new_model(trained=True), composite()
+    latents[..., SIDE:] = black_of(backbone).view(1, -1, 1, 1, 1)
+    noise = torch.randn(2, *latents.shape[1:])
+    context, text = backbone.context(latents, known), backbone.encode_text([""], None)
+    velocity = backbone.velocity(noise, torch.ones(2), context, text)
+    torch.testing.assert_close(noise - velocity, latents[:, :, :1].expand_as(noise))
+    assert backbone.paint(context, text).layers is None
+
+
+def test_clean_latents_are_turned_into_velocity_and_small_sigmas_are_clamped():
+    latents, clean = torch.randn(2, 8, 2, 2, 4), torch.randn(1, 8, 2, 2, 4)
+    velocity = velocity_to(clean, latents, torch.tensor([0.5, 0.001]))
+    torch.testing.assert_close(velocity[0], (latents[0] - clean[0]) / 0.5)
+    torch.testing.assert_close(velocity[1], (latents[1] - clean[0]) / 0.02)
+    assert torch.equal(velocity_to(clean, latents, torch.tensor(0.5))[0], velocity[0])
+
+
+# One model, called by several at once
+
+
+def jobs_of(backbone: MiniBackbone) -> list:
+    """Calls that differ in size, prompts, tokens and panels."""
+    latents, known = composite()
+    short, known_short = composite(2)
+    both = backbone.encode_text(["", "a red bird is waving the left wing"], None)
+    one = backbone.encode_text(["a cat"], None)
+    tokens = torch.arange(4 * SIDE * SIDE).view(2, SIDE, 2 * SIDE)[:, 1:].flatten()
+    single = short[..., :SIDE].contiguous()
+    contexts = [
+        backbone.context(latents, known),
+        backbone.context(short + 0.1, known_short),
+        backbone.context(single, known_short[:, :, :SIDE]),
+    ]
+    return [
+        lambda: backbone.paint(contexts[0], both).latents,
+        lambda: backbone.paint(contexts[1], one, tokens=tokens.expand(1, 1, -1)).latents,
+        lambda: backbone.paint(contexts[2], one).latents,
+    ]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("pair", [(0, 1), (1, 2), (2, 0)])
+def test_calls_in_two_threads_do_not_disturb_each_other(pair):
+    backbone = new_model(trained=True, layers=2)
+    jobs = jobs_of(backbone)
+    alone = [jobs[one]() for one in pair]
+    both_are_here = Barrier(2, timeout=60)
+
+    def wait(*_):
+        both_are_here.wait()
+
+    # Behind the eye and the rig, in the middle of the network.
+    backbone.transformer.transformer_blocks[0].register_forward_pre_hook(wait)
+
+    def in_thread(one):
+        with torch.no_grad():
+            return jobs[one]()
+
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(in_thread, pair))
+    assert all(torch.equal(*each) for each in zip(alone, together, strict=True))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("outer", "inner"), [(0, 1), (1, 0), (1, 2), (2, 0)])
+def test_a_call_in_the_middle_of_another_does_not_disturb_it(outer, inner):
+    backbone = new_model(trained=True, layers=2)
+    jobs = jobs_of(backbone)
+    want, made = [job() for job in jobs], []
+
+    def call_once(*_):
+        if not made:
+            made.append(None)
+            made[0] = jobs[inner]()
+
+    backbone.transformer.transformer_blocks[0].register_forward_pre_hook(call_once)
+    assert torch.equal(jobs[outer](), want[outer])
+    assert torch.equal(made[0], want[inner])
+
+
+def test_a_call_leaves_nothing_behind_on_the_model():
+    backbone = new_model(trained=True)
+    owners = [backbone, *backbone.transformer.modules()]
+    before = [set(vars(owner)) for owner in owners]
+    for job in jobs_of(backbone):
+        job()
+    assert [set(vars(owner)) for owner in owners] == before
+
+
+@torch.no_grad()
 def test_saved_without_the_streams_it_has_no_use_for(tmp_path, caplog):
     backbone, (latents, known) = new_model(trained=True), composite(2)
     save_backbone(backbone, tmp_path, torch.float32)
@@ -243,7 +354,7 @@ def test_frames_are_split_and_joined_in_order():
 
 
 def test_a_token_reads_where_it_stands():
-    place = where_it_stands((2, 4, 4), 2)
+    place = position_channels((2, 4, 4), 2)
     row, column, left = 3, 1, 0
     assert place[:2, 1, row, column].tolist() == [0.75, 0.5]  # the middle of the cell, in [-1, 1]
     torch.testing.assert_close(place[:18, 1, row, column], place[:18, 1, row, column + 2])
@@ -255,7 +366,7 @@ def test_a_token_reads_where_it_stands():
     assert kinds == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
 
 
-# What was seen of the bodies
+# What the eye saw of the bodies
 
 
 @torch.no_grad()
@@ -264,12 +375,12 @@ def test_what_is_hidden_is_filled_with_what_lies_around_it():
     known = torch.ones(1, 1, 16, 24)
     known[..., 3:11, 5:14] = 0
     picture = torch.where(known > 0, plain, 9.0)
-    torch.testing.assert_close(fill(picture, known), plain, atol=1e-3, rtol=0)
+    torch.testing.assert_close(inpaint(picture, known), plain, atol=1e-3, rtol=0)
     halves = torch.zeros(1, 3, 16, 16)
     halves[..., 8:] = 1  # left 0, right 1, the border hidden
     known = torch.ones(1, 1, 16, 16)
     known[..., 5:11] = 0
-    made = fill(halves, known)
+    made = inpaint(halves, known)
     assert torch.equal(made[..., :5], halves[..., :5]) and torch.equal(
         made[..., 11:], halves[..., 11:]
     )
@@ -286,20 +397,22 @@ def test_a_cell_belongs_to_the_body_with_the_nearest_joint():
 
 
 @torch.no_grad()
-def test_every_cell_is_told_of_the_body_it_belongs_to():
-    backbone, size = new_model(), 4 * PATCH
+def test_every_cell_reads_the_body_it_belongs_to():
+    size = 4 * PATCH
     joints = torch.zeros(1, 2, 18, 2)
     joints[:, 1] = size
-    spread = torch.full((1, 2, 18), 4.0)
+    uncertainty = torch.full((1, 2, 18), 4.0)
     halves = torch.zeros(1, 4, 4)
     halves[..., 2:] = 1
     owners = [halves, halves, 1 - halves]
-    told = backbone._tell((2, 4, 8), owners, (joints, joints, joints), (spread, spread))
-    assert told.shape == (1, 144, 2, 4, 8)
-    assert (told[0, 108:] == 0.5).all()
+    read = keypoint_channels(
+        (2, 4, 8), owners, (joints, joints, joints), (uncertainty, uncertainty)
+    )
+    assert read.shape == (1, 144, 2, 4, 8)
+    assert (read[0, 108:] == 0.5).all()
     wanted = torch.tensor([-1.0, -1, 1, 1, 1, 1, -1, -1])  # of the reference nothing on the right
-    assert torch.equal(told[0, 7, 1, 0], wanted)
-    assert torch.equal(told[0, 7, 0, 0, :4], wanted[:4])
+    assert torch.equal(read[0, 7, 1, 0], wanted)
+    assert torch.equal(read[0, 7, 0, 0, :4], wanted[:4])
 
 
 # The brush: what becomes of the answers
@@ -329,20 +442,20 @@ def standing(bodies: int = 1) -> torch.Tensor:
     return joints.expand(1, bodies, -1, -1)
 
 
-def body(piece: int | None, goal: torch.Tensor | None = None, bodies: int = 1) -> Body:
+def cut(piece: int | None, goal: torch.Tensor | None = None, bodies: int = 1) -> CutOut:
     """A random picture that is all one piece of the last body, or all scene."""
     picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5))
-    pieces = torch.zeros(1, bodies, Brush.PIECES, 32, 32)
+    pieces = torch.zeros(1, bodies, PARTS, 32, 32)
     if piece is not None:
         pieces[:, -1, piece] = 1
     pictures = picture[:, None, None].expand(-1, *pieces.shape[1:3], -1, -1, -1)
     joints = standing(bodies)
-    return Body(
+    return CutOut(
         picture=picture,
         pieces=torch.cat([pictures, pieces[:, :, :, None]], dim=3),
         scene=torch.full((1, 1, 32, 32), float(piece is None)),
-        behind=torch.full((1, 3, 32, 32), 0.5),
-        there=torch.ones(1, bodies, dtype=torch.bool),
+        background=torch.full((1, 3, 32, 32), 0.5),
+        present=torch.ones(1, bodies, dtype=torch.bool),
         winged=torch.zeros(1, bodies, dtype=torch.bool),
         joints=joints,
         goal=joints if goal is None else goal,
@@ -351,29 +464,29 @@ def body(piece: int | None, goal: torch.Tensor | None = None, bodies: int = 1) -
 
 def answers(code: float = 0.0, drawn: float = 0.0) -> torch.Tensor:
     """The same for all 16 cells; drawn: how much more what is drawn shows."""
-    made = torch.zeros(1, Brush.answers(192), 16)
+    made = torch.zeros(1, answer_channels(192), 16)
     made[:, :192] = code
     made[:, 192 + 12 :: 2] = drawn
     return made
 
 
-def painted(seen: Body, said: torch.Tensor) -> torch.Tensor:
+def painted(seen: CutOut, said: torch.Tensor) -> torch.Tensor:
     vae = lossless()
     reference = vae.code(seen.picture)
-    change, _ = Brush(vae).paint(said, CELLS, seen)
+    change, _ = blend(said, CELLS, seen, vae)
     return vae.uncode(reference + change.view_as(reference))
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("piece", [None, TORSO, THIGH])
 def test_what_does_not_move_is_the_reference(piece):
-    seen = body(piece)
+    seen = cut(piece)
     torch.testing.assert_close(painted(seen, answers()), seen.picture, atol=0.02, rtol=0)
 
 
 @torch.no_grad()
 def test_a_piece_is_where_its_joints_are():
-    seen = body(TORSO, standing() + torch.tensor([5.0, -3.0]))
+    seen = cut(TORSO, standing() + torch.tensor([5.0, -3.0]))
     made = painted(seen, answers())
     torch.testing.assert_close(made[..., :-3, 5:], seen.picture[..., 3:, :-5], atol=0.02, rtol=0)
 
@@ -381,29 +494,29 @@ def test_a_piece_is_where_its_joints_are():
 @torch.no_grad()
 def test_a_piece_turns_with_its_joints():
     turned = torch.stack([32 - standing()[..., 1], standing()[..., 0]], dim=-1)  # a quarter
-    seen = body(TORSO, turned)
+    seen = cut(TORSO, turned)
     want = torch.rot90(seen.picture, -1, (2, 3))
     torch.testing.assert_close(painted(seen, answers()), want, atol=0.02, rtol=0)
 
 
 @torch.no_grad()
 def test_what_is_drawn_anew_begins_with_the_scene_behind_the_body():
-    made = painted(body(TORSO), answers(code=0.25, drawn=50.0))
+    made = painted(cut(TORSO), answers(code=0.25, drawn=50.0))
     torch.testing.assert_close(made, torch.full_like(made, 0.75), atol=1e-4, rtol=0)
 
 
 @torch.no_grad()
 def test_the_piece_in_front_covers_the_other():
-    seen, said = body(TORSO), answers()
+    seen, said = cut(TORSO), answers()
     seen.pieces[:, :, THIGH, 3] = 1
     stepping = standing().clone()
     stepping[..., (9, 10), 0] -= 4  # the thigh is turned, the trunk is not
     said[:, 192 + THIGH] = 9.0
-    brush = Brush(lossless())
-    _, scores = brush.paint(said, CELLS, seen._replace(goal=stepping))
+    vae = lossless()
+    _, scores = blend(said, CELLS, seen._replace(goal=stepping), vae)
     assert (scores[..., 2 + THIGH] > scores[..., 2 + TORSO]).any()
     said[:, 192 + THIGH] = -9.0
-    _, scores = brush.paint(said, CELLS, seen._replace(goal=stepping))
+    _, scores = blend(said, CELLS, seen._replace(goal=stepping), vae)
     assert (scores[..., 2 + THIGH] < scores[..., 2 + TORSO] - 5).all()
     torch.testing.assert_close(scores.exp().sum(dim=-1), torch.ones(1, 16, 64))
 
@@ -415,7 +528,7 @@ def shown(**where) -> tuple[torch.Tensor, torch.Tensor]:
     """Pieces, each 1 in a box (rows, columns) of 32x32 pixels, and a picture with its own grey of
     each, later ones in front."""
     names = {"torso": TORSO, "arm": ARM, "other_arm": ARM + 1, "forearm": FOREARM}
-    pieces, picture = torch.zeros(1, 1, Brush.PIECES, 32, 32), torch.zeros(1, 3, 32, 32)
+    pieces, picture = torch.zeros(1, 1, PARTS, 32, 32), torch.zeros(1, 3, 32, 32)
     for grey, (name, (rows, columns)) in enumerate(where.items(), start=1):
         pieces[..., rows, columns] = 0
         pieces[:, :, names[name], rows, columns] = 1
@@ -493,21 +606,21 @@ def test_what_looks_like_the_forearm_of_a_wing_is_wing():
 
 
 def test_arms_without_forearms_are_wings():
-    pieces = torch.zeros(1, 2, Brush.PIECES, 8, 8)
+    pieces = torch.zeros(1, 2, PARTS, 8, 8)
     pieces[:, :, 2:4, :4] = 1
     pieces[:, 0, FOREARM, 4:] = 1
-    assert winged(pieces).tolist() == [[False, True]]
+    assert are_wings(pieces).tolist() == [[False, True]]
 
 
 @torch.no_grad()
 def test_each_of_two_bodies_moves_by_itself():
     joints = standing(2).clone()
     joints[:, 1, :, 0] += 4
-    seen = body(TORSO, joints, bodies=2)  # the pixels are the second's
+    seen = cut(TORSO, joints, bodies=2)  # the pixels are the second's
     made = painted(seen, answers())
     torch.testing.assert_close(made[..., 4:], seen.picture[..., :-4], atol=0.02, rtol=0)
-    seen.there[:, 1] = False
-    _, scores = Brush(lossless()).paint(answers(), CELLS, seen)
+    seen.present[:, 1] = False
+    _, scores = blend(answers(), CELLS, seen, lossless())
     assert scores.shape == (1, 16, 64, 2 + 24) and (scores[..., 14:] < -20).all()
 
 
@@ -520,7 +633,7 @@ def test_each_of_two_bodies_moves_by_itself():
 )
 def test_a_panel_is_read_at_about_the_size_that_was_learned(cells, times):
     """Of 4x4 cells here: halved while that is nearer to it, and goes without a remainder."""
-    assert new_model().finer(*cells) == times
+    assert magnification(*cells, learned=SIDE) == times
 
 
 @torch.no_grad()
@@ -537,29 +650,29 @@ def test_the_network_reads_the_same_composite_smaller():
         backbone.context(backbone.encode_video(pixels), mask)
         for pixels, mask in ((frames, known), (halves, few))
     )
-    made = backbone.coarser(coarse, 2)
+    made = reduced(coarse, 2, backbone.vae)
     assert torch.equal(made.known, want.known)
     # The mean of the driver, in frame 0, is that of the smaller driver.
     torch.testing.assert_close(made.latents, want.latents, atol=1e-5, rtol=0)
 
 
 def test_answers_for_a_larger_picture_say_the_same():
-    brush, count = Brush(lossless()), 2 * Brush.PIXELS
+    vae, count = lossless(), 2 * PIXELS
     generator = torch.Generator().manual_seed(0)
     picture = torch.rand(1, 3, 4, 4, generator=generator).repeat_interleave(8, 2)
-    code = brush.vae.code(picture.repeat_interleave(8, 3)).detach()
-    front = torch.rand(1, Brush.PIECES, 4, 4, generator=generator)
-    scores = torch.zeros(1, Brush.PIXELS, 2, 4, 4)
+    code = vae.code(picture.repeat_interleave(8, 3)).detach()
+    front = torch.rand(1, PARTS, 4, 4, generator=generator)
+    scores = torch.zeros(1, PIXELS, 2, 4, 4)
     scores[:, :, 1, 1] = 5  # the second row of cells: the second score of all of its pixels
     said = torch.cat([code, front, scores.flatten(1, 2)], dim=1)
-    made = brush.magnify(said, 2)
-    assert made.shape == (1, 192 + Brush.PIECES + count, 8, 8)
-    code, front_made, scores = made.split((192, Brush.PIECES, count), dim=1)
+    made = magnify(said, 2, vae)
+    assert made.shape == (1, 192 + PARTS + count, 8, 8)
+    code, front_made, scores = made.split((192, PARTS, count), dim=1)
     assert torch.equal(front_made, front.repeat_interleave(2, 2).repeat_interleave(2, 3))
-    drawn_larger = brush.vae.uncode(code)
+    drawn_larger = vae.uncode(code)
     inside = drawn_larger[..., 4::16, 4::16]  # away from where cells meet
     torch.testing.assert_close(inside, picture.repeat_interleave(8, 3)[..., 2::8, 2::8])
-    first, second = scores.unflatten(1, (Brush.PIXELS, 2)).unbind(dim=2)
+    first, second = scores.unflatten(1, (PIXELS, 2)).unbind(dim=2)
     assert (first == 0).all()
     row = second[0, :, :, 0].unflatten(0, (PATCH, PATCH))[:, 0].T.flatten()  # 64 pixels down
     assert (row[18:30] == 5).all() and (row[:14] == 0).all() and (row[34:] == 0).all()
@@ -567,19 +680,19 @@ def test_answers_for_a_larger_picture_say_the_same():
 
 @torch.no_grad()
 def test_what_moves_in_a_larger_picture_moves_as_far_and_stays_as_sharp():
-    """Told where joints are, every pixel goes along with the body, four of the smaller picture."""
+    """Where joints are known, every pixel goes along with the body, four of the smaller picture."""
     backbone = create_mini(lossless(), SMALL)
     backbone.transformer.requires_grad_(False)
-    seen, rig = backbone.transformer.eye.twice, backbone.transformer.rig
+    averaged, rig = backbone.transformer.eye.averaged, backbone.transformer.rig
 
-    def all_torso(pictures, pieces=True):
+    def all_torso(pictures, labels=True):
         joints = standing(2).expand(len(pictures), -1, -1, -1)
-        told = seen(pictures, pieces=pieces)._replace(joints=joints)
+        estimate = averaged(pictures, labels=labels)._replace(joints=joints)
         shown = torch.full((len(pictures), 13, *pictures.shape[2:]), -20.0)
         shown[:, 1 + TORSO] = 20
-        return told._replace(pieces=shown, several=torch.full((len(pictures),), -1.0))
+        return estimate._replace(labels=shown, two_bodies=torch.full((len(pictures),), -1.0))
 
-    backbone.transformer.eye.twice = all_torso
+    backbone.transformer.eye.averaged = all_torso
     rig.forward = lambda reference, driver, *_: driver[..., :2] + torch.tensor([4.0, 0])
     noise = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(0))
     frames = torch.zeros(5, 64, 128, 3)

@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from dreamactor_core.mini.rig import FEET, LIMBS, Clip, Rig, carried_back
-from dreamactor_core.puppets.body import ANKLE, NECK
-from dreamactor_core.puppets.scene import LEAD_IN, triplet
+from dreamactor_core.mini.retarget import driver_scale
+from dreamactor_core.mini.rig import DrivingClip, Rig
+from dreamactor_core.mini.warp import FOOT_ROWS, source_points
+from dreamactor_core.puppets.triplet import triplet
+from dreamactor_core.puppets.world import LEAD_IN
+from dreamactor_core.skeleton import ANKLE, LIMB_JOINTS, NECK
 
 SIZE = 128
 PANEL = torch.tensor([SIZE, SIZE]).float()
+LIMBS = tuple(LIMB_JOINTS.values())
 ALL, WINGS = torch.ones(1, 12, dtype=torch.bool), torch.ones(1, dtype=torch.bool)
 NONE = None, ~WINGS  # no piece mirrored, no wings
 
@@ -76,7 +80,7 @@ def test_other_frames_tell_where_the_driver_stands_on_the_whole():
     truth, driver = clips(1)[0]
     whole = carried(truth[0], driver[LEAD_IN:])
     alone = carried(truth[0], driver[LEAD_IN : LEAD_IN + 2])
-    clip = Clip(driver[None, LEAD_IN:], torch.tensor([[0, 1]]))
+    clip = DrivingClip(driver[None, LEAD_IN:], torch.tensor([[0, 1]]))
     told = carried(truth[0], driver[LEAD_IN : LEAD_IN + 2], clip=clip)
     torch.testing.assert_close(told, whole[:2], atol=1e-3, rtol=0)
     assert not torch.allclose(alone, whole[:2], atol=0.2)
@@ -121,7 +125,7 @@ def test_of_an_upright_driver_an_animal_takes_the_legs_alone():
 def test_a_piece_carries_the_joints_of_the_answer_back_to_those_of_the_reference():
     truth, _ = clips(1)[0]
     reference, target = truth[0], truth[LEAD_IN + 3]
-    back = carried_back(target[0], target, reference, *NONE)[0]  # 12 pieces, 18 points, 2
+    back = source_points(target[0], target, reference, *NONE)[0]  # 12 pieces, 18 points, 2
     scale = lengths(reference).sum() / lengths(target).sum()
     assert scale == pytest.approx(1, abs=1e-3)
     for limb, (start, end) in enumerate(LIMBS):
@@ -142,7 +146,7 @@ def test_a_wing_is_one_piece_that_keeps_its_feathers_down(mirrored):
     target[0, 4] = torch.tensor([58.0 - 8, 52 - 8])  # half as long, pointing up
     feather = torch.tensor([[[54.0, 52.0]]]) + torch.tensor([-1.0, 1])  # beside the wing, below
     mirror = ALL if mirrored else None
-    back = carried_back(feather, target, reference, mirror, WINGS)[0, 2, 0]
+    back = source_points(feather, target, reference, mirror, WINGS)[0, 2, 0]
     along, across = 20 * torch.tensor([0.25, 0.375])
     assert back[1] > 52  # feathers stay below
     shoulder, way = (70, 1) if mirrored else (58, -1)
@@ -160,11 +164,11 @@ def test_a_face_slides_over_a_head_that_turns():
     target[0, (0, 14, 15), 0] += 3
     target[0, (16, 17), 0] -= 0.4 * 3
     at = torch.tensor([[[63.0, 51], [66, 48], [49.9, 50], [70.1, 50], [63, 40], [63, 60]]])
-    back = carried_back(at, target, reference, *NONE)[0, 1]
+    back = source_points(at, target, reference, *NONE)[0, 1]
     want = torch.tensor([[60.0, 51], [63, 48], [49.9, 50], [70.1, 50], [63, 40], [63, 60]])
     torch.testing.assert_close(back, want, atol=0.15, rtol=0)
     line = torch.stack([torch.linspace(45, 75, 61), torch.full((61,), 50.0)], dim=-1)[None]
-    made = carried_back(line, target, reference, *NONE)[0, 1, :, 0]
+    made = source_points(line, target, reference, *NONE)[0, 1, :, 0]
     assert (made.diff() > 0).all()  # nothing is shown twice
 
 
@@ -179,7 +183,7 @@ def test_what_all_frames_have_in_common_is_read_in_any_company():
     with torch.no_grad():
         whole = rig(truth[None, 0], driver[None], shown, PANEL)[:, [7, 2]]
         few = driver[None, [7, 2]]
-        clip = Clip(driver[None], torch.tensor([[7, 2]]))
+        clip = DrivingClip(driver[None], torch.tensor([[7, 2]]))
         told = rig(truth[None, 0], few, shown[:, :2], PANEL, clip)
         alone = rig(truth[None, 0], few, shown[:, :2], PANEL)
     torch.testing.assert_close(told, whole, atol=1e-3, rtol=0)
@@ -189,7 +193,7 @@ def test_what_all_frames_have_in_common_is_read_in_any_company():
 def test_gradients_reach_the_joints():
     truth, _ = clips(1)[0]
     target = truth[LEAD_IN].clone().requires_grad_()
-    carried_back(torch.rand(1, 5, 2) * SIZE, target, truth[0], *NONE).sum().backward()
+    source_points(torch.rand(1, 5, 2) * SIZE, target, truth[0], *NONE).sum().backward()
     assert target.grad.isfinite().all() and (target.grad[0, 3] != 0).any()
 
 
@@ -216,17 +220,46 @@ def test_a_mirrored_piece_is_the_mirror_image_of_the_other_side():
         joints[0, left] = torch.tensor([SIZE, 0.0]) + joints[0, right] * torch.tensor([-1.0, 1])
     joints[0, 1, 0] = SIZE / 2
     points = torch.rand(1, 7, 2, generator=torch.Generator().manual_seed(2)) * SIZE
-    own = carried_back(points, joints, joints, *NONE)
+    own = source_points(points, joints, joints, *NONE)
     torch.testing.assert_close(own, points[:, None].expand_as(own), atol=1e-3, rtol=0)
-    made = carried_back(points, joints, joints, ALL, ~WINGS)[0]
+    made = source_points(points, joints, joints, ALL, ~WINGS)[0]
     mirrored = torch.tensor([SIZE, 0.0]) + points[0] * torch.tensor([-1.0, 1])
     for piece in range(2, 12):
         torch.testing.assert_close(made[piece], mirrored, atol=1e-2, rtol=0)
-    assert FEET == (10, 11)
+    assert FOOT_ROWS == (10, 11)
+
+
+def test_the_drivers_scale_is_a_ridge_regression_towards_one_scale_for_both_axes():
+    """Against the same by lstsq, with the ridge as two more rows of the system."""
+    generator = torch.Generator().manual_seed(3)
+    bones, driver = torch.rand(1, 1, 9, 2, generator=generator), torch.rand(
+        1, 4, 9, 2, generator=generator
+    ) * torch.tensor([1.2, 0.8])  # fmt: skip
+    counts = torch.tensor([1.0, 1, 0, 1]).view(1, 4, 1)
+    made = driver_scale(bones, driver, counts)
+    shown = driver[:, [0, 1, 3]].square().flatten(0, 2)
+    wanted = bones.square().sum(-1).expand(1, 3, 9).flatten()
+    both = wanted.sum() / shown.sum()
+    ridge = (0.5 * shown.square().sum()).sqrt() * torch.eye(2)
+    rows = torch.cat([shown, ridge]).double()
+    right = torch.cat([wanted, ridge.sum(dim=1) * both]).double()
+    found = torch.linalg.lstsq(rows, right[:, None]).solution[:, 0]
+    torch.testing.assert_close(made[0, 0, 0].double().square(), found, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(driver_scale(bones, driver, counts), made)
+
+
+def test_an_axis_that_no_bone_shows_takes_the_scale_of_the_other():
+    upright = torch.tensor([0.0, 1.0]).expand(1, 2, 9, 2)
+    scale = driver_scale(2 * upright[:, :1], upright, torch.ones(1, 2, 1))
+    torch.testing.assert_close(scale, torch.full((1, 1, 1, 2), 2.0))
+    # Twice as high, and along x held at the same by the ridge; without it nothing would hold it.
+    thin = torch.tensor([1e-2, 1.0]).expand(1, 2, 9, 2)
+    scale = driver_scale(2 * upright[:, :1], thin, torch.ones(1, 2, 1))
+    torch.testing.assert_close(scale, torch.full((1, 1, 1, 2), 2.0), atol=1e-3, rtol=0)
 
 
 @torch.no_grad()
-def test_how_sure_the_eye_is_is_read_and_no_word_of_it_means_sure():
+def test_uncertainty_is_read_and_no_word_of_it_means_certain():
     truth, driver = clips(1)[0]
     rig, shown = Rig(), torch.ones(1, len(driver) - LEAD_IN, dtype=torch.bool)
     torch.manual_seed(0)

@@ -11,12 +11,13 @@ from safetensors.torch import save_file
 from dreamactor_core.backbones import hunyuan15, wan
 from dreamactor_core.backbones.placement import Placement
 from dreamactor_core.errors import InputError
-from dreamactor_core.models.loading import load_pipeline, preflight
-from dreamactor_core.weight_files.parts import KINDS, Files, load_part, recognise_parts
+from dreamactor_core.models import find
+from dreamactor_core.models.loading import load_backbone
+from dreamactor_core.weight_files.files import Files
+from dreamactor_core.weight_files.part_kinds import PART_KINDS
+from dreamactor_core.weight_files.parts import load_part, recognise_parts
 
-from .test_checkpoints import Bomb, published
-from .test_loading import EXACT
-from .test_scaled import scaled_file
+from .stored import EXACT, Bomb, published, scaled_file
 from .tiny import (
     tiny_backbone,
     tiny_hunyuan_pipeline,
@@ -45,7 +46,7 @@ VAES = {  # list of keys -> class, config, whose autoencoder it is
 
 
 def kind_of(tensors):
-    return next(kind for kind in KINDS if kind.owns(tensors))
+    return next(kind for kind in PART_KINDS if kind.owns(tensors))
 
 
 @pytest.mark.parametrize("name", VAES)
@@ -128,10 +129,15 @@ def qwen(encoder) -> dict[str, torch.Tensor]:
     }
 
 
+def bare(encoder) -> dict[str, torch.Tensor]:
+    """Its weights without the prefix that transformers 4 puts before each."""
+    return {key.removeprefix("vision_model."): t for key, t in encoder.state_dict().items()}
+
+
 def vision(encoder, head: bool = True) -> dict[str, torch.Tensor]:
     tensors = {
         f"vision_model.{key}": tensor
-        for key, tensor in encoder.state_dict().items()
+        for key, tensor in bare(encoder).items()
         if head or not key.startswith("head.")
     }
     ids = torch.arange(5)[None]
@@ -145,11 +151,11 @@ def open_clip(encoder) -> dict[str, torch.Tensor]:
         "embeddings.position_embedding.weight": "positional_embedding",
     }
     tensors = {}
-    for key, tensor in encoder.state_dict().items():
+    for key, tensor in bare(encoder).items():
         layer, _, leaf = key.rpartition(".")
         if layer.endswith("k_proj"):  # the first of the three
             stem = layer.removesuffix("k_proj")
-            parts = [encoder.state_dict()[f"{stem}{name}_proj.{leaf}"] for name in "qkv"]
+            parts = [bare(encoder)[f"{stem}{name}_proj.{leaf}"] for name in "qkv"]
             stem = stem.replace("encoder.layers", "transformer.resblocks").replace(
                 "self_attn", "attn"
             )
@@ -207,8 +213,8 @@ def test_hunyuan_from_single_files_is_the_folder_to_the_last_bit(made, dtype, tm
     )
     files = Files((), paths["vae"], (paths["byt5"], paths["qwen"]), paths["sigclip"])
     placement = Placement(dtype=dtype)
-    loaded = load_pipeline(bare, placement, files)
-    assert_same(loaded, load_pipeline(whole, placement))
+    loaded = load_backbone(bare, placement, files)
+    assert_same(loaded, load_backbone(whole, placement))
     encoder = loaded.text_encoder.pipeline.text_encoder
     assert encoder.dtype == dtype and not encoder.training
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
@@ -222,7 +228,7 @@ def test_wan_from_single_files_is_the_folder_to_the_last_bit(made, kind, vae, tm
         tmp_path, vae=native_vae(pipeline.vae, vae), umt5=t5(pipeline.text_encoder), **image
     )
     files = Files((), paths["vae"], (paths["umt5"],), paths.get("clip"))
-    assert_same(load_pipeline(bare, EXACT, files), load_pipeline(whole, EXACT))
+    assert_same(load_backbone(bare, EXACT, files), load_backbone(whole, EXACT))
 
 
 def test_a_file_may_stand_for_one_part_alone_and_have_other_names(made, tmp_path):
@@ -233,20 +239,20 @@ def test_a_file_may_stand_for_one_part_alone_and_have_other_names(made, tmp_path
         clip=open_clip(pipeline.image_encoder),
         umt5=t5(pipeline.text_encoder),
     )
-    want = load_pipeline(whole, EXACT)
+    want = load_backbone(whole, EXACT)
     for files in (
         Files(vae=paths["vae"]),
         Files(image_encoder=paths["clip"]),
         Files(text_encoders=(paths["umt5"],)),
     ):
-        assert_same(load_pipeline(whole, EXACT, files), want)
+        assert_same(load_backbone(whole, EXACT, files), want)
 
 
 def test_a_siglip_file_without_the_head_that_nothing_asks_for(made, tmp_path):
     pipeline, whole, _ = made["hunyuan"]
     paths = write(tmp_path, siglip=vision(pipeline.image_encoder, head=False))
     files = Files(image_encoder=paths["siglip"])
-    assert_same(load_pipeline(whole, EXACT, files), load_pipeline(whole, EXACT))
+    assert_same(load_backbone(whole, EXACT, files), load_backbone(whole, EXACT))
 
 
 @pytest.mark.parametrize("layout", ["old", "new"])
@@ -285,7 +291,7 @@ def test_a_wrong_file_is_told_in_one_sentence_before_anything_is_read(made, tmp_
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(paths["vae"].read_bytes()[:-100])
     torch.save({"a": Bomb()}, tmp_path / "bomb.pth")
-    monkeypatch.setattr("dreamactor_core.models.loading._load_network", None)  # never met
+    monkeypatch.setattr("dreamactor_core.models.pipeline._load_network", None)  # never met
     for files, words in (
         (
             Files(vae=paths["umt5"]),
@@ -315,10 +321,9 @@ def test_a_wrong_file_is_told_in_one_sentence_before_anything_is_read(made, tmp_
         (Files(vae=tmp_path / "bomb.pth"), "a pickle that holds more than weights"),
         (Files(vae=tmp_path / "gone.safetensors"), "got no such file"),
     ):
-        for act in (load_pipeline, lambda *args: preflight(*args[:2], lambda _: (32, 32), args[2])):
-            with pytest.raises(InputError, match=words) as caught:
-                act(bare, EXACT, files)
-            assert "\n" not in str(caught.value)
+        with pytest.raises(InputError, match=words) as caught:
+            find(bare, files)
+        assert "\n" not in str(caught.value)
 
 
 def test_a_part_that_the_pipeline_lacks_and_configs_that_are_missing(made, tmp_path):
@@ -327,29 +332,29 @@ def test_a_part_that_the_pipeline_lacks_and_configs_that_are_missing(made, tmp_p
         tmp_path, clip=vision(made["i2v"][0].image_encoder), umt5=t5(pipeline.text_encoder)
     )
     with pytest.raises(InputError, match="got a CLIP image encoder, need none: whole has no such"):
-        load_pipeline(whole, EXACT, Files(image_encoder=paths["clip"]))
+        load_backbone(whole, EXACT, Files(image_encoder=paths["clip"]))
     folder = tmp_path / "model"
     shutil.copytree(whole, folder)
     (folder / "vae" / "config.json").unlink()
     with pytest.raises(InputError, match=r"vae in .*: got none, need width 48"):
-        load_pipeline(folder, EXACT)
+        load_backbone(folder, EXACT)
     path = folder / "vae" / "config.json"
     config = json.loads((whole / "vae" / "config.json").read_text())
     path.write_text(json.dumps(config | {"z_dim": 16}))
     with pytest.raises(InputError, match=r"vae in .*: got width 16, need width 48, which wan-ti2v"):
-        load_pipeline(folder, EXACT)
+        load_backbone(folder, EXACT)
 
 
 def test_a_preflight_counts_files_in_the_place_of_the_folder(made, tmp_path):
     pipeline, whole, bare = made["i2v"]
     path = write(tmp_path, umt5=t5(pipeline.text_encoder))["umt5"]
-    ask = EXACT, lambda geometry: (32, 32)
-    counted = preflight(bare, *ask, Files(text_encoders=(path,)))
-    without = preflight(bare, *ask)
+    ask = EXACT, (32, 32), 80, 0.0
+    counted = find(bare, Files(text_encoders=(path,))).estimate(*ask)
+    without = find(bare).estimate(*ask)
     tensors = t5(pipeline.text_encoder)
     assert counted.weights - without.weights == 4 * sum(t.numel() for t in tensors.values())
     assert counted.seconds > 0 and "a call and step" in str(counted)
-    assert preflight(whole, *ask).weights > counted.weights  # CLIP, too
+    assert find(whole).estimate(*ask).weights > counted.weights  # CLIP, too
 
 
 def test_more_than_two_networks_are_refused(tmp_path):

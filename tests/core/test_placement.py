@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from dreamactor_core.backbones.placement import (
-    Placement,
+from dreamactor_core.backbones.placement import Placement, place
+from dreamactor_core.errors import InputError
+from dreamactor_core.lora.adapters import LoraSpec, add_lora, remove_lora
+from dreamactor_core.models.estimate import (
+    Estimate,
     check_memory,
     estimate,
     measure_speed,
-    place,
     with_seconds,
 )
-from dreamactor_core.errors import InputError
-from dreamactor_core.lora.adapters import LoraSpec, add_lora, remove_lora
-from dreamactor_core.models.loading import FAMILIES
+from dreamactor_core.models.pipeline import FAMILIES
 from dreamactor_core.sampling import flow_sigmas, sample
 from dreamactor_core.weight_files.checkpoint import Header, recognise
 
-from .test_checkpoints import published
+from .stored import published
 from .tiny import tiny_backbone, tiny_wan
 
 PLAIN = Placement(dtype=torch.float32)
@@ -79,15 +79,9 @@ def plain_clip(make, lora: bool) -> torch.Tensor:
     [
         ({"offload": "block"}, 0),
         ({"offload": "leaf"}, 0),
-        ({"offload": "block", "blocks_per_group": 2}, 0),
-        ({"attention": "_native_math"}, 1e-5),
         ({"drop_padding": True}, 1e-5),
         ({"storage": "fp8"}, 0.02),
         ({"storage": "fp8", "offload": "block"}, 0.02),
-        ({"cache": "first-block", "cache_threshold": 0.6}, 0.2),
-        ({"cache": "first-block", "cache_threshold": 0.6, "offload": "block"}, 0.2),
-        ({"cache": "mag", "mag_ratios": (1.0,) * STEPS}, 0.1),
-        ({"cache": "taylorseer"}, 0.1),
     ],
     ids=lambda value: "+".join(map(str, value.values())) if isinstance(value, dict) else "",
 )
@@ -99,26 +93,6 @@ def test_a_placement_changes_no_more_than_it_may(make, lora, change, error):
     else:
         assert (got - want).norm() <= error * want.norm()
         assert error < 1e-4 or not torch.equal(got, want)
-
-
-@FAMILY
-def test_a_step_cache_skips_blocks_and_forgets_the_last_clip(make):
-    backbone, calls = make(), []
-    blocks = (
-        getattr(backbone.transformer, "transformer_blocks", None) or backbone.transformer.blocks
-    )
-    blocks[1].register_forward_hook(lambda *_: calls.append(1))
-    full = clip(backbone)
-    assert len(calls) == 2 * STEPS
-    place(backbone, replace(PLAIN, cache="first-block", cache_threshold=0.6), [])
-    counted = []
-    layer = blocks[1].ff if hasattr(blocks[1], "ff") else blocks[1].ffn
-    layer.register_forward_hook(lambda *_: counted.append(1))
-    first = clip(backbone)
-    assert 2 <= len(counted) < 2 * STEPS
-    clip(backbone, seed=5)
-    assert torch.equal(clip(backbone), first)  # nothing of the clip between is left
-    assert not torch.equal(first, full)
 
 
 @FAMILY
@@ -160,24 +134,13 @@ def test_an_autoencoder_in_tiles_is_the_same_when_its_weights_wait_in_ram(make):
     ("change", "message"),
     [
         ({"storage": "int4"}, "storage: got 'int4', need one of"),
-        ({"attention": "magic"}, "attention: got 'magic', need one of"),
-        ({"cache": "tea"}, "cache: got 'tea'"),
+        ({"offload": "all"}, "offload: got 'all', need one of"),
         ({"storage": "nf4"}, "storage nf4: got cpu, need device cuda"),
-        ({"compile": True, "offload": "leaf"}, "compile: got offload 'leaf', need no offload"),
-        ({"compile": True, "cache": "first-block"}, "compile: got cache 'first-block'"),
-        ({"compile": True, "storage": "fp8"}, "compile: got storage 'fp8', need another storage"),
-        ({"cache": "mag"}, "cache mag: got no mag_ratios"),
-        ({"blocks_per_group": 0}, "blocks_per_group: got 0"),
     ],
 )
 def test_what_does_not_go_together_is_refused_when_it_is_written_down(change, message):
     with pytest.raises(InputError, match=message):
         replace(PLAIN, **change)
-
-
-def test_an_attention_backend_that_the_machine_lacks_is_refused():
-    with pytest.raises(InputError, match=r"attention: got 'sage': .* Use 'native'"):
-        place(tiny_wan(), replace(PLAIN, attention="sage"), [])
 
 
 def checkpoint(name: str):
@@ -231,10 +194,54 @@ def test_the_estimate_says_seconds_when_the_device_was_timed():
 
 def test_too_little_memory_names_what_to_change(monkeypatch):
     monkeypatch.setattr(
-        "dreamactor_core.backbones.placement.psutil.virtual_memory",
+        "dreamactor_core.models.estimate.psutil.virtual_memory",
         lambda: type("Memory", (), {"available": 2**30}),
     )
     with pytest.raises(
         InputError, match=r"RAM: got 1\.0 GiB free, .* Try storage='fp8' or 'int8', a"
     ):
         check_memory(estimate(checkpoint("wan2.2-ti2v-5b"), Placement()), Placement())
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        (
+            {},
+            "offload='block', vae_tiling=True, storage='fp8' or 'int8', a GGUF file, "
+            "a smaller panel, fewer frames",
+        ),
+        (
+            {"offload": "block"},
+            "vae_tiling=True, storage='fp8' or 'int8', a GGUF file, a smaller panel, fewer frames",
+        ),
+        (
+            {"vae_tiling": True, "storage": "fp8"},
+            "offload='block', a smaller panel, fewer frames",
+        ),
+        (
+            {"offload": "leaf", "vae_tiling": True, "storage": "int8"},
+            "a smaller panel, fewer frames",
+        ),
+    ],
+    ids=["nothing", "offload", "tiling-fp8", "all"],
+)
+def test_too_little_gpu_memory_names_what_is_not_yet_done(monkeypatch, changes, advice):
+    free = 2**30  # of 80 GiB
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 80 * free))
+    placement = Placement(device="cuda", **changes)
+    needed = Estimate(tokens=100, petaflops=1.0, weights=free, ram=0, vram=2 * free)
+    with pytest.raises(InputError) as refused:
+        check_memory(needed, placement)
+    assert "GPU memory: got 1.0 GiB free, need about 2.0 GiB for 100 tokens" in str(refused.value)
+    assert str(refused.value).endswith(f"Try {advice}.")
+
+
+def test_weights_that_do_not_fit_are_not_helped_by_fewer_frames(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, 2**35))
+    needed = Estimate(tokens=0, petaflops=0.0, weights=2**31, ram=0, vram=2**31)
+    with pytest.raises(InputError) as refused:
+        check_memory(needed, Placement(device="cuda", offload="block", vae_tiling=True))
+    assert str(refused.value).endswith(
+        "for the weights alone. Try storage='fp8' or 'int8', a GGUF file."
+    )

@@ -11,20 +11,18 @@ import numpy as np
 import pytest
 
 from dreamactor_core.pose.keypoints import dump_keypoints, parse_keypoints
-from dreamactor_core.puppets import motion as moves
 from dreamactor_core.puppets.background import draw_photograph, furnish
 from dreamactor_core.puppets.body import ANKLE, ELBOW, HIP, KNEE, SHOULDER, WRIST, solve
-from dreamactor_core.puppets.identity import HEADGEAR, HELD, HUES, KINDS, sample_identity
-from dreamactor_core.puppets.scene import (
-    LEAD_IN,
-    OUTSIDE,
-    UNSURE,
-    render,
-    sample_look,
-    sample_play,
-    triplet,
-    triplet_poses,
-)
+from dreamactor_core.puppets.body_plan import BODY_PLANS
+from dreamactor_core.puppets.camera import OUTSIDE, UNSURE
+from dreamactor_core.puppets.captions import describe_motion, describe_puppet
+from dreamactor_core.puppets.clip import render
+from dreamactor_core.puppets.colours import HUES
+from dreamactor_core.puppets.identity import HEADGEAR, HELD, sample_identity
+from dreamactor_core.puppets.motion import MOTION_FAMILIES, MotionKey, sample_key
+from dreamactor_core.puppets.scene import sample_appearance, sample_performance
+from dreamactor_core.puppets.triplet import triplet, triplet_poses
+from dreamactor_core.puppets.world import LEAD_IN
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMBS = [*ELBOW, *WRIST, *KNEE, *ANKLE]
@@ -66,6 +64,51 @@ def test_a_seed_is_the_same_world_in_every_process():
     assert digest(triplet(6, "train", 13, 32)) != here[0]
 
 
+@pytest.mark.parametrize(
+    "split, seed, nose, knee, tint, caption",
+    [
+        (
+            "train",
+            7,
+            (0.62644, 0.35786),
+            (0.50233, 0.7926),
+            (130.4, 124.8, 122.0),
+            "a grey person with crown is flapping both arms",
+        ),
+        (
+            "train",
+            11,
+            (0.30554, 0.46715),
+            (0.71944, 0.79929),
+            (175.3, 132.0, 115.0),
+            "an orange quadruped is clapping the forelegs",
+        ),
+        (
+            "test",
+            7,
+            (0.39521, 0.29946),
+            (0.35552, 0.75243),
+            (89.9, 130.0, 140.5),
+            "a pink robot with mohawk is moving arms and legs freely",
+        ),
+        (
+            "test",
+            11,
+            (0.56134, 0.33629),
+            (0.53625, 0.82294),
+            (104.2, 174.0, 190.1),
+            "a purple bird with helmet is moving wings and legs freely",
+        ),
+    ],
+)
+def test_a_seed_is_the_world_it_always_was(split, seed, nose, knee, tint, caption):
+    """Bench figures and trained weights refer to seeds: what they draw is for ever."""
+    clip = triplet(seed, split, LEAD_IN + 1, 32).truth
+    np.testing.assert_allclose(clip.pose.body[-1, 0, [0, KNEE[0]], :2], [nose, knee], atol=1e-4)
+    np.testing.assert_allclose(clip.frames.mean(axis=(0, 1, 2)), tint, atol=0.5)
+    assert clip.caption == caption
+
+
 def test_no_trait_combination_is_in_both_splits():
     rng = np.random.default_rng(0)
     drawn = {
@@ -76,31 +119,29 @@ def test_no_trait_combination_is_in_both_splits():
     assert not seen["train"] & seen["test"]
     assert len(seen["test"]) > 600  # not a handful
     for split in seen:  # every single trait is seen in both
-        assert {t[0] for t in seen[split]} == set(KINDS)
+        assert {t[0] for t in seen[split]} == set(BODY_PLANS)
         assert {t[2] for t in seen[split]} == set(HEADGEAR)
         assert {t[5] for t in seen[split]} == set(HUES)
 
 
 def test_no_motion_key_is_in_both_splits():
     rng = np.random.default_rng(0)
-    seen = {
-        split: {moves.sample_key(rng, split) for _ in range(600)} for split in ("train", "test")
-    }
+    seen = {split: {sample_key(rng, split) for _ in range(600)} for split in ("train", "test")}
     assert all(key.split == split for split in seen for key in seen[split])
     assert not seen["train"] & seen["test"]
     assert len(seen["test"]) >= 40
     assert len({key.family for key in seen["test"]}) >= 10
-    assert {key.family for key in seen["train"]} == set(moves.FAMILIES)
+    assert {key.family for key in seen["train"]} == set(MOTION_FAMILIES)
     # Half of the families do not read the side: it must not be all that parts the splits.
     for key in seen["train"] | seen["test"]:
         assert replace(key, side=1 - key.side).split == key.split
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_a_play_and_a_look_are_of_the_split_asked_for(split):
+def test_performance_and_appearance_are_of_the_split_asked_for(split):
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        play, look = sample_play(rng, split, 10, 2), sample_look(rng, split, 16, 2)
+        play, look = sample_performance(rng, split, 10, 2), sample_appearance(rng, split, 16, 2)
         assert {key.split for key in play.keys} == {who.split for who in look.cast} == {split}
 
 
@@ -127,7 +168,7 @@ def test_frame_0_is_a_reference_pose_and_not_the_motion():
     rng = np.random.default_rng(3)
     who = sample_identity(rng, "train", "human")
     for _ in range(20):
-        play = sample_play(rng, "train", 20)
+        play = sample_performance(rng, "train", 20)
         angles = limb_directions(solve(who, play.motions[0]).joints)
         steps = np.abs(angles[LEAD_IN:] - angles[0]).max(axis=(1, 2))
         assert steps.min() > 0.02
@@ -155,13 +196,13 @@ def _grown(mask, by):
     return np.any(moved, axis=0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BODY_PLANS)
 def test_keypoints_lie_on_the_drawn_body(kind):
     size, seen = 128, 0
     for seed in range(6):
         rng = np.random.default_rng(seed)
-        play = sample_play(rng, "train", 12)
-        clip = render(sample_look(rng, "train", size, kind=kind), play, size)
+        play = sample_performance(rng, "train", 12)
+        clip = render(sample_appearance(rng, "train", size, kind=kind), play, size)
         for t in range(len(clip.mask)):
             body = _grown(clip.mask[t] > 127, 1)
             for x, y in np.floor(clip.pose.body[t, 0, LIMBS, :2] * size).astype(int):
@@ -171,16 +212,16 @@ def test_keypoints_lie_on_the_drawn_body(kind):
     assert seen > 400
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BODY_PLANS)
 def test_a_caption_names_the_parts_the_body_has(kind):
     rng = np.random.default_rng(1)
     arm, leg = PARTS.get(kind, ("arm", "leg"))
     foreign = {"arm", "wing", "foreleg", "paw", "hind leg"} - {arm, leg}
-    for family in set(moves.FAMILIES):
+    for family in set(MOTION_FAMILIES):
         for side in (0, 1):
-            look = sample_look(rng, "train", 8, kind=kind)
-            play = sample_play(rng, "train", 2)
-            key = moves.MotionKey(family, side, 0, 0)
+            look = sample_appearance(rng, "train", 8, kind=kind)
+            play = sample_performance(rng, "train", 2)
+            key = MotionKey(family, side, 0, 0)
             text = render(look, type(play)(play.motions, play.camera, (key,)), 8).caption
             does = text.split(" is ")[1]
             assert not any(re.search(rf"\b{word}s?\b", does) for word in foreign), text
@@ -194,23 +235,21 @@ def test_a_caption_names_the_parts_the_body_has(kind):
 
 def test_a_caption_of_one_puppet_fits_into_the_text_encoder():
     longest = 0
-    for kind in KINDS:
+    for kind in BODY_PLANS:
         for hue in HUES:
             for gear in HEADGEAR:
                 who = sample_identity(np.random.default_rng(0), "train", kind)
                 who = type(who)(**{**vars(who), "hue": hue, "headgear": gear})
-                for family in set(moves.FAMILIES):
-                    text = f"{who.describe} is {moves.MotionKey(family, 1, 0, 0).describe(who)}"
+                for family in set(MOTION_FAMILIES):
+                    key = MotionKey(family, 1, 0, 0)
+                    text = f"{describe_puppet(who)} is {describe_motion(key, who)}"
                     longest = max(longest, len(text.encode()))
     assert longest <= 95
 
 
 def test_the_pose_survives_a_keypoint_file():
-    pose = next(
-        clip.pose
-        for clip in (triplet(seed, "train", 5, 16).truth for seed in range(100))
-        if clip.pose.body.shape[1] == 2
-    )
+    poses = (triplet_poses(seed, "train", 5)[1] for seed in range(100))
+    pose = next(pose for pose in poses if pose.body.shape[1] == 2)
     again = parse_keypoints(dump_keypoints(pose, 640, 640))
     for name in ("body", "hands", "face", "feet"):
         np.testing.assert_allclose(getattr(again, name), getattr(pose, name), atol=1e-12)
@@ -234,7 +273,10 @@ def test_other_sizes_show_the_same_scene():
 
 def one_human(size=64, **changes):
     rng = np.random.default_rng(4)
-    look, play = sample_look(rng, "train", size, kind="human"), sample_play(rng, "train", 12)
+    look, play = (
+        sample_appearance(rng, "train", size, kind="human"),
+        sample_performance(rng, "train", 12),
+    )
     look = replace(look, blur=0.0, gain=np.ones(3), **changes)
     return render(look, replace(play, camera=np.tile([0.0, 0.0, 1.0], (12, 1))), size)
 
@@ -254,15 +296,15 @@ def test_variety_is_of_the_training_split_and_on_request():
 def test_training_has_half_bodies_some_that_leave_and_three_at_a_time():
     halves = leaving = 0
     subjects = set()
-    for seed in range(600):
+    for seed in range(150):
         for pose in triplet_poses(seed, "train", 25):
             subjects.add(pose.body.shape[1])
             seen = pose.body[..., 2] == 1
             halves += not seen[0, :, ANKLE].any() and seen[0, 0, 0]
             leaving += seen[0].any() and not seen[LEAD_IN:].all(axis=-1).any(axis=0).all()
     assert subjects == {1, 2, 3}
-    assert halves > 60
-    assert leaving > 20
+    assert halves > 15
+    assert leaving > 5
 
 
 def test_half_body_framing_shows_the_head_large_and_no_feet():
@@ -294,7 +336,10 @@ def test_a_shadow_lies_in_the_scene_below_the_body():
 @pytest.mark.parametrize("held", HELD)
 def test_what_is_held_goes_with_the_forearm(held):
     rng = np.random.default_rng(4)
-    look, play = sample_look(rng, "train", 96, kind="human"), sample_play(rng, "train", 12)
+    look, play = (
+        sample_appearance(rng, "train", 96, kind="human"),
+        sample_performance(rng, "train", 12),
+    )
     who = replace(look.cast[0], facing=1, arm_behind=2)
     plain, full = (
         render(replace(look, cast=(replace(who, held=thing),)), play, 96)

@@ -1,6 +1,5 @@
 """Files whose weights have a scale of their own, in ComfyUI's layouts."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -9,51 +8,12 @@ from safetensors.torch import save_file
 
 from dreamactor_core.backbones.placement import Placement
 from dreamactor_core.errors import InputError
-from dreamactor_core.models.loading import load_pipeline
+from dreamactor_core.models.loading import load_backbone
 from dreamactor_core.weight_files.checkpoint import read_header, read_weights
-from dreamactor_core.weight_files.parts import Files
+from dreamactor_core.weight_files.files import Files
 from dreamactor_core.weight_files.scaled import unscale
 
-from .test_loading import EXACT, answers, native_state, pipelines, same  # noqa: F401 - a fixture
-
-FP8 = torch.float8_e4m3fn
-
-
-def to_fp8(weight: torch.Tensor, form: torch.dtype = FP8) -> tuple[torch.Tensor, torch.Tensor]:
-    """As ComfyUI quantises a tensor: its largest value becomes the largest of the format."""
-    scale = weight.abs().max().float() / torch.finfo(form).max
-    return (weight / scale).to(form), scale
-
-
-def said(**how) -> torch.Tensor:
-    return torch.tensor(list(json.dumps(how).encode()), dtype=torch.uint8)
-
-
-def scaled_file(tensors: dict, path, layout: str = "old", prefix: str = "") -> dict:
-    """Write matrices as fp8 with a scale, the rest as it is. Returns what the file stands for."""
-    file, meant, layers = {}, {}, {}
-    for key, tensor in tensors.items():
-        layer = key.removesuffix(".weight")
-        if tensor.ndim != 2 or layer == key:
-            file[prefix + key] = meant[key] = tensor
-            continue
-        stored, scale = to_fp8(tensor)
-        meant[key] = stored.float() * scale
-        file[prefix + key] = stored
-        if layout == "old":
-            file[f"{prefix}{layer}.scale_weight"] = scale
-            file[f"{prefix}{layer}.scale_input"] = torch.ones(())
-        else:
-            file[f"{prefix}{layer}.weight_scale"] = scale
-            file[f"{prefix}{layer}.input_scale"] = torch.ones(())
-            if layout == "new":
-                file[f"{prefix}{layer}.comfy_quant"] = said(format="float8_e4m3fn")
-            layers[prefix + layer] = {"format": "float8_e4m3fn"}
-    if layout == "old":
-        file[f"{prefix}scaled_fp8"] = torch.empty(2, dtype=FP8)
-    notes = {"_quantization_metadata": json.dumps({"layers": layers})}
-    save_file(file, path, notes if layout == "metadata" else None)
-    return meant
+from .stored import EXACT, FP8, answers, native_state, said, same, scaled_file
 
 
 def test_a_weight_is_what_is_stored_times_its_scale():
@@ -171,7 +131,7 @@ def test_notes_that_are_no_json_and_scaled_shards_are_refused(tmp_path):
     [("hunyuan", "hunyuanvideo-1.5-comfyui", "old"), ("i2v", "wan2.1-i2v-14b", "new")],
 )
 def test_a_scaled_file_gives_the_model_of_its_multiplied_weights(
-    pipelines,  # noqa: F811 - the fixture
+    pipelines,
     kind,
     layout,
     form,
@@ -182,13 +142,13 @@ def test_a_scaled_file_gives_the_model_of_its_multiplied_weights(
     tensors = native_state(layout, ours.transformer)
     meant = scaled_file(tensors, scaled.transformers[0], form, "model.diffusion_model.")
     save_file({key: tensor.contiguous() for key, tensor in meant.items()}, plain.transformers[0])
-    loaded = load_pipeline(folder, EXACT, scaled)
-    assert same(loaded, load_pipeline(folder, EXACT, plain))
+    loaded = load_backbone(folder, EXACT, scaled)
+    assert same(loaded, load_backbone(folder, EXACT, plain))
     for mine, want in zip(answers(loaded), answers(ours), strict=True):
         assert 0 < (mine - want).norm() < 0.1 * want.norm()
-    half = load_pipeline(folder, Placement(dtype=torch.bfloat16), scaled)
+    half = load_backbone(folder, Placement(dtype=torch.bfloat16), scaled)
     assert half.transformer.proj_out.weight.dtype == torch.bfloat16
-    stored = load_pipeline(folder, replace(EXACT, storage="fp8"), scaled)
+    stored = load_backbone(folder, replace(EXACT, storage="fp8"), scaled)
     assert FP8 in {parameter.dtype for parameter in stored.transformer.parameters()}
     for mine, want in zip(answers(stored), answers(loaded), strict=True):
         assert (mine - want).norm() < 0.1 * want.norm()

@@ -5,10 +5,15 @@ import torch
 
 from dreamactor_core.animate import animate_pass
 from dreamactor_core.bench.metrics import foreground
-from dreamactor_core.bench.puppets import bench_puppets, make_case
-from dreamactor_core.lora.adapters import VARIANTS, load_lora, set_lora_strengths
-from dreamactor_core.models.loading import WEIGHTS, load_backbone, shipped_lora
-from dreamactor_core.puppets.scene import LEAD_IN, to_frames, triplet
+from dreamactor_core.bench.puppets import Selection, bench_puppets, make_case
+from dreamactor_core.composite import Known
+from dreamactor_core.lora.adapters import load_lora, set_lora_strengths
+from dreamactor_core.media import to_frames
+from dreamactor_core.models import find
+from dreamactor_core.models.loading import load_backbone
+from dreamactor_core.options import VARIANTS, WEIGHTS
+from dreamactor_core.puppets.triplet import triplet
+from dreamactor_core.puppets.world import LEAD_IN
 from dreamactor_core.sampling import SampleSettings
 
 SETTINGS = SampleSettings(num_inference_steps=1)
@@ -24,7 +29,7 @@ def test_both_loras_patch_every_feed_forward_layer_of_the_visual_stream():
     backbone = load_backbone("mini")
     layers = 2 * backbone.transformer.config.num_layers
     for variant in VARIANTS:
-        loaded = load_lora(backbone, shipped_lora("mini", variant))
+        loaded = load_lora(backbone, find("mini").lora_beside(variant))
         assert loaded.count == layers
         assert loaded.info.variant == variant and loaded.info.base == "mini"
 
@@ -39,7 +44,7 @@ def test_each_lora_and_the_driver_change_what_is_drawn():
     backbone = load_backbone("mini")
     case = make_case(7001, *backbone.geometry.panel[:1], backbone.geometry.num_frames)
     for variant in VARIANTS:
-        load_lora(backbone, shipped_lora("mini", variant), strength=0.0, name=variant)
+        load_lora(backbone, find("mini").lora_beside(variant), strength=0.0, name=variant)
     base = animate_pass(backbone, case.reference, case.driving, case.prompt, SETTINGS)
     moved = (base - case.reference).abs().amax(dim=-1) > 0.05
     for variant in VARIANTS:
@@ -55,9 +60,9 @@ def test_each_lora_and_the_driver_change_what_is_drawn():
 def test_the_bench_runs_on_the_shipped_weights_and_the_floor_holds():
     backbone = load_backbone("mini")
     for variant in VARIANTS:
-        load_lora(backbone, shipped_lora("mini", variant), name=variant)
-    loras = {variant: variant for variant in VARIANTS}
-    result = bench_puppets(backbone, 2, 7, SETTINGS, loras, size=128)
+        load_lora(backbone, find("mini").lora_beside(variant), name=variant)
+    loras = {variant: [variant] for variant in VARIANTS}
+    result = bench_puppets(backbone, 2, 7, SETTINGS, loras, selection=Selection(size=128))
     rows = result.table()["variants"]
     assert rows["still-reference"]["relative_error"] == 1
     assert rows["vae-floor"]["relative_error"] < min(rows[v]["relative_error"] for v in VARIANTS)
@@ -72,9 +77,8 @@ def test_a_later_pass_goes_on_from_where_the_tail_of_the_one_before_stands():
     reference, scene = to_frames(clips.truth.frames[:1]), to_frames(clips.truth.scene[:1])
     stands = []
     for tail in (frames[:8], frames[:8].roll(shift, dims=2)):
-        made = animate_pass(
-            backbone, reference, driver[8:], "", SETTINGS, prefix=tail, prefix_driving=driver[:8]
-        )
+        known = Known(tail, driver[:8])
+        made = animate_pass(backbone, reference, driver[8:], "", SETTINGS, known=known)
         body = foreground(made[-8:].numpy(), scene.numpy())
         stands.append(np.mean(body.nonzero()[1:], axis=1))
     down, right = stands[1] - stands[0]
@@ -92,8 +96,8 @@ def test_two_looks_find_joints_better_than_one():
         frames = frames.to(eye.dtype)
         errors.append(
             [
-                (look(frames, pieces=False).joints - joints).abs().mean().item()
-                for look in (eye, eye.twice)
+                (look(frames, labels=False).joints - joints).abs().mean().item()
+                for look in (eye, eye.averaged)
             ]
         )
     once, twice = np.mean(errors, axis=0)

@@ -92,6 +92,112 @@ def test_nobody_at_all():
     assert numbers([frame()] * 4) == [[]] * 4
 
 
+def test_low_scores_are_not_followed():
+    sure = frame((50, 0), (400, 0))
+    unsure = Frame(sure.boxes, np.array([0.9, 0.4]), sure.kinds)
+    assert numbers([unsure] * 4) == [[0, -1]] * 4
+
+
+def test_two_who_turn_back_where_they_meet_are_told_from_two_who_pass():
+    meet = [abs(t - 12) * 8 for t in range(25)]
+    passing = [frame((200 - 8 * (12 - t), 0), (200 + 8 * (12 - t), 4)) for t in range(25)]
+    assert numbers(passing) == [[0, 1]] * 25
+    turning = [frame((200 - x, 0), (250 + x, 4)) for x in meet]
+    assert numbers(turning) == [[0, 1]] * 25
+
+
+# The same as a tracking library says (of the packages for tests; users do not install it)
+
+
+class Scene(NamedTuple):
+    frames: list[Frame]
+    people: list[np.ndarray]  # who each box is, (n,) a frame
+
+
+def dancers(seed: int, count: int, fps: float, rough: bool) -> Scene:
+    """Five seconds of people who sway, hop and drift. rough: hidden, missed, boxes that tremble."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(5 * fps)) / fps
+
+    def wave(reach: tuple, rate: tuple) -> np.ndarray:
+        size, speed, phase = (rng.uniform(*r, (count, 1)) for r in (reach, rate, (0, 6)))
+        return size * np.sin(2 * np.pi * speed * t + phase)
+
+    x = rng.uniform(100, 900, (count, 1)) + wave((20, 250), (0.1, 0.6))
+    x += rng.uniform(-60, 60, (count, 1)) * t
+    y = rng.uniform(200, 400, (count, 1)) + wave((0, 40), (0.3, 1))
+    half_width = rng.uniform(30, 70, (count, 1)) + wave((0, 12), (0.2, 1))
+    half_height = rng.uniform(100, 175, (count, 1)) + 0 * t
+    boxes = np.stack([x - half_width, y - half_height, x + half_width, y + half_height], axis=-1)
+    hidden = rng.uniform(0, 8, (count, 1))
+    absent = (t > hidden) & (t < hidden + 1) | (rng.random(x.shape) < 0.1)
+    there = ~(absent & rough)
+    frames, people = [], []
+    for k in range(len(t)):
+        who = rng.permutation(np.flatnonzero(there[:, k]))
+        seen = boxes[who, k] + rough * rng.normal(0, 5, (len(who), 4))
+        frames.append(Frame(seen, rng.uniform(0.55, 1, len(who)), np.zeros(len(who), int)))
+        people.append(who)
+    return Scene(frames, people)
+
+
+def followed_by_trackers(scene: Scene, fps: float) -> list[np.ndarray]:
+    reason = "the package `trackers` is not installed, so our tracker was NOT compared with it"
+    trackers = pytest.importorskip("trackers", reason=reason)
+    supervision = pytest.importorskip("supervision", reason=reason)
+    tracker = trackers.OCSORTTracker(
+        lost_track_buffer=60,
+        frame_rate=fps,
+        minimum_consecutive_frames=1,
+        minimum_iou_threshold=0.2,
+        high_conf_det_threshold=0.5,
+    )
+    answers = []
+    for frame, time in zip(scene.frames, times(len(scene.frames), fps), strict=True):
+        index = {"index": np.arange(len(frame.boxes))}
+        given = supervision.Detections(xyxy=frame.boxes, confidence=frame.scores, data=index)
+        answer = tracker.update(given, timestamp=time)
+        here = np.full(len(frame.boxes), -1)
+        if len(answer):
+            here[answer.data["index"]] = answer.tracker_id
+        answers.append(here)
+    return answers
+
+
+def switches(given: list[np.ndarray], people: list[np.ndarray]) -> int:
+    """How often a person's number changes."""
+    last: dict[int, int] = {}
+    count = 0
+    for here, who in zip(given, people, strict=True):
+        for number, person in zip(here.tolist(), who.tolist(), strict=True):
+            if number >= 0:
+                count += last.get(person, number) != number
+                last[person] = number
+    return count
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_clean_boxes_are_numbered_as_trackers_numbers_them(count):
+    for seed in range(5):
+        scene = dancers(seed, count, 30, rough=False)
+        ours = np.concatenate(follow(scene.frames, times(len(scene.frames)), 0.5))
+        theirs = np.concatenate(followed_by_trackers(scene, 30))
+        both = (ours >= 0) & (theirs >= 0)  # it leaves out a subject's first frame
+        assert both.sum() >= 0.95 * len(ours)
+        pairs = set(zip(ours[both].tolist(), theirs[both].tolist(), strict=True))
+        assert len(pairs) == len(set(ours[both])) == len(set(theirs[both]))
+
+
+def test_rough_boxes_are_followed_no_worse_than_by_trackers():
+    ours = theirs = 0
+    for seed in range(12):
+        fps = (12, 24, 30, 60)[seed % 4]
+        scene = dancers(seed, 4, fps, rough=True)
+        ours += switches(follow(scene.frames, times(len(scene.frames), fps), 0.5), scene.people)
+        theirs += switches(followed_by_trackers(scene, fps), scene.people)
+    assert ours <= theirs
+
+
 # Gaps and smoothing
 
 

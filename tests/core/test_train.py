@@ -18,11 +18,10 @@ from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import LoraSpec, add_lora
 from dreamactor_core.mini.vae import PATCH, MiniVAE, join_frames, split_frames
 from dreamactor_core.train import cache as caches
-from dreamactor_core.train.batches import MOVED, Conditions, Phase, draw_batch, draw_sigma
+from dreamactor_core.train.batches import CachedBatches, Conditions, Phase, draw_sigma
 from dreamactor_core.train.cache import Cache, puppet_samples, read_cache, write_cache
 from dreamactor_core.train.curve import Curve
 from dreamactor_core.train.loop import (
-    TrainConfig,
     Trainee,
     _optimizers,
     learning_rate,
@@ -30,13 +29,21 @@ from dreamactor_core.train.loop import (
     train,
 )
 from dreamactor_core.train.mini import vae as vae_training
+from dreamactor_core.train.mini.batches import (
+    MOVED,
+    PuppeteerBatches,
+    PuppeteerConditions,
+    PuppeteerPhase,
+)
 from dreamactor_core.train.mini.create import MiniConfig, create_mini
+from dreamactor_core.train.mini.objective import PuppeteerObjective, PuppeteerTrainConfig
 from dreamactor_core.train.mini.vae import VaeConfig, fit_code, train_clean
 
 SHIPPED = sorted((Path(caches.__file__).parent / "configs").glob("*.json"))
 NUM_FRAMES, GROUPS, LEAD = 13, 3, 2  # latent groups after frame 0; of the lead-in
 SIDE = 4  # cells of a panel
-ALWAYS = Conditions(text_dropout=0, driving_dropout=0, reference_dropout=0, prefix=0, keep=0)
+NEVER = {"text_dropout": 0, "driving_dropout": 0, "reference_dropout": 0, "prefix": 0, "keep": 0}
+ALWAYS = PuppeteerConditions(**NEVER)
 MINI = MiniConfig(
     num_attention_heads=2,
     attention_head_dim=16,
@@ -47,8 +54,11 @@ MINI = MiniConfig(
     size=32,
     num_frames=NUM_FRAMES,
 )
-CONFIG = TrainConfig(
-    phases=(Phase(4, 2, 2, 1.0), Phase(4, 4, 2, 0.5, {"driving": 0.5, "single": 0.5})),
+CONFIG = PuppeteerTrainConfig(
+    phases=(
+        PuppeteerPhase(4, 2, 2, 1.0),
+        PuppeteerPhase(4, 4, 2, 0.5, {"driving": 0.5, "single": 0.5}),
+    ),
     warm_up=3,
     mixed_precision="no",
     learning_rate=1e-3,
@@ -87,7 +97,7 @@ def cache(folder):
 
 def one(backbone, cache, phase, conditions=ALWAYS, seed=0):
     phase = replace(phase, conditions=conditions)
-    return draw_batch(backbone, cache, phase, np.random.default_rng(seed))
+    return PuppeteerBatches(backbone, cache).draw(phase, np.random.default_rng(seed))
 
 
 def digest(module: torch.nn.Module) -> str:
@@ -97,12 +107,17 @@ def digest(module: torch.nn.Module) -> str:
     return sha.hexdigest()
 
 
+def train_mini(backbone, clips, config, folder, **options) -> int:
+    batches, objective = PuppeteerBatches(backbone, clips), PuppeteerObjective(backbone, config)
+    return train(backbone, batches, objective, config, folder, **options)
+
+
 def run(folder, cache, config=CONFIG, **options):
     """Train a new tiny model in a folder; returns it with EMA weights, as train() leaves it."""
     AcceleratorState._reset_state(True)
     GradientState._reset_state()
     backbone = tiny_mini()
-    train(backbone, cache, config, folder, **options)
+    train_mini(backbone, cache, config, folder, **options)
     return backbone
 
 
@@ -161,6 +176,35 @@ def test_a_folder_without_a_cache_is_refused(tmp_path):
 # Batches
 
 
+def test_any_backbone_draws_the_composite_of_inference(cache):
+    """The frames of a window are neighbours, and nothing of the small model's comes along."""
+    backbone = tiny_mini()
+    phase = Phase(1, GROUPS + 1, 1, 1.0, conditions=Conditions(**NEVER))
+    plain = CachedBatches(backbone, cache).draw(phase, np.random.default_rng(0))
+    row = cache.captions.index(plain.prompts[0])
+    target, driven = (cache.rows[key][row].float().transpose(0, 1) for key in ("target", "driving"))
+    assert torch.equal(plain.target[0, ..., :SIDE], target)
+    assert torch.equal(plain.target[0, :, 1 + LEAD :, :, SIDE:], driven[:, 1 + LEAD :])
+    assert torch.equal(plain.target[..., : 1 + LEAD, :, SIDE:], cache.black[:, :, : 1 + LEAD])
+    known = torch.zeros(1, 1, GROUPS + 1, SIDE, 2 * SIDE)
+    known[:, :, 0], known[..., SIDE:] = 1, 1
+    assert torch.equal(plain.context.known, known) and torch.equal(plain.weight, 1 - known)
+    assert set(vars(plain)) == {"target", "context", "weight", "prompts", "noise", "sigma"}
+    short = CachedBatches(backbone, cache).draw(
+        replace(phase, latent_frames=2), np.random.default_rng(1)
+    )
+    row = cache.captions.index(short.prompts[0])
+    at = [
+        next(
+            k
+            for k in range(1, GROUPS + 1)
+            if torch.equal(short.target[0, :, 1, :, panel], cache.rows[key][row, k].float())
+        )
+        for key, panel in (("target", slice(SIDE)), ("driving", slice(SIDE, None)))
+    ]
+    assert at[0] == at[1]
+
+
 def mean_of(driven: torch.Tensor) -> torch.Tensor:
     """Latents (1, c, t', h', w') -> of one group, (1, c, h', w'): each frame the mean of all."""
     return join_frames(split_frames(driven).mean(dim=2, keepdim=True).repeat(1, 1, 4, 1, 1))[
@@ -170,7 +214,7 @@ def mean_of(driven: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("task", ["driving", "skeleton"])
 def test_a_whole_clip_is_the_composite_of_inference(cache, task):
-    batch = one(tiny_mini(), cache, Phase(1, GROUPS + 1, 1, 1.0, {task: 1.0}))
+    batch = one(tiny_mini(), cache, PuppeteerPhase(1, GROUPS + 1, 1, 1.0, {task: 1.0}))
     row = cache.captions.index(batch.prompts[0])
     left, right = batch.target[..., :SIDE], batch.target[..., SIDE:]
     assert batch.target.shape == (1, 8, GROUPS + 1, SIDE, 2 * SIDE)
@@ -192,7 +236,7 @@ def test_a_whole_clip_is_the_composite_of_inference(cache, task):
 def test_a_short_window_starts_anywhere_and_has_no_lead_in(cache):
     starts = set()
     for seed in range(30):
-        batch = one(tiny_mini(), cache, Phase(1, 2, 1, 1.0), seed=seed)
+        batch = one(tiny_mini(), cache, PuppeteerPhase(1, 2, 1, 1.0), seed=seed)
         row = cache.captions.index(batch.prompts[0])
         target, driving = (cache.rows[key][row].float() for key in ("target", "driving"))
         assert torch.equal(batch.target[0, :, 0, :, :SIDE], target[0])
@@ -208,7 +252,9 @@ def test_a_short_window_starts_anywhere_and_has_no_lead_in(cache):
 
 
 def test_a_prefix_is_known_and_takes_the_place_of_the_lead_in(cache):
-    batch = one(tiny_mini(), cache, Phase(1, GROUPS + 1, 1, 1.0), replace(ALWAYS, prefix=1.0))
+    batch = one(
+        tiny_mini(), cache, PuppeteerPhase(1, GROUPS + 1, 1, 1.0), replace(ALWAYS, prefix=1.0)
+    )
     row = cache.captions.index(batch.prompts[0])
     known = batch.context.known[0, 0]
     assert (known[: 1 + LEAD, :, :SIDE] == 1).all()
@@ -221,15 +267,15 @@ def test_a_prefix_is_known_and_takes_the_place_of_the_lead_in(cache):
 @pytest.mark.parametrize("groups", [1, 2, 3])
 def test_a_prefix_always_leaves_something_to_draw(cache, groups):
     conditions = replace(ALWAYS, prefix=1.0)
-    batch = one(tiny_mini(), cache, Phase(1, groups + 1, 1, 1.0), conditions)
+    batch = one(tiny_mini(), cache, PuppeteerPhase(1, groups + 1, 1, 1.0), conditions)
     assert batch.weight[0, 0, -1, :, :SIDE].all()
 
 
 def test_known_and_weight_are_complements_on_the_left_and_the_right_never_counts(cache):
-    conditions = Conditions(0.5, 0.5, 0.5, 0.5, keep=1.0)
+    conditions = PuppeteerConditions(0.5, 0.5, 0.5, 0.5, keep=1.0)
     partly = 0
     for seed in range(20):
-        batch = one(tiny_mini(), cache, Phase(1, GROUPS + 1, 2, 0.5), conditions, seed)
+        batch = one(tiny_mini(), cache, PuppeteerPhase(1, GROUPS + 1, 2, 0.5), conditions, seed)
         known, weight = batch.context.known, batch.weight
         assert set(known.unique().tolist()) <= {0.0, 1.0}
         assert torch.equal(weight[..., :SIDE], 1 - known[..., :SIDE])
@@ -242,7 +288,7 @@ def test_known_and_weight_are_complements_on_the_left_and_the_right_never_counts
 
 
 def test_conditions_at_probability_one_are_always_left_out(cache):
-    phase = Phase(1, GROUPS + 1, 3, 1.0)
+    phase = PuppeteerPhase(1, GROUPS + 1, 3, 1.0)
     batch = one(tiny_mini(), cache, phase, replace(ALWAYS, text_dropout=1.0))
     assert batch.prompts == [""] * 3
     batch = one(tiny_mini(), cache, phase, replace(ALWAYS, driving_dropout=1.0))
@@ -254,7 +300,7 @@ def test_conditions_at_probability_one_are_always_left_out(cache):
 
 
 def test_single_is_plain_image_to_video_without_a_right_panel(cache):
-    batch = one(tiny_mini(), cache, Phase(1, GROUPS + 1, 1, 1.0, {"single": 1.0}))
+    batch = one(tiny_mini(), cache, PuppeteerPhase(1, GROUPS + 1, 1, 1.0, {"single": 1.0}))
     row = cache.captions.index(batch.prompts[0])
     assert torch.equal(batch.target[0], cache.rows["target"][row].float().transpose(0, 1))
     assert batch.context.known[0, 0, :, 0, 0].tolist() == [1, 0, 0, 0]
@@ -262,7 +308,7 @@ def test_single_is_plain_image_to_video_without_a_right_panel(cache):
 
 
 def test_tasks_stand_side_by_side_in_a_batch_but_single_is_alone(cache):
-    phase = Phase(1, GROUPS + 1, 12, 1.0, {"pose": 0.4, "driving": 0.4, "single": 0.2})
+    phase = PuppeteerPhase(1, GROUPS + 1, 12, 1.0, {"pose": 0.4, "driving": 0.4, "single": 0.2})
     widths = set()
     for seed in range(12):
         batch = one(tiny_mini(), cache, phase, seed=seed)
@@ -283,21 +329,21 @@ def test_tasks_stand_side_by_side_in_a_batch_but_single_is_alone(cache):
 
 
 def test_a_missing_driver_has_no_mean_either(cache):
-    phase = Phase(1, 2, 3, 1.0)
+    phase = PuppeteerPhase(1, 2, 3, 1.0)
     batch = one(tiny_mini(), cache, phase, replace(ALWAYS, driving_dropout=1.0))
     black = mean_of(cache.black).expand(3, -1, -1, -1)
     torch.testing.assert_close(batch.context.latents[:, :, 0, :, SIDE:], black)
 
 
 def test_a_short_window_knows_the_mean_of_the_whole_driver(cache):
-    batch = one(tiny_mini(), cache, Phase(1, 2, 1, 1.0))
+    batch = one(tiny_mini(), cache, PuppeteerPhase(1, 2, 1, 1.0))
     row = cache.captions.index(batch.prompts[0])
     driven = cache.rows["driving"][row].float().transpose(0, 1)[None, :, 1 + LEAD :]
     torch.testing.assert_close(batch.context.latents[:, :, 0, :, SIDE:], mean_of(driven))
 
 
 def test_any_frame_of_the_clip_can_be_the_reference(cache):
-    phase, seen = Phase(1, 2, 1, 1.0), set()
+    phase, seen = PuppeteerPhase(1, 2, 1, 1.0), set()
     for seed in range(120):
         batch = one(tiny_mini(), cache, phase, replace(ALWAYS, any_reference=1.0), seed=seed)
         row = cache.captions.index(batch.prompts[0])
@@ -310,7 +356,7 @@ def test_any_frame_of_the_clip_can_be_the_reference(cache):
 
 def test_frames_from_all_over_the_clip_with_their_drivers(cache):
     """GROUPS and LEAD leave one driven group: its frames come in any order."""
-    phase, orders = Phase(1, 2, 1, 1.0), set()
+    phase, orders = PuppeteerPhase(1, 2, 1, 1.0), set()
     for seed in range(8):
         batch = one(tiny_mini(), cache, phase, replace(ALWAYS, any_frames=1.0), seed=seed)
         row = cache.captions.index(batch.prompts[0])
@@ -330,7 +376,7 @@ def test_frames_from_all_over_the_clip_with_their_drivers(cache):
 
 
 def test_tokens_are_where_something_moves_and_the_loss_counts_there_alone(cache):
-    phase = Phase(1, 2, 2, 1.0, {"skeleton": 1.0}, tokens=6)
+    phase = PuppeteerPhase(1, 2, 2, 1.0, {"skeleton": 1.0}, tokens=6)
     batch = one(tiny_mini(), cache, phase)
     assert batch.tokens.shape == (2, 1, 3 * 6)
     for sample, prompt in enumerate(batch.prompts):
@@ -350,10 +396,12 @@ def test_tokens_are_where_something_moves_and_the_loss_counts_there_alone(cache)
 
 def test_a_batch_depends_on_the_generator_alone(cache):
     phase = CONFIG.phases[1]
-    a, b = (one(tiny_mini(), cache, phase, Conditions(), seed=4) for _ in range(2))
+    a, b = (one(tiny_mini(), cache, phase, PuppeteerConditions(), seed=4) for _ in range(2))
     assert all(torch.equal(x, y) for x, y in ((a.noise, b.noise), (a.sigma, b.sigma)))
     assert torch.equal(a.target, b.target) and a.prompts == b.prompts
-    assert not torch.equal(a.noise, one(tiny_mini(), cache, phase, Conditions(), seed=5).noise)
+    assert not torch.equal(
+        a.noise, one(tiny_mini(), cache, phase, PuppeteerConditions(), seed=5).noise
+    )
 
 
 def test_noise_levels():
@@ -380,7 +428,8 @@ def test_a_phase_that_cannot_be_is_refused(change, message):
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_configurations_are_read_whole(path):
-    config, data = read_config(path), json.loads(path.read_text())
+    config = read_config(path, PuppeteerTrainConfig)
+    data = json.loads(path.read_text())
     assert config.steps == sum(phase["steps"] for phase in data["phases"])
     assert config.learning_rate == data["learning_rate"]
     assert config.phases[0].tasks == data["phases"][0]["tasks"]
@@ -432,7 +481,7 @@ def test_a_broken_configuration_is_refused(tmp_path, text):
 
 def test_learning_rate():
     config = replace(
-        CONFIG, phases=(Phase(110, 2, 1, 1.0),), warm_up=10, learning_rate=1.0,
+        CONFIG, phases=(PuppeteerPhase(110, 2, 1, 1.0),), warm_up=10, learning_rate=1.0,
         final_learning_rate=0.2,
     )  # fmt: skip
     assert learning_rate(config, 1) == pytest.approx(0.1)
@@ -468,7 +517,7 @@ def test_it_learns(tmp_path, cache):
     cache = Cache({key: rows[:1] for key, rows in cache.rows.items()}, ["a clip"], cache.black)
     losses = []
     config = replace(
-        CONFIG, phases=(Phase(200, 2, 2, 1.0, conditions=ALWAYS),), learning_rate=1e-2,
+        CONFIG, phases=(PuppeteerPhase(200, 2, 2, 1.0, conditions=ALWAYS),), learning_rate=1e-2,
         final_learning_rate=1e-3, ema_decay=0.9,
     )  # fmt: skip
     run(tmp_path, cache, config, on_step=lambda step, loss: losses.append(loss))
@@ -477,14 +526,15 @@ def test_it_learns(tmp_path, cache):
 
 def test_the_loss_of_a_model_that_predicts_clean_latents_does_not_grow_as_the_noise_falls(cache):
     backbone = tiny_mini()
-    batch = one(backbone, cache, Phase(1, GROUPS + 1, 3, 1.0))
-    trainee = Trainee(backbone, CONFIG)
+    batch = one(backbone, cache, PuppeteerPhase(1, GROUPS + 1, 3, 1.0))
+    objective = PuppeteerObjective(backbone, CONFIG)
+    trainee = Trainee(backbone, objective)
     text = backbone.encode_text(batch.prompts, None)
     predicted = batch.noise - backbone.velocity(batch.noise, torch.ones(3), batch.context, text)
-    weight = (batch.weight * trainee.channel_weight).expand_as(batch.target)
+    weight = (batch.weight * objective.channel_weight).expand_as(batch.target)
     expected = ((predicted - batch.target).square() * weight).sum() / weight.sum()
     for sigma in (1.0, 0.3, 0.05):
-        loss = trainee(batch._replace(sigma=torch.full((3,), sigma)))
+        loss = trainee(replace(batch, sigma=torch.full((3,), sigma)))
         assert torch.allclose(loss, expected, rtol=0.03), sigma
 
 
@@ -547,7 +597,7 @@ def test_a_finished_run_gives_its_averaged_weights_again(tmp_path, cache):
 
 def test_it_stops_after_its_minutes_with_a_checkpoint(tmp_path, cache):
     backbone = tiny_mini()
-    assert train(backbone, cache, CONFIG, tmp_path, minutes=0) == 1
+    assert train_mini(backbone, cache, CONFIG, tmp_path, minutes=0) == 1
     assert torch.load(tmp_path / "checkpoint.pt")["step"] == 1
 
 
@@ -559,7 +609,7 @@ def test_validation_sees_averaged_weights_and_training_goes_on_with_its_own(tmp_
         seen.append((step, parameter.detach().clone(), backbone.transformer.training))
 
     config = replace(CONFIG, validate_every=4, checkpoint_minutes=0)
-    train(backbone, cache, config, tmp_path / "seen", validate=look)
+    train_mini(backbone, cache, config, tmp_path / "seen", validate=look)
     assert [(step, training) for step, _, training in seen] == [(4, False), (8, False)]
     assert torch.equal(seen[1][1], parameter)  # what is left at the end
     blind = run(tmp_path / "blind", cache, replace(config, checkpoint_minutes=99))
@@ -567,7 +617,8 @@ def test_validation_sees_averaged_weights_and_training_goes_on_with_its_own(tmp_
 
 
 def test_muon_takes_the_matrices_of_the_visual_stream_and_adamw_the_rest():
-    trainee = Trainee(tiny_mini(), CONFIG)
+    backbone = tiny_mini()
+    trainee = Trainee(backbone, PuppeteerObjective(backbone, CONFIG))
     adamw, muon = _optimizers(trainee, replace(CONFIG, optimizer="muon"))
     names = {id(p): name for name, p in trainee.named_parameters() if p.requires_grad}
     mine, rest = (
@@ -586,7 +637,7 @@ def test_a_loss_in_pixels_needs_a_linear_code():
     backbone = tiny_mini()
     backbone.vae = torch.nn.Identity()
     with pytest.raises(InputError, match="loss: got 'pixels' for mini, need the small model"):
-        Trainee(backbone, replace(CONFIG, loss="pixels"))
+        PuppeteerObjective(backbone, replace(CONFIG, loss="pixels"))
 
 
 @pytest.mark.parametrize("change", ["size", "variant", "lora", "optimizer"])
@@ -604,7 +655,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path, cache, chang
         config = replace(CONFIG, lora=LoraSpec(2, 2), variant="pose-based")
         add_lora(backbone, config.lora, "learning")
     with pytest.raises(InputError, match=r"checkpoint\.pt.*another --out folder"):
-        train(backbone, cache, config, tmp_path)
+        train_mini(backbone, cache, config, tmp_path)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_path, cache):
@@ -617,15 +668,15 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_pat
                 next(backbone.transformer.parameters()).fill_(math.nan)
 
     with pytest.raises(InputError, match=r"loss at step 6: got nan.*lower learning rate"):
-        train(backbone, cache, config, tmp_path, on_step=poison)
+        train_mini(backbone, cache, config, tmp_path, on_step=poison)
     # step 5 was saved after on_step had spoilt it; what step 6 made of it was not
     assert torch.load(tmp_path / "checkpoint.pt")["step"] == 5
 
 
 def test_clips_longer_than_the_cached_ones_are_refused(tmp_path, cache):
-    config = replace(CONFIG, phases=(Phase(1, 5, 1, 1.0),))
+    config = replace(CONFIG, phases=(PuppeteerPhase(1, 5, 1, 1.0),))
     with pytest.raises(InputError, match="got 5, need at most 4"):
-        train(tiny_mini(), cache, config, tmp_path)
+        train_mini(tiny_mini(), cache, config, tmp_path)
 
 
 def test_a_lora_stage_leaves_the_base_as_it_was(tmp_path, cache):
@@ -636,7 +687,7 @@ def test_a_lora_stage_leaves_the_base_as_it_was(tmp_path, cache):
     config = replace(CONFIG, lora=LoraSpec(2, 2), variant="pose-based")
     count = add_lora(backbone, config.lora, "learning")
     backbone.text_encoder.requires_grad_(False)
-    train(backbone, cache, config, tmp_path)
+    train_mini(backbone, cache, config, tmp_path)
     after = backbone.transformer.state_dict()
     assert count == 4  # two layers of each of two blocks
     lora = {key for key in after if "lora_" in key}

@@ -1,4 +1,4 @@
-"""What the drawn world knows beside its pictures, and what the small model is told of it."""
+"""What the drawn world knows beside its pictures, and what the small model learns of it."""
 
 import math
 from dataclasses import replace
@@ -10,35 +10,49 @@ from accelerate.state import AcceleratorState, GradientState
 
 from dreamactor_core.errors import InputError
 from dreamactor_core.mini.backbone import MiniBackbone
-from dreamactor_core.mini.brush import Painted
-from dreamactor_core.mini.eye import Seen
+from dreamactor_core.mini.brush import LayerShares
+from dreamactor_core.mini.eye import BodyEstimate
 from dreamactor_core.mini.vae import GROUP, PATCH, split_frames
 from dreamactor_core.pose.draw import fit_box
-from dreamactor_core.puppets.body import ELBOW, FOREARM, HEAD, PARTS, TORSO, WRIST
-from dreamactor_core.puppets.scene import LEAD_IN, triplet, triplet_poses
-from dreamactor_core.train.batches import MOVED, Phase, draw_batch
+from dreamactor_core.puppets.triplet import triplet, triplet_poses
+from dreamactor_core.puppets.world import LEAD_IN
+from dreamactor_core.skeleton import ELBOW, FOREARM, HEAD, PARTS, TORSO, WRIST
 from dreamactor_core.train.cache import puppet_samples
 from dreamactor_core.train.fit import Schedule, fit
-from dreamactor_core.train.loop import Trainee, train
-from dreamactor_core.train.mini import rig
+from dreamactor_core.train.loop import Trainee
+from dreamactor_core.train.mini import estimates
+from dreamactor_core.train.mini.batches import MOVED, PuppeteerBatches, PuppeteerPhase
+from dreamactor_core.train.mini.estimates import Estimates, draw_estimates
 from dreamactor_core.train.mini.eye import (
-    HEAT_WEIGHT,
+    HEATMAP_WEIGHT,
     JOINT_WEIGHT,
+    LABEL_WEIGHT,
     OUTSIDE_WEIGHT,
-    PIECE_WEIGHT,
-    UNTOLD,
+    UNKNOWN,
     EyeConfig,
     Glances,
     eye_loss,
     train_eye,
 )
-from dreamactor_core.train.mini.rig import Clips, Looks, RigConfig, carried, look, train_rig
+from dreamactor_core.train.mini.motions import MotionClips, RigConfig, moved_points
+from dreamactor_core.train.mini.objective import PuppeteerObjective
+from dreamactor_core.train.mini.rig import train_rig
 from dreamactor_core.train.mini.truth import UNSEEN, ClipTruth, piece_loss, sources_of, truth_of
 from dreamactor_core.train.mini.world import World
-from tests.core.test_train import ALWAYS, CONFIG, GROUPS, MINI, NUM_FRAMES, digest, tiny_mini
+
+from .test_train import (
+    ALWAYS,
+    CONFIG,
+    GROUPS,
+    MINI,
+    NUM_FRAMES,
+    digest,
+    tiny_mini,
+    train_mini,
+)
 
 SIZE = 128
-POSE = Phase(1, 2, 2, 1.0, {"pose": 1.0}, conditions=replace(ALWAYS, any_frames=1.0))
+POSE = PuppeteerPhase(1, 2, 2, 1.0, {"pose": 1.0}, conditions=replace(ALWAYS, any_frames=1.0))
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +103,7 @@ def test_the_scene_does_not_move_under_a_camera_that_stands():
     np.testing.assert_allclose(sources[0][scene], np.stack([x, y], -1)[scene], atol=1e-3)
 
 
-def test_a_pixel_is_told_by_its_piece_whichever_body_it_belongs_to():
+def test_a_pixel_is_labelled_by_its_part_whichever_body_it_belongs_to():
     clip = next(
         clip
         for seed in range(50)
@@ -132,12 +146,12 @@ def test_a_transition_that_is_not_drawn_is_black_and_the_rest_the_same():
 # The losses
 
 
-def paint(shares: dict[int, float], bodies: int = 1) -> Painted:
+def paint(shares: dict[int, float], bodies: int = 1) -> LayerShares:
     """One frame of one 8x8 cell: the shares of all its pixels, the rest evenly."""
     count = 2 + PARTS * bodies
     rest = (1 - sum(shares.values())) / (count - len(shares))
     scores = torch.tensor([shares.get(index, rest) for index in range(count)]).log()
-    return Painted(
+    return LayerShares(
         torch.tensor([True]),
         torch.zeros(1, 1).long(),
         scores.expand(1, 1, PATCH * PATCH, count),
@@ -212,15 +226,15 @@ def test_a_batch_of_the_world_knows_the_truth_of_its_own_frames():
     backbone = tiny_mini()
     world, rng, rows = World(backbone), np.random.default_rng(3), [4, 5]
     world.draw_rows = lambda count, rng: rows
-    batch = draw_batch(backbone, world, POSE, rng)
+    batch = PuppeteerBatches(backbone, world).draw(POSE, rng)
     assert batch.truth.shape == (2, 4, MINI.size, MINI.size)
-    # All frames of the driver's clip are told, and which of them are asked for.
+    # All frames of the driver's clip come along, and which of them the batch shows.
     right = split_frames(batch.target)[:, :, GROUP:].chunk(2, dim=-1)[1]
     for row, shown, joints, times in zip(rows, right, *batch.clip, strict=True):
         assert np.array_equal(joints, world.truth("pose", row).joints[LEAD_IN:])
         driven = split_frames(world.panel("pose", row))[0, :, GROUP - 1 + LEAD_IN :]
         assert torch.equal(shown, driven[:, times])
-    other = draw_batch(backbone, world, replace(POSE, tasks={"driving>pose": 1.0}), rng)
+    other = PuppeteerBatches(backbone, world).draw(replace(POSE, tasks={"driving>pose": 1.0}), rng)
     assert (
         other.truth is None and other.clip is None
     )  # a skeleton is not put together of the reference's pixels
@@ -232,30 +246,30 @@ def test_tokens_of_the_world_are_where_the_target_moves():
     backbone.geometry = replace(backbone.geometry, panel=(SIZE, SIZE))
     world, rng = World(backbone), np.random.default_rng(0)
     moving = []
+    first = 1 + (LEAD_IN - 1) // GROUP
     for row in range(6):
         clip = world.panel("target", row)
-        differs = (clip[:, :, world.first_group :] - clip[:, :, :1]).abs().mean(1).amax(1)[
-            0
-        ] > MOVED
+        differs = (clip[:, :, first:] - clip[:, :, :1]).abs().mean(1).amax(1)[0] > MOVED
         near = torch.nn.functional.max_pool2d(differs[None].float(), 3, 1, 1)[0] > 0
         if near.sum() < side * side - 2:
             moving.append((row, near.flatten()))
     row, near = moving[0]
     world.draw_rows = lambda count, rng: [row] * count
     count = int(near.sum())
-    batch = draw_batch(backbone, world, replace(POSE, batch_size=1, tokens=count), rng)
+    batch = PuppeteerBatches(backbone, world).draw(replace(POSE, batch_size=1, tokens=count), rng)
     _, line, column = torch.unravel_index(batch.tokens[0, 0, :count], (2, side, 2 * side))
     assert near[line * side + column].all()
 
 
 @pytest.mark.parametrize("rate", [0.5, 1.0])
-def test_a_batch_with_a_missing_driver_is_told_no_truth(rate):
+def test_a_batch_with_a_missing_driver_has_no_truth(rate):
     backbone = tiny_mini()
     conditions = replace(POSE.conditions, driving_dropout=rate)
     phase = replace(POSE, batch_size=6, conditions=conditions)
-    batch = draw_batch(backbone, World(backbone), phase, np.random.default_rng(2))
+    batch = PuppeteerBatches(backbone, World(backbone)).draw(phase, np.random.default_rng(2))
     assert batch.truth is None
-    assert Trainee(backbone, replace(CONFIG, piece_weight=1.0, loss="pixels"))(batch).isfinite()
+    config = replace(CONFIG, piece_weight=1.0, loss="pixels")
+    assert PuppeteerObjective(backbone, config)(batch).isfinite()
 
 
 def test_training_on_the_world_resumes_to_the_last_bit(tmp_path):
@@ -267,7 +281,7 @@ def test_training_on_the_world_resumes_to_the_last_bit(tmp_path):
     def run(name: str, **options) -> MiniBackbone:
         AcceleratorState._reset_state(True)
         backbone = tiny_mini()
-        train(backbone, World(backbone), config, tmp_path / name, **options)
+        train_mini(backbone, World(backbone), config, tmp_path / name, **options)
         return backbone
 
     whole = run("whole")
@@ -282,17 +296,20 @@ def test_the_truth_is_learned():
     """One batch by heart, from a new eye that sees nothing."""
     backbone = tiny_mini()
     config = replace(CONFIG, loss="pixels", piece_weight=1.0)
-    batch = draw_batch(backbone, World(backbone), POSE, np.random.default_rng(1))
-    trainee = Trainee(backbone, config).train()
+    batch = PuppeteerBatches(backbone, World(backbone)).draw(POSE, np.random.default_rng(1))
+    trainee = Trainee(backbone, PuppeteerObjective(backbone, config)).train()
     optimizer = torch.optim.AdamW([p for p in trainee.parameters() if p.requires_grad], 3e-3)
-    told = []
+    errors = []
     for _ in range(40):
         loss = trainee(batch)
-        told.append(piece_loss(backbone.painted, batch.truth).item())
+        with torch.no_grad():
+            text = backbone.encode_text(batch.prompts, None)
+            layers = backbone.paint(batch.context, text, clip=batch.clip).layers
+        errors.append(piece_loss(layers, batch.truth).item())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert told[-1] < 0.7 * told[0]
+    assert errors[-1] < 0.7 * errors[0]
 
 
 # The eye, which learns before
@@ -310,43 +327,45 @@ def test_glances_are_what_the_eye_will_see():
     pictures, joints, pieces = Glances(backbone, EYE)[1]
     assert pictures.shape == (6, 3, MINI.size, MINI.size)  # two of each side, and of a skeleton
     assert joints.shape == (6, 2, 18, 2) and pieces.shape == (6, MINI.size, MINI.size)
-    told = (pieces != UNTOLD).flatten(1).all(dim=1)
-    assert told.sum() == 4 and (pieces[~told] == UNTOLD).all()
-    assert (pieces[told] > 0).flatten(1).any(dim=1).all()
+    known = (pieces != UNKNOWN).flatten(1).all(dim=1)
+    assert known.sum() == 4 and (pieces[~known] == UNKNOWN).all()
+    assert (pieces[known] > 0).flatten(1).any(dim=1).all()
     again = Glances(backbone, EYE)[1]
     assert all(torch.equal(a, b) for a, b in zip((pictures, joints, pieces), again, strict=True))
 
 
-def test_the_eye_loss_falls_with_every_thing_that_is_told_right():
+def test_the_eye_loss_falls_with_all_that_is_estimated_right():
     joints = torch.tensor([12.0, 4.0]).expand(1, 2, 18, 2)
-    pieces = torch.full((1, 16, 16), TORSO)
+    labels = torch.full((1, 16, 16), TORSO)
 
-    def loss(off=0.0, cell=1, several=-20.0, piece=TORSO):
+    def loss(off=0.0, cell=1, two_bodies=-20.0, part=TORSO):
         heat = torch.zeros(1, 2, 18, 4)
         heat[..., cell] = 20
         shown = torch.zeros(1, PARTS + 1, 16, 16)
-        shown[:, piece] = 20
-        seen = Seen(torch.empty(0), joints + off, None, heat, torch.tensor([several]), shown)
-        return eye_loss(seen, joints, pieces).item()
+        shown[:, part] = 20
+        bodies = torch.tensor([two_bodies])
+        estimate = BodyEstimate(torch.empty(0), joints + off, None, heat, bodies, shown)
+        return eye_loss(estimate, joints, labels).item()
 
     assert loss() == pytest.approx(0, abs=1e-5)
     assert loss(off=2.0) == pytest.approx(2 * JOINT_WEIGHT, abs=1e-5)
-    assert loss(cell=2) == pytest.approx(20 * HEAT_WEIGHT, abs=1e-3)
-    assert loss(several=20.0) == pytest.approx(20 * HEAT_WEIGHT, abs=1e-3)
-    assert loss(piece=HEAD) == pytest.approx(20 * PIECE_WEIGHT, abs=1e-3)
+    assert loss(cell=2) == pytest.approx(20 * HEATMAP_WEIGHT, abs=1e-3)
+    assert loss(two_bodies=20.0) == pytest.approx(20 * HEATMAP_WEIGHT, abs=1e-3)
+    assert loss(part=HEAD) == pytest.approx(20 * LABEL_WEIGHT, abs=1e-3)
 
 
 def test_joints_that_a_body_lacks_do_not_count_and_those_outside_count_little():
     joints = torch.tensor([12.0, 4.0]).repeat(1, 2, 18, 1)
-    pieces = torch.full((1, 16, 16), TORSO)
+    labels = torch.full((1, 16, 16), TORSO)
     shown = torch.zeros(1, PARTS + 1, 16, 16)
     shown[:, TORSO] = 20
     heat = torch.zeros(1, 2, 18, 4)
     heat[..., 1] = 20
 
     def loss(off, truth):
-        told = Seen(torch.empty(0), joints + off, None, heat, torch.tensor([-20.0]), shown)
-        return eye_loss(told, truth, pieces).item()
+        one = torch.tensor([-20.0])
+        estimate = BodyEstimate(torch.empty(0), joints + off, None, heat, one, shown)
+        return eye_loss(estimate, truth, labels).item()
 
     off = torch.zeros(1, 2, 18, 2)
     off[:, :, 3] = 100
@@ -399,9 +418,9 @@ def test_the_eye_learns_where_a_body_is():
     batch = Glances(backbone, EYE)[1]
     optimizer, errors = torch.optim.AdamW(eye.parameters(), 2e-3), []
     for _ in range(40):
-        seen = eye(batch[0])
-        errors.append((seen.joints - batch[1]).abs().mean().item())
-        loss = eye_loss(seen, *batch[1:])
+        estimate = eye(batch[0])
+        errors.append((estimate.joints - batch[1]).abs().mean().item())
+        loss = eye_loss(estimate, *batch[1:])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -422,22 +441,22 @@ def test_a_stage_that_diverges_stops_and_keeps_its_state(tmp_path):
 # The rig, which learns from motions
 
 
-RIG = RigConfig(Schedule(6, 2e-3, warm_up=2, save_every=2), triplets=40, looks=3, clips=8)
+RIG = RigConfig(Schedule(6, 2e-3, warm_up=2, save_every=2), triplets=40, estimated=3, clips=8)
 
 
-def looks_of(clips: int, off: float = 0.0) -> Looks:
+def estimates_of(clips: int, off: float = 0.0) -> Estimates:
     """Of motions; the eye is off by as much to the right, and says so."""
     poses = [triplet_poses(50 + k, "train", NUM_FRAMES) for k in range(clips)]
     joints = np.stack([[pose.body[:, [0, -1], :, :2] for pose in pair] for pair in poses]) * 64
     joints = torch.from_numpy(np.delete(joints, np.s_[1:LEAD_IN], axis=2)).float()
     found = torch.cat([joints + torch.tensor([off, 0]), torch.full_like(joints[..., :1], off)], -1)
-    return Looks(found[:, :, 0], found[:, :, 1:], found[:, :, 1:], joints)
+    return Estimates(found[:, :, 0], found[:, :, 1:], found[:, :, 1:], joints)
 
 
 def test_clips_hold_what_is_drawn_of_the_same_triplet():
-    clips = Clips(replace(RIG, triplets=3), looks_of(1), NUM_FRAMES, 64)
+    clips = MotionClips(replace(RIG, triplets=3), estimates_of(1), NUM_FRAMES, 64)
     assert clips.joints.shape == (3, 2, 1 + NUM_FRAMES - LEAD_IN, 2, 18, 2)
-    drawn = triplet(RIG.first + RIG.looks + 1, "train", NUM_FRAMES, 64)
+    drawn = triplet(RIG.first + RIG.estimated + 1, "train", NUM_FRAMES, 64)
     for side, clip in enumerate((drawn.driver, drawn.truth)):
         want = clip.pose.body[[0, *range(LEAD_IN, NUM_FRAMES)]][:, [0, -1], :, :2] * 64
         np.testing.assert_allclose(clips.joints[1, side].numpy(), want, atol=1e-4)
@@ -447,64 +466,63 @@ def test_a_skeletons_joints_are_boxed_as_its_picture_is():
     clip = triplet(5, "train", NUM_FRAMES, 64).driver
     driven = clip.pose.map(lambda points: points[LEAD_IN:])
     want = fit_box(driven).body[:, [0, -1], :, :2] * 64
-    clips = Clips(replace(RIG, triplets=1), looks_of(1), NUM_FRAMES, 64)
-    made = clips._boxed(torch.from_numpy(driven.body[None, :, [0, -1], :, :2] * 64))
+    clips = MotionClips(replace(RIG, triplets=1), estimates_of(1), NUM_FRAMES, 64)
+    made = clips.boxed(torch.from_numpy(driven.body[None, :, [0, -1], :, :2] * 64))
     np.testing.assert_allclose(made[0].numpy(), want, atol=1e-4)
 
 
-def test_half_of_a_batch_has_been_looked_at_and_the_rest_is_off_by_as_much():
+def test_half_of_a_batch_has_been_seen_by_the_eye_and_the_rest_is_off_by_as_much():
     sharp, off = (
-        Clips(RIG, looks_of(2, off), NUM_FRAMES, 64)._clips(np.random.default_rng(1))
+        MotionClips(RIG, estimates_of(2, off), NUM_FRAMES, 64).draw(np.random.default_rng(1))
         for off in (0.0, 3.0)
     )
     assert sharp[0].shape == (8, 2, 18, 3)
     for before, after in zip(sharp[:2], off[:2], strict=True):
         want = before + torch.tensor([3.0, 0, 3])
         torch.testing.assert_close(after, want, atol=1e-4, rtol=0)
-    # The last are motions that nobody has looked at.
-    known = looks_of(2).joints[:, :, 0].flatten(0, 1)
+    # The last are motions that the eye has not seen.
+    known = estimates_of(2).joints[:, :, 0].flatten(0, 1)
     far = (sharp[0][:, None, ..., :2] - known).abs().amax(dim=(2, 3, 4)).amin(dim=1)
     assert (far[:4] < 1e-4).all() and (far[4:] > 1).all()
 
 
 def test_clips_are_made_larger_and_mirrored():
-    clips = Clips(replace(RIG, triplets=1), looks_of(1), NUM_FRAMES, 64)
-    joints = torch.cat([clips.looks.seen[0, :1], torch.full((1, 4, 2, 18, 1), 2.0)], dim=-1)[
+    clips = MotionClips(replace(RIG, triplets=1), estimates_of(1), NUM_FRAMES, 64)
+    joints = torch.cat([clips.estimates.driver[0, :1], torch.full((1, 4, 2, 18, 1), 2.0)], dim=-1)[
         ..., :3
     ]
     joints = joints.expand(2, -1, -1, -1, -1)
     larger, mirrored = torch.tensor([1.0, 1.5]).view(2, 1, 1, 1, 1), torch.tensor([True, False])
-    made = clips._changed(joints, larger, mirrored)
+    made = clips.augmented(joints, larger, mirrored)
     torch.testing.assert_close(made[0, ..., WRIST[0], 0], 64 - joints[0, ..., WRIST[1], 0])
     torch.testing.assert_close(made[0, ..., WRIST[0], 1:], joints[0, ..., WRIST[1], 1:])
     torch.testing.assert_close(made[1, ..., :2] - 32, 1.5 * (joints[1, ..., :2] - 32))
     torch.testing.assert_close(made[1, ..., 2], 1.5 * joints[1, ..., 2])
-    again = clips._changed(made, 1 / larger, mirrored)
+    again = clips.augmented(made, 1 / larger, mirrored)
     torch.testing.assert_close(again, joints, atol=1e-4, rtol=0)
 
 
 def test_points_go_where_their_pieces_go():
     """Joints to the joints, and what is beside the wrist to its other side as the forearm turns."""
-    truth = looks_of(1).joints[0, :, :, :1]  # 2, t, 1, 18, 2
+    truth = estimates_of(1).joints[0, :, :, :1]  # 2, t, 1, 18, 2
     reference = truth[:, 0]
-    assert torch.equal(carried(reference, reference, truth), truth)
+    assert torch.equal(moved_points(reference, reference, truth), truth)
     points, moved = reference.clone(), truth[:, :2].clone()
     points[..., 4, 0] += 2
     forearm = reference[..., 4, :] - reference[..., 3, :]
     moved[:] = reference[:, None]
     moved[:, 1, :, 4] = reference[..., 3, :] - forearm
-    off = (carried(points, reference, moved) - moved)[:, :, 0, 4]
+    off = (moved_points(points, reference, moved) - moved)[:, :, 0, 4]
     # Its forearm is as long as it was, so the body is as large.
     torch.testing.assert_close(off[:, 0], torch.tensor([2.0, 0]).expand(2, -1))
     torch.testing.assert_close(off[:, 1], torch.tensor([-2.0, 0]).expand(2, -1))
 
 
-def test_what_has_been_looked_at_is_not_drawn_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(rig, "PART", 1)
-    config = replace(RIG, looks=2)
+def test_what_the_eye_has_seen_is_not_drawn_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(estimates, "SHARD", 1)
     backbone = tiny_mini()
     size = backbone.geometry.panel[0]
-    first = look(backbone, config, tmp_path, math.inf)
+    first = draw_estimates(backbone, RIG.first, 2, tmp_path, math.inf)
     assert first.reference.shape == (2, 2, 2, 18, 3)
     drawn = triplet(RIG.first + 1, "train", NUM_FRAMES, size, transition=False)
     want = drawn.truth.pose.body[LEAD_IN:, [0, -1], :, :2] * size
@@ -512,11 +530,11 @@ def test_what_has_been_looked_at_is_not_drawn_again(tmp_path, monkeypatch):
     kept = sorted(tmp_path.iterdir())
     times = [part.stat().st_mtime_ns for part in kept]
     kept[1].unlink()
-    assert look(backbone, config, tmp_path, 0) is None
-    again = look(backbone, config, tmp_path, math.inf)
+    assert draw_estimates(backbone, RIG.first, 2, tmp_path, 0) is None
+    again = draw_estimates(backbone, RIG.first, 2, tmp_path, math.inf)
     assert all(torch.equal(a, b) for a, b in zip(again, first, strict=True))
     assert kept[0].stat().st_mtime_ns == times[0] and kept[1].stat().st_mtime_ns > times[1]
-    other = look(tiny_mini(seed=9), config, tmp_path, math.inf)  # another eye
+    other = draw_estimates(tiny_mini(seed=9), RIG.first, 2, tmp_path, math.inf)  # another eye
     assert not torch.equal(other.reference, first.reference)
 
 
@@ -543,5 +561,5 @@ def test_what_learns_after_the_eye_leaves_it_alone(tmp_path):
     backbone = tiny_mini()
     before = digest(backbone.transformer.eye)
     config = replace(CONFIG, phases=(replace(POSE, steps=2),), loss="pixels")
-    train(backbone, World(backbone), config, tmp_path)
+    train_mini(backbone, World(backbone), config, tmp_path)
     assert digest(backbone.transformer.eye) == before

@@ -264,6 +264,6 @@ def test_prompt_and_reference_are_encoded_as_in_the_stock_pipeline(kind):
 
 
 def test_a_missing_package_of_the_stock_text_encoder_is_named(monkeypatch):
-    monkeypatch.setattr("dreamactor_core.backbones.wan.is_ftfy_available", lambda: False)
+    monkeypatch.setattr("dreamactor_core.backbones.wan_text.is_ftfy_available", lambda: False)
     with pytest.raises(InputError, match="text encoder of Wan: got no package ftfy"):
         WanTextEncoder(tiny_wan_pipeline(tiny_wan()))

@@ -15,18 +15,20 @@ from PIL import Image
 from dreamactor_core import __main__ as cli
 from dreamactor_core.backbones.placement import Placement
 from dreamactor_core.errors import InputError
-from dreamactor_core.jobs.inputs import face_frames, open_inputs, panel_of, skeleton_frames
-from dreamactor_core.jobs.run import Job, animate_file
+from dreamactor_core.jobs.inputs import Fitted, open_inputs, panel_of
+from dreamactor_core.jobs.job import Job
+from dreamactor_core.jobs.run import animate_file
 from dreamactor_core.media import probe, read_frames, write_image, write_video
-from dreamactor_core.models import wan_animate
-from dreamactor_core.models.loading import WEIGHTS, load_model
-from dreamactor_core.models.wan_animate import KINDS, WanAnimate, kind_of
+from dreamactor_core.models import find
+from dreamactor_core.models.wan_animate import WanAnimate
+from dreamactor_core.models.wan_animate_folder import WanAnimateFolder
+from dreamactor_core.models.wan_animate_kinds import WAN_ANIMATE_KINDS, wan_animate_kind
+from dreamactor_core.options import WEIGHTS
 from dreamactor_core.pose.keypoints import Pose, save_keypoints
 from dreamactor_core.pose.wan_animate import crop_face, face_boxes
 from dreamactor_core.sampling import Cancelled, SampleSettings
 
-from .test_jobs import grey, levels
-from .test_media import encode, tone
+from .clips import encode, grey, levels, tone
 from .tiny import tiny_wan_animate, tiny_wan_animate_2
 
 pytest.importorskip("ftfy", reason="diffusers cleans Wan's prompts with ftfy")
@@ -64,9 +66,9 @@ def not_compiled():
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch):
     """Nine frames at 8 a second, drawn on 32 x 32 pixels' worth."""
-    for name, kind in KINDS.items():
+    for name, kind in WAN_ANIMATE_KINDS.items():
         small = replace(kind.geometry, fps=8.0, num_frames=9, panel=(32, 32))
-        monkeypatch.setitem(KINDS, name, kind._replace(geometry=small))
+        monkeypatch.setitem(WAN_ANIMATE_KINDS, name, kind._replace(geometry=small))
 
 
 def pose_with_face(frames: int, aspect: float = 1.0) -> Pose:
@@ -93,12 +95,13 @@ def pictures(frames: torch.Tensor) -> list[Image.Image]:
 
 
 def test_a_folder_is_recognised_by_its_index(folders, tmp_path):
-    names = {kind_of(folder).name for folder in folders.values()}
+    names = {find(folder).name for folder in folders.values()}
     assert names == {"wan2.2-animate", "wan-animate-2", "wan-animate-2-distilled"}
-    assert kind_of(WEIGHTS / "mini") is kind_of("mini") is kind_of(tmp_path) is None
+    for other in (WEIGHTS / "mini", "mini", tmp_path):
+        assert wan_animate_kind(other) is None
     for text in ("{", "[]", "{}", '{"_class_name": ["WanAnimatePipeline"]}', "\xff"):
         (tmp_path / "model_index.json").write_text(text, encoding="latin-1")
-        assert kind_of(tmp_path) is None
+        assert wan_animate_kind(tmp_path) is None
 
 
 def test_parts_come_from_the_folder_whatever_its_index_names(folders, tmp_path):
@@ -110,7 +113,7 @@ def test_parts_come_from_the_folder_whatever_its_index_names(folders, tmp_path):
         if isinstance(entry, list):
             entry[2] |= {"pretrained_model_name_or_path": "nobody/nothing", "revision": "main"}
     index.write_text(json.dumps(text))
-    model = load_model(folder, EXACT)
+    model = find(folder).open(EXACT)
     want = BUILD[SECOND]()
     for part in ("transformer", "vae", "text_encoder", "image_encoder"):
         mine, theirs = (getattr(one, part).state_dict() for one in (model.pipeline, want))
@@ -125,7 +128,7 @@ def test_parts_come_from_the_folder_whatever_its_index_names(folders, tmp_path):
 def test_wan2_2_animate_equals_the_stock_pipeline(frames):
     reference, driving, faces = noise(1, 32, 48, 3), noise(frames, 32, 48, 3), noise(frames, 16, 16)
     faces = pictures(faces[..., None].expand(-1, -1, -1, 3))
-    model = WanAnimate(KINDS[FIRST], tiny_wan_animate())
+    model = WanAnimate(WAN_ANIMATE_KINDS[FIRST], tiny_wan_animate())
     ours = model(reference, driving, faces, "it waves", SETTINGS)
     least = max(frames, 2)  # the pipeline fails with one frame
     want = tiny_wan_animate()(
@@ -148,7 +151,7 @@ def test_wan2_2_animate_equals_the_stock_pipeline(frames):
 @pytest.mark.parametrize(("name", "frames"), [(SECOND, 2), (SECOND, 20), (DISTILLED, 9)])
 def test_wan_animate_2_equals_the_stock_pipeline(name, frames):
     reference, driving = noise(1, 32, 48, 3), noise(frames, 32, 48, 3)
-    model = WanAnimate(KINDS[name], BUILD[name]())
+    model = WanAnimate(WAN_ANIMATE_KINDS[name], BUILD[name]())
     ours = model(reference, driving, None, "it waves", SETTINGS)
     stock = BUILD[name]()
     stock.guider.guidance_scale = 2.0
@@ -171,7 +174,7 @@ def test_wan_animate_2_equals_the_stock_pipeline(name, frames):
 
 def test_wan_animate_2_draws_on_the_very_panel():
     """The pipeline takes a root of the area, which falls 16 short of 112 x 400, as of one in 20."""
-    model = WanAnimate(KINDS[SECOND], tiny_wan_animate_2())
+    model = WanAnimate(WAN_ANIMATE_KINDS[SECOND], tiny_wan_animate_2())
     one_step = replace(SETTINGS, num_inference_steps=1, guidance_scale=1.0)
     video = model(noise(1, 112, 400, 3), noise(2, 112, 400, 3), None, "", one_step)
     assert video.shape == (2, 112, 400, 3)
@@ -179,12 +182,12 @@ def test_wan_animate_2_draws_on_the_very_panel():
 
 @both
 def test_every_step_is_heard_of_and_may_stop_it(name):
-    model, heard = WanAnimate(KINDS[name], BUILD[name]()), []
+    model, heard = WanAnimate(WAN_ANIMATE_KINDS[name], BUILD[name]()), []
     driving = noise(20, 32, 32, 3)
     faces = pictures(noise(20, 16, 16, 3)) if name == FIRST else None
     arguments = (noise(1, 32, 32, 3), driving, faces, "", SETTINGS)
     model(*arguments, on_step=heard.append)
-    assert model.count_passes(20) == 3
+    assert model.passes(20) == 3
     assert [(step.index, step.total) for step in heard] == [(0, 2), (1, 2)] * 3
     assert 1 >= heard[0].sigma > heard[1].sigma > 0
 
@@ -204,7 +207,7 @@ def test_weights_may_wait_in_ram_or_be_stored_smaller(folders, name):
     driving = noise(9, 32, 32, 3)
     faces = pictures(noise(9, 16, 16, 3)) if name == FIRST else None
     plain, moved, small = (
-        load_model(folders[name], placement)(driving[:1], driving, faces, "", SETTINGS)
+        find(folders[name]).open(placement)(driving[:1], driving, faces, "", SETTINGS)
         for placement in (EXACT, replace(EXACT, offload="leaf"), replace(EXACT, storage="fp8"))
     )
     assert torch.equal(moved, plain)
@@ -232,14 +235,14 @@ def test_the_face_is_cut_out_larger_and_where_it_is_not_seen_the_box_moves_on():
 def test_the_skeleton_lies_where_the_camera_saw_it(tmp_path):
     write_video(tmp_path / "clip.mp4", (grey(100, 64, 128) for _ in range(8)), 8)
     inputs = open_inputs(noise(1, 64, 64, 3), tmp_path / "clip.mp4", pose_with_face(8, 2.0))
-    panel = panel_of(64, 64, 64, KINDS[FIRST].geometry)
-    frames = torch.stack([*skeleton_frames(inputs, panel, 8.0)])
+    fitted = Fitted(inputs, panel_of(64, 64, 64, WAN_ANIMATE_KINDS[FIRST]), 8.0)
+    frames = torch.stack([*fitted.skeletons()])
     assert frames.shape == (8, 64, 64, 3)
     drawn = frames[0].amax(dim=-1)
     neck = round(0.3 * 64), round(16 + 0.45 * 32)  # the wide canvas lies in the panel's middle
     assert drawn[neck[1] - 1 : neck[1] + 2, neck[0] - 1 : neck[0] + 2].max() > 0.5
     assert drawn[:16].max() == drawn[48:].max() == 0
-    faces = [*face_frames(inputs, 16, 8.0)]
+    faces = [*fitted.faces(16)]
     assert len(faces) == 8 and faces[0].shape == (16, 16, 3) and abs(faces[0].mean() - 100) < 4
 
 
@@ -267,12 +270,12 @@ def test_the_result_has_the_drivers_frames_times_and_sound(folders, files, name)
         keypoints=files / "pose.json" if posed else None,
         settings=SETTINGS,
     )
-    report = animate_file(load_model(folders[name], EXACT), job)
+    report = animate_file(find(folders[name]).open(EXACT), job)
     driver, result = probe(job.driving), probe(job.output)
     assert result.times == pytest.approx(driver.times, abs=1e-4)
     assert (result.num_frames, result.fps) == (30, driver.fps)
     assert tone(job.output) == tone(job.driving)
-    assert report.model == kind_of(folders[name]).name and report.loras == {}
+    assert report.model == find(folders[name]).name and report.loras == {}
     assert report.panel == (16, 48) and report.passes == 1 and report.frames == 30
     shown = [frame.image for frame in read_frames(job.output)]
     assert shown[0].shape == (16, 32, 3)  # the picture's shape, without the panel's bars
@@ -325,7 +328,7 @@ LORA = WEIGHTS / "mini" / "lora" / "end-to-end.safetensors"
 def test_what_does_not_apply_is_refused_before_anything_is_loaded(
     folders, run, monkeypatch, name, options, words
 ):
-    monkeypatch.setattr(wan_animate, "load", None)  # must not be met
+    monkeypatch.setattr(WanAnimateFolder, "open", None)  # must not be met
     if "cuda" in options and torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     status, out, err = run(folders[name], *options)
@@ -350,13 +353,12 @@ def test_a_broken_folder_is_refused(folders, tmp_path, name, file):
     else:
         (folder / file).write_text("{")
     with pytest.raises(InputError, match=r"model folder .* Copy or download the folder again"):
-        load_model(folder, EXACT)
+        find(folder).open(EXACT)
 
 
 def test_a_clip_too_long_for_the_memory_is_told_before_loading(folders, monkeypatch):
-    kind = kind_of(folders[SECOND])
-    small = wan_animate.preflight(folders[SECOND], kind, EXACT, (32, 32), 9)
-    long = wan_animate.preflight(folders[SECOND], kind, EXACT, (32, 32), 900)
+    source = find(folders[SECOND])
+    small, long = (source.estimate(EXACT, (32, 32), n, 1.0) for n in (9, 900))
     assert long.ram - small.ram == 60 * 32 * 32 * (900 - 9) and long.tokens == small.tokens > 0
     with pytest.raises(InputError, match=r"RAM: got .* need about"):
-        wan_animate.preflight(folders[SECOND], kind, EXACT, (1280, 720), 10**6)
+        source.estimate(EXACT, (1280, 720), 10**6, 1.0)

@@ -17,7 +17,8 @@ from transformers import (
     LlavaProcessor,
     PreTrainedTokenizerFast,
 )
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from .processors import CLIPImageProcessorPil
 
 
 class Server(ThreadingHTTPServer):
@@ -67,6 +68,7 @@ def byte_tokenizer(*special: str) -> PreTrainedTokenizerFast:
         tokenizer_object=tokenizer,
         eos_token="<eos>",
         pad_token="<pad>",
+        model_input_names=["input_ids", "attention_mask"],
         extra_special_tokens={"image_token": special[0]},
     )
 

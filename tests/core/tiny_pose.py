@@ -16,10 +16,10 @@ from transformers import (
     VitPoseConfig,
     VitPoseForPoseEstimation,
 )
-from transformers.models.rt_detr.image_processing_pil_rt_detr import RTDetrImageProcessorPil
-from transformers.models.vitpose.image_processing_pil_vitpose import VitPoseImageProcessorPil
 
-from dreamactor_core.pose.models import Estimator, PoseModels
+from dreamactor_core.pose.top_down import Estimator, PoseModels
+
+from .processors import RTDetrImageProcessorPil, VitPoseImageProcessorPil
 
 CLASSES = {0: "person", 1: "dog", 2: "chair"}
 SIZE = (64, 48)  # of a crop, height and width

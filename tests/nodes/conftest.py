@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import inspect
+import json
 import os
+import re
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -16,6 +20,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 COMFYUI = os.environ.get("COMFYUI_DIR")
+SENTENCE = re.compile(r"^[^\n]+: got [^\n]+, need [^\n]+\. [^\n]+\.$")
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -131,17 +136,60 @@ def actor(run, model):
     return run("LoadLora", model=model, lora="end-to-end (shipped)", strength=1.0).args[0]
 
 
+def quartered(frames: torch.Tensor) -> torch.Tensor:
+    """(t, 4h, 4w, 3) -> (t, h, w, 3), of 8 bits, so that a file of it holds the same."""
+    small = frames.unflatten(1, (-1, 4)).unflatten(3, (-1, 4)).mean(dim=(2, 4))
+    return small.mul(255).round().byte().float() / 255
+
+
+@pytest.fixture(scope="module")
+def little(run, folders) -> Iterator[Any]:
+    """The embedded model with a panel of 64 pixels, as a folder of one's own: quick to run."""
+    folder, source = folders.dreamactor / "little", ROOT / "dreamactor_core" / "weights" / "mini"
+    for path in source.rglob("*.*"):
+        if path.is_file() and path.name != "model.json":
+            target = folder / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(path)
+    info = json.loads((source / "model.json").read_text(encoding="utf-8"))
+    info["geometry"]["panel"] = [64, 64]
+    (folder / "model.json").write_text(json.dumps(info), encoding="utf-8")
+    yield run("LoadModel", model="little", precision="auto", placement="auto").args[0]
+    shutil.rmtree(folder)  # the lists of models are other tests'
+
+
+@pytest.fixture(scope="module")
+def little_actor(run, little):
+    """The little model with its end-to-end LoRA."""
+    lora = "models/dreamactor/little/lora/end-to-end.safetensors"
+    return run("LoadLora", model=little, lora=lora, strength=1.0).args[0]
+
+
 @pytest.fixture(scope="session")
 def example(run) -> SimpleNamespace:
-    """Five frames of the example: small, but a whole pass with its lead-in and padding."""
+    """Five frames of the example at 64 pixels: a whole pass with its lead-in and padding."""
     reference, driving, keypoints, fps, caption = run("Example", kind="random", seed=1).args
     return SimpleNamespace(
-        reference=reference,
-        driving=driving[:5].clone(),
+        reference=quartered(reference),
+        driving=quartered(driving[:5]),
         keypoints=keypoints[:5],
         fps=fps,
         caption=caption,
     )
+
+
+@pytest.fixture(scope="session")
+def refused(run):
+    """Run a node on bad input; its sentence, which holds all the words given."""
+
+    def refused(node: str, *words: str, **inputs) -> None:
+        with pytest.raises(ValueError) as caught:
+            run(node, **inputs)
+        text = str(caught.value)
+        assert type(caught.value).__name__ == "InputError" and SENTENCE.match(text), text
+        assert not (missing := [word for word in words if word not in text]), (missing, text)
+
+    return refused
 
 
 @pytest.fixture(autouse=True)

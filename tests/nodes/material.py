@@ -20,13 +20,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from dreamactor_core.animate import animate_pass
-from dreamactor_core.jobs.run import load_model
-from dreamactor_core.lora.adapters import VARIANTS
-from dreamactor_core.media import write_image
-from dreamactor_core.models.loading import WEIGHTS, shipped_lora
+from dreamactor_core.media import to_frames, write_image
+from dreamactor_core.models import find
+from dreamactor_core.models.loading import load_animator
+from dreamactor_core.options import VARIANTS, WEIGHTS
 from dreamactor_core.pose.draw import draw_pose, fit_box
 from dreamactor_core.pose.keypoints import parse_keypoints
-from dreamactor_core.puppets.scene import FPS, Example, example, to_frames
+from dreamactor_core.puppets.example import Example, example
+from dreamactor_core.puppets.world import FPS
 from dreamactor_core.sampling import SampleSettings
 
 TWINS = Path(__file__).parent / "api"
@@ -75,21 +76,13 @@ def answer(variant: str, shown: Example) -> np.ndarray:
     if variant == "pose-based":
         pose = fit_box(parse_keypoints(shown.keypoints))
         driver = to_frames(draw_pose(pose, *shown.reference.shape[1:3]))
-    loras = [(shipped_lora("mini", variant), 1.0)]
-    backbone, lead_in_seconds = load_model("mini", variant, loras)
-    return animate_pass(
-        backbone,
-        shown.reference,
-        driver,
-        shown.caption,
-        SETTINGS,
-        lead_in_seconds=lead_in_seconds,
-    ).numpy()
+    backbone = load_animator("mini", variant).backbone
+    return animate_pass(backbone, shown.reference, driver, shown.caption, SETTINGS).numpy()
 
 
 def write_strangers(models: Path) -> None:
     """A LoRA that says it is of another base, and a model of which a part has been deleted."""
-    shipped = shipped_lora("mini", "end-to-end")
+    shipped = find("mini").lora_beside("end-to-end")
     with safe_open(shipped, "pt") as file:
         metadata = {**file.metadata(), "base": "other"}
     (models / "loras").mkdir(parents=True, exist_ok=True)

@@ -38,25 +38,29 @@ def clip(core, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def command_line(core, example, tmp_path_factory):
+def animated(animate, little_actor, clip):
+    """What the node gives for the clip. Its file stays, so that several tests may look at it."""
+    return animate(little_actor, video_from(clip))
+
+
+@pytest.fixture(scope="module")
+def command_line(core, example, folders, little, tmp_path_factory):
     """Bytes of the file that the command line writes for the same files and settings."""
 
     def command_line(driving: Path, variant: str = "end-to-end", **options) -> bytes:
         folder, jobs = tmp_path_factory.mktemp("alone"), core("jobs.run")
         core("media").write_image(folder / "reference.png", example.reference)
-        loras = [(core("models.loading").shipped_lora("mini", variant), 1.0)]
-        backbone, lead_in_seconds = jobs.load_model("mini", variant, loras)
-        job = jobs.Job(
+        base = folders.dreamactor / "little"
+        job = core("jobs.job").Job(
             folder / "reference.png",
             driving,
             folder / "out.mp4",
             variant,
             prompt=example.caption,
             settings=core("sampling").SampleSettings(num_inference_steps=1, seed=4),
-            lead_in_seconds=lead_in_seconds,
             **options,
         )
-        jobs.animate_file(backbone, job)
+        jobs.animate_file(core("models.loading").load_animator(base, variant), job)
         return job.output.read_bytes()
 
     return command_line
@@ -72,53 +76,56 @@ def made(output) -> bytes:
     return Path(output.args[0].get_stream_source()).read_bytes()
 
 
-def test_a_video_gives_the_very_file_of_the_command_line(animate, actor, clip, command_line):
-    assert made(animate(actor, video_from(clip))) == command_line(clip)
+def test_a_video_gives_the_very_file_of_the_command_line(animated, clip, command_line):
+    assert made(animated) == command_line(clip)
 
 
-def test_keypoints_choose_the_pose_based_variant(
-    animate, model, core, clip, command_line, run, tmp_path
-):
+def test_keypoints_choose_the_pose_based_variant(animate, little, core, clip, command_line, run):
     keypoints = run("Example", kind="random", seed=2).args[2]
     keypoints += keypoints[:4]
     pose = core("pose.keypoints").parse_keypoints(keypoints)
     want = command_line(clip, "pose-based", keypoints=pose)
-    output = animate(model, video_from(clip), keypoints=keypoints)
+    output = animate(little, video_from(clip), keypoints=keypoints)
     assert made(output) == want
-    branch = run("LoadLora", model=model, lora="pose-based (shipped)", strength=1.0).args[0]
+    lora = "models/dreamactor/little/lora/pose-based.safetensors"
+    branch = run("LoadLora", model=little, lora=lora, strength=1.0).args[0]
     assert made(animate(branch, video_from(clip), keypoints=keypoints)) == want
-    assert model.loras == ()
+    assert little.loras == ()
 
 
-def test_without_a_lora_the_shipped_one_is_taken(animate, model, actor, example):
-    assert made(animate(model, example.driving)) == made(animate(actor, example.driving))
+def test_without_a_lora_the_shipped_one_is_taken(animate, little, little_actor, example):
+    assert made(animate(little, example.driving)) == made(animate(little_actor, example.driving))
 
 
-def test_the_result_has_the_drivers_frames_times_and_sound(animate, actor, clip, core):
-    output = animate(actor, video_from(clip))
+def test_the_result_has_the_drivers_frames_times_and_sound(animated, clip, core):
     probe = core("media").probe
-    driver, result = probe(clip), probe(output.args[0].get_stream_source())
+    driver, result = probe(clip), probe(animated.args[0].get_stream_source())
     assert (result.num_frames, result.fps, result.has_audio) == (20, RATE, True)
     assert result.times == pytest.approx(driver.times, abs=1e-4)
-    assert (result.height, result.width) == (256, 256)  # of the reference
+    assert (result.height, result.width) == (64, 64)  # of the reference
 
 
-def test_the_player_is_given_three_files_that_belong_together(animate, actor, clip, core, folders):
-    (shown,) = animate(actor, video_from(clip)).ui["dreamactor_player"]
+def test_the_player_is_given_three_files_that_belong_together(animated, core, folders):
+    (shown,) = animated.ui["dreamactor_player"]
     probe, at = core("media").probe, {}
     for part in ("reference", "driving", "result"):
         assert shown[part]["type"] == "temp"
         at[part] = folders.temp / shown[part]["subfolder"] / shown[part]["filename"]
     driving, result = probe(at["driving"]), probe(at["result"])
     assert driving.times == result.times and driving.num_frames == shown["frames"] == 20
-    assert (driving.height, driving.width) == (result.height, result.width) == (256, 256)
+    assert (driving.height, driving.width) == (result.height, result.width) == (64, 64)
     assert shown["fps"] == pytest.approx(float(RATE))
-    middle = [frame.image[64, 64, 0] for frame in core("media").read_frames(at["driving"])]
+    middle = [frame.image[16, 16, 0] for frame in core("media").read_frames(at["driving"])]
     assert middle == pytest.approx([10 * k for k in range(20)], abs=3)
-    assert core("media").read_image(at["reference"]).shape == (1, 256, 256, 3)
+    assert core("media").read_image(at["reference"]).shape == (1, 64, 64, 3)
 
 
-def test_frames_of_a_file_are_streamed(animate, actor, clip, monkeypatch):
+def test_the_embedded_model_draws_on_its_own_panel(animate, actor, example, core):
+    info = core("media").probe(animate(actor, example.driving).args[0].get_stream_source())
+    assert (info.num_frames, info.fps, info.height, info.width) == (5, 8, 256, 256)
+
+
+def test_frames_of_a_file_are_streamed(animate, little_actor, clip, monkeypatch):
     """A long clip must never be one tensor: its frames are not asked of the VIDEO at all."""
     from comfy_api.latest import InputImpl
 
@@ -126,16 +133,18 @@ def test_frames_of_a_file_are_streamed(animate, actor, clip, monkeypatch):
         raise AssertionError("the whole clip was read into memory")
 
     monkeypatch.setattr(InputImpl.VideoFromFile, "get_components", refuse)
-    animate(actor, video_from(clip))
+    animate(little_actor, video_from(clip))
 
 
-def test_a_video_in_memory_and_images_at_its_rate_are_one_driver(animate, actor, example, core):
+def test_a_video_in_memory_and_images_at_its_rate_are_one_driver(
+    animate, little_actor, example, core
+):
     from comfy_api.latest import InputImpl, Types
 
     sound = {"waveform": torch.full((1, 2, 5000), 0.25), "sample_rate": 8000}
     parts = Types.VideoComponents(images=example.driving, frame_rate=Fraction(10), audio=sound)
-    video = animate(actor, InputImpl.VideoFromComponents(parts)).args[0]
-    images = animate(actor, example.driving, fps=10.0).args[0]
+    video = animate(little_actor, InputImpl.VideoFromComponents(parts)).args[0]
+    images = animate(little_actor, example.driving, fps=10.0).args[0]
     read, probe = core("media").read_frames, core("media").probe
     frames = [
         np.stack([frame.image for frame in read(one.get_stream_source())])
@@ -147,35 +156,38 @@ def test_a_video_in_memory_and_images_at_its_rate_are_one_driver(animate, actor,
     assert infos[0].times == pytest.approx([0, 0.1, 0.2, 0.3, 0.4], abs=1e-4)
 
 
-def test_a_part_of_a_video_drives_with_that_part(animate, actor, clip, core):
-    trimmed = animate(actor, video_from(clip, start_time=0.2, duration=0.3)).args[0]
+def test_a_part_of_a_video_drives_with_that_part(animate, little_actor, clip, core):
+    trimmed = animate(little_actor, video_from(clip, start_time=0.2, duration=0.3)).args[0]
     info = core("media").probe(trimmed.get_stream_source())
     assert info.num_frames == 9 and info.has_audio
 
 
-def test_fit_media_brings_the_sound_of_the_part(run, actor, clip, example):
+def test_fit_media_brings_the_sound_of_the_part(run, little_actor, clip, example):
     from comfy_api.latest import InputImpl, Types
 
     part = {"fps": 8.0, "size": 0, "start": 0.1, "length": 0.4}
     whole = video_from(clip)
     for video in (whole, InputImpl.VideoFromComponents(whole.get_components())):
         *_, fps, audio = run(
-            "FitMedia", model=actor, reference=example.reference, driving=video, **part
+            "FitMedia", model=little_actor, reference=example.reference, driving=video, **part
         ).args
         assert (fps, audio["sample_rate"], audio["waveform"].shape) == (8.0, 16_000, (1, 1, 6400))
         assert audio["waveform"][0, 0, 200:-200].abs().max() == pytest.approx(0.5, abs=0.1)
     silent = Types.VideoComponents(images=example.driving, frame_rate=Fraction(8))
     video = InputImpl.VideoFromComponents(silent)
-    outputs = run("FitMedia", model=actor, reference=example.reference, driving=video, **part)
+    outputs = run(
+        "FitMedia", model=little_actor, reference=example.reference, driving=video, **part
+    )
     assert outputs.args[3] is None
 
 
 def test_the_player_node_brings_any_two_to_one_length_and_size(run, clip, example, core, folders):
+    large = example.driving.repeat_interleave(4, dim=1).repeat_interleave(4, dim=2)
     output = run(
         "Player",
         reference=example.reference,
         driving=video_from(clip),
-        result=example.driving,
+        result=large,
         fps=8.0,
     )
     (shown,) = output.ui["dreamactor_player"]
@@ -185,5 +197,5 @@ def test_the_player_node_brings_any_two_to_one_length_and_size(run, clip, exampl
         info = core("media").probe(path)
         assert (info.num_frames, info.fps, info.height, info.width) == (5, 8, 256, 256)
     first, *_, last = core("media").read_frames(path)
-    for frame, want in ((first, example.driving[0]), (last, example.driving[-1])):
+    for frame, want in ((first, large[0]), (last, large[-1])):
         assert np.abs(frame.image / 255 - want.numpy()).mean() < 0.02

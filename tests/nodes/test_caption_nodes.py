@@ -354,3 +354,21 @@ def test_a_model_outside_the_folder_is_refused(refused, node_classes, name):
     assert check(local_model="Qwen/Qwen3-VL-4B-Instruct") is check() is True
     if name:
         assert repr(name) in refused(captioner="local model", local_model=name)
+
+
+def test_pictures_go_to_no_host_that_this_machine_has_not_allowed(ask, refused, user, monkeypatch):
+    text = refused(url="https://gpu.example/v1", **TYPED | {"motion": ""})
+    assert "gpu.example, to which the pictures would be sent" in text
+    assert "DREAMACTOR_CAPTION_HOSTS" in text and "DreamActor-M2.CaptionHosts" in text
+    ask(url="https://gpu.example/v1", **TYPED | {"fused": "A gray bird bows."})  # nobody is asked
+    import importlib
+
+    host = importlib.import_module("pack.nodes.host.caption")
+    settings(user, CaptionHosts="box.lan, gpu.example")
+    host._check_host("https://gpu.example/v1")
+    monkeypatch.setenv("DREAMACTOR_CAPTION_HOSTS", "other.example")
+    with pytest.raises(ValueError, match=r"gpu\.example"):
+        host._check_host("https://gpu.example/v1")
+    monkeypatch.setenv("DREAMACTOR_API_KEY", KEY)
+    monkeypatch.setenv("DREAMACTOR_API_URL", "https://own.example/v1")
+    host._check_host("https://own.example/v1")

@@ -57,11 +57,11 @@ def noise(count: int, height: int = 72, width: int = 96) -> torch.Tensor:
 
 def test_the_keypoints_are_those_of_the_core(detect, core, networks):
     frames = noise(3)
-    keypoints, _, note = detect(frames).args
+    keypoints, _, note, _ = detect(frames).args
     models = core("pose.models").load_pose_models(
         networks / "detector", networks / "pose", device="cpu"
     )
-    settings = core("pose.detect").DetectSettings(threshold=0.05, max_subjects=2)
+    settings = core("pose.subjects").DetectSettings(threshold=0.05, max_subjects=2)
     times = [k / 8 for k in range(3)]
     want = core("pose.detect").detect_pose(list(frames.numpy()), times, models, settings)
     assert keypoints == core("pose.keypoints").dump_keypoints(want.pose, 96, 72)
@@ -84,8 +84,9 @@ def test_a_video_of_uneven_times_is_shown_with_its_own(detect, core, folders, tm
     path = tmp_path / "uneven.mp4"
     core("media").write_video(path, noise(5), times)
     output = detect(InputImpl.VideoFromFile(str(path)))
-    keypoints, preview, _ = output.args
+    keypoints, preview, _, mask = output.args
     assert len(keypoints) == 5 and preview.shape == (5, 72, 96, 3)
+    assert mask.shape == (5, 72, 96) and mask.max() == 0  # these networks do not tell it
     assert (keypoints[0]["canvas_width"], keypoints[0]["canvas_height"]) == (96, 72)
     (view,) = output.ui["images"]
     assert output.ui["animated"] == (True,) and view["type"] == "temp"
@@ -109,7 +110,7 @@ def test_the_preview_is_small_however_long_and_large_the_clip(detect, core):
 
 
 def test_nobody_in_the_clip_is_an_empty_result_and_a_note(detect, run):
-    keypoints, preview, note = detect(noise(2), threshold=0.99).args
+    keypoints, preview, note, _ = detect(noise(2), threshold=0.99).args
     assert [frame["people"] for frame in keypoints] == [[], []] and preview.shape[0] == 2
     assert note.startswith("2 frames, 0 subjects.\nNo person or animal was found in 2 frames")
     drawn = run("DrawPose", keypoints=keypoints, width=32, height=32, fit="box").args[0]
@@ -117,8 +118,45 @@ def test_nobody_in_the_clip_is_an_empty_result_and_a_note(detect, run):
 
 
 def test_one_picture_will_do(detect):
-    keypoints, preview, _ = detect(noise(1)).args
+    keypoints, preview = detect(noise(1)).args[:2]
     assert len(keypoints) == len(preview) == 1
+
+
+def upright(core, host, monkeypatch) -> None:
+    """BlazePose's networks exchanged for a person who fills the upper half of any picture."""
+    subjects = core("pose.subjects")
+
+    class Networks:
+        sees = "people"
+
+        def start(self, settings):
+            assert settings.masks
+            return lambda images: [self.found(*image.shape[:2]) for image in images]
+
+        def found(self, height, width):
+            joints = np.ones((1, 136, 3)) * [width / 2, height / 4, 1]
+            values = np.full((8, 8), 255, np.uint8)
+            cutout = subjects.Cutout(values, np.array([[width, 0, 0], [0, height / 2, 0]]))
+            box = np.array([[0, 0, width, height / 2]])
+            return subjects.Found(box, np.ones(1), np.zeros(1, int), joints, (cutout,))
+
+    monkeypatch.setattr(host, "load_blazepose", lambda folder, download: Networks())
+
+
+def test_blazepose_gives_the_outline_too(detect, core, host, monkeypatch):
+    upright(core, host, monkeypatch)
+    keypoints, _, note, mask = detect(noise(1), detector="blazepose").args
+    assert note == "1 frames, 1 subject."
+    assert keypoints[0]["people"][0]["pose_keypoints_2d"][:3] == [48, 18, 1]
+    assert mask.shape == (1, 72, 96)
+    assert mask[0, 4:32, 8:-8].min() == 1 and mask[0, 40:].max() == 0
+    long = detect(noise(2, 16, 2048), detector="blazepose").args[3]
+    assert long.shape == (2, 4, 512) and long[:, 0, 40:-40].min() > 0.5 and long[:, 3].max() == 0
+
+
+def test_blazepose_is_looked_for_below_the_model_folder(refused, folders):
+    place = str(folders.dreamactor / "blazepose")
+    refused(place, "no copy on this machine", "36 MB", "'download' on", detector="blazepose")
 
 
 def test_subjects_that_are_left_out_are_told_in_the_words_of_the_node(detect):
@@ -185,11 +223,11 @@ def test_the_lists_hold_what_is_in_the_folder_and_the_cores_usual_ones(
     schema = node_classes["DreamActorDetectPose"].GET_SCHEMA()
     options = {one.id: getattr(one, "options", None) for one in schema.inputs}
     models = core("pose.models")
-    assert options["detector"] == [models.DETECTOR.repository, "tiny/detector"]
+    assert options["detector"] == [models.DETECTOR.repository, "tiny/detector", "blazepose"]
     assert options["pose_model"] == [models.ESTIMATOR.repository, "tiny/pose"]
     assert options["animal_model"] == ["none", "tiny/pose"]
     assert options["pose_heads"] == ["none", "tiny/vitpose+_base.pth"]
-    assert options["subjects"] == list(core("pose.detect").SUBJECTS)
+    assert options["subjects"] == list(core("pose.subjects").SUBJECTS)
     caption = node_classes["DreamActorCaption"].GET_SCHEMA()
     listed = {one.id: getattr(one, "options", None) for one in caption.inputs}
     assert listed["local_model"] == [core("caption.local").MLLM.repository]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+SIDE = 64  # of the frames of `example`
 SETTINGS = {"cfg": 1.0, "driving_cfg": 1.0}
 
 
@@ -34,7 +35,7 @@ def sample(run, actor, context):
 def calls(actor):
     """Every call of the network."""
     seen = []
-    network = actor.weights.backbone.transformer
+    network = actor.weights.opened.backbone.transformer
     handle = network.register_forward_pre_hook(lambda *_: seen.append(1))
     yield seen
     handle.remove()
@@ -57,7 +58,7 @@ def updates(folders):
 def test_cancel_stops_within_one_step_and_the_next_prompt_works(sample, calls, actor):
     import comfy.model_management as management
 
-    network = actor.weights.backbone.transformer
+    network = actor.weights.opened.backbone.transformer
     stop = network.register_forward_hook(lambda *_: management.interrupt_current_processing())
     with pytest.raises(management.InterruptProcessingException):
         sample(steps=50)
@@ -66,14 +67,14 @@ def test_cancel_stops_within_one_step_and_the_next_prompt_works(sample, calls, a
     assert sample(steps=2).isfinite().all()
 
 
-def test_cancel_stops_the_one_node_graph_and_leaves_no_file(run, actor, example, folders):
+def test_cancel_stops_the_one_node_graph_and_leaves_no_file(run, little_actor, example, folders):
     import comfy.model_management as management
 
     before = sorted(folders.temp.rglob("*.*"))
-    network = actor.weights.backbone.transformer
+    network = little_actor.weights.opened.backbone.transformer
     stop = network.register_forward_hook(lambda *_: management.interrupt_current_processing())
     words = {"prompt": "", "seed": 0, "steps": 20, "fps": 8.0}
-    given = {"model": actor, "reference": example.reference, "driving": example.driving}
+    given = {"model": little_actor, "reference": example.reference, "driving": example.driving}
     with pytest.raises(management.InterruptProcessingException):
         run("Animate", **given, **words, **SETTINGS)
     stop.remove()
@@ -101,17 +102,24 @@ def test_every_step_moves_the_bar_and_shows_the_video_so_far(sample, updates, sa
     assert [update[:2] for update in updates] == [(k + 1, total) for k in range(total)]
     for _, _, (form, picture, side) in updates:
         assert (form, side) == ("JPEG", 512)
-        assert (picture.height, picture.width) == (256, 3 * 256)
+        assert (picture.height, picture.width) == (SIDE, 3 * SIDE)
     first, last = (np.asarray(update[2][1], int) for update in (updates[0], updates[-1]))
     assert abs(first - last).max() <= 1  # the embedded model says it all in its first step
-    frames = [first[:, 256 * k : 256 * k + 256] for k in range(3)]
+    frames = [first[:, SIDE * k : SIDE * k + SIDE] for k in range(3)]
     assert abs(frames[0] - frames[1]).max() > 50 and abs(frames[1] - frames[2]).max() > 50
 
 
-def test_one_bar_runs_over_all_pieces_of_a_long_video(run, actor, example, updates):
+def test_one_bar_runs_over_all_pieces_of_a_long_video(run, little_actor, example, updates):
     long = example.driving.repeat(6, 1, 1, 1)  # 30 frames: two passes
     words = {"prompt": "", "seed": 0, "steps": 2, "fps": 8.0}
-    run("Animate", model=actor, reference=example.reference, driving=long, **words, **SETTINGS)
+    run(
+        "Animate",
+        model=little_actor,
+        reference=example.reference,
+        driving=long,
+        **words,
+        **SETTINGS,
+    )
     assert [update[:2] for update in updates] == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
@@ -128,7 +136,7 @@ def test_a_full_device_is_emptied_and_tried_once_more(sample, actor, monkeypatch
         if times[0] >= 0:
             raise management.OOM_EXCEPTION("no room")
 
-    handle = actor.weights.backbone.transformer.register_forward_pre_hook(fail)
+    handle = actor.weights.opened.backbone.transformer.register_forward_pre_hook(fail)
     with pytest.raises(ValueError, match=r"^memory of the device: got too little for this size"):
         sample()
     times[0], done[:] = 1, []
@@ -158,7 +166,7 @@ def test_a_changed_pose_file_is_noticed(node_classes, folders):
 def test_a_model_that_no_graph_holds_is_freed(run):
     opened = run("LoadModel", model="mini (embedded)", precision="fp32", placement="cpu").args[0]
     branch = run("LoadLora", model=opened, lora="pose-based (shipped)", strength=1.0).args[0]
-    network = weakref.ref(opened.weights.backbone.transformer)
+    network = weakref.ref(opened.weights.opened.backbone.transformer)
     del opened, branch
     gc.collect()
     assert network() is None

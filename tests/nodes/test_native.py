@@ -78,9 +78,11 @@ def corners(latents: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     ("kind", "fps", "panel"),
-    [("hunyuan", 24, (832, 480)), ("inp", 16, (832, 480)), ("ti2v", 24, (704, 640))],
+    [("hunyuan", 24, (624, 624)), ("inp", 16, (624, 624)), ("ti2v", 24, (672, 672))],
 )
-def test_fit_takes_rate_and_panel_of_the_model(run, models, kind, fps, panel):
+def test_fit_takes_rate_and_area_of_the_model_and_the_aspect_of_the_reference(
+    run, models, kind, fps, panel
+):
     inputs = {"fps": 8.0, "size": 0, "start": 0.0, "length": 0.0}
     driving = flat(0.1, 0.2, 0.3, 0.4)
     reference, frames, rate, audio = run(

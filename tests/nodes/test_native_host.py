@@ -55,8 +55,8 @@ class Scene:
         return self.run("NativeConditioning", model=model, **self.inputs | changes).args
 
     def composite(self):
-        composite, fps = self.core("composite"), self.geometry().fps
-        lead = composite.lead_in_frames(fps, 0.25)
+        composite = self.core("composite")
+        lead = self.geometry().lead_frames(0.25)
         reference, driving = self.inputs["reference"], self.driving
         return composite.build_composite(reference, driving, lead_in=lead)
 
@@ -404,3 +404,25 @@ def test_hosts_own_vae_and_decode_give_the_driving_frames(run, core):
         (frames,) = comfy_nodes.VAEDecode().decode(vae, half)
     cropped = run("NativeCrop", latent=half, images=frames.clone(), keep_lead_in=False).args[1]
     assert cropped.shape == (DRIVEN, SIDE, SIDE, 3) and cropped.isfinite().all()
+
+
+def test_comfyui_s_own_loader_finds_every_layer_of_a_comfyui_style_file(scene):
+    """Its stock key map and patches, as LoraLoaderModelOnly uses them; no node of ours."""
+    import comfy.lora
+    import comfy.lora_convert
+
+    adapters, _ = random_lora(scene)
+    tensors = in_style(scene, adapters, "comfyui")
+    keys = comfy.lora.model_lora_keys_unet(scene.model.model, {})
+    patches = comfy.lora.load_lora(comfy.lora_convert.convert_lora(dict(tensors)), keys)
+    layers = {key.rpartition(".lora_A")[0] for key in tensors if ".lora_A." in key}
+    assert {f"{layer}.weight" for layer in layers} == set(patches)
+    model = scene.model.clone()
+    assert set(model.add_patches(patches)) == set(patches)
+    for layer in layers:
+        key = f"{layer}.weight"
+        down, up = (tensors[f"{layer}.lora_{part}.weight"] for part in "AB")
+        weight = model.model.state_dict()[key].float()
+        patched = comfy.lora.calculate_weight(model.patches[key], weight.clone(), key)
+        change = tensors[f"{layer}.alpha"] / len(down) * (up @ down)
+        assert (patched - weight - change).abs().max() < 1e-5

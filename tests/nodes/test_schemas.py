@@ -67,9 +67,9 @@ def test_choices_are_those_of_the_core(node_classes, core):
         inputs = {one.id: one for one in node_classes[f"DreamActor{node}"].GET_SCHEMA().inputs}
         return list(inputs[name].options)
 
-    assert options("Sampler", "sampler") == list(core("sampling").SAMPLERS)
-    assert options("Example", "kind")[1:] == list(core("puppets.identity").KINDS)
-    variants = [f"{name} (shipped)" for name in core("lora.adapters").VARIANTS]
+    assert options("Sampler", "sampler") == list(core("options").SAMPLERS)
+    assert options("Example", "kind")[1:] == list(core("puppets.body_plan").BODY_PLANS)
+    variants = [f"{name} (shipped)" for name in core("options").VARIANTS]
     assert sorted(options("LoadLora", "lora")) == sorted(variants)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 PANEL = (256, 256)
+SIDE = 64  # of the frames of `example`
 SETTINGS = {"steps": 1, "cfg": 1.0, "driving_cfg": 1.0, "shift": 1.0, "sampler": "euler"}
 
 
@@ -18,14 +19,19 @@ def grey(*levels: float, height: int = 256, width: int = 256) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def chain(run, example):
-    """Composite -> Encode -> Sampler on a model: what they give."""
+def context(run, model, example):
+    """Composite -> Encode. No LoRA changes what is encoded, so all branches may read this one."""
+    _, composite = run(
+        "Composite", model=model, reference=example.reference, driving=example.driving
+    ).args
+    return run("Encode", model=model, composite=composite).args[0]
+
+
+@pytest.fixture(scope="module")
+def chain(run, context, example):
+    """Sampler on a model and the encoded example: what it gives."""
 
     def chain(model, prompt: str = "", negative: str = "", seed: int = 3, **changes):
-        _, composite = run(
-            "Composite", model=model, reference=example.reference, driving=example.driving
-        ).args
-        (context,) = run("Encode", model=model, composite=composite).args
         words = {"prompt": prompt or example.caption, "negative": negative, "seed": seed}
         (latent,) = run("Sampler", model=model, context=context, **words, **SETTINGS | changes).args
         return latent
@@ -48,9 +54,10 @@ def alone(core, example):
     """The core without ComfyUI: the frames of one pass on a freshly opened model."""
 
     def alone(variant: str | None, settings=None, strength: float = 1.0, **options):
-        shipped = core("models.loading").shipped_lora
-        loras = [(shipped("mini", variant), strength)] if variant else []
-        backbone, _ = core("jobs.run").load_model("mini", variant or "", loras)
+        backbone = core("models.loading").load_backbone("mini")
+        if variant:
+            file = core("models").find("mini").lora_beside(variant)
+            core("lora.adapters").load_lora(backbone, file, strength)
         settings = settings or core("sampling").SampleSettings(num_inference_steps=1, seed=3)
         return core("animate").animate_pass(
             backbone, example.reference, example.driving, example.caption, settings, **options
@@ -68,7 +75,7 @@ def test_the_example_is_drawn_from_its_seed(run, core):
     assert (reference.shape, driving.shape) == ((1, 256, 256, 3), (16, 256, 256, 3))
     assert (len(keypoints), fps) == (16, 8.0) and isinstance(fps, float)
     assert torch.equal(driving, again.args[1]) and not torch.equal(driving, other.args[1])
-    truth = core("puppets.scene").triplet(1, "test", 25, 256)
+    truth = core("puppets.triplet").triplet(1, "test", 25, 256)
     assert torch.equal((reference[0] * 255).byte(), torch.from_numpy(truth.truth.frames[0]))
     assert torch.equal((driving * 255).byte(), torch.from_numpy(truth.driver.frames[9:]))
     assert caption == truth.truth.caption
@@ -175,18 +182,18 @@ def test_one_keep_mask_serves_all_frames_and_kept_pixels_come_back(run, actor, e
     _, composite = run(
         "Composite", model=actor, reference=example.reference, driving=example.driving
     ).args
-    scene = torch.rand(5, 256, 256, 3, generator=torch.Generator().manual_seed(0))
-    keep = torch.zeros(1, 256, 256)
-    keep[:, :, :48] = 1
+    scene = torch.rand(example.driving.shape, generator=torch.Generator().manual_seed(0))
+    keep = torch.zeros(1, SIDE, SIDE)
+    keep[:, :, :16] = 1
     kept, mask, _ = run("MotionMask", composite=composite, lead_in=1.0, scene=scene, keep=keep).args
-    assert torch.equal(mask[9:14, :, :256], keep.expand(5, -1, -1))
+    assert torch.equal(mask[9:14, :, :SIDE], keep.expand(5, -1, -1))
     (context,) = run("Encode", model=actor, composite=kept).args
     (latent,) = run(
         "Sampler", model=actor, context=context, prompt="", negative="", seed=0, **SETTINGS
     ).args
     frames = decode(actor, latent)
-    assert torch.equal(frames[:, :, :48], scene[:, :, :48])
-    assert not torch.equal(frames[:, :, 48:], scene[:, :, 48:])
+    assert torch.equal(frames[:, :, :16], scene[:, :, :16])
+    assert not torch.equal(frames[:, :, 16:], scene[:, :, 16:])
 
 
 def test_a_prefix_takes_the_place_of_the_lead_in(run, actor):
@@ -204,13 +211,16 @@ def test_a_prefix_takes_the_place_of_the_lead_in(run, actor):
 # ---------------------------------------------------------------- the chain
 
 
-def test_the_chain_of_nodes_is_one_pass_of_the_core(actor, chain, decode, alone, core):
-    latent = chain(actor)
-    assert latent["samples"].shape == (1, 384, 5, 32, 64)
-    assert torch.equal(decode(actor, latent), alone("end-to-end"))
-    assert torch.equal(
-        decode(actor, latent, keep_lead_in=True), alone("end-to-end", keep_lead_in=True)
-    )
+@pytest.fixture(scope="module")
+def latent(chain, actor):
+    return chain(actor)
+
+
+def test_the_chain_of_nodes_is_one_pass_of_the_core(actor, latent, decode, alone, core):
+    assert latent["samples"].shape == (1, 384, 5, SIDE // 8, 2 * SIDE // 8)
+    want = alone("end-to-end", lead_in=core("composite").LeadIn(keep=True))
+    assert torch.equal(decode(actor, latent, keep_lead_in=True), want)
+    assert torch.equal(decode(actor, latent), want[9:])
 
 
 def test_every_setting_reaches_the_core(actor, chain, decode, alone, core):
@@ -220,13 +230,12 @@ def test_every_setting_reaches_the_core(actor, chain, decode, alone, core):
     assert torch.equal(decode(actor, latent), alone("end-to-end", settings))
 
 
-def test_the_whole_composite_is_the_result_beside_its_driver(actor, chain, decode, example):
-    latent = chain(actor)
+def test_the_whole_composite_is_the_result_beside_its_driver(actor, latent, decode, example):
     frames = decode(actor, latent, "whole composite")
-    assert torch.equal(frames[:, :, :256], decode(actor, latent))
-    assert torch.equal(frames[:, :, 256:], example.driving)
+    assert torch.equal(frames[:, :, :SIDE], decode(actor, latent))
+    assert torch.equal(frames[:, :, SIDE:], example.driving)
     lead = decode(actor, latent, "whole composite", keep_lead_in=True)
-    assert lead.shape == (14, 256, 512, 3) and lead[:9, :, 256:].max() == 0
+    assert lead.shape == (14, SIDE, 2 * SIDE, 3) and lead[:9, :, SIDE:].max() == 0
 
 
 # ---------------------------------------------------------------- LoRA
@@ -270,7 +279,7 @@ def test_a_lora_may_be_stacked_on_itself(run, actor, model, chain):
 def test_a_lora_from_a_folder_is_found_and_read_again_when_it_changes(
     run, node_classes, folders, core, model, chain
 ):
-    source = core("models.loading").WEIGHTS / "mini" / "lora" / "end-to-end.safetensors"
+    source = core("options").WEIGHTS / "mini" / "lora" / "end-to-end.safetensors"
     fingerprint = node_classes["DreamActorLoadLora"].fingerprint_inputs
     for folder, name in (("loras", "my.lora.safetensors"), ("dreamactor", "sub/it.safetensors")):
         path = getattr(folders, folder) / name
@@ -293,12 +302,12 @@ def test_a_lora_from_a_folder_is_found_and_read_again_when_it_changes(
 def test_a_model_of_a_folder_is_found_and_noticed_when_it_changes(
     run, node_classes, folders, core, tmp_path
 ):
-    cls, loading = node_classes["DreamActorLoadModel"], core("models.loading")
+    cls, options = node_classes["DreamActorLoadModel"], core("options")
     mine = folders.dreamactor / "group" / "mine"
     mine.mkdir(parents=True)
-    for path in (loading.WEIGHTS / "mini").rglob("*.*"):
+    for path in (options.WEIGHTS / "mini").rglob("*.*"):
         if path.is_file():
-            target = mine / path.relative_to(loading.WEIGHTS / "mini")
+            target = mine / path.relative_to(options.WEIGHTS / "mini")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(path)
     options = cls.GET_SCHEMA().inputs[0].options
@@ -312,13 +321,26 @@ def test_a_model_of_a_folder_is_found_and_noticed_when_it_changes(
     before = cls.fingerprint_inputs(**choice)
     assert before == cls.fingerprint_inputs(**choice)
     opened = run("LoadModel", **choice).args[0]
-    assert opened.weights.backbone.transformer.dtype == torch.bfloat16
+    assert opened.weights.opened.backbone.transformer.dtype == torch.bfloat16
     assert (opened.name, opened.geometry.panel) == ("mini", PANEL)
     (mine / "lora" / "new.safetensors").write_bytes(b"x")
     assert cls.fingerprint_inputs(**choice) != before
     for path in sorted(mine.rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     mine.rmdir()
+
+
+def test_links_in_a_circle_end(pack, tmp_path):
+    import importlib
+
+    files = importlib.import_module("pack.nodes.host.files")
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "model.json").write_text("{}")
+    for name in ("one", "two"):
+        (tmp_path / "a" / name).symlink_to(tmp_path / "a", target_is_directory=True)
+        (tmp_path / "a" / "b" / name).symlink_to("..", target_is_directory=True)
+    (tmp_path / "a" / "nowhere").symlink_to(tmp_path / "absent")
+    assert files._below(tmp_path, ".json") == [tmp_path / "a" / "b" / "model.json"]
 
 
 def test_models_and_loras_of_extra_model_paths_are_found(node_classes, folders, tmp_path):
@@ -345,7 +367,7 @@ def test_models_and_loras_of_extra_model_paths_are_found(node_classes, folders, 
 def test_the_precision_is_that_of_the_weights(run):
     for precision, dtype in (("fp32", torch.float32), ("fp16", torch.float16)):
         model = run("LoadModel", model="mini (embedded)", precision=precision, placement="auto")
-        backbone = model.args[0].weights.backbone
+        backbone = model.args[0].weights.opened.backbone
         assert backbone.transformer.dtype == backbone.vae.dtype == dtype
 
 
@@ -356,3 +378,15 @@ def test_numbers_of_an_image_are_not_rounded_on_the_way(run, core):
     model = run("LoadModel", model="mini (embedded)", precision="fp32", placement="cpu").args[0]
     frames, _ = run("Composite", model=model, reference=fine, driving=fine.repeat(2, 1, 1, 1)).args
     assert torch.equal(frames[0, :, :256], fine[0]) and torch.equal(frames[9, :, 256:], fine[0])
+
+
+def test_a_composite_carries_what_is_told_of_the_reference(run, model, example):
+    mask = torch.zeros(1, *PANEL)
+    mask[:, 60:200, 80:180] = 1
+    given = {"model": model, "reference": example.reference, "driving": example.driving}
+    value = run("Composite", **given, reference_mask=mask).args[1]
+    assert np.array_equal(value.guides.mask, mask[0].numpy()) and value.guides.joints is None
+    assert run("MotionMask", composite=value, lead_in=1.0).args[0].guides is value.guides
+    assert run("Composite", **given).args[1].guides is None
+    with pytest.raises(ValueError, match="reference keypoints: got 5 frames, need 1"):
+        run("Composite", **given, reference_keypoints=example.keypoints)

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from ..core.tiny import tiny_wan_animate, tiny_wan_animate_2
-from .test_bad_input import SETTINGS, refused  # noqa: F401 - a fixture
 
 pytest.importorskip("ftfy", reason="diffusers cleans Wan's prompts with ftfy")
 
+SETTINGS = {"steps": 1, "cfg": 1.0, "driving_cfg": 1.0}
 BUILD = {"first": tiny_wan_animate, "second": tiny_wan_animate_2}
 
 
@@ -21,7 +21,7 @@ def models(folders, core):
     """Folders below models/dreamactor, with segments of nine frames on 32 x 32 pixels' worth."""
     for name, build in BUILD.items():
         build().save_pretrained(str(folders.dreamactor / "wan" / name))
-    kinds = core("models.wan_animate").KINDS
+    kinds = core("models.wan_animate_kinds").WAN_ANIMATE_KINDS
     before = dict(kinds)
     for name, kind in before.items():
         small = replace(kind.geometry, fps=8.0, num_frames=9, panel=(32, 32))
@@ -82,7 +82,7 @@ def test_cancel_stops_it(run, load, given):
         run("Animate", model=load("second"), **given)
 
 
-def test_what_does_not_fit_is_said(refused, load, given, example):  # noqa: F811
+def test_what_does_not_fit_is_said(refused, load, given, example):
     first, second = load("first"), load("second")
     words = ("wan2.2-animate: got no keypoints", "Wire keypoints into the node")
     refused("Animate", *words, model=first, **given)
@@ -96,7 +96,7 @@ def test_what_does_not_fit_is_said(refused, load, given, example):  # noqa: F811
     refused("Composite", "Wire it into DreamActor Animate", model=second, **pictures)
 
 
-def test_a_small_model_is_held_whole(refused):  # noqa: F811
+def test_a_small_model_is_held_whole(refused):
     mini = {"model": "mini (embedded)", "precision": "auto", "placement": "auto"}
     for options in ({"storage": "fp8"}, {"offload": "leaf"}):
         refused("LoadModel", "device and dtype alone: it is small", **mini, **options)

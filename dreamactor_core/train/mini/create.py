@@ -8,13 +8,15 @@ from pathlib import Path
 import torch
 from diffusers import HunyuanVideo15Transformer3DModel
 
-from ...backbones.hunyuan15 import HunyuanVideo15Backbone
+from ...backbones import Backbone
+from ...errors import InputError
 from ...geometry import Geometry
-from ...mini.backbone import MiniBackbone, MiniTransformer3DModel
+from ...mini.backbone import MiniBackbone, network_channels
+from ...mini.network import MiniTransformer3DModel
 from ...mini.text import ByteTextEncoder
 from ...mini.vae import GROUP, PATCH, MiniVAE
 from ...models.loading import load_backbone
-from ...puppets.scene import FPS
+from ...puppets.world import FPS
 
 SHIPPED_FINER = 2
 
@@ -35,13 +37,12 @@ class MiniConfig:
 def create_mini(vae: MiniVAE, config: MiniConfig) -> MiniBackbone:
     """A random transformer and text encoder around a trained autoencoder.
 
-    It predicts the change of the clean latents against frame 0 ("residual"), so that what stands
-    still is right from the start. At first it moves the pieces to where retargeting puts them
-    (Brush); a new eye sees none.
+    It predicts the change of the clean latents against frame 0, so that what stands still is right
+    from the start. At first it moves the pieces to where retargeting puts them (brush.py); a new
+    eye sees none.
     """
     torch.manual_seed(config.seed)
-    channels = vae.config.latent_channels // GROUP
-    read, answered = MiniBackbone.channels(channels)
+    read, answered = network_channels(vae.config.latent_channels)
     transformer = MiniTransformer3DModel(
         in_channels=read,
         out_channels=answered,
@@ -68,12 +69,23 @@ def create_mini(vae: MiniVAE, config: MiniConfig) -> MiniBackbone:
         num_frames=config.num_frames,
         panel=(config.size, config.size),
     )
-    return MiniBackbone("mini", geometry, transformer, vae, text_encoder, "residual")
+    return MiniBackbone("mini", geometry, transformer, vae, text_encoder)
 
 
-def load_base(base: str | Path) -> HunyuanVideo15Backbone:
+def check_small(backbone: Backbone) -> None:
+    """Raise InputError for a model that has no parts of the small one's to train."""
+    if not isinstance(backbone, MiniBackbone):
+        raise InputError(
+            "base",
+            got=backbone.name,
+            need="the small model: no other has an eye or a rig",
+            fix="Choose mini, or a folder that an earlier stage wrote.",
+        )
+
+
+def load_base(base: str | Path) -> Backbone:
     """A model to train. The small one with panels as large as those that it reads: it paints larger
-    ones (MiniBackbone.finer), but learns nothing more from them."""
+    ones (panels.magnification), but learns nothing more from them."""
     return _with_panel(load_backbone(base), 1)
 
 
@@ -82,7 +94,7 @@ def to_ship(backbone: MiniBackbone) -> MiniBackbone:
     return _with_panel(backbone, SHIPPED_FINER)
 
 
-def _with_panel(backbone: HunyuanVideo15Backbone, times: int) -> HunyuanVideo15Backbone:
+def _with_panel(backbone: Backbone, times: int) -> Backbone:
     if isinstance(backbone, MiniBackbone):
         panel = (times * backbone.transformer.config.target_size,) * 2
         backbone.geometry = replace(backbone.geometry, panel=panel)

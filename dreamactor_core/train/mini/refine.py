@@ -7,18 +7,40 @@ as before, so that the floor does not rise. The encoder stays as it is, and with
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ...animate import encode_composite, sample_latents
+from ...animate import build_flow, encode_composite
 from ...backbones import Backbone
-from ...composite import build_composite, crop_target_latents, lead_in_frames
-from ...mini.vae import GROUP
-from ...puppets.scene import LEAD_IN, Clip, to_frames, triplet
-from ...sampling import SampleSettings
-from .vae import Guess, VaeConfig
+from ...composite import build_composite, crop_target_latents
+from ...media import to_frames
+from ...mini.vae import GROUP, MiniVAE
+from ...puppets.triplet import triplet
+from ...puppets.world import LEAD_IN, Clip
+from ...sampling import SampleSettings, sample
+from .vae import Guess, VaeConfig, train_clean
+
+LEARNING_RATE = 4e-4
+
+
+def train_refinement(
+    backbone: Backbone,
+    vae: Path,
+    seeds: Iterable[int],
+    folder: Path,
+    steps: int,
+    on_step: Callable[[int, float], None],
+) -> None:
+    """Go on with the autoencoder of a folder; see train_clean. backbone: with the LoRAs that it is
+    to be used with. seeds: of puppets."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = replace(VaeConfig(), steps=steps, learning_rate=LEARNING_RATE)
+    guesses = guess_codes(backbone, seeds, config)
+    train_clean(MiniVAE.from_pretrained(vae), config, folder, on_step, guesses)
 
 
 @torch.inference_mode()
@@ -41,10 +63,10 @@ def _guess(backbone: Backbone, target: Clip, driver: Clip, seed: int) -> Tensor:
     composite = build_composite(
         to_frames(target.frames[:1]),
         to_frames(driver.frames[LEAD_IN:]),
-        lead_in=lead_in_frames(geometry.fps, temporal_stride=geometry.temporal_stride),
+        lead_in=geometry.lead_frames(),
         temporal_stride=geometry.temporal_stride,
     )
     settings = SampleSettings(num_inference_steps=1, seed=seed)
     encoded = encode_composite(backbone, composite)
-    latents = sample_latents(backbone, encoded, target.caption, settings)
+    latents = sample(*build_flow(backbone, encoded, target.caption, settings), settings.sampler)
     return crop_target_latents(latents)[0].transpose(0, 1).clone()

@@ -21,13 +21,14 @@ from typing import NamedTuple
 
 from ...errors import InputError
 from ..curve import Curve
-from ..loop import TrainConfig, read_config
+from ..loop import read_config
 from .eye import EyeConfig
-from .rig import RigConfig
+from .motions import RigConfig
+from .objective import PuppeteerTrainConfig
 
 logger = logging.getLogger(__name__)
 
-PAIRS = (20_000, 20_800)  # seeds of the bootstrapped pairs, before they are judged
+PAIR_SEEDS = (20_000, 20_800)  # seeds of the bootstrapped pairs, before they are judged
 TOY_STEPS, TOY_PAIRS = 2, 2
 LEAST = 0.5  # minutes; with less left no stage is begun
 
@@ -49,7 +50,10 @@ def stages(out: Path, bodies: Path | None, toy: bool) -> list[Stage]:
         )
     }  # fmt: skip
     parts = {"eye": EyeConfig().schedule.steps, "rig": RigConfig().schedule.steps}
-    configs = {name: read_config(name) for name in ("foundation", "pose_based", "end_to_end")}
+    configs = {
+        name: read_config(name, PuppeteerTrainConfig)
+        for name in ("foundation", "pose_based", "end_to_end")
+    }
     if toy:
         parts = dict.fromkeys(parts, TOY_STEPS)
         configs = {name: _toy(config) for name, config in configs.items()}
@@ -58,7 +62,7 @@ def stages(out: Path, bodies: Path | None, toy: bool) -> list[Stage]:
         str(made[name] / "lora.safetensors") for name in ("pose_based", "end_to_end")
     )
     loras = ["--pose-based", pose_based, "--end-to-end", end_to_end]
-    first, last = PAIRS
+    first, last = PAIR_SEEDS
     pairs = ["--seeds", f"{first}:{last}"]
     if toy:
         pairs = ["--seeds", f"{first}:{first + TOY_PAIRS}", "--threshold", "1"]
@@ -133,6 +137,6 @@ def train_whole(
     return True
 
 
-def _toy(config: TrainConfig) -> TrainConfig:
+def _toy(config: PuppeteerTrainConfig) -> PuppeteerTrainConfig:
     phases = tuple(replace(phase, steps=TOY_STEPS, batch_size=1) for phase in config.phases)
     return replace(config, phases=phases, compile=False, mixed_precision="no")

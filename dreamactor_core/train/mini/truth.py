@@ -12,30 +12,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...mini.brush import Brush, Painted
+from ...mini.brush import DRAWN, STILL, LayerShares
 from ...mini.vae import PATCH
-from ...puppets.body import PARTS
+from ...skeleton import PARTS
 
-UNSEEN = -1  # in place of a piece
+UNSEEN = -1  # in place of a part
 
 
 class ClipTruth(NamedTuple):
-    parts: np.ndarray  # (t, h, w) uint8, see puppets.scene.Clip
+    parts: np.ndarray  # (t, h, w) uint8, see puppets.world.Clip
     places: np.ndarray  # (t, k, 2, 3), in pixels
     joints: np.ndarray  # (t, 2, 18, 2) in pixels; one body alone is both
 
 
 def truth_of(clip: ClipTruth, frames: list[int]) -> Tensor:
-    """What each pixel of a clip shows, (1, t, h, w) int64: 0 the scene, 1..12 a piece, UNSEEN what
-    the reference hides. frames[0] is the reference, the others are to be drawn."""
-    drawn = frames[1:]
-    parts = clip.parts[drawn]
-    _, seen = sources_of(clip, frames)
-    return torch.from_numpy(np.where(seen, piece_of(parts), UNSEEN))[None]
+    """What each pixel of a clip shows, (1, t, h, w) int64: a part (skeleton.py), or UNSEEN where
+    the reference hides it. frames[0] is the reference, the others are to be drawn."""
+    _, shown = sources_of(clip, frames)
+    return torch.from_numpy(np.where(shown, part_of(clip.parts[frames[1:]]), UNSEEN))[None]
 
 
-def piece_of(parts: np.ndarray) -> np.ndarray:
-    """Parts of any body, 0 the scene -> the same of one body, int64."""
+def part_of(parts: np.ndarray) -> np.ndarray:
+    """Parts of any body, those of the second numbered on -> the same of one body, int64."""
     return np.where(parts > 0, (parts.astype(np.int64) - 1) % PARTS + 1, 0)
 
 
@@ -61,17 +59,18 @@ def sources_of(clip: ClipTruth, frames: list[int]) -> tuple[np.ndarray, np.ndarr
     return sources, inside & (shown == parts)
 
 
-def piece_loss(painted: Painted, truth: Tensor) -> Tensor:
+def piece_loss(layers: LayerShares, truth: Tensor) -> Tensor:
     """Negative logarithm of the share of what each pixel shows: cross-entropy.
 
-    The scene may be that of the reference or be drawn; what the reference does not show is drawn.
+    layers: of what was painted; truth (b, t, h, w), see truth_of. The scene may be that of the
+    reference or be drawn; what the reference does not show is drawn.
     """
     frames = truth.flatten(0, 1).unflatten(2, (-1, PATCH)).unflatten(1, (-1, PATCH))
-    cells = frames.transpose(2, 3).flatten(3, 4).flatten(1, 2)[painted.frames]  # n, h' * w', 64
-    pieces = cells[torch.arange(len(cells))[:, None], painted.cells]
-    scene = painted.scores[..., [Brush.DRAWN, Brush.STILL]]
-    of_bodies = painted.scores[..., len((Brush.DRAWN, Brush.STILL)) :].unflatten(-1, (-1, PARTS))
-    index = (pieces - 1).clamp(min=0)[..., None, None].expand(*of_bodies.shape[:-1], 1)
+    cells = frames.transpose(2, 3).flatten(3, 4).flatten(1, 2)[layers.frames]  # n, h' * w', 64
+    parts = cells[torch.arange(len(cells))[:, None], layers.cells]
+    scene = layers.log_shares[..., [DRAWN, STILL]]
+    of_bodies = layers.log_shares[..., STILL + 1 :].unflatten(-1, (-1, PARTS))
+    index = (parts - 1).clamp(min=0)[..., None, None].expand(*of_bodies.shape[:-1], 1)
     shown = of_bodies.gather(-1, index)[..., 0].logsumexp(dim=-1)  # by any body
-    said = torch.where(pieces == 0, scene.logsumexp(dim=-1), shown)
-    return -torch.where(pieces == UNSEEN, scene[..., Brush.DRAWN], said).mean()
+    said = torch.where(parts == 0, scene.logsumexp(dim=-1), shown)
+    return -torch.where(parts == UNSEEN, scene[..., DRAWN], said).mean()

@@ -9,23 +9,27 @@ The encoder is done after fit_code, so latents can be cached while train_clean s
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
 
 from ...mini.vae import GROUP, PATCH, MiniVAE
 from ...pose.draw import draw_pose
 from ...pose.vary import vary_pose
-from ...puppets.scene import triplet
-from ..curve import Curve
+from ...puppets.triplet import triplet
+from ..optimise import Hooks, Rhythm, Run
 
 logger = logging.getLogger(__name__)
+
+REFINE_STEPS = 800  # see refine.py
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,21 @@ def to_groups(video: np.ndarray) -> Tensor:
     frames = torch.from_numpy(video).permute(0, 3, 1, 2).float() / 127.5 - 1
     frames = torch.cat([frames[:1].expand(GROUP, -1, -1, -1), frames[1:]])
     return frames.unflatten(0, (-1, GROUP)).flatten(1, 2)
+
+
+def train_autoencoder(
+    folder: Path, clean_steps: int, on_step: Callable[[int, float], None]
+) -> None:
+    """The whole stage, into folder/vae, with so many steps of the clean-up, or none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = replace(VaeConfig(), steps=clean_steps)
+    if (folder / "vae" / "config.json").exists():
+        vae = MiniVAE.from_pretrained(folder / "vae")
+    else:
+        vae = fit_code(config)
+        vae.save_pretrained(folder / "vae")
+    if clean_steps:
+        train_clean(vae, config, folder, on_step)
 
 
 def fit_code(config: VaeConfig) -> MiniVAE:
@@ -112,40 +131,46 @@ def train_clean(
     logger.info("rendered %d videos", len(videos))
     vae.code.requires_grad_(False)
     vae.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(
-        [p for p in vae.parameters() if p.requires_grad], config.learning_rate
+    learning = [p for p in vae.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(learning, config.learning_rate)
+    schedule = OneCycleLR(optimizer, config.learning_rate, config.steps, pct_start=0.05)
+
+    def rate(step: int) -> float:
+        with warnings.catch_warnings():  # when it resumes, at steps that were taken before
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+            while schedule.last_epoch < step - 1:  # it sets Adam's first beta too
+                schedule.step()
+        return schedule.get_last_lr()[0]
+
+    def batches(first: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for step in range(first, config.steps + 1):
+            yield _batch(vae, videos, guesses, config, np.random.default_rng((config.seed, step)))
+
+    rhythm = Rhythm(
+        config.steps,
+        save_steps=config.save_every,
+        save_minutes=math.inf,
+        checkpoint="vae_state.pt",
+        curve="vae.csv",
+        device="cpu",
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, config.steps, pct_start=0.05
-    )
-    state, first = folder / "vae_state.pt", 0
-    if state.exists():
-        saved = torch.load(state, weights_only=True)
-        vae.load_state_dict(saved["vae"])
-        optimizer.load_state_dict(saved["optimizer"])
-        schedule.load_state_dict(saved["schedule"])
-        first = saved["step"]
-    curve, began = Curve(folder / "vae.csv"), time.monotonic()
-    for step in range(first + 1, config.steps + 1):
-        rng = np.random.default_rng((config.seed, step))
-        z, before, truth = _batch(vae, videos, guesses, config, rng)
+    run = Run(CleanLoss(vae), [optimizer], rhythm, folder, {})
+    run.train(batches, rate, Hooks(on_step, lambda step: vae.save_pretrained(folder / "vae")))
+    vae.eval()
+
+
+class CleanLoss(nn.Module):
+    """Mean absolute error of the cleaned pixels, the convolutions in bfloat16."""
+
+    def __init__(self, vae: MiniVAE):
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        z, before, truth = batch
         with torch.autocast("cpu", torch.bfloat16):
-            made = vae.clean(z, before)
-        loss = (made.float() - truth).abs().mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        curve.add(step, loss.item(), time.monotonic() - began)
-        on_step(step, loss.item())
-        if step % config.save_every == 0 or step == config.steps:
-            temporary = state.with_suffix(".tmp")
-            torch.save({"vae": vae.state_dict(), "optimizer": optimizer.state_dict(),
-                        "schedule": schedule.state_dict(), "step": step}, temporary)  # fmt: skip
-            temporary.replace(state)
-            vae.save_pretrained(folder / "vae")
-            curve.draw()
+            made = self.vae.clean(z, before)
+        return (made.float() - truth).abs().mean()
 
 
 class Guess(NamedTuple):

@@ -8,45 +8,27 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...backbones import Backbone
-from ...composite import lead_in_frames
-from ...errors import InputError
-from ...mini.backbone import MiniBackbone
+from ...media import to_frames
 from ...pose.draw import draw_pose
 from ...pose.keypoints import Pose
 from ...pose.vary import vary_pose
-from ...puppets.body import PARTS
-from ...puppets.scene import Clip, to_frames, triplet
-from ..cache import Cache, read_cache
+from ...puppets.triplet import triplet
+from ...puppets.world import Clip
+from ...skeleton import PARTS
 from .truth import ClipTruth
 
 TRIPLETS = 20_000_000
 
 
-def source_of(backbone: Backbone, cache: Path | None) -> Cache | World:
-    """What to train on: a cache, or the world itself. Raises InputError for a model that needs a
-    cache and has none."""
-    if cache:
-        return read_cache(backbone, cache)
-    if not isinstance(backbone, MiniBackbone):
-        raise InputError(
-            "cache",
-            got=f"none, for {backbone.name}",
-            need="a folder made by `train cache`: only the small model encodes while it trains",
-            fix="Make one and pass it with --cache.",
-        )
-    return World(backbone)
-
-
-def drawn_beside() -> dict[str, int]:
-    """How a DataLoader draws while the model trains: a core for each process but one."""
-    return {"num_workers": max(1, min(15, (os.cpu_count() or 1) - 1)), "prefetch_factor": 6}
+def drawing_processes() -> int:
+    """How many draw while the model trains: a core for each but one."""
+    return max(1, min(15, (os.cpu_count() or 1) - 1))
 
 
 class World:
@@ -57,8 +39,6 @@ class World:
         self.backbone = backbone
         self.num_frames, self.size = geometry.num_frames, geometry.panel[0]
         self.black = self._encode(np.zeros((self.num_frames, self.size, self.size, 3), np.uint8))
-        lead = lead_in_frames(geometry.fps, 1.0, geometry.temporal_stride)
-        self.first_group = 1 + lead // geometry.temporal_stride
         self.latent_frames = self.black.shape[2]
         self._triplet = lru_cache(1)(self._draw_triplet)
 

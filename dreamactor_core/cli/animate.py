@@ -1,0 +1,169 @@
+"""The command `animate`: a picture and a video in, a video out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from ..options import POSE_FITS, RATES, VARIANTS
+from .shared import (
+    Stop,
+    add_model,
+    add_sampling,
+    check_paths,
+    files_of,
+    json_text,
+    placement_of,
+    progress,
+    quiet,
+    settings_of,
+)
+
+ABOUT = """Make the character of --reference perform the motion of --driving and write --output.
+
+The result has the picture's aspect and the video's exact frames, times and sound. Inputs may be of
+any size and length: they are fitted with bars, never cut or stretched, and long videos are made
+piece by piece. There are two variants: end-to-end looks at the driving video itself, whoever or
+whatever moves in it; pose-based looks at the keypoints of a person, which --pose brings in
+OpenPose's JSON form, one entry for each frame of the video.
+"""
+EXAMPLES = """examples:
+  animate the picture, and see all three side by side
+    animate --reference fox.png --driving dance.mp4 --output fox.mp4 --side-by-side
+  two seconds from the middle, with a caption and another seed
+    animate --reference fox.png --driving dance.mp4 --output fox.mp4 --start 12.5 --duration 2 \\
+            --prompt "the fox waves its right paw" --seed 7
+  from keypoints, with a LoRA of your own at 0.8
+    animate --reference fox.png --driving dance.mp4 --output fox.mp4 --variant pose-based \\
+            --pose dance.json --lora mine.safetensors:0.8
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    files = parser.add_argument_group("files")
+    files.add_argument("--reference", type=Path, required=True, metavar="IMG", help="the character")
+    files.add_argument("--driving", type=Path, required=True, metavar="VIDEO", help="the motion")
+    files.add_argument("--output", type=Path, required=True, metavar="OUT.mp4", help="the result")
+    files.add_argument(
+        "--pose", type=Path, metavar="JSON", help="keypoints of every frame of VIDEO (pose-based)"
+    )
+    files.add_argument(
+        "--reference-keypoints",
+        type=Path,
+        metavar="JSON",
+        help="joints of the character in IMG, one frame, in place of those that are found; pose "
+        "writes a person's",
+    )
+    files.add_argument(
+        "--reference-mask",
+        type=Path,
+        metavar="PNG",
+        help="white where the character is in IMG (IMG's own transparency)",
+    )
+    files.add_argument("--json", type=Path, metavar="REPORT", help="write what was done, as JSON")
+    files.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    _add_result(parser)
+    add_model(parser)
+    sampling = add_sampling(parser)
+    sampling.add_argument(
+        "--seed", type=int, default=0, help="same seed, same file, to the byte (0)"
+    )
+
+
+def _add_result(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("what to make")
+    what.add_argument("--variant", choices=VARIANTS[::-1], default="end-to-end")
+    what.add_argument(
+        "--pose-fit",
+        choices=POSE_FITS,
+        default="box",
+        help="the pose's box stretched onto the panel, as in training; or none: everyone stays "
+        "where the driver's camera saw them, and as large; or reference: with the bones, the size "
+        "and the place of --reference-keypoints (box)",
+    )
+    what.add_argument("--prompt", default="", help="what the character does, in words (none)")
+    what.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds into it (0)")
+    what.add_argument("--duration", type=float, metavar="S", help="seconds of VIDEO (to its end)")
+    what.add_argument(
+        "--size",
+        type=int,
+        metavar="PX",
+        help="draw on PX x PX pixels' worth of the picture's aspect, a multiple of what the model "
+        "asks for (as many pixels as the model was trained on)",
+    )
+    what.add_argument(
+        "--rate",
+        choices=RATES,
+        default="driver",
+        help="VIDEO's own frames and times, or the model's own frames at its rate (driver)",
+    )
+    what.add_argument(
+        "--keep-lead-in",
+        action="store_true",
+        help="keep the second in which the character moves from the picture into the motion",
+    )
+    what.add_argument(
+        "--side-by-side", action="store_true", help="picture, VIDEO and result in one video"
+    )
+
+
+def command(args: argparse.Namespace, stop: Stop) -> None:
+    """Mistakes are told before the model is loaded, and mistyped names before anything is."""
+    from ..models import find
+
+    loras = args.lora or []
+    guides = args.reference_keypoints, args.reference_mask
+    named = (args.reference, args.driving, args.pose, *guides, *(path for path, _ in loras))
+    check_paths(named, (args.output, args.json))
+    source = find(args.model, files_of(args))
+
+    from ..jobs.job import Job
+    from ..jobs.run import animate_file, passes_of, preflight, read_inputs
+    from ..lora.files import check_together
+    from ..media import check_writable, together
+    from ..models.loras import choose_loras
+
+    job = Job(
+        reference=args.reference,
+        driving=args.driving,
+        output=args.output,
+        variant=args.variant,
+        keypoints=args.pose,
+        pose_fit=args.pose_fit,
+        prompt=args.prompt,
+        settings=settings_of(args, args.seed),
+        size=args.size,
+        start=args.start,
+        duration=args.duration,
+        keep_lead_in=args.keep_lead_in,
+        side_by_side=args.side_by_side,
+        rate=args.rate,
+        overwrite=args.overwrite,
+        reference_keypoints=args.reference_keypoints,
+        reference_mask=args.reference_mask,
+    )
+    if args.json:
+        check_writable(args.json, args.overwrite)
+    placement = placement_of(args, source)
+    source.check(job)
+    inputs = read_inputs(job)
+    wanted = choose_loras(source, args.variant, loras)
+    lead_in_seconds = check_together(wanted, args.variant)
+    if estimated := preflight(source, placement, inputs, args.size, lead_in_seconds):
+        print(f"{args.model}: {estimated}", file=sys.stderr)
+    with quiet():
+        animator = source.open(placement).wearing(wanted)
+    outputs = [args.output, *filter(None, [args.json])]
+    with (
+        progress(stop, passes_of(animator, inputs)) as on_step,
+        together(outputs, args.overwrite) as (part, *texts),  # video and report, or neither
+    ):
+        hidden = replace(job, output=part, overwrite=True)
+        report = animate_file(animator, hidden, inputs, on_step)
+        report = replace(report, output=str(args.output))
+        for text in texts:
+            text.write_text(json_text(asdict(report)), encoding="utf-8")
+    frames, length = report.frames, report.duration
+    print(f"{args.output}: {frames} frames, {length:.2f} s, made in {report.seconds:.1f} s")

@@ -1,0 +1,63 @@
+"""`python -m dreamactor_core lora`: what a LoRA file is, and the same for another program.
+
+    lora info    FILE
+    lora convert FILE OUT --style comfyui        for ComfyUI's own LoRA loader
+    lora convert FILE OUT --style diffusers      for diffusers and peft
+
+Reads diffusers', ComfyUI's, kohya's and musubi's names of HunyuanVideo-1.5 and Wan.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+STYLES = ("comfyui", "diffusers")
+
+
+def main(argv: list[str]) -> int:
+    arguments = _parser().parse_args(argv)
+    arguments.run(arguments)
+    return 0
+
+
+def _info(arguments: argparse.Namespace) -> None:
+    from ..lora.names import family_of
+    from ..lora.stored import read_lora_file
+
+    metadata, tensors = read_lora_file(arguments.file)
+    lines = [f"family: {family_of(tensors)}", f"tensors: {len(tensors)}"]
+    lines += [f"{key}: {value}" for key, value in sorted(metadata.items())]
+    print(*lines, sep="\n")
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    from safetensors.torch import save_file
+
+    from ..lora.names import convert_lora
+    from ..media.replace import replacing
+
+    made = convert_lora(arguments.file, arguments.style)
+    with replacing(arguments.out, arguments.overwrite) as part:
+        save_file(made.tensors, part, metadata=made.metadata)
+    told = f"{arguments.out}: {made.layers} layers of {made.family}, {arguments.style} names"
+    print(told)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dreamactor_core lora",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    info = commands.add_parser("info", help="what the file says of itself")
+    info.set_defaults(run=_info)
+    info.add_argument("file", type=Path, metavar="FILE")
+    convert = commands.add_parser("convert", help="write it with another program's names")
+    convert.set_defaults(run=_convert)
+    convert.add_argument("file", type=Path, metavar="FILE")
+    convert.add_argument("out", type=Path, metavar="OUT")
+    convert.add_argument("--style", choices=STYLES, default="comfyui", help="default: comfyui")
+    convert.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    return parser

@@ -1,0 +1,169 @@
+"""Stages of `python -m dreamactor_core train` for full-size bases."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import re
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from ..backbones.placement import Placement
+from ..bench.metrics import psnr, ssim
+from ..errors import InputError
+from ..lora.adapters import load_lora
+from ..lora.names import STYLES
+from ..models.estimate import GIB
+from ..models.loading import load_backbone
+from ..sampling import SampleSettings
+from ..train import lora
+from ..train.base import open_encoders
+from ..train.check import CheckTask, check_clips
+from ..train.clips import default_size, read_rows
+from ..train.plan import plan, told
+from ..train.recipe import available_recipes, read_recipe
+from ..train.store import fill_store, meta_of, open_store
+
+logger = logging.getLogger(__name__)
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def make_cache(arguments: argparse.Namespace) -> None:
+    if not arguments.pairs or not arguments.config:
+        raise InputError(
+            "train cache",
+            got="--seeds" if arguments.seeds else "no --config",
+            need="--pairs and --config: a full-size base learns from clips, by a recipe",
+            fix=f"Pass a list of clips and one of {', '.join(available_recipes())}.",
+        )
+    recipe = read_recipe(arguments.config)
+    rows, wrong = read_rows(arguments.pairs, recipe.variant)
+    for reason in wrong:
+        logger.warning("left out: %s", reason)
+    part, parts = _part(arguments.part)
+    backbone = open_encoders(arguments.base, placement_of(arguments))
+    size = arguments.size or default_size(backbone.geometry)
+    meta = meta_of(backbone, recipe.variant, size, recipe.cache, arguments.stored, arguments.seed)
+    mine, bad = rows[part::parts], 0
+    for row, reason in tqdm(
+        fill_store(backbone, mine, meta, recipe.cache, arguments.out), total=len(mine), unit="clip"
+    ):
+        if reason:
+            bad += 1
+            logger.warning("left out: %s: %s", row.name, reason)
+    logger.info("%d clips in %s, %d left out", len(mine) - bad, arguments.out, bad + len(wrong))
+    if bad == len(mine):
+        raise InputError(
+            f"clips of {arguments.pairs}",
+            got="none that can be used",
+            need="at least 1",
+            fix="See above for what is wrong with each.",
+        )
+
+
+def train_lora(arguments: argparse.Namespace) -> None:
+    if arguments.cache is None:
+        raise InputError(
+            "--cache",
+            got="none",
+            need="a folder made by `train cache` for this base",
+            fix="Run `train cache` first.",
+        )
+    styles = STYLES if arguments.style == "both" else (arguments.style,)
+    if not set(styles) <= set(STYLES):
+        need = f"{', '.join(STYLES)} or both"
+        raise InputError("--style", got=repr(arguments.style), need=need, fix="Use both.")
+    recipe = read_recipe(arguments.config)
+    job = lora.LoraJob(
+        base=Path(arguments.base),
+        examples=arguments.cache,
+        recipe=recipe,
+        out=arguments.out,
+        placement=placement_of(arguments, arguments.storage),
+        expert=arguments.expert,
+        init=arguments.init,
+        styles=styles,
+        minutes=arguments.minutes,
+    )
+    with tqdm(total=recipe.steps, desc=arguments.out.name) as bar:
+
+        def show(step: int, loss: float) -> None:
+            bar.n = step
+            bar.set_postfix(loss=f"{loss:.3f}")
+
+        done = lora.train_lora(job, show)
+    logger.info("step %d of %d, files in %s", done, recipe.steps, arguments.out)
+
+
+def check_lora(arguments: argparse.Namespace) -> None:
+    recipe = read_recipe(arguments.config)
+    rows, _ = read_rows(arguments.pairs, recipe.variant)
+    if arguments.cache:
+        held = open_store(arguments.cache).held_out(recipe.held_out)
+        rows = [row for row in rows if row.name in held]
+        if not rows:
+            raise InputError(
+                f"held-out clips of {arguments.cache}",
+                got="none in the list",
+                need="at least 1: a tenth of the clips are held out",
+                fix="Pass the list that the cache was made of, or leave --cache away.",
+            )
+    backbone = load_backbone(arguments.base, placement=placement_of(arguments))
+    for path in arguments.lora:
+        load_lora(backbone, path)
+    settings = SampleSettings(
+        num_inference_steps=arguments.steps,
+        guidance_scale=arguments.guidance,
+        shift=arguments.shift,
+    )
+    size = arguments.size or default_size(backbone.geometry)
+    figures = {"PSNR in dB": psnr, "SSIM": ssim}
+    task = CheckTask(recipe.variant, size, arguments.frames, settings, figures, arguments.out)
+    for score in check_clips(backbone, rows[: arguments.count], task):
+        logger.info("%s", score)
+
+
+def plan_training(arguments: argparse.Namespace) -> None:
+    recipe, gpu = read_recipe(arguments.config), _bytes(arguments.gpu)
+    plans = plan(Path(arguments.base), recipe, gpu, arguments.size, arguments.tflops * 1e12)
+    print(*told(plans, recipe, gpu), sep="\n")
+
+
+def placement_of(arguments: argparse.Namespace, storage: str = "") -> Placement:
+    gpu = torch.cuda.is_available()
+    mine = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # of several processes each has its own GPU
+    device = arguments.device or (mine if gpu else "cpu")
+    if device.startswith("cuda") and not gpu:
+        fix = "Use --device cpu."
+        raise InputError("--device", got=f"{device}, but no GPU", need="one", fix=fix)
+    name = arguments.dtype or ("fp32" if device == "cpu" else "bf16")
+    if name not in DTYPES:
+        need = " or ".join(DTYPES)
+        raise InputError("--dtype", got=repr(name), need=need, fix="Use bf16.")
+    return Placement(
+        device,
+        DTYPES[name],
+        storage=storage,
+        offload="leaf" if getattr(arguments, "offload", False) else "",
+        vae_tiling=getattr(arguments, "vae_tiling", False),
+    )
+
+
+def _bytes(text: str) -> float:
+    """ "24GB" -> bytes, as GPUs are sold: 2**30 each."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:GB|GiB|G)?", text, re.IGNORECASE)
+    if found is None or not float(found[1]):
+        raise InputError("--gpu", got=repr(text), need="such as 24GB", fix="Say its memory.")
+    return float(found[1]) * GIB
+
+
+def _part(text: str) -> tuple[int, int]:
+    """ "I/N" -> (I, N), 0 <= I < N."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if found is None or not int(found[1]) < int(found[2]):
+        raise InputError("--part", got=repr(text), need="I/N, I from 0 to N - 1", fix="Use 0/1.")
+    return int(found[1]), int(found[2])

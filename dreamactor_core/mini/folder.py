@@ -1,0 +1,118 @@
+"""The folder that a small model lives in, written and read.
+
+model.json            name, prediction type, blank, geometry, description, what it learned from
+transformer/ vae/     as diffusers' save_pretrained writes them
+text_encoder/         as transformers' save_pretrained writes it
+lora/                 <variant>.safetensors, the LoRAs trained for it, as save_lora writes them
+
+The transformer is the puppeteer's (MiniBackbone), or HunyuanVideo-1.5's own class, small.
+"""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from dataclasses import asdict
+from pathlib import Path
+
+import diffusers
+import torch
+from diffusers import HunyuanVideo15Transformer3DModel
+from torch import nn
+from transformers import T5EncoderModel
+
+from ..backbones.hunyuan15 import HunyuanVideo15Backbone
+from .backbone import MiniBackbone
+from .info import INFO, Info
+from .network import MiniTransformer3DModel
+from .text import ByteTextEncoder
+from .vae import MiniVAE
+
+PARTS_OF_FOLDER = ("transformer", "vae", "text_encoder")
+# What the network of each class predicts, as model.json names it: the change of the clean latents
+# against frame 0, so that what stands still is right from the start; or the velocity.
+PREDICTION_TYPES = {MiniBackbone: "residual", HunyuanVideo15Backbone: "flow"}
+
+SmallBackbone = MiniBackbone | HunyuanVideo15Backbone
+
+
+def read_backbone(folder: Path, info: Info, device: str, dtype: torch.dtype) -> SmallBackbone:
+    """The backbone of a folder, ready for inference. Raises all sorts for a broken one."""
+    adapter, network = HunyuanVideo15Backbone, HunyuanVideo15Transformer3DModel
+    if _class_name(folder / "transformer") == MiniTransformer3DModel.__name__:
+        adapter, network = MiniBackbone, MiniTransformer3DModel
+    if info.prediction_type != PREDICTION_TYPES[adapter]:
+        raise ValueError(
+            f"prediction_type is {info.prediction_type!r}, {network.__name__} knows only "
+            f"{PREDICTION_TYPES[adapter]!r}"
+        )
+    transformer = _whole(network, folder / "transformer", dtype)
+    backbone = adapter(
+        name=info.name,
+        geometry=info.geometry,
+        transformer=transformer,
+        vae=_whole(_vae_class(folder / "vae"), folder / "vae", dtype),
+        text_encoder=ByteTextEncoder(
+            _whole(T5EncoderModel, folder / "text_encoder", dtype),
+            transformer.config.text_embed_2_dim,
+            transformer.config.image_embed_dim,
+        ),
+    )
+    for name in PARTS_OF_FOLDER:
+        getattr(backbone, name).to(device).eval()
+    return backbone
+
+
+def save_backbone(
+    backbone: SmallBackbone,
+    folder: str | Path,
+    dtype: torch.dtype = torch.float16,
+    *,
+    description: str = "",
+    trained_on: str = "",
+) -> None:
+    """Write the folder that read_backbone reads. Weights are stored as dtype; LoRAs must be off."""
+    assert not getattr(backbone.transformer, "peft_config", None), "remove_lora first"
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in PARTS_OF_FOLDER:
+        # nn.Module's own cast: diffusers' warns of layers it would rather keep in float32
+        part = nn.Module.to(deepcopy(getattr(backbone, name)), dtype=dtype)
+        part.save_pretrained(folder / name)
+        _forget_origin(folder / name / "config.json")
+    info = {
+        "name": backbone.name,
+        "prediction_type": PREDICTION_TYPES[type(backbone)],
+        "blank": backbone.blank,
+        "description": description,
+        "trained_on": trained_on,
+        "geometry": asdict(backbone.geometry),
+    }
+    (folder / INFO).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+
+
+def _forget_origin(config: Path) -> None:
+    """diffusers notes the folder that a model came from, which is nobody else's business."""
+    kept = json.loads(config.read_text(encoding="utf-8"))
+    if kept.pop("_name_or_path", None) is not None:
+        config.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
+def _whole(cls: type[nn.Module], folder: Path, dtype: torch.dtype) -> nn.Module:
+    """from_pretrained, but weights that are missing are an error instead of random numbers."""
+    model, report = cls.from_pretrained(
+        folder, torch_dtype=dtype, local_files_only=True, output_loading_info=True
+    )
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if keys := sorted(report[problem]):
+            raise ValueError(f"{problem} in {folder.name}: {keys[0]} and {len(keys) - 1} more")
+    return model
+
+
+def _vae_class(folder: Path) -> type[nn.Module]:
+    name = _class_name(folder)
+    return MiniVAE if name == MiniVAE.__name__ else getattr(diffusers, name)
+
+
+def _class_name(folder: Path) -> str:
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))["_class_name"]

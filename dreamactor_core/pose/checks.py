@@ -1,0 +1,123 @@
+"""The entries of a keypoint file, each checked and named when it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+
+COUNTS = {  # key in a file: numbers of points it may hold
+    "pose_keypoints_2d": (18, 25),
+    "hand_left_keypoints_2d": (21,),
+    "hand_right_keypoints_2d": (21,),
+    "face_keypoints_2d": (70, 68),  # 68 without the pupils
+    "foot_keypoints_2d": (6,),
+}
+MAX_PEOPLE = 100  # in a frame
+MAX_ENTRIES = 500_000  # people times frames: 1.6 GB
+FARTHEST = 1e6  # pixels from the corner, of canvases too
+
+
+def people_of(frame: object, number: int) -> list[dict[str, Any]]:
+    """The people of one frame; none where it is null, or says so."""
+    whole = isinstance(frame, dict)
+    people = frame.get("people", "absent") if whole else "absent"
+    unsaid = whole and "people" not in frame and "canvas_width" in frame
+    if frame is None or people is None or unsaid:
+        return []
+    if isinstance(people, list):
+        people = [{} if person is None else person for person in people]
+    if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
+        raise InputError(
+            f"keypoints of frame {number}",
+            got="an entry without a list of people",
+            need='{"people": [...], "canvas_width": ..., "canvas_height": ...}',
+            fix="Save them with a pose detector for people, in OpenPose form.",
+        )
+    somebody = (k for k, person in enumerate(people, 1) if any(person.get(key) for key in COUNTS))
+    return people[: max(somebody, default=0)]
+
+
+def check_people(people: list[list[dict[str, Any]]]) -> int:
+    """The most people of a frame. Raises InputError when there are too many to be true."""
+    most = max(len(group) for group in people)
+    if most > MAX_PEOPLE:
+        number = next(t for t, group in enumerate(people) if len(group) == most)
+        raise InputError(
+            f"keypoints of frame {number}",
+            got=f"{most} people",
+            need=f"at most {MAX_PEOPLE}",
+            fix="Leave those in it who are to be followed.",
+        )
+    if most * len(people) > MAX_ENTRIES:
+        raise InputError(
+            "keypoints",
+            got=f"{len(people)} frames of up to {most} people",
+            need=f"at most {MAX_ENTRIES} people and frames, multiplied",
+            fix="Cut the clip, or leave those in it who are to be followed.",
+        )
+    return most
+
+
+def canvas_of(
+    frames: list[dict[str, Any] | None], known: tuple[float, float] | None
+) -> tuple[float, float]:
+    """(width, height): the one that all frames name. known: for files in which none does."""
+    canvas = None
+    for number, frame in enumerate(frames):
+        size = tuple((frame or {}).get(name) for name in ("canvas_width", "canvas_height"))
+        if size == (None, None):
+            continue
+        usable = all(_is_side(side) for side in size)
+        if not usable or size != (canvas or size):
+            raise _other_canvas(number, size, canvas if usable else None)
+        canvas = size
+    if canvas is None and known is None:
+        raise _other_canvas(0, (None, None), None)
+    return canvas or known
+
+
+def _is_side(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= FARTHEST
+
+
+def _other_canvas(number: int, got: object, need: object) -> InputError:
+    return InputError(
+        f"canvas_width, canvas_height of frame {number}",
+        got=str(got)[:60],
+        need=f"{need}, as in frame 0" if need else f"two numbers above 0, at most {FARTHEST:.0f}",
+        fix="Detect the pose on frames of one size, and keep the size in the file.",
+    )
+
+
+def points_of(person: dict[str, Any], t: int, p: int) -> Iterator[tuple[str, np.ndarray]]:
+    """(key, (n, 3)) of each part that the person has, with absent joints as zeros."""
+    for key, counts in COUNTS.items():
+        values = person.get(key)
+        if values is None or values == []:
+            continue
+        try:
+            flat = np.asarray(values, dtype=float)
+            flat = flat.ravel() if flat.ndim == 2 and flat.shape[1] == 3 else flat
+        except (TypeError, ValueError, OverflowError):  # a number of hundreds of digits, too
+            flat = np.zeros(0)
+        if flat.shape not in [(3 * count,) for count in counts]:
+            raise InputError(
+                f"{key} of frame {t}, person {p}",
+                got=f"{len(values)} values" if isinstance(values, list) else type(values).__name__,
+                need=" or ".join(f"{3 * count}" for count in counts) + " numbers (x, y, c each)",
+                fix="Save the keypoints in OpenPose form.",
+            )
+        yield key, _without_absent(flat.reshape(-1, 3))
+
+
+def _without_absent(points: np.ndarray) -> np.ndarray:
+    """Zeros for joints without a confidence or a place: tools mark them by (0, 0) or (-1, -1)."""
+    x, y, confidence = points.T
+    with np.errstate(invalid="ignore"):
+        found = np.isfinite(points).all(axis=1) & (confidence > 0)
+        found &= (np.abs(points) <= FARTHEST).all(axis=1) & ~((x == y) & (x <= 0))
+    return np.where(found[:, None], points, 0)

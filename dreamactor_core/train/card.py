@@ -1,0 +1,84 @@
+"""The card of a trained LoRA: README.md beside its files, in the form that model hubs read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from ..lora.adapters import LoraInfo
+from .recipe import Recipe
+from .store import Store
+
+
+class Base(NamedTuple):
+    title: str
+    licence: str  # of the base, by a hub's short name
+    note: str
+
+
+HUNYUAN = Base(
+    "HunyuanVideo-1.5",
+    "other",
+    "The base is under the Tencent Hunyuan Community License, which does not extend to the "
+    "European Union, the United Kingdom and South Korea; a LoRA for it is a derivative.",
+)
+WAN = Base("Wan", "apache-2.0", "The base is under the Apache License 2.0.")
+
+
+def write_card(info: LoraInfo, recipe: Recipe, store: Store, step: int, folder: Path) -> None:
+    """What it is, of what it was made and how it must be used; the rest is the trainer's to add."""
+    (folder / "README.md").write_text(card(info, recipe, store, step, folder), encoding="utf-8")
+
+
+def card(info: LoraInfo, recipe: Recipe, store: Store, step: int, folder: Path) -> str:
+    base = HUNYUAN if "hunyuan" in info.base else WAN
+    clips = len({store.clip_of(name) for name in store.names})
+    held = len(store.held_out(recipe.held_out))
+    best = folder / "best.json"
+    score = "No clip was held out."
+    if best.is_file():
+        figures = json.loads(best.read_text(encoding="utf-8"))
+        score = (
+            f"Lowest loss on {held} held-out clips: {figures['validation']:.4f} at step "
+            f"{figures['step']} (best.safetensors)."
+        )
+    drives = (
+        "a drawn skeleton" if info.variant == "pose-based" else "the driving video itself, in RGB"
+    )
+    expert = f", {info.expert}-noise expert" if info.expert else ""
+    head = [
+        "---",
+        f"license: {base.licence}",
+        f"base_model: {info.base}",
+        "library_name: diffusers",
+    ]
+    head += ["tags: [lora, video, character-animation, dreamactor-m2]", "---"]
+    return "\n".join(
+        [
+            *head,
+            f"# DreamActor LoRA, {info.variant}, for {info.base}{expert}",
+            "",
+            f"Animates the character of a picture by {drives}, with ComfyUI-DreamActor-M2. "
+            f"{base.note}",
+            "",
+            "| | |",
+            "|---|---|",
+            f"| rank, alpha | {info.rank}, {info.alpha:g}; visual feed-forward layers |",
+            f"| trained on | {clips - held} clips, {len(store.names)} examples; panels of about "
+            f"{store.meta.size}x{store.meta.size} |",
+            f"| steps | {step} of {recipe.steps}, {recipe.batch_size} examples a device each |",
+            f"| learning rate | {recipe.learning_rate:g} |",
+            f"| lead-in | {info.lead_in_seconds:g} s of empty driving frames |",
+            f"| rate | {info.fps:g} frames a second |",
+            "",
+            score,
+            "",
+            "Files: `lora.safetensors` (diffusers' names), `lora-comfyui.safetensors` (ComfyUI's "
+            "own LoRA loader).",
+            "",
+            "Intended for characters whose owners agree, drawn ones included. Out of scope: "
+            "videos of real people without their consent, or that pass for true.",
+            "",
+        ]
+    )

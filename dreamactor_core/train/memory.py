@@ -1,0 +1,124 @@
+"""What training takes, by formula: bytes on the device and floating-point operations of a step.
+
+A frozen network with a LoRA on its feed-forward layers, blocks recomputed in the backward pass,
+one example at a time:
+
+    weights     of one network, as they are stored
+    LoRA        weights, gradients and Adam's two averages in float32, 16 bytes a parameter
+    stored      what enters each block, kept until its backward pass
+    block       what one block keeps while it is recomputed, and its gradients in passing
+
+The numbers of values that a block keeps were counted on tiny networks (tests/core/test_memory.py
+counts them again): a is per token and width, b per token and inner width, c per token and rank,
+d per token of text and width.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..geometry import Geometry
+from ..models.estimate import GIB
+
+
+class Kept(NamedTuple):
+    """Bytes that a block keeps for its backward pass, each per token."""
+
+    width: float  # and unit of width
+    inner: float  # and unit of the feed-forward layers' inner width
+    rank: float  # and rank of a LoRA on them
+    text: float  # and unit of width, for each token of text
+
+
+HUNYUAN = Kept(width=26.0, inner=4.0, rank=8.0, text=32.1)
+WAN = Kept(width=39.8, inner=4.05, rank=20.0, text=4.0)
+TEXT_TOKENS = {"hunyuan": 1000, "wan": 512}  # at most; padding is left out of HunyuanVideo's
+GRADIENTS = 2  # values as wide as a block's input and inner layer that stand beside what it keeps
+
+
+class Sizes(NamedTuple):
+    """A network, by what its memory depends on."""
+
+    parameters: int
+    blocks: int
+    width: int
+    inner: int  # of the feed-forward layers
+    kept: Kept
+    text_in_blocks: bool  # whether the text is a stream of its own through the blocks
+
+
+class TrainingMemory(NamedTuple):
+    """Bytes on the device."""
+
+    weights: int
+    lora: int
+    stored: int
+    block: int
+
+    @property
+    def total(self) -> int:
+        return sum(self)
+
+    def __str__(self) -> str:
+        parts = zip(("weights", "LoRA", "stored", "block"), self, strict=True)
+        told = ", ".join(f"{name} {value / GIB:.1f}" for name, value in parts)
+        return f"{self.total / GIB:.1f} GiB ({told})"
+
+
+def sizes_of(config: dict[str, Any], parameters: int) -> Sizes:
+    """From a diffusers configuration of HunyuanVideo-1.5's or Wan's network."""
+    width = config["num_attention_heads"] * config["attention_head_dim"]
+    if "ffn_dim" in config:
+        inner = config["ffn_dim"]
+        return Sizes(parameters, config["num_layers"], width, inner, WAN, False)
+    inner = int(width * config.get("mlp_ratio", 4.0))
+    return Sizes(parameters, config["num_layers"], width, inner, HUNYUAN, True)
+
+
+def tokens_of(geometry: Geometry, panel: tuple[int, int], num_frames: int) -> int:
+    """Of a composite of two panels (height, width)."""
+    height, width = panel
+    cells = height * 2 * width // geometry.size_multiple**2
+    return geometry.latent_frames(num_frames) * cells
+
+
+def lora_parameters(sizes: Sizes, rank: int) -> int:
+    """Of a LoRA on the two feed-forward layers of every block."""
+    return sizes.blocks * 2 * rank * (sizes.width + sizes.inner)
+
+
+def training_memory(
+    sizes: Sizes,
+    tokens: int,
+    text_tokens: int,
+    rank: int,
+    *,
+    weight_bytes: float = 2.0,
+    state_bytes: float = 8.0,
+    averaged: bool = False,
+) -> TrainingMemory:
+    """weight_bytes: of a stored parameter of the base, 1 for fp8 and int8. state_bytes: of the
+    optimiser, a parameter; 2 for 8-bit Adam. averaged: a copy of the LoRA is kept (EMA)."""
+    each = 4 + 4 + state_bytes + (4 if averaged else 0)
+    entering = tokens + (text_tokens if sizes.text_in_blocks else 0)
+    passing = GRADIENTS * 2 * tokens * (sizes.width + sizes.inner)
+    return TrainingMemory(
+        weights=int(sizes.parameters * weight_bytes),
+        lora=int(lora_parameters(sizes, rank) * each),
+        stored=2 * sizes.blocks * entering * sizes.width,
+        block=int(kept_by_block(sizes, tokens, text_tokens, rank)) + passing,
+    )
+
+
+def kept_by_block(sizes: Sizes, tokens: int, text_tokens: int, rank: int) -> float:
+    """Bytes in bf16."""
+    kept = sizes.kept
+    each = kept.width * sizes.width + kept.inner * sizes.inner + kept.rank * rank
+    return tokens * each + text_tokens * kept.text * sizes.width
+
+
+def step_flops(sizes: Sizes, tokens: int) -> float:
+    """Floating-point operations of one example: forward, again for the blocks in the backward
+    pass, and the backward pass of the inputs, for the base's weights have no gradient."""
+    forward = 2 * sizes.parameters * tokens + 4 * sizes.blocks * tokens**2 * sizes.width
+    return 3 * forward

@@ -1,0 +1,360 @@
+"""The one loop of every training: a module whose forward pass is the loss, batches that depend on
+their step alone, a checkpoint to resume from exactly, and a curve.
+
+accelerate spreads it over processes (`accelerate launch`); the first of them alone writes files
+and looks at the clock. A run lives in a folder:
+
+    checkpoint.pt     weights that learn, optimisers, averages and the step
+    loss.csv, .png    the curve; steps.jsonl has a line a step with its rate and gradient norm too
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from diffusers.training_utils import EMAModel
+from torch import nn
+
+from ..errors import InputError
+from .curve import Curve
+from .feeding import to_device
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT, CURVE, STEPS = "checkpoint.pt", "loss.csv", "steps.jsonl"
+PRECISIONS = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How long a run lasts, and what happens when."""
+
+    steps: int
+    accumulate: int = 1  # batches a step
+    save_steps: int = 0  # a checkpoint every so many steps; 0: by the minutes alone
+    save_minutes: float = 10.0
+    validate_steps: int = 0  # 0: never
+    minutes: float = math.inf  # stop after so long, resumable
+    precision: str = "no"  # accelerate's mixed_precision
+    clip: float = 1.0  # largest norm of the gradient
+    ema_decay: float = 0.0
+    checkpoint: str = CHECKPOINT
+    curve: str = CURVE
+    device: str = ""  # "cpu", or a GPU by name; "": accelerate's choice
+
+
+def _nothing(*_: Any) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a caller does beside. Called in the first process alone but for validate."""
+
+    on_step: Callable[[int, float], None] = _nothing  # (step, loss)
+    on_save: Callable[[int], None] = _nothing  # averaged weights stand in the module, if there are
+    # -> a figure for the log. What it raises is reported and costs nothing else.
+    validate: Callable[[int], float | None] | None = None
+
+
+class Run:
+    """One training in one folder."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizers: list[torch.optim.Optimizer],
+        rhythm: Rhythm,
+        folder: Path,
+        identity: dict[str, Any],
+    ):
+        """module(batch) -> loss; parameters with requires_grad learn. identity: what a checkpoint
+        must have been made with, JSON. Raises InputError when it was not."""
+        self.rhythm, self.folder, self.identity = rhythm, folder, identity
+        if rhythm.device.startswith("cuda:"):  # accelerate takes the current one
+            torch.cuda.set_device(rhythm.device)
+        self.accelerator = Accelerator(
+            mixed_precision=rhythm.precision,
+            gradient_accumulation_steps=rhythm.accumulate,
+            cpu=rhythm.device == "cpu",
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        self.learning = [p for p in module.parameters() if p.requires_grad]
+        self.ema = None
+        if rhythm.ema_decay:
+            options = {"use_ema_warmup": True, "inv_gamma": 10, "power": 0.9}
+            self.ema = EMAModel(self.learning, decay=rhythm.ema_decay, **options)
+        self.module, *self.optimizers = self.accelerator.prepare(module.train(), *optimizers)
+        self.done = self._resume()
+        if self.ema:
+            self.ema.to(self.accelerator.device)
+        self.curve = Curve(folder / rhythm.curve)
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.rhythm.checkpoint
+
+    @property
+    def main(self) -> bool:
+        return self.accelerator.is_main_process
+
+    def train(
+        self,
+        batches: Callable[[int], Iterable[Any]],
+        rate: Callable[[int], float],
+        hooks: Hooks | None = None,
+    ) -> int:
+        """To the last step, for rhythm.minutes, or until SIGINT or SIGTERM, whichever is first;
+        returns the step reached, with a checkpoint of it.
+
+        batches(first): those of steps first, first + 1, ..., rhythm.accumulate of each, in this
+        process. Raises InputError when the loss is no longer a number or memory runs out; the last
+        checkpoint is kept.
+        """
+        hooks, rhythm = hooks or Hooks(), self.rhythm
+        began = saved_at = time.monotonic()
+        drawn = iter(batches(self.done + 1))
+        with _stop_signals() as stopped:
+            for step in range(self.done + 1, rhythm.steps + 1):
+                loss, norm = self._step(step, drawn, rate(step))
+                self.done, now = step, time.monotonic()
+                self._note(step, loss, rate(step), norm, now - began)
+                if self.main:
+                    hooks.on_step(step, loss)
+                late = stopped.is_set() or now - began > 60 * rhythm.minutes
+                due = now - saved_at > 60 * rhythm.save_minutes
+                late, due = self._agreed(late, due)
+                last = late or step == rhythm.steps
+                due |= bool(rhythm.save_steps) and step % rhythm.save_steps == 0
+                if last or due:
+                    self.save(hooks)
+                    saved_at = now
+                if hooks.validate and (last or self._validates(step)):
+                    self._validate(step, hooks.validate)
+                if last:
+                    break
+        return self.done
+
+    def save(self, hooks: Hooks) -> None:
+        """A checkpoint and the curve, then what the caller saves."""
+        if self.main:
+            self._write_checkpoint()
+            if self.curve.rows:
+                self.curve.draw()
+            with self.averaged():
+                hooks.on_save(self.done)
+        self.accelerator.wait_for_everyone()
+
+    def finish(self) -> None:
+        """Leave the averaged weights, if there are any, in the module, and it in eval mode."""
+        if self.ema:
+            self.ema.copy_to(self.learning)
+        self.module.eval()
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Averaged weights in the module's place, if there are any."""
+        if self.ema:
+            self.ema.store(self.learning)
+            self.ema.copy_to(self.learning)
+        try:
+            yield
+        finally:
+            if self.ema:
+                self.ema.restore(self.learning)
+
+    def _step(self, step: int, drawn: Iterator[Any], rate: float) -> tuple[float, float]:
+        """Loss, the mean of this process's batches, and the norm of the gradient."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        losses, norm = [], 0.0
+        try:
+            for _ in range(self.rhythm.accumulate):
+                with self.accelerator.accumulate(self.module):
+                    batch = to_device(next(drawn), self.accelerator.device)
+                    loss = self.module(batch)
+                    losses.append(loss.item())
+                    self._check_finite(step, losses[-1])
+                    self.accelerator.backward(loss)
+                    if self.accelerator.sync_gradients:
+                        found = self.accelerator.clip_grad_norm_(self.learning, self.rhythm.clip)
+                        norm = float(found)
+                    for optimizer in self.optimizers:
+                        optimizer.step()
+                        optimizer.zero_grad(set_to_none=True)
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"memory at step {step}",
+                got=str(error).splitlines()[0],
+                need="room for one example",
+                fix="Cache smaller panels (--size) or shorter windows, store the base as int8 or "
+                "fp8 (--storage), or lower the rank. It goes on from the last checkpoint.",
+            ) from error
+        if self.ema:
+            self.ema.step(self.learning)
+        return self._of_all(sum(losses) / len(losses)), norm
+
+    def _of_all(self, loss: float) -> float:
+        """The mean over processes."""
+        if self.accelerator.num_processes == 1:
+            return loss
+        here = torch.tensor(loss, device=self.accelerator.device)
+        return self.accelerator.reduce(here, "mean").item()
+
+    def _check_finite(self, step: int, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise InputError(
+                f"loss at step {step}",
+                got=loss,
+                need="a finite number",
+                fix="Train again with a lower learning rate: it goes on from the last checkpoint, "
+                f"{self.path}.",
+            )
+
+    def _agreed(self, *flags: bool) -> list[bool]:
+        """The first process's word, for all: clocks and signals differ from one to another."""
+        if self.accelerator.num_processes == 1:
+            return list(flags)
+        told = torch.tensor([int(flag) for flag in flags], device=self.accelerator.device)
+        return [bool(flag) for flag in broadcast(told, from_process=0).tolist()]
+
+    def _validates(self, step: int) -> bool:
+        every = self.rhythm.validate_steps
+        return bool(every) and step % every == 0
+
+    def _validate(self, step: int, validate: Callable[[int], float | None]) -> None:
+        self.module.eval()
+        try:
+            with self.averaged(), torch.no_grad():
+                figure = validate(step)
+        except Exception as error:  # whatever it is, the training is worth more
+            logger.warning(
+                "validation at step %d failed: %s: %s", step, type(error).__name__, error
+            )
+            figure = None
+        self.module.train()
+        if self.main and figure is not None:
+            logger.info("step %d: validation %.4f", step, figure)
+            _append(self.folder / STEPS, {"step": step, "validation": figure})
+
+    def _note(self, step: int, loss: float, rate: float, norm: float, seconds: float) -> None:
+        if self.main:
+            self.curve.add(step, loss, seconds)
+            line = {"step": step, "loss": loss, "rate": rate, "norm": norm, "seconds": seconds}
+            _append(self.folder / STEPS, line)
+
+    def _write_checkpoint(self) -> None:
+        """Beside and rename: a kill or a full disk while saving leaves the last one whole."""
+        state = {
+            "step": self.done,
+            "identity": json.dumps(self.identity),
+            "weights": [p.detach().cpu() for p in self.learning],
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "ema": self.ema.state_dict() if self.ema else None,
+        }
+        path, temporary = self.path, self.path.with_suffix(".tmp")
+        try:
+            torch.save(state, temporary)
+            temporary.replace(path)
+        except (OSError, RuntimeError) as error:  # torch says RuntimeError for a full disk
+            temporary.unlink(missing_ok=True)
+            raise InputError(
+                str(path),
+                got=f"'{error}' while writing",
+                need="room and rights for a checkpoint",
+                fix="Free some space: the last checkpoint is whole, and the same call goes on.",
+            ) from error
+
+    def _resume(self) -> int:
+        path = self.path
+        if not path.exists():
+            return 0
+        try:
+            state = torch.load(path, weights_only=True, map_location="cpu")
+            was = json.loads(state["identity"])
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise InputError(
+                f"checkpoint {path}",
+                got=f"{type(error).__name__}: {error}",
+                need="one of this training",
+                fix="Use another --out folder, or delete the checkpoint.",
+            ) from error
+        now = json.loads(json.dumps(self.identity))
+        shapes = [tuple(p.shape) for p in state["weights"]]
+        if was != now or shapes != [tuple(p.shape) for p in self.learning]:
+            changed = sorted(k for k in was.keys() | now.keys() if was.get(k) != now.get(k))
+            raise InputError(
+                f"checkpoint {path}",
+                got=", ".join(f"{k} {was.get(k)}" for k in changed) or f"{len(shapes)} tensors",
+                need=", ".join(f"{k} {now.get(k)}" for k in changed)
+                or f"{len(self.learning)} tensors of other shapes",
+                fix="Use another --out folder, or delete the checkpoint.",
+            )
+        with torch.no_grad():
+            for parameter, value in zip(self.learning, state["weights"], strict=True):
+                parameter.copy_(value)
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        if self.ema:
+            self.ema.load_state_dict(state["ema"])
+        if self.main:
+            _forget_after(self.folder / STEPS, state["step"])
+        logger.info("resumed %s at step %d of %d", self.folder, state["step"], self.rhythm.steps)
+        return state["step"]
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """Set by the first SIGINT or SIGTERM, so that the step in progress is finished and saved; a
+    second one has its usual effect."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, frame: Any) -> None:
+        stopped.set()
+        signal.signal(number, before[number])
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _append(path: Path, line: dict) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _forget_after(path: Path, step: int) -> None:
+    """Drop the lines of steps that will be done again."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            kept += [line] if json.loads(line)["step"] <= step else []
+        except (ValueError, KeyError, TypeError):
+            continue  # cut off by a kill
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    temporary.replace(path)

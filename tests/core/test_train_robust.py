@@ -1,0 +1,214 @@
+"""What training survives: kill -9 at any moment, a full disk, no memory, two processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState, GradientState
+from safetensors.torch import load_file
+
+from dreamactor_core.errors import InputError
+from dreamactor_core.train import optimise
+from dreamactor_core.train.augment import vary_driver
+from dreamactor_core.train.optimise import Hooks, Rhythm, Run
+from dreamactor_core.train.store import open_store
+
+from .clips_on_disk import write_clips
+from .full_size import full_size_folder
+from .test_train_lora import make_cache, train, write_recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _one_run_a_test():
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return cache(lambda name: full_size_folder(name, tmp_path_factory.mktemp(name)))
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    return write_clips(tmp_path_factory.mktemp("clips"), 3)
+
+
+class Line(torch.nn.Module):
+    """One number that learns; the loss is its distance to the batch's."""
+
+    def __init__(self):
+        super().__init__()
+        self.value = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, batch):
+        return (self.value - batch).square().mean()
+
+
+def run_of(folder, **rhythm):
+    module = Line()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    return module, Run(module, [optimizer], Rhythm(**{"steps": 4} | rhythm), folder, {"kind": "a"})
+
+
+def ones(first):
+    return iter(lambda: torch.ones(1), None)
+
+
+def test_each_step_takes_its_own_rate_and_the_mean_of_its_batches(tmp_path):
+    module, run = run_of(tmp_path, steps=2, accumulate=2)
+    batches = [torch.tensor([1.0]), torch.tensor([3.0]), torch.tensor([1.0]), torch.tensor([1.0])]
+    losses = []
+    hooks = Hooks(lambda step, loss: losses.append((step, loss)))
+    assert run.train(lambda first: iter(batches), lambda step: 0.1 * step, hooks) == 2
+    # Gradients are clipped to 1: -2 * (1 + 3) / 2 becomes -1, then 2 * (0.1 - 1) becomes -1.
+    assert module.value.item() == pytest.approx(0.1 + 0.2)
+    assert losses == [(1, pytest.approx(5.0)), (2, pytest.approx(0.81))]
+    lines = [json.loads(line) for line in (tmp_path / "steps.jsonl").read_text().splitlines()]
+    assert [(line["rate"], line["norm"]) for line in lines] == [
+        (0.1, 4.0),
+        (0.2, pytest.approx(1.8)),
+    ]
+
+
+def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint(tmp_path):
+    _, run = run_of(tmp_path, steps=100)
+    saved = []
+
+    def stop(step, loss):
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert run.train(ones, lambda step: 0.1, Hooks(stop, saved.append)) == 3
+    assert saved == [3] and torch.load(tmp_path / "checkpoint.pt")["step"] == 3
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_full_disk_is_said_and_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+    _, run = run_of(tmp_path, save_steps=1, steps=1)
+    run.train(ones, lambda step: 0.1)
+    whole = (tmp_path / "checkpoint.pt").read_bytes()
+    _, run = run_of(tmp_path, save_steps=1, steps=3)
+
+    def full(state, path):
+        Path(path).write_bytes(b"half")
+        raise RuntimeError("PytorchStreamWriter failed writing file data/0: No space left")
+
+    monkeypatch.setattr(optimise.torch, "save", full)
+    with pytest.raises(InputError, match=r"checkpoint\.pt: got .*No space left.*need room"):
+        run.train(ones, lambda step: 0.1)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == whole
+    assert not (tmp_path / "checkpoint.tmp").exists()
+
+
+def test_no_memory_is_said_with_the_switches_that_help(tmp_path):
+    module, run = run_of(tmp_path)
+
+    def fill(_module, _inputs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB")
+
+    module.register_forward_pre_hook(fill)
+    with pytest.raises(InputError, match=r"memory at step 1: got CUDA out of memory.*--storage"):
+        run.train(ones, lambda step: 0.1)
+
+
+def test_a_damaged_checkpoint_is_refused_by_name(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"not one")
+    with pytest.raises(InputError, match=r"checkpoint .*checkpoint\.pt"):
+        run_of(tmp_path)
+
+
+def until_done(work, rng, longest: float) -> int:
+    """Run work in a child that is killed at a random moment, again and again until it comes to its
+    end; returns how often it was killed."""
+    killed = 0
+    while True:
+        child = os.fork()
+        if child == 0:
+            os._exit(work())
+        deadline = time.monotonic() + rng.uniform(0.1, longest) * (1 + killed / 4)
+        while time.monotonic() < deadline:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                assert os.waitstatus_to_exitcode(status) == 0
+                return killed
+            time.sleep(0.02)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        killed += 1
+
+
+@pytest.mark.slow
+def test_a_cache_killed_at_random_moments_is_that_of_one_go(base, clips, tmp_path):
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    two = {"shortest": 49, "longest": 49, "variants": 2}
+    _, whole = make_cache(base("wan-2.1"), clips, tmp_path / "whole", cache=two)
+
+    def work() -> int:
+        make_cache(base("wan-2.1"), clips, tmp_path / "killed", cache=two)
+        return 0
+
+    assert until_done(work, np.random.default_rng(0), 3.0) > 0
+    stores = [open_store(whole), open_store(tmp_path / "killed" / "cache")]
+    assert stores[0].names == stores[1].names and len(stores[0].names) == 6
+    for name in stores[0].names:
+        a, b = (load_file(store.folder / "examples" / f"{name}.safetensors") for store in stores)
+        assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.slow
+def test_a_training_killed_at_random_moments_is_that_of_one_go(base, clips, tmp_path):
+    _, cached = make_cache(base("wan-2.1"), clips, tmp_path)
+    recipe = write_recipe(tmp_path, steps=12, save_steps=3, ema_decay=0.9)
+    assert train(base("wan-2.1"), cached, recipe, tmp_path / "whole") == 0
+
+    def work() -> int:
+        return train(base("wan-2.1"), cached, recipe, tmp_path / "killed")
+
+    assert until_done(work, np.random.default_rng(1), 4.0) > 0
+    for file in ("lora.safetensors", "lora-comfyui.safetensors"):
+        a, b = (load_file(tmp_path / run / file) for run in ("whole", "killed"))
+        assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_of_twice_the_batch_does(base, clips, tmp_path):
+    _, cached = make_cache(base("wan-2.1"), clips, tmp_path)
+    one = write_recipe(tmp_path, batch_size=4)
+    assert train(base("wan-2.1"), cached, one, tmp_path / "one") == 0
+    two = write_recipe(tmp_path, batch_size=2)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command = ["-m", "dreamactor_core", "train", "lora", "--base", base("wan-2.1"), "--cache",
+               cached, "--config", two, "--out", tmp_path / "two"]  # fmt: skip
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    subprocess.run([*launch, *map(str, command)], cwd=ROOT, env=environment, check=True)
+    a, b = (load_file(tmp_path / run / "lora.safetensors") for run in ("one", "two"))
+    assert all(torch.allclose(a[key], b[key], atol=2e-4) for key in a)  # of half precision
+    losses = [
+        [json.loads(line)["loss"] for line in (tmp_path / run / "steps.jsonl").open()]
+        for run in ("one", "two")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5) and len(losses[1]) == 3
+
+
+def test_a_driver_is_varied_alike_in_every_frame():
+    frames = torch.randint(0, 255, (1, 40, 60, 3), dtype=torch.uint8).repeat(3, 1, 1, 1)
+    varied = vary_driver(frames, np.random.default_rng(0))
+    assert varied.shape == frames.shape and varied.dtype == torch.uint8
+    assert not torch.equal(varied, frames)
+    assert torch.equal(varied[0], varied[1]) and torch.equal(varied[1], varied[2])
+    again = vary_driver(frames, np.random.default_rng(0))
+    assert torch.equal(varied, again)
+    assert not torch.equal(varied, vary_driver(frames, np.random.default_rng(1)))

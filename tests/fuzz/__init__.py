@@ -1,0 +1,1 @@
+"""Readers given damaged and hostile files: each reads them, or refuses them in words."""
