@@ -14,7 +14,6 @@ Videos are (b, 3, t, h, w) in [-1, 1]; latents (b, c, t', h / 8, w / 8), about u
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -22,46 +21,19 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle, silu
 
-GROUP = 4  # frames of a latent frame
-PATCH = 8  # pixels
-BLOCK = 3 * GROUP * PATCH * PATCH  # values that a latent cell stands for
-PIXEL_TOLERANCE = 0.05  # of [-1, 1]
+from .vae import GROUP, PATCH, DecoderOutput, EncoderOutput, Point, ResBlock
+
+BLOCK_VALUES = 3 * GROUP * PATCH * PATCH  # that a latent cell stands for
+CODE_TOLERANCE = 0.05  # of [-1, 1]
 
 
-class Encoded(NamedTuple):
-    latent_dist: Point
-
-
-class Decoded(NamedTuple):
-    sample: Tensor
-
-
-class Point(NamedTuple):
-    """A distribution without spread, so that this codec is called like diffusers' own."""
-
-    mean: Tensor
-
-    def mode(self) -> Tensor:
-        return self.mean
-
-
-class ResBlock(nn.Module):
-    def __init__(self, channels: int):
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(silu(self.conv1(silu(x))))
-
-
-def to_groups(video: Tensor) -> Tensor:
+def group_frames(video: Tensor) -> Tensor:
     """(b, 3, t, h, w), t = 4k + 1 -> (b, k + 1, 12, h, w): frame 0 four times, then fours."""
     padded = torch.cat([video[:, :, :1].expand(-1, -1, GROUP - 1, -1, -1), video], dim=2)
     return padded.unflatten(2, (-1, GROUP)).movedim(1, 3).flatten(2, 3)
 
 
-def from_groups(groups: Tensor) -> Tensor:
+def ungroup_frames(groups: Tensor) -> Tensor:
     """(b, k + 1, 12, h, w) -> (b, 3, 4k + 1, h, w); the four of frame 0 become their mean."""
     frames = groups.unflatten(2, (GROUP, 3))
     first = frames[:, :1].mean(dim=2)
@@ -83,8 +55,8 @@ class BlockCodec(ModelMixin, ConfigMixin):
         scaling_factor: float = 1.0,
     ):
         super().__init__()
-        self.register_buffer("mean", torch.zeros(BLOCK))
-        self.register_buffer("components", torch.zeros(BLOCK, latent_channels))
+        self.register_buffer("mean", torch.zeros(BLOCK_VALUES))
+        self.register_buffer("components", torch.zeros(BLOCK_VALUES, latent_channels))
         self.register_buffer("scale", torch.ones(latent_channels))
         self.enter = nn.Conv2d(2 * latent_channels, channels[0], 3, padding=1)
         # Finer levels also look at the linear picture itself, folded to their size.
@@ -101,16 +73,16 @@ class BlockCodec(ModelMixin, ConfigMixin):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
-    def encode(self, video: Tensor) -> Encoded:
+    def encode(self, video: Tensor) -> EncoderOutput:
         """(b, 3, t, h, w) in [-1, 1], t = 4k + 1 -> latents (b, c, k + 1, h / 8, w / 8)."""
-        return Encoded(Point(self.code(to_groups(video)).transpose(1, 2)))
+        return EncoderOutput(Point(self.code(group_frames(video)).transpose(1, 2)))
 
-    def decode(self, latents: Tensor) -> Decoded:
+    def decode(self, latents: Tensor) -> DecoderOutput:
         """Latents (b, c, t', h', w') -> (b, 3, 4 t' - 3, 8 h', 8 w'), about [-1, 1]."""
         z = latents.transpose(1, 2)  # b, t', c, h', w'
         before = torch.cat([z[:, :1], z[:, :-1]], dim=1)
         groups = self.clean(z.flatten(0, 1), before.flatten(0, 1))
-        return Decoded(from_groups(groups.unflatten(0, z.shape[:2])))
+        return DecoderOutput(ungroup_frames(groups.unflatten(0, z.shape[:2])))
 
     def code(self, groups: Tensor) -> Tensor:
         """Groups (..., 12, h, w) in [-1, 1] -> latents (..., c, h / 8, w / 8)."""
@@ -157,7 +129,7 @@ class BlockCodec(ModelMixin, ConfigMixin):
     def pixel_distance(self, error: Tensor) -> Tensor:
         """Errors of latent cells (..., c) -> (...): mean absolute error of their pixels.
 
-        Rounded (Charbonnier) below PIXEL_TOLERANCE, so that still pixels do not outweigh others.
+        Rounded (Charbonnier) below CODE_TOLERANCE, so that still pixels do not outweigh others.
         """
         pixels = error @ self.inverse().to(error.dtype)
-        return (pixels.square() + PIXEL_TOLERANCE**2).sqrt().mean(dim=-1) - PIXEL_TOLERANCE
+        return (pixels.square() + CODE_TOLERANCE**2).sqrt().mean(dim=-1) - CODE_TOLERANCE

@@ -7,27 +7,34 @@ rig, no brush, no keypoints but those drawn in the panel. Two things are this mo
 
 * beside noise, condition and mask every token reads where it stands (which panel, and where in
   it): rotary embedding tells how far two tokens are apart, but not where what is attended to is;
-* it predicts clean latents less those of the reference at the same place ("residual"), so what
-  stands still is right before anything is learned.
+* it predicts clean latents less those of the reference at the same place, so what stands still is
+  right before anything is learned.
 """
 
 from __future__ import annotations
 
-import math
-from functools import lru_cache, wraps
-
 import torch
-from diffusers import HunyuanVideo15Transformer3DModel
 from torch import Tensor, nn
 
 from ..backbones import Context, Text
-from ..backbones.hunyuan15 import TRAIN_TIMESTEPS, HunyuanVideo15Backbone, JointAttention, rotate
+from ..backbones.hunyuan15 import (
+    LORA_TARGETS,
+    TRAIN_TIMESTEPS,
+    blank_context,
+    decode_video,
+    encode_video,
+)
+from ..composite import known_latents
 from ..geometry import Geometry
+from ..options import Defaults
+from ..weight_files.hunyuan15_keys import KEY_NAMES
+from .clean import velocity_to
 from .codec import BlockCodec
-from .text import ByteTextEncoder
+from .incontext_network import PLACE_CHANNELS, InContextTransformer3DModel, cell_places
+from .text import PAD, ByteTextEncoder
 
-NAME = "mini-incontext"
-GEOMETRY = Geometry(
+INCONTEXT = "mini-incontext"
+INCONTEXT_GEOMETRY = Geometry(
     latent_channels=128,
     spatial_stride=8,
     size_multiple=8,
@@ -36,181 +43,79 @@ GEOMETRY = Geometry(
     num_frames=17,
     panel=(64, 64),
 )
-WAVES = 4
-PLACE_CHANNELS = 1 + 3 * 2 * WAVES
-LAYOUTS = ("side-by-side", "in-time")  # of the panels; the second is the rival of Table 2
-GIVEN = ("noisy", "clean", "one-way")  # cells that are known: as the paper has them, or see below
+FEW_STEPS = Defaults(num_inference_steps=4, guidance_scale=1.0, shift=3.0)
+PROMPT_TOKENS = 96
 
 
-class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
-    """The stock network without the streams that stay empty here (ByT5, image encoder).
+class InContextBackbone:
+    """The protocol of backbones/__init__.py. Calls leave nothing behind."""
 
-    Every text token counts, padding too: it reads as silence, and the attention needs no mask.
-    layout: see LAYOUTS; it decides what rotary embedding says of the right panel.
-    given: "noisy" as in the paper; "clean": what is known (the first frame on the left, the right
-    panel) comes without noise and at noise level 0; "one-way": it also reads nothing but itself, so
-    its keys and values are the same at every step of sampling.
-    """
+    defaults = FEW_STEPS
+    blank = "zero"
+    transformer_2 = None
+    step_distilled = False
+    predicts_clean = True
+    key_names = KEY_NAMES
+    lora_targets = LORA_TARGETS
 
-    layout = "side-by-side"
-    given = "noisy"
-
-    @wraps(HunyuanVideo15Transformer3DModel.__init__)
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.context_embedder_2 = self.image_embedder = None
-        self.turns = {}  # of layouts, grids and devices met so far
-        attention = JointAttention()
-        for block in self.transformer_blocks:
-            block.attn.set_processor(attention)
-
-    def forward(
+    def __init__(
         self,
-        hidden_states: Tensor,
-        timestep: Tensor,
-        encoder_hidden_states: Tensor,
-        encoder_attention_mask: Tensor,
-        return_dict: bool = False,
-        **_streams,
-    ) -> tuple[Tensor]:
-        """As the stock network's with empty second streams; always answers with a tuple."""
-        grid = hidden_states.shape[2:]
-        where = self.layout, tuple(grid), hidden_states.device
-        if where not in self.turns:
-            with torch.inference_mode(False):  # training may come after
-                self.turns[where] = self.rope_of(*where[1:])
-        rope = self.turns[where]
-        temb = self.time_embed(timestep)
-        tokens = self.x_embedder(hidden_states)
-        words = self.context_embedder(encoder_hidden_states, timestep, encoder_attention_mask)
-        words = words + self.cond_type_embed.weight[0]
-        if self.given != "noisy":
-            tokens, temb = self.two_streams(tokens, words, temb, timestep, rope, grid)
-            answer = self.proj_out(self.norm_out(tokens, temb))
-            return (answer.transpose(1, 2).unflatten(2, grid),)
-        for block in self.transformer_blocks:
-            tokens, words = block(tokens, words, temb, encoder_attention_mask, rope)
-        answer = self.proj_out(self.norm_out(tokens, temb))
-        return (answer.transpose(1, 2).unflatten(2, grid),)
+        name: str,
+        geometry: Geometry,
+        transformer: InContextTransformer3DModel,
+        vae: BlockCodec,
+        text_encoder: FixedTextEncoder,
+    ):
+        config = transformer.config
+        assert (config.in_channels, config.out_channels) == channels_of(geometry.latent_channels)
+        self.name = name
+        self.geometry = geometry
+        self.transformer = transformer
+        self.vae = vae
+        self.text_encoder = text_encoder
 
-    def two_streams(
-        self,
-        tokens: Tensor,
-        words: Tensor,
-        temb: Tensor,
-        timestep: Tensor,
-        rope: tuple[Tensor, Tensor],
-        grid: tuple[int, int, int],
-    ) -> tuple[Tensor, Tensor]:
-        """The blocks with known tokens apart, at noise level 0; all tokens in their order."""
-        known = known_tokens(tuple(grid), tokens.device)
-        clock = self.time_embed(torch.zeros_like(timestep))
-        given, drawn = tokens[:, known], tokens[:, ~known]
-        turns = [tuple(part[which] for part in rope) for which in (known, ~known)]
-        for block in self.transformer_blocks:
-            streams = (given, clock, turns[0]), (drawn, temb, turns[1])
-            given, drawn, words = apart(block, streams, words, temb, self.given == "one-way")
-        joined = torch.empty_like(tokens, dtype=drawn.dtype)
-        joined[:, known], joined[:, ~known] = given.to(drawn.dtype), drawn
-        return joined, temb
+    def encode_video(self, frames: Tensor) -> Tensor:
+        """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w')."""
+        self.geometry.latent_frames(frames.shape[0])
+        return encode_video(self.vae, frames)
 
-    def rope_of(self, grid: tuple[int, int, int], device: torch.device) -> tuple[Tensor, Tensor]:
-        """cos and sin (l, d) of a grid (t', h', 2w')."""
-        if self.layout == "side-by-side":
-            return self.rope(torch.empty(1, 1, *grid, device=device))
-        frames, height, width = grid
-        turns = self.rope(torch.empty(1, 1, 2 * frames, height, width // 2, device=device))
+    def decode_video(self, latents: Tensor) -> Tensor:
+        """Latents (1, c, t', h', w') -> (t, h, w, 3) in [0, 1]."""
+        return decode_video(self.vae, latents)
 
-        def beside(part: Tensor) -> Tensor:
-            left, right = part.unflatten(0, (2, frames, height, width // 2))
-            return torch.cat([left, right], dim=2).flatten(0, 2)
+    def encode_text(self, prompts: list[str], reference: Tensor | None) -> Text:
+        """Prompts -> Text; the reference is read from the composite alone."""
+        return self.text_encoder(prompts, reference)
 
-        return beside(turns[0]), beside(turns[1])
+    def pack_known(self, known: Tensor, height: int, width: int) -> Tensor:
+        """Mask (t, h, w, 1), 1 = known -> (1, 1, t', height, width)."""
+        return known_latents(known, self.geometry.temporal_stride, height, width)
 
+    def context(self, latents: Tensor, known: Tensor) -> Context:
+        """Composite latents (b, c, t', h', 2w') and mask (t, h, 2w, 1), 1 = known -> network input:
+        unknown cells are zero."""
+        return blank_context(latents, self.pack_known(known, *latents.shape[-2:]))
 
-def known_tokens(grid: tuple[int, int, int], device: torch.device) -> Tensor:
-    """(t' * h' * 2w') bool: the first frame on the left, and the right panel."""
-    known = torch.zeros(grid, dtype=torch.bool, device=device)
-    known[0] = True
-    known[:, :, grid[2] // 2 :] = True
-    return known.flatten()
+    def velocity(self, latents: Tensor, sigma: Tensor, context: Context, text: Text) -> Tensor:
+        """d(latents)/d(sigma) at noise level sigma, (b,) or scalar in [0, 1]; 1 is pure noise.
 
+        Differentiable. A context or text of batch 1 serves the whole batch of latents.
+        """
+        batch = len(latents)
+        sigma = sigma.to(latents.device).expand(batch)
+        context = Context(*(part.expand(batch, *part.shape[1:]) for part in context))
+        text = Text(*(part.to(latents.device).expand(batch, *part.shape[1:]) for part in text))
+        change = self.predict(latents, sigma, context, text)
+        return velocity_to(change + context.latents[:, :, :1], latents, sigma)
 
-def apart(
-    block: nn.Module,
-    streams: tuple[tuple[Tensor, Tensor, tuple[Tensor, Tensor]], ...],
-    words: Tensor,
-    temb: Tensor,
-    one_way: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One stock block on known tokens, drawn tokens and words: their new values.
-
-    streams: tokens (b, l, d), time embedding (b, d), cos and sin (l, d) of the known and the drawn.
-    """
-    attn = block.attn
-    heads = lambda layer, x: layer(x).unflatten(2, (attn.heads, -1))  # noqa: E731
-    joint, gates = [], []
-    for tokens, clock, turns in streams:
-        normed, *gate = block.norm1(tokens, emb=clock)
-        query = rotate(attn.norm_q(heads(attn.to_q, normed)), turns)
-        key = rotate(attn.norm_k(heads(attn.to_k, normed)), turns)
-        joint.append((query, key, heads(attn.to_v, normed)))
-        gates.append(gate)
-    normed, *word_gate = block.norm1_context(words, emb=temb)
-    query = attn.norm_added_q(heads(attn.add_q_proj, normed))
-    key = attn.norm_added_k(heads(attn.add_k_proj, normed))
-    joint.append((query, key, heads(attn.add_v_proj, normed)))
-
-    def attend(asking: list, answering: list) -> Tensor:
-        dtype = asking[0][2].dtype
-        query = torch.cat([part[0].to(dtype) for part in asking], dim=1).transpose(1, 2)
-        key, value = (
-            torch.cat([part[i].to(dtype) for part in answering], dim=1).transpose(1, 2)
-            for i in (1, 2)
-        )
-        return nn.functional.scaled_dot_product_attention(query, key, value).transpose(1, 2)
-
-    lengths = [part[0].shape[1] for part in joint]
-    if one_way:
-        read = torch.cat([attend(joint[:1], joint[:1]), attend(joint[1:], joint)], dim=1)
-    else:
-        read = attend(joint, joint)
-    *pictures, said = read.flatten(2).split(lengths, dim=1)
-    made = []
-    for (tokens, _, _), gate, picture in zip(streams, gates, pictures, strict=True):
-        answer = attn.to_out[1](attn.to_out[0](picture))
-        made.append(_feed(tokens, answer, gate, block.norm2, block.ff))
-    words = _feed(words, attn.to_add_out(said), word_gate, block.norm2_context, block.ff_context)
-    return made[0], made[1], words
-
-
-def _feed(tokens: Tensor, answer: Tensor, gate: list[Tensor], norm: nn.Module, ff: nn.Module):
-    """The second half of a block: gated attention, then the gated feed-forward."""
-    gate_msa, shift_mlp, scale_mlp, gate_mlp = (part[:, None] for part in gate)
-    tokens = tokens + answer * gate_msa
-    return tokens + gate_mlp * ff(norm(tokens) * (1 + scale_mlp) + shift_mlp)
-
-
-class InContextBackbone(HunyuanVideo15Backbone):
-    """The protocol of backbones/__init__.py; prediction "residual"."""
-
-    @staticmethod
-    def channels(latent: int) -> tuple[int, int]:
-        return 2 * latent + 1 + PLACE_CHANNELS, latent
-
-    def drop_padding(self) -> None:
-        """Padding is read, see InContextTransformer3DModel."""
-
-    def predict(
-        self, latents: Tensor, sigma: Tensor, end: Tensor | None, context: Context, text: Text
-    ) -> Tensor:
-        """One call of the network: latents (b, c, ...), sigma (b,), and a context of the same b."""
+    def predict(self, latents: Tensor, sigma: Tensor, context: Context, text: Text) -> Tensor:
+        """Clean latents (b, c, t', h', 2w') less the known ones of frame 0. sigma (b,); context and
+        text of the same b."""
         dtype = self.transformer.dtype
         if self.transformer.given != "noisy":
             latents = torch.where(context.known == 1, context.latents, latents)
-        where = places(tuple(latents.shape[2:]), latents.device).expand(
-            len(latents), -1, -1, -1, -1
-        )
+        where = cell_places(tuple(latents.shape[2:]), latents.device)
+        where = where.expand(len(latents), -1, -1, -1, -1)
         return self.transformer(
             hidden_states=torch.cat([latents, *context, where], dim=1).to(dtype),
             timestep=(sigma * TRAIN_TIMESTEPS).to(dtype),
@@ -222,8 +127,6 @@ class InContextBackbone(HunyuanVideo15Backbone):
 class FixedTextEncoder(ByteTextEncoder):
     """Prompts of one length, 96 tokens: what lies behind the end is silence, and is read."""
 
-    LENGTH = 96
-
     def encode(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Prompts -> embeds (b, 96, d) and a mask (b, 96) of ones."""
         embeds, mask = super().encode(prompts)
@@ -232,8 +135,8 @@ class FixedTextEncoder(ByteTextEncoder):
     def encode_ids(self, ids: Tensor) -> Text:
         """Ids (b, 96), see mini.text -> Text."""
         embeds, mask = self.silence(
-            self.t5(input_ids=ids, attention_mask=(ids != 0).long()).last_hidden_state,
-            (ids != 0).long(),
+            self.t5(input_ids=ids, attention_mask=(ids != PAD).long()).last_hidden_state,
+            (ids != PAD).long(),
         )
         nothing = embeds.new_zeros(len(ids), 0, 1)
         return Text(embeds, mask, nothing, mask[:, :0], nothing)
@@ -241,31 +144,17 @@ class FixedTextEncoder(ByteTextEncoder):
     def silence(self, embeds: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Zeros behind the last token (b, l, d), up to 96."""
         embeds = embeds * mask[..., None].to(embeds)
-        missing = self.LENGTH - embeds.shape[1]
+        missing = PROMPT_TOKENS - embeds.shape[1]
         embeds = nn.functional.pad(embeds, (0, 0, 0, missing))
         return embeds, torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
 
 
-@lru_cache(8)
-@torch.inference_mode(False)
-def places(grid: tuple[int, int, int], device: torch.device) -> Tensor:
-    """Where each cell of (t', h', 2w') stands: (1, PLACE_CHANNELS, t', h', 2w').
-
-    The panel (-1 left, 1 right), then sines and cosines of time and of the place in the panel.
-    """
-    frames, height, width = grid
-    axes = (
-        torch.arange(frames) / 8,
-        (torch.arange(height) + 0.5) / height,
-        (torch.arange(width) % (width // 2) + 0.5) / (width // 2),
-    )
-    along = torch.meshgrid(*axes, indexing="ij")
-    turns = torch.stack([math.pi * 2**k * axis for axis in along for k in range(WAVES)])
-    side = torch.where(torch.arange(width) < width // 2, -1.0, 1.0).expand(1, *grid)
-    return torch.cat([side, turns.sin(), turns.cos()])[None].to(device)
+def channels_of(latent: int) -> tuple[int, int]:
+    """How many channels the network reads and answers with, for so many of a latent."""
+    return 2 * latent + 1 + PLACE_CHANNELS, latent
 
 
-def create(
+def create_incontext(
     *,
     layers: int = 6,
     heads: int = 8,
@@ -274,8 +163,8 @@ def create(
     codec: BlockCodec | None = None,
 ) -> InContextBackbone:
     """A new model with random weights that answers with the still reference."""
-    codec = codec or BlockCodec(GEOMETRY.latent_channels)
-    reads, answers = InContextBackbone.channels(codec.config.latent_channels)
+    codec = codec or BlockCodec(INCONTEXT_GEOMETRY.latent_channels)
+    reads, answers = channels_of(codec.config.latent_channels)
     third = 2 * (head_dim // 6)
     transformer = InContextTransformer3DModel(
         in_channels=reads,
@@ -294,4 +183,4 @@ def create(
     nn.init.zeros_(transformer.proj_out.weight)
     nn.init.zeros_(transformer.proj_out.bias)
     text_encoder = FixedTextEncoder.create(text_dim, 2, 4, 1, 1)
-    return InContextBackbone(NAME, GEOMETRY, transformer, codec, text_encoder, "residual")
+    return InContextBackbone(INCONTEXT, INCONTEXT_GEOMETRY, transformer, codec, text_encoder)

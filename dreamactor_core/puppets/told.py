@@ -4,7 +4,7 @@
     tail     the character has a tail, the driver has none; it is raised, level or lowered
     balloon  the character holds a balloon of some colour, or nothing, from the first second on
 
-They are triplets like those of scene.py, drawn from their own random numbers: who asks for them
+They are triplets like those of triplet.py, drawn from their own random numbers: who asks for them
 changes nothing of the other scenes. Traits and motions keep to the split that is asked for.
 """
 
@@ -15,12 +15,16 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from .body import ELBOW, FOREARM, HEAD, TORSO, WRIST
-from .identity import Identity, Split
-from .scene import Clip, Look, Play, Triplet, entered, other_rest, render, sample_look, sample_play
+from ..skeleton import ELBOW, FOREARM, HEAD, TORSO, WRIST
+from .clip import render
+from .identity import Identity
+from .scene import Appearance, Performance, other_rest, sample_appearance, sample_performance
+from .splits import Split
+from .subpixels import FIXED_POINT_BITS, fixed_point
+from .world import Clip, Triplet, entered
 
-TOLD = ("arm", "tail", "balloon")
-STATES = {
+UNTOLD = ("arm", "tail", "balloon")
+TOLD_STATES = {
     "arm": ("up", "out", "down"),
     "tail": ("raised", "level", "lowered"),
     "balloon": ("red", "blue", "green", "no"),
@@ -30,8 +34,7 @@ BEHIND = (-0.1, -0.9)  # an arm that the torso hides
 TAIL_ANGLES = {"raised": 1.1, "level": 0.1, "lowered": -0.9}  # above the horizon
 BALLOONS = {"red": (215, 40, 45), "blue": (50, 80, 220), "green": (40, 165, 70)}
 CALM = ("walk", "jump", "squat", "kick", "bow", "sway")  # families that leave the arms their own
-SIDES = ("right", "left")
-_SHIFT = 4  # sub-pixel bits of OpenCV's drawing
+HAND_SIDES = ("right", "left")
 
 
 def told_triplet(
@@ -43,22 +46,22 @@ def told_triplet(
     kind: str | None = None,
     state: str | None = None,
 ) -> Triplet:
-    """A triplet of one of TOLD, with the caption on both clips.
+    """A triplet of one of UNTOLD, with the caption on both clips.
 
     kind and state: in place of those that the seed draws. All else is the seed's, so the same seed
     with another state shows the same scene with another answer.
     """
     rng = np.random.default_rng((seed, split == "test", 2))
-    drawn = str(rng.choice(TOLD))
+    drawn = str(rng.choice(UNTOLD))
     kind = kind or drawn
     index = int(rng.integers(12))
-    state = state or STATES[kind][index % len(STATES[kind])]
+    state = state or TOLD_STATES[kind][index % len(TOLD_STATES[kind])]
     side = int(rng.integers(2))
-    play = sample_play(rng, split, num_frames)
+    play = sample_performance(rng, split, num_frames)
     while play.keys[0].family not in CALM:
-        play = sample_play(rng, split, num_frames)
-    target = sample_look(rng, split, size, but="quadruped")
-    source = sample_look(rng, split, size, but="quadruped")
+        play = sample_performance(rng, split, num_frames)
+    target = sample_appearance(rng, split, size, but="quadruped")
+    source = sample_appearance(rng, split, size, but="quadruped")
     others = other_rest(rng, play)
     if kind == "arm":
         return _with_arm(source, target, others, play, side, state)
@@ -66,7 +69,7 @@ def told_triplet(
     who = target.cast[0]
     if kind == "tail":
         return Triplet(driver, _said(_with_tail(truth, who, state), f"tail {state}"))
-    more = f"{SIDES[side]} {who.arm_name} holding {state} balloon"
+    more = f"{HAND_SIDES[side]} {who.plan.arm_noun} holding {state} balloon"
     return Triplet(driver, _said(_with_balloon(truth, side, state), more))
 
 
@@ -75,14 +78,19 @@ def _said(clip: Clip, more: str) -> Clip:
 
 
 def _with_arm(
-    source: Look, target: Look, others: Play, play: Play, side: int, state: str
+    source: Appearance,
+    target: Appearance,
+    others: Performance,
+    play: Performance,
+    side: int,
+    state: str,
 ) -> Triplet:
     """Driver with an arm behind its back, and the character with its own in some place."""
     share = entered(len(play.camera))[:, None]
     size = len(target.background)
     (who,), (hider,) = target.cast, source.cast
 
-    def moved(scene: Play, goal: tuple[float, float]) -> Play:
+    def moved(scene: Performance, goal: tuple[float, float]) -> Performance:
         (motion,) = scene.motions
         arms = motion.arms.copy()
         arms[:, side] = arms[0, side] * (1 - share) + np.array(goal) * share
@@ -91,7 +99,7 @@ def _with_arm(
     truth = render(target, moved(play, ARM_ANGLES[state]), size)
     hiding = replace(source, cast=(replace(hider, arm_behind=side),))
     driver = render(hiding, moved(others, BEHIND), size)
-    more = f"{SIDES[side]} {who.arm_name} {state}"
+    more = f"{HAND_SIDES[side]} {who.plan.arm_noun} {state}"
     return Triplet(_unseen(driver, side), _unseen(_said(truth, more), side))
 
 
@@ -115,7 +123,7 @@ def _with_tail(clip: Clip, who: Identity, state: str) -> Clip:
         line = place[:, 2] + scale * 0.42 * (along * way + along**2 * bend)
         drawn = np.zeros(mask.shape[1:], np.uint8)
         width = max(2, round(0.07 * scale))
-        cv2.polylines(drawn, [_fixed(line)], False, 255, width, cv2.LINE_AA, _SHIFT)
+        cv2.polylines(drawn, [fixed_point(line)], False, 255, width, cv2.LINE_AA, FIXED_POINT_BITS)
         drawn = np.minimum(drawn, 255 - mask[t])  # behind the body
         _paint(frames[t], drawn, who.accent)
         mask[t] = np.maximum(mask[t], drawn)
@@ -136,10 +144,18 @@ def _with_balloon(clip: Clip, side: int, state: str) -> Clip:
         middle = middle.clip(0.1 * size, 0.9 * size)
         drawn = np.zeros(mask.shape[1:], np.uint8)
         cv2.polylines(
-            drawn, [_fixed(np.stack([wrist, middle]))], False, 255, 1, cv2.LINE_AA, _SHIFT
+            drawn,
+            [fixed_point(np.stack([wrist, middle]))],
+            False,
+            255,
+            1,
+            cv2.LINE_AA,
+            FIXED_POINT_BITS,
         )
-        radius = int(0.1 * size * share[t] * (1 << _SHIFT))
-        cv2.circle(drawn, _fixed(middle).tolist(), radius, 255, -1, cv2.LINE_AA, _SHIFT)
+        radius = int(0.1 * size * share[t] * (1 << FIXED_POINT_BITS))
+        cv2.circle(
+            drawn, fixed_point(middle).tolist(), radius, 255, -1, cv2.LINE_AA, FIXED_POINT_BITS
+        )
         _paint(frames[t], drawn, BALLOONS[state])
         mask[t] = np.maximum(mask[t], drawn)
         parts[t][drawn > 127] = FOREARM[side]
@@ -149,8 +165,3 @@ def _with_balloon(clip: Clip, side: int, state: str) -> Clip:
 def _paint(frame: np.ndarray, drawn: np.ndarray, colour: tuple[int, int, int]) -> None:
     share = drawn[..., None] / 255
     frame[:] = np.rint(frame * (1 - share) + np.array(colour) * share)
-
-
-def _fixed(points: np.ndarray) -> np.ndarray:
-    """Pixels as OpenCV takes them with _SHIFT."""
-    return np.rint(points * (1 << _SHIFT)).astype(np.int32)

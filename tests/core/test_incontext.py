@@ -7,14 +7,19 @@ import pytest
 import torch
 from diffusers import HunyuanVideo15Transformer3DModel
 
+from dreamactor_core.animate import animate_pass
 from dreamactor_core.backbones import Context
+from dreamactor_core.bench.batched import animate_cases, still_answer
+from dreamactor_core.bench.drivers import draw_set, other_prompts
+from dreamactor_core.cli.train_incontext import judge_clips
 from dreamactor_core.composite import build_composite
 from dreamactor_core.errors import InputError
-from dreamactor_core.mini.codec import BLOCK, BlockCodec, from_groups, to_groups
-from dreamactor_core.mini.incontext import create, known_tokens, places
-from dreamactor_core.puppets.told import STATES, TOLD, told_triplet
-from dreamactor_core.sampling import flow_sigmas, sample
-from dreamactor_core.train.mini.incontext_fit import Pace, fit
+from dreamactor_core.mini.codec import BLOCK_VALUES, BlockCodec, group_frames, ungroup_frames
+from dreamactor_core.mini.incontext import create_incontext
+from dreamactor_core.mini.incontext_network import cell_places, known_tokens
+from dreamactor_core.puppets.told import TOLD_STATES, UNTOLD, told_triplet
+from dreamactor_core.sampling import SampleSettings, flow_sigmas, sample
+from dreamactor_core.train.mini.incontext_fit import ClockPace, fit_by_clock
 from dreamactor_core.train.mini.incontext_model import (
     adapter_of,
     adapter_state,
@@ -26,7 +31,7 @@ from dreamactor_core.train.mini.incontext_model import (
     save_parts,
 )
 from dreamactor_core.train.mini.incontext_pool import caption_ids
-from dreamactor_core.train.mini.incontext_tasks import compose, restyle, warp
+from dreamactor_core.train.mini.incontext_tasks import compose_panels, restyle, warp
 
 GRID = (5, 8, 16)
 
@@ -34,14 +39,14 @@ GRID = (5, 8, 16)
 @pytest.fixture
 def backbone():
     torch.manual_seed(0)
-    made = create(layers=1, heads=2)
+    made = create_incontext(layers=1, heads=2)
     fill_codec(made.vae)
     return made
 
 
 def fill_codec(codec: BlockCodec) -> None:
     generator = torch.Generator().manual_seed(0)
-    basis, _ = torch.linalg.qr(torch.randn(BLOCK, BLOCK, generator=generator))
+    basis, _ = torch.linalg.qr(torch.randn(BLOCK_VALUES, BLOCK_VALUES, generator=generator))
     codec.components.copy_(basis[:, : codec.components.shape[1]])
 
 
@@ -60,13 +65,13 @@ def loud(backbone):
 
 def test_groups_are_frame_0_four_times_and_then_fours():
     video = torch.arange(9.0).view(1, 1, 9, 1, 1).expand(1, 3, 9, 8, 8)
-    groups = to_groups(video)
+    groups = group_frames(video)
     assert groups[0, :, ::3, 0, 0].tolist() == [[0, 0, 0, 0], [1, 2, 3, 4], [5, 6, 7, 8]]
-    assert torch.equal(from_groups(groups), video)
+    assert torch.equal(ungroup_frames(groups), video)
 
 
 def test_a_code_of_all_components_loses_nothing():
-    codec = BlockCodec(BLOCK, (8, 8, 8), (1, 1, 1))
+    codec = BlockCodec(BLOCK_VALUES, (8, 8, 8), (1, 1, 1))
     fill_codec(codec)
     codec.scale.fill_(2.0)
     groups = torch.rand(1, 2, 12, 16, 16)
@@ -74,7 +79,7 @@ def test_a_code_of_all_components_loses_nothing():
 
 
 def test_a_new_clean_up_changes_nothing():
-    codec = BlockCodec(BLOCK, (8, 8, 8), (1, 1, 1))
+    codec = BlockCodec(BLOCK_VALUES, (8, 8, 8), (1, 1, 1))
     fill_codec(codec)
     video = torch.rand(1, 3, 5, 16, 16)
     decoded = codec.decode(codec.encode(video).latent_dist.mode()).sample
@@ -95,12 +100,12 @@ def test_the_decoder_reads_nothing_that_comes_later():
 
 def test_fit_finds_the_directions_of_the_blocks():
     codec = BlockCodec(2, (8, 8, 8), (1, 1, 1))
-    basis = torch.eye(BLOCK)[:2] * torch.tensor([[3.0], [1.0]])
+    basis = torch.eye(BLOCK_VALUES)[:2] * torch.tensor([[3.0], [1.0]])
     blocks = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0)) @ basis + 0.5
     kept = codec.fit(blocks.T @ blocks, blocks.sum(0), len(blocks))
     assert kept == pytest.approx(1, abs=1e-4)
     assert codec.components[0, 0].abs() > 0.99 and codec.components[1, 1].abs() > 0.99
-    torch.testing.assert_close(codec.mean, torch.full((BLOCK,), 0.5), atol=0.2, rtol=0)
+    torch.testing.assert_close(codec.mean, torch.full((BLOCK_VALUES,), 0.5), atol=0.2, rtol=0)
 
 
 def test_training_reads_what_inference_reads(backbone):
@@ -112,7 +117,9 @@ def test_training_reads_what_inference_reads(backbone):
     left, right = panels[..., :64], panels[..., 64:].clone()
     right[:, :, :9] = -1
     ids = torch.from_numpy(caption_ids("x"))[None]
-    training = compose(backbone.vae, left, right, ids, torch.Generator().manual_seed(0)).context
+    training = compose_panels(
+        backbone.vae, left, right, ids, torch.Generator().manual_seed(0)
+    ).context
     torch.testing.assert_close(training.latents, inference.latents, atol=1e-4, rtol=1e-4)
     assert torch.equal(training.known, inference.known)
 
@@ -124,7 +131,7 @@ def test_it_is_the_stock_network(backbone):
     stock.load_state_dict(stock.state_dict() | backbone.transformer.state_dict())
     asked = {
         "hidden_states": torch.cat(
-            [z, *context, places(GRID, z.device).expand(2, -1, -1, -1, -1)], 1
+            [z, *context, cell_places(GRID, z.device).expand(2, -1, -1, -1, -1)], 1
         ),
         "timestep": torch.tensor([1000.0, 300.0]),
         "encoder_hidden_states": text.prompt_embeds,
@@ -162,7 +169,7 @@ def test_clean_tokens_at_no_noise_are_the_same_network(backbone):
     for given in ("noisy", "clean", "one-way"):
         backbone.transformer.given = given
         with torch.no_grad():
-            answers[given] = backbone.predict(latents, sigma, None, context, text)
+            answers[given] = backbone.predict(latents, sigma, context, text)
     torch.testing.assert_close(answers["clean"], answers["noisy"], atol=1e-4, rtol=1e-4)
     assert not torch.allclose(answers["one-way"], answers["noisy"], atol=1e-2)
 
@@ -173,7 +180,7 @@ def test_one_way_known_tokens_do_not_feel_the_noise(backbone):
     known = context.known.bool().expand_as(z)
     with torch.no_grad():
         answers = [
-            backbone.predict(latents, torch.full((2,), 0.7), None, context, text)
+            backbone.predict(latents, torch.full((2,), 0.7), context, text)
             for latents in (z, z + 1)
         ]
     # The last layer's modulation is of the noise level, which is the same here.
@@ -211,8 +218,13 @@ def test_a_lora_of_fewer_directions_keeps_the_others_at_zero(backbone):
     video = torch.rand(1, 3, 17, 64, 64)
     ids = torch.from_numpy(caption_ids("x"))[None]
     generator = torch.Generator().manual_seed(0)
-    batch = compose(backbone.vae, video, video.flip(-1), ids, generator)
-    fit(adapter_of(backbone), lambda step: loss_of(backbone, batch), Pace(60, 1e-2, steps=3), "x")
+    batch = compose_panels(backbone.vae, video, video.flip(-1), ids, generator)
+    fit_by_clock(
+        adapter_of(backbone),
+        lambda step: loss_of(backbone, batch),
+        ClockPace(60, 1e-2, steps=3),
+        "x",
+    )
     state = adapter_state(backbone)
     ups = [value for name, value in state.items() if ".lora_B." in name]
     downs = [value for name, value in state.items() if ".lora_A." in name]
@@ -224,13 +236,20 @@ def test_a_lora_of_fewer_directions_keeps_the_others_at_zero(backbone):
 def test_a_loss_that_is_no_number_ends_with_the_last_good_weights():
     weight = torch.nn.Parameter(torch.ones(2))
     with pytest.raises(InputError, match="loss of x"):
-        fit({"w": weight}, lambda step: (weight * math.nan).sum(), Pace(60, 0.1, steps=999), "x")
+        fit_by_clock(
+            {"w": weight},
+            lambda step: (weight * math.nan).sum(),
+            ClockPace(60, 0.1, steps=999),
+            "x",
+        )
     assert weight.tolist() == [1, 1]
 
 
 def test_fit_learns_and_counts():
     weight = torch.nn.Parameter(torch.ones(1))
-    report = fit({"w": weight}, lambda step: weight.square().sum(), Pace(60, 0.1, steps=200), "x")
+    report = fit_by_clock(
+        {"w": weight}, lambda step: weight.square().sum(), ClockPace(60, 0.1, steps=200), "x"
+    )
     assert report.steps == 200 and weight.abs() < 0.1
 
 
@@ -264,10 +283,10 @@ def test_no_style_looks_like_the_clip(style):
     assert (made - video).abs().mean() > 0.2
 
 
-@pytest.mark.parametrize("kind", TOLD)
+@pytest.mark.parametrize("kind", UNTOLD)
 def test_only_the_caption_tells_the_state(kind):
     one, other = (
-        told_triplet(3, "train", 11, 32, kind=kind, state=state) for state in STATES[kind][:2]
+        told_triplet(3, "train", 11, 32, kind=kind, state=state) for state in TOLD_STATES[kind][:2]
     )
     assert np.array_equal(one.driver.frames, other.driver.frames)
     assert np.array_equal(one.driver.skeleton(), other.driver.skeleton())
@@ -277,3 +296,56 @@ def test_only_the_caption_tells_the_state(kind):
     assert one.truth.mask[-1].any()
     # Its own pose must not tell either: it is what the pose-based LoRA learns from.
     assert np.array_equal(one.truth.skeleton(), other.truth.skeleton())
+
+
+def test_training_asks_for_a_way_to_judge_and_knows_no_bench():
+    """What measures a run comes from above: see cli/train_incontext.py."""
+    from inspect import signature
+
+    from dreamactor_core.train.mini.incontext_stages import SHARES, train_incontext
+
+    assert list(signature(train_incontext).parameters) == ["session", "judge"]
+    assert list(SHARES) == ["codec", "foundation", "pose-based", "bootstrap", "end-to-end"]
+    assert sum(SHARES.values()) < 1
+
+
+def case_of(seed):
+    from dreamactor_core.bench.cases import make_case
+
+    return make_case(seed, 64, 17)
+
+
+def test_a_batch_is_animated_as_one_case_after_the_other(backbone):
+    loud(backbone)
+    cases, settings = [case_of(11_000), case_of(11_001)], SampleSettings(seed=3)
+    made = animate_cases(backbone, cases, "pose-based", settings=settings)
+    for case, frames in zip(cases, made, strict=True):
+        alone = animate_pass(backbone, case.reference, case.skeleton, case.prompt, settings)
+        assert frames.shape == case.truth.shape
+        np.testing.assert_allclose(frames, alone.numpy(), atol=1e-4)
+
+
+def test_a_network_that_answers_nothing_shows_the_same_in_every_group(backbone):
+    (made,) = animate_cases(loud(backbone), [case_of(11_000)], "end-to-end", network=still_answer)
+    np.testing.assert_allclose(made[:4], made[4:], atol=1e-4)
+    assert made.std() > 0.01
+
+
+def test_a_lying_skeleton_changes_the_drawing_and_nothing_else():
+    (true,), (lie,) = (draw_set(name, 1, 17, 64) for name in ("plain", "lie-armless"))
+    assert torch.equal(true.driving, lie.driving) and np.array_equal(true.truth, lie.truth)
+    assert lie.skeleton.sum() < true.skeleton.sum()
+
+
+def test_another_state_is_said_of_the_same_scene():
+    cases = draw_set("told-balloon", 2, 17, 64)
+    for case, said in zip(cases, other_prompts(cases), strict=True):
+        assert (
+            said != case.prompt and said.split(" holding ")[0] == case.prompt.split(" holding ")[0]
+        )
+
+
+def test_a_judge_gives_nothing_for_a_clip_of_other_colours():
+    clip = (case_of(11_000).truth * 255).astype(np.uint8)[None]
+    same, other = judge_clips(clip, clip, clip[:, 0]), judge_clips(clip, clip, 255 - clip[:, 0])
+    assert same[0] > 4.5 > other[0]

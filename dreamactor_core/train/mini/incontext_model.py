@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ...lora.adapters import LoraSpec, add_lora
 from ...mini.incontext import InContextBackbone
 from ...sampling import flow_loss
-from .incontext_tasks import Batch
+from .incontext_tasks import CompositeBatch
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def fresh_adapter(backbone: InContextBackbone, seed: int, rank: int | None = Non
     return state
 
 
-def loss_of(backbone: InContextBackbone, batch: Batch) -> Tensor:
+def loss_of(backbone: InContextBackbone, batch: CompositeBatch) -> Tensor:
     """Mean absolute error in pixels of what the left panel's clean latents are taken for."""
     device = batch.target.device
     autocast = partial(torch.autocast, device.type, torch.bfloat16, device.type == "cuda")

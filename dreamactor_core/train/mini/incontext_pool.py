@@ -22,17 +22,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...mini.incontext import GEOMETRY, FixedTextEncoder
+from ...mini.incontext import INCONTEXT_GEOMETRY, PROMPT_TOKENS
 from ...mini.text import byte_ids
 from ...pose.draw import draw_pose
 from ...pose.vary import vary_pose
-from ...puppets.body import PARTS
-from ...puppets.scene import LEAD_IN, Clip, triplet
 from ...puppets.told import told_triplet
+from ...puppets.triplet import triplet
+from ...puppets.world import LEAD_IN, Clip
+from ...skeleton import PARTS
 
 logger = logging.getLogger(__name__)
 
-SIZE, NUM_FRAMES = GEOMETRY.panel[0], GEOMETRY.num_frames
+PANEL, NUM_FRAMES = INCONTEXT_GEOMETRY.panel[0], INCONTEXT_GEOMETRY.num_frames
 DRIVEN = NUM_FRAMES - LEAD_IN
 TOLD_EVERY = 4  # one triplet in so many is one whose driver does not tell all
 FIRST_SEED = 30_000_000
@@ -52,19 +53,19 @@ class Rows(NamedTuple):
         return Rows(*(part[index] for part in self))
 
 
-SHAPES = Rows(
-    (NUM_FRAMES, SIZE, SIZE, 3),
-    (NUM_FRAMES, SIZE, SIZE),
-    (DRIVEN, SIZE, SIZE, 3),
-    (DRIVEN, SIZE, SIZE, 3),
-    (FixedTextEncoder.LENGTH,),
+ROW_SHAPES = Rows(
+    (NUM_FRAMES, PANEL, PANEL, 3),
+    (NUM_FRAMES, PANEL, PANEL),
+    (DRIVEN, PANEL, PANEL, 3),
+    (DRIVEN, PANEL, PANEL, 3),
+    (PROMPT_TOKENS,),
 )
-DTYPES = Rows(np.uint8, np.uint8, np.uint8, np.uint8, np.int16)
+ROW_TYPES = Rows(np.uint8, np.uint8, np.uint8, np.uint8, np.int16)
 
 
 def caption_ids(caption: str) -> np.ndarray:
     """(96,) int16, padded with 0."""
-    ids = np.zeros(FixedTextEncoder.LENGTH, np.int16)
+    ids = np.zeros(PROMPT_TOKENS, np.int16)
     made = byte_ids(caption)
     ids[: len(made)] = made
     return ids
@@ -77,8 +78,8 @@ def draw_row(clip: Clip, rng: np.random.Generator) -> Rows:
     return Rows(
         clip.frames,
         parts.astype(np.uint8),
-        draw_pose(vary_pose(pose, rng), SIZE, SIZE),
-        draw_pose(pose, SIZE, SIZE),
+        draw_pose(vary_pose(pose, rng), PANEL, PANEL),
+        draw_pose(pose, PANEL, PANEL),
         caption_ids(clip.caption),
     )
 
@@ -86,7 +87,7 @@ def draw_row(clip: Clip, rng: np.random.Generator) -> Rows:
 def training_pair(seed: int) -> tuple[Clip, Clip]:
     """Driver and truth, of the training split; of each fourth pair something is only told."""
     draw = told_triplet if seed % TOLD_EVERY == TOLD_EVERY - 1 else triplet
-    clips = draw(seed, "train", NUM_FRAMES, SIZE)
+    clips = draw(seed, "train", NUM_FRAMES, PANEL)
     return clips.driver, clips.truth
 
 
@@ -99,7 +100,7 @@ class Pool:
         self.host = Rows(
             *(
                 _shared((self.share * workers, *shape), dtype)
-                for shape, dtype in zip(SHAPES, DTYPES, strict=True)
+                for shape, dtype in zip(ROW_SHAPES, ROW_TYPES, strict=True)
             )
         )
         self.drawn = _shared((workers,), np.int64)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,9 +18,7 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError
-from ...mini.incontext import create
-from . import incontext_cases
-from .incontext_cases import SETS
+from ...mini.incontext import create_incontext
 from .incontext_model import (
     State,
     add_adapter,
@@ -30,13 +27,13 @@ from .incontext_model import (
     model_state,
     save_parts,
 )
-from .incontext_pool import Pool
+from .incontext_pool import FIRST_SEED, Pool
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Sizes:
+class RunSizes:
     """How much of everything; toy() is what a CPU can rehearse in minutes."""
 
     rows: int = 16_384  # of the ring
@@ -50,19 +47,15 @@ class Sizes:
     pair_batch: int = 256
     cases: int = 64
     other_cases: int = 32
-    scorers: int = 4
+    helpers: int = 4
     compile: bool = True
     arm_steps: int = 0  # 0: as many as ARM_SECONDS hold
 
-    def sets(self) -> dict[str, int]:
-        """All that is scored on, and how many cases of it."""
-        return {name: self.cases if name == "plain" else self.other_cases for name in SETS}
-
     @classmethod
-    def toy(cls) -> Sizes:
+    def toy(cls) -> RunSizes:
         return cls(
             rows=96, batch=10, lora_batch=4, codec_rows=4, first_rows=24, layers=1, rank=8,
-            pairs=8, pair_batch=4, cases=3, other_cases=1, scorers=1, arm_steps=2,
+            pairs=8, pair_batch=4, cases=3, other_cases=1, helpers=1, arm_steps=2,
         )  # fmt: skip
 
 
@@ -74,35 +67,29 @@ class Pairs(NamedTuple):
     ids: Tensor  # (n, 96) captions of the targets
 
 
-@dataclass
 class Session:
-    out: Path
-    run: Path
-    minutes: float
-    sizes: Sizes
-    workers: int
-    began: float = field(default_factory=time.monotonic)
-    loras: dict[str, State] = field(default_factory=dict)
-    figures: dict = field(default_factory=dict)
-    pairs: Pairs | None = None
+    """Weights, clips and figures of a run in a folder; what the next call needs is in "state"."""
 
-    def __post_init__(self):
-        self.out.mkdir(parents=True, exist_ok=True)
-        self.run.mkdir(parents=True, exist_ok=True)
-        incontext_cases.folder = self.run
-        context = get_context("fork")
-        self.scorers = ProcessPoolExecutor(self.sizes.scorers, context, initializer=_alone)
-        self.scorers.submit(_alone).result()  # all of them begin before CUDA does
-        for name, count in self.sizes.sets().items():
-            self.scorers.submit(incontext_cases.keep_cases, name, count)
-        self.pool = Pool(
-            self.sizes.rows, self.workers, first_seed=30_000_000 + self.calls() * 10**6
+    def __init__(self, out: Path, minutes: float, sizes: RunSizes, workers: int, device: str = ""):
+        """minutes: of this call in all; workers: processes that draw; device: "" is a GPU if there
+        is one."""
+        self.began = time.monotonic()
+        self.out, self.state, self.minutes, self.sizes = out, out / "state", minutes, sizes
+        self.state.mkdir(parents=True, exist_ok=True)
+        self.loras: dict[str, State] = {}
+        self.figures: dict[str, Any] = {}
+        self.pairs: Pairs | None = None
+        # All processes begin before CUDA does.
+        self.helpers = ProcessPoolExecutor(
+            sizes.helpers, get_context("fork"), initializer=use_one_thread
         )
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.helpers.submit(use_one_thread).result()
+        self.pool = Pool(sizes.rows, workers, first_seed=FIRST_SEED + self.calls() * 10**6)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
         torch.manual_seed(0)
-        self.backbone = create(layers=self.sizes.layers)
+        self.backbone = create_incontext(layers=sizes.layers)
         for part in (self.backbone.transformer, self.backbone.vae, self.backbone.text_encoder):
             part.to(self.device)
         self.resume()
@@ -110,7 +97,7 @@ class Session:
 
     def calls(self) -> int:
         """How many calls this run has had, this one included."""
-        path = self.run / "calls"
+        path = self.state / "calls"
         count = int(path.read_text()) + 1 if path.exists() else 1
         path.write_text(str(count))
         return count
@@ -127,7 +114,7 @@ class Session:
 
     def stage(self, name: str, seconds: float, work: Callable[[float], None]) -> None:
         """Run a stage that is not done yet, for at most so many seconds of those that are left."""
-        done = self.run / f"{name}.done"
+        done = self.state / f"{name}.done"
         if done.exists():
             logger.info("%s: done before", name)
             return
@@ -148,17 +135,17 @@ class Session:
         self.save()
 
     def resume(self) -> None:
-        path = self.run / "state.pt"
+        path = self.state / "state.pt"
         if path.exists():
             state = torch.load(path, weights_only=True, map_location=self.device)
             load_model(self.backbone, state["model"])
             self.loras = state["loras"]
-        if (path := self.run / "figures.json").exists():
+        if (path := self.state / "figures.json").exists():
             self.figures = json.loads(path.read_text())
-        if (path := self.run / "pairs.pt").exists():
+        if (path := self.state / "pairs.pt").exists():
             pairs = torch.load(path, weights_only=True, map_location=self.device)
             self.pairs = Pairs(*pairs)
-        if (self.run / "foundation.done").exists():
+        if (self.state / "foundation.done").exists():
             self.adapt()
 
     def adapt(self) -> None:
@@ -172,34 +159,35 @@ class Session:
     def save(self) -> None:
         """Weights and figures, for the next call and for whoever fetches them."""
         state = {"model": model_state(self.backbone), "loras": self.loras}
-        temporary = self.run / "state.tmp"
+        temporary = self.state / "state.tmp"
         torch.save(state, temporary)
-        temporary.replace(self.run / "state.pt")
+        temporary.replace(self.state / "state.pt")
         save_parts({"model": state["model"], **self.loras}, self.out, "weights")
         self.save_figures()
 
     def save_figures(self) -> None:
         text = json.dumps(self.figures, indent=1) + "\n"
-        for folder in (self.run, self.out):
+        for folder in (self.state, self.out):
             (folder / "figures.json").write_text(text)
 
     def close(self) -> None:
         self.pool.close()
-        self.scorers.shutdown(wait=True, cancel_futures=True)
+        self.helpers.shutdown(wait=True, cancel_futures=True)
 
 
-def _alone() -> None:
+def use_one_thread() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 
 
-def log_to(path: Path) -> None:
-    """The terminal and a file."""
-    handlers = [logging.StreamHandler(sys.stdout), logging.FileHandler(path, mode="a")]
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S",
-        handlers=handlers, force=True,
-    )  # fmt: skip
+def log_to(path: Path) -> logging.Handler:
+    """What the core says goes to a file as well, from now on."""
+    handler = logging.FileHandler(path, mode="a")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    core = logging.getLogger(__name__.split(".")[0])
+    core.addHandler(handler)
+    core.setLevel(logging.INFO)
+    return handler
 
 
 def check_minutes(minutes: float) -> None:

@@ -19,19 +19,19 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 
 from ...backbones import Context
-from ...mini.codec import BlockCodec, to_groups
+from ...mini.codec import BlockCodec, group_frames
 from ...mini.text import END
-from ...puppets.body import PARTS
-from ...puppets.scene import LEAD_IN
+from ...puppets.world import LEAD_IN
+from ...skeleton import PARTS
 from .incontext_pool import Rows
 
-STYLES = ("recoloured", "pieces", "pieces", "outlines", "blur")
+RESTYLINGS = ("recoloured", "pieces", "pieces", "outlines", "blur")
 PURE_NOISE = 0.5  # share of samples at sigma 1, where all is decided
 SHIFT = 3.0  # of the other samples' noise levels
 TEXT_DROPOUT = 0.1
 
 
-class Batch(NamedTuple):
+class CompositeBatch(NamedTuple):
     target: Tensor  # latents (b, c, t', h', 2w')
     context: Context
     ids: Tensor  # (b, 96) captions
@@ -52,7 +52,7 @@ def behind_lead_in(driven: Tensor) -> Tensor:
     )
 
 
-def compose(
+def compose_panels(
     codec: BlockCodec,
     left: Tensor,
     right: Tensor,
@@ -60,7 +60,7 @@ def compose(
     generator: torch.Generator,
     known: Tensor | None = None,
     text_dropout: float = TEXT_DROPOUT,
-) -> Batch:
+) -> CompositeBatch:
     """A batch from two panels (b, 3, 17, h, w) and captions (b, 96).
 
     known: (b, 1, t', h', w') of the left panel; by default its first frame alone. The code is
@@ -69,7 +69,7 @@ def compose(
     """
     b, device = len(left), left.device
     target = torch.cat(
-        [codec.code(to_groups(panel)).transpose(1, 2) for panel in (left, right)], -1
+        [codec.code(group_frames(panel)).transpose(1, 2) for panel in (left, right)], -1
     )
     if known is None:
         known = torch.zeros_like(target[:, :1, :, :, : target.shape[-1] // 2])
@@ -78,21 +78,30 @@ def compose(
     uniform, level, drop = torch.rand(3, b, generator=generator, device=device)
     level = SHIFT * level / (1 + (SHIFT - 1) * level)
     sigma = torch.where(uniform < PURE_NOISE, torch.ones_like(level), level.clamp(min=0.02))
+    ids = torch.where((drop < text_dropout)[:, None], silence_like(ids), ids)
+    noise = torch.randn(target.shape, generator=generator, device=device)
+    return CompositeBatch(target, Context(target * mask, mask), ids.long(), noise, sigma, 1 - mask)
+
+
+def silence_like(ids: Tensor) -> Tensor:
+    """Captions (b, 96) that say nothing."""
     silent = torch.zeros_like(ids)
     silent[:, 0] = END
-    ids = torch.where((drop < text_dropout)[:, None], silent, ids)
-    noise = torch.randn(target.shape, generator=generator, device=device)
-    return Batch(target, Context(target * mask, mask), ids.long(), noise, sigma, 1 - mask)
+    return silent
 
 
-def foundation_batch(codec: BlockCodec, rows: Rows, generator: torch.Generator) -> Batch:
+def silenced(batch: CompositeBatch) -> CompositeBatch:
+    return batch._replace(ids=silence_like(batch.ids))
+
+
+def foundation_batch(codec: BlockCodec, rows: Rows, generator: torch.Generator) -> CompositeBatch:
     """A fifth of the samples beside black, the others beside themselves in another style."""
     b = len(rows.frames)
     left = to_panel(rows.frames)
     alone = b // 5
     right = torch.full_like(left, -1)
-    cuts = torch.linspace(alone, b, len(STYLES) + 1).long().tolist()
-    for style, start, end in zip(STYLES, cuts[:-1], cuts[1:], strict=True):
+    cuts = torch.linspace(alone, b, len(RESTYLINGS) + 1).long().tolist()
+    for style, start, end in zip(RESTYLINGS, cuts[:-1], cuts[1:], strict=True):
         part = slice(start, end)
         right[part] = restyle(style, left[part], rows.parts[part], generator)
     # Half of them are silent for the first second, as drivers are.
@@ -106,7 +115,7 @@ def foundation_batch(codec: BlockCodec, rows: Rows, generator: torch.Generator) 
     some = torch.rand(known.shape, generator=generator, device=left.device) < share
     lucky = torch.rand(share.shape, generator=generator, device=left.device) < 0.25
     known = torch.where(lucky & some, torch.ones_like(known), known)
-    return compose(codec, left, right, rows.ids, generator, known, text_dropout=0.15)
+    return compose_panels(codec, left, right, rows.ids, generator, known, text_dropout=0.15)
 
 
 def pose_batch(
@@ -115,22 +124,22 @@ def pose_batch(
     generator: torch.Generator,
     varied: bool = True,
     text_dropout: float = TEXT_DROPOUT,
-) -> Batch:
+) -> CompositeBatch:
     right = behind_lead_in(to_panel(rows.varied if varied else rows.plain))
     left = to_panel(rows.frames)
-    return compose(codec, left, right, rows.ids, generator, text_dropout=text_dropout)
+    return compose_panels(codec, left, right, rows.ids, generator, text_dropout=text_dropout)
 
 
 def driven_batch(
     codec: BlockCodec, frames: Tensor, driving: Tensor, ids: Tensor, generator: torch.Generator
-) -> Batch:
+) -> CompositeBatch:
     """Targets (b, 17, h, w, 3) and drivers (b, 8, h, w, 3) uint8; the driver moved and tinted."""
     driven = to_panel(driving)
     b, device = len(driven), driven.device
     tint = 1 + 0.15 * (2 * torch.rand(b, 3, 1, 1, 1, generator=generator, device=device) - 1)
     driven = ((driven + 1) * tint - 1).clamp(-1, 1)
     driven = warp(driven, *_random_window(b, 0.08, 0.06, generator, device))
-    return compose(codec, to_panel(frames), behind_lead_in(driven), ids, generator)
+    return compose_panels(codec, to_panel(frames), behind_lead_in(driven), ids, generator)
 
 
 def restyle(style: str, video: Tensor, parts: Tensor, generator: torch.Generator) -> Tensor:
