@@ -20,7 +20,7 @@ from .cases import Case
 from .metrics import Share, foreground, identity_error, iou, relative_error
 from .puppets import score
 
-VelocityOf = Callable[[Tensor, Tensor, Context, Text], Tensor]  # as Backbone.velocity
+VelocityOf = Callable[..., Tensor]  # called as Backbone.velocity
 
 
 @torch.no_grad()
@@ -109,12 +109,13 @@ def _quick_score(frames: np.ndarray, case: Case) -> dict[str, float | Share]:
 def _means(scored: list[dict[str, float | Share]]) -> dict[str, float]:
     """Of shares the sum of parts over that of wholes."""
     figures = {}
-    for name, first in scored[0].items():
+    for name in scored[0]:
         values = [each[name] for each in scored]
-        if isinstance(first, Share):
-            shares = [value for value in values if isinstance(value, Share)]
+        shares = [value for value in values if isinstance(value, Share)]
+        if shares:
             whole = sum(share.whole for share in shares)
             figures[name] = sum(share.part for share in shares) / whole if whole else 0.0
         else:
-            figures[name] = float(np.nanmean([float(value) for value in values]))  # type: ignore[arg-type]
-    return {name: round(float(value), 4) for name, value in figures.items()}
+            plain = [value for value in values if not isinstance(value, Share)]
+            figures[name] = float(np.nanmean(plain))
+    return {name: round(value, 4) for name, value in figures.items()}

@@ -11,6 +11,7 @@ crossed       another kind of body drives
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -29,7 +30,7 @@ from .cases import Case, Draw, case_seeds, draw_puppets, make_case
 LIES = ("swapped", "armless", "shaken")  # how a skeleton can be wrong
 TEST_SEED, VALIDATION_SEED = 11, 7
 SHAKE = 0.04  # of the picture, standard deviation
-OTHER_BONES = 0.6, 1.5  # as long as they were, at least and at most
+OTHER_BONES = math.log(0.6), math.log(1.5)  # how much longer, logarithms
 SETS = (
     "plain", "valid", "builds", "crossed",
     *(f"lie-{lie}" for lie in LIES), *(f"told-{kind}" for kind in UNTOLD),
@@ -62,7 +63,7 @@ Change = Callable[[Pose], Pose]  # of a driver's pose, behind the lead-in
 
 
 def _other_build(seed: int) -> Change:
-    factors = np.random.default_rng((seed, 3)).uniform(*np.log(OTHER_BONES), 10)
+    factors = np.random.default_rng((seed, 3)).uniform(*OTHER_BONES, 10)
     return partial(scale_bones, factors=BoneFactors(*np.exp(factors).tolist()))
 
 

@@ -89,19 +89,22 @@ def animate_set(session: Session, name: str, variant: str, **asked) -> Videos:
 
 
 def measure(session: Session) -> None:
-    """The bench's rows, what matters, text, other builds, skeletons that lie; and the sheet."""
+    """The bench's rows, what matters, text, other builds, skeletons that lie; and the sheet.
+
+    Raises TimeoutError when there was no time for some of it, so that the next call goes on.
+    """
     backbone, figures = session.backbone, Scores(session, "rows")
     plain = cases_of("plain", session.sizes.cases)
     still = [np.repeat(case.reference.numpy(), len(case.truth), axis=0) for case in plain]
     figures.add(("still-reference",), "plain", still, quick=False)
     figures.add(("driver",), "plain", [case.driving.numpy() for case in plain], quick=False)
     figures.add(("vae-floor",), "plain", through_autoencoder(backbone, plain), quick=False)
-    bases = {}
+    bases, complete = {}, True
     for variant in reversed([each for each in VARIANTS if each in session.loras]):
         load_adapter(backbone, session.loras[variant])
         bases[variant] = animate_set(session, "plain", variant)
         figures.add((variant,), "plain", bases[variant], quick=False)
-        measure_what_matters(session, figures, variant, bases[variant])
+        complete &= measure_what_matters(session, figures, variant, bases[variant])
     load_adapter(backbone, empty_adapter(backbone))
     for variant in VARIANTS:
         made = animate_set(session, "plain", variant)
@@ -109,12 +112,17 @@ def measure(session: Session) -> None:
     draw_sheet(session, bases)
     for variant in bases:
         load_adapter(backbone, session.loras[variant])
-        measure_other_sets(session, figures, variant)
+        complete &= measure_other_sets(session, figures, variant)
     figures.collect(wait=True)
+    if not complete:
+        raise TimeoutError("some are left")
 
 
-def measure_what_matters(session: Session, figures: Scores, variant: str, base: Videos) -> None:
-    """Each thing taken away; "change" is the mean difference from the answer as it should be."""
+def measure_what_matters(session: Session, figures: Scores, variant: str, base: Videos) -> bool:
+    """Each thing taken away; "change" is the mean difference from the answer as it should be.
+
+    Returns whether there was time for all.
+    """
     cases = cases_of("plain", session.sizes.cases)
     tried: dict[str, dict] = {
         "network zeroed": {"network": still_answer},
@@ -128,22 +136,27 @@ def measure_what_matters(session: Session, figures: Scores, variant: str, base: 
     change = session.figures.setdefault("change", {}).setdefault(variant, {})
     for name, asked in tried.items():
         if session.left() < LEAST_SECONDS:
-            return
+            return False
         made = animate_set(session, "plain", variant, **asked)
         moved = [abs(a - b).mean() for a, b in zip(made, base, strict=True)]
         change[name] = round(float(np.mean(moved)), 5)
         figures.add((f"{variant}: {name}",), "plain", made)
+    return True
 
 
-def measure_other_sets(session: Session, figures: Scores, variant: str) -> None:
-    """Drivers of other builds, skeletons that lie, other species, text that can matter."""
+def measure_other_sets(session: Session, figures: Scores, variant: str) -> bool:
+    """Drivers of other builds, skeletons that lie, other species, text that can matter.
+
+    Returns whether there was time for all.
+    """
     for name in ("valid", "builds", *(f"lie-{lie}" for lie in LIES), "crossed"):
         if session.left() < LEAST_SECONDS:
-            return
+            return False
         figures.add((f"{variant} on {name}",), name, animate_set(session, name, variant))
         figures.collect()
     for kind in UNTOLD:
         measure_told(session, figures, (f"{variant} on told-{kind}",), variant, kind)
+    return True
 
 
 def measure_told(

@@ -74,15 +74,6 @@ class InContextBackbone:
         self.vae = vae
         self.text_encoder = text_encoder
 
-    def encode_video(self, frames: Tensor) -> Tensor:
-        """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w')."""
-        self.geometry.latent_frames(frames.shape[0])
-        return encode_video(self.vae, frames)
-
-    def decode_video(self, latents: Tensor) -> Tensor:
-        """Latents (1, c, t', h', w') -> (t, h, w, 3) in [0, 1]."""
-        return decode_video(self.vae, latents)
-
     def encode_text(self, prompts: list[str], reference: Tensor | None) -> Text:
         """Prompts -> Text; the reference is read from the composite alone."""
         return self.text_encoder(prompts, reference)
@@ -95,6 +86,15 @@ class InContextBackbone:
         """Composite latents (b, c, t', h', 2w') and mask (t, h, 2w, 1), 1 = known -> network input:
         unknown cells are zero."""
         return blank_context(latents, self.pack_known(known, *latents.shape[-2:]))
+
+    def encode_video(self, frames: Tensor) -> Tensor:
+        """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w')."""
+        self.geometry.latent_frames(frames.shape[0])
+        return encode_video(self.vae, frames)
+
+    def decode_video(self, latents: Tensor) -> Tensor:
+        """Latents (1, c, t', h', w') -> (t, h, w, 3) in [0, 1]."""
+        return decode_video(self.vae, latents)
 
     def velocity(self, latents: Tensor, sigma: Tensor, context: Context, text: Text) -> Tensor:
         """d(latents)/d(sigma) at noise level sigma, (b,) or scalar in [0, 1]; 1 is pure noise.

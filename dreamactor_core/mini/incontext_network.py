@@ -35,7 +35,7 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
     layout = "side-by-side"
     given = "noisy"
 
-    @wraps(HunyuanVideo15Transformer3DModel.__init__)
+    @wraps(HunyuanVideo15Transformer3DModel.__init__)  # type: ignore[misc]
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.context_embedder_2 = self.image_embedder = None
@@ -54,22 +54,22 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
         **_streams,
     ) -> tuple[Tensor]:
         """As the stock network's with empty second streams; always answers with a tuple."""
-        grid = hidden_states.shape[2:]
-        where = self.layout, tuple(grid), hidden_states.device
+        frames, height, width = hidden_states.shape[2:]
+        grid = frames, height, width
+        where = self.layout, grid, hidden_states.device
         if where not in self.turns:
             with torch.inference_mode(False):  # training may come after
-                self.turns[where] = self.rope_of(*where[1:])
+                self.turns[where] = self.rope_of(grid, hidden_states.device)
         rope = self.turns[where]
         temb = self.time_embed(timestep)
         tokens = self.x_embedder(hidden_states)
         words = self.context_embedder(encoder_hidden_states, timestep, encoder_attention_mask)
         words = words + self.cond_type_embed.weight[0]
-        if self.given != "noisy":
-            tokens, temb = self.two_streams(tokens, words, temb, timestep, rope, grid)
-            answer = self.proj_out(self.norm_out(tokens, temb))
-            return (answer.transpose(1, 2).unflatten(2, grid),)
-        for block in self.transformer_blocks:
-            tokens, words = block(tokens, words, temb, encoder_attention_mask, rope)
+        if self.given == "noisy":
+            for block in self.transformer_blocks:
+                tokens, words = block(tokens, words, temb, encoder_attention_mask, rope)
+        else:
+            tokens = self.two_streams(tokens, words, temb, timestep, rope, grid)
         answer = self.proj_out(self.norm_out(tokens, temb))
         return (answer.transpose(1, 2).unflatten(2, grid),)
 
@@ -81,9 +81,9 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
         timestep: Tensor,
         rope: tuple[Tensor, Tensor],
         grid: Grid,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Tensor:
         """The blocks with known tokens apart, at noise level 0; all tokens in their order."""
-        known = known_tokens(tuple(grid), tokens.device)
+        known = known_tokens(grid, tokens.device)
         clock = self.time_embed(torch.zeros_like(timestep))
         given, drawn = tokens[:, known], tokens[:, ~known]
         turns = [tuple(part[which] for part in rope) for which in (known, ~known)]
@@ -92,7 +92,7 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
             given, drawn, words = apart(block, streams, words, temb, self.given == "one-way")
         joined = torch.empty_like(tokens, dtype=drawn.dtype)
         joined[:, known], joined[:, ~known] = given.to(drawn.dtype), drawn
-        return joined, temb
+        return joined
 
     def rope_of(self, grid: Grid, device: torch.device) -> tuple[Tensor, Tensor]:
         """cos and sin (l, d) of a grid (t', h', 2w')."""

@@ -113,9 +113,9 @@ def _unseen(clip: Clip, side: int) -> Clip:
 def _with_tail(clip: Clip, who: Identity, state: str) -> Clip:
     share = entered(len(clip.frames))
     angles = TAIL_ANGLES["level"] + (TAIL_ANGLES[state] - TAIL_ANGLES["level"]) * share
-    frames, mask, parts = clip.frames.copy(), clip.mask.copy(), clip.parts.copy()
+    frames, mask, parts, places = _copied(clip)
     for t, angle in enumerate(angles):
-        place = clip.places[t, TORSO]
+        place = places[t, TORSO]
         scale = np.linalg.norm(place[:, 1]) * who.height
         way = -who.facing * np.array([np.cos(angle), 0]) + np.array([0, -np.sin(angle)])
         bend = np.array([0, -0.35 * np.sin(angle)])
@@ -135,10 +135,10 @@ def _with_balloon(clip: Clip, side: int, state: str) -> Clip:
     if state == "no":
         return clip
     share = entered(len(clip.frames))
-    frames, mask, parts = clip.frames.copy(), clip.mask.copy(), clip.parts.copy()
+    frames, mask, parts, places = _copied(clip)
     size = mask.shape[1]
     for t in np.flatnonzero(share > 0.02):
-        forearm, head = clip.places[t, FOREARM[side]], clip.places[t, HEAD]
+        forearm, head = places[t, FOREARM[side]], places[t, HEAD]
         wrist = forearm[:, 2] + forearm[:, 0]
         middle = np.array([wrist[0] + (side - 0.5) * 0.12 * size, head[1, 2] - 0.1 * size])
         middle = middle.clip(0.1 * size, 0.9 * size)
@@ -160,6 +160,12 @@ def _with_balloon(clip: Clip, side: int, state: str) -> Clip:
         mask[t] = np.maximum(mask[t], drawn)
         parts[t][drawn > 127] = FOREARM[side]
     return replace(clip, frames=frames, mask=mask, parts=parts)
+
+
+def _copied(clip: Clip) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Frames, mask and parts to draw on, and the places."""
+    assert clip.parts is not None and clip.places is not None, "a drawn clip"
+    return clip.frames.copy(), clip.mask.copy(), clip.parts.copy(), clip.places
 
 
 def _paint(frame: np.ndarray, drawn: np.ndarray, colour: tuple[int, int, int]) -> None:

@@ -1,6 +1,8 @@
 """mini-incontext: its code, its network, and what it learns from."""
 
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from dreamactor_core.train.mini.incontext_model import (
     add_adapter,
     fresh_adapter,
     load_adapter,
+    load_model,
     loss_of,
     model_state,
     save_parts,
@@ -349,3 +352,26 @@ def test_a_judge_gives_nothing_for_a_clip_of_other_colours():
     clip = (case_of(11_000).truth * 255).astype(np.uint8)[None]
     same, other = judge_clips(clip, clip, clip[:, 0]), judge_clips(clip, clip, 255 - clip[:, 0])
     assert same[0] > 4.5 > other[0]
+
+
+WEIGHTS = os.environ.get("INCONTEXT_WEIGHTS", "")
+
+
+@pytest.mark.skipif(not WEIGHTS, reason="INCONTEXT_WEIGHTS names no folder of a trained run")
+def test_the_weights_of_an_earlier_run_fit():
+    """A run's files are what outlives it: names of tensors are for ever."""
+    from safetensors.torch import load_file
+
+    states = {}
+    for path in sorted(Path(WEIGHTS).glob("weights-*.safetensors")):
+        for key, value in load_file(path).items():
+            state, name = key.split(":", 1)
+            states.setdefault(state, {})[name] = value.float()
+    backbone = create_incontext()
+    load_model(backbone, states["model"])
+    add_adapter(backbone, 128)
+    for variant in ("pose-based", "end-to-end"):
+        assert states[variant].keys() == adapter_of(backbone).keys()
+        load_adapter(backbone, states[variant])
+    (made,) = animate_cases(backbone, [case_of(11_000)], "pose-based")
+    assert made.std() > 0.05

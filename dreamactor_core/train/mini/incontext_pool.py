@@ -74,6 +74,7 @@ def caption_ids(caption: str) -> np.ndarray:
 def draw_row(clip: Clip, rng: np.random.Generator) -> Rows:
     """The arrays of one row; the pose is boxed over what is driven, as at inference."""
     pose = clip.pose.map(lambda points: points[LEAD_IN:])
+    assert clip.parts is not None, "a drawn clip"
     parts = np.where(clip.parts > 0, (clip.parts.astype(np.int16) - 1) % PARTS + 1, 0)
     return Rows(
         clip.frames,
@@ -89,6 +90,12 @@ def training_pair(seed: int) -> tuple[Clip, Clip]:
     draw = told_triplet if seed % TOLD_EVERY == TOLD_EVERY - 1 else triplet
     clips = draw(seed, "train", NUM_FRAMES, PANEL)
     return clips.driver, clips.truth
+
+
+def leave_signals_to_parent() -> None:
+    """In a process that was forked: the command line's own handlers are not for it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class Pool:
@@ -113,8 +120,8 @@ class Pool:
             process.start()
         self.stopped = threading.Event()
         self.copied = np.zeros(workers, np.int64)
-        self.device_rows: Rows | None = None
         self.thread: threading.Thread | None = None
+        self.device = torch.device("cpu")
 
     def wait(self, rows: int, seconds: float = 120) -> None:
         """Until so many rows can be drawn from."""
@@ -167,7 +174,7 @@ class Pool:
             self.thread.join(timeout=5)
 
     def _fill(self, worker: int, first_seed: int) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        leave_signals_to_parent()
         os.nice(5)
         cv2.setNumThreads(1)
         for seed in count(first_seed + worker, self.workers):

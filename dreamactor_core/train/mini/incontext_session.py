@@ -27,7 +27,7 @@ from .incontext_model import (
     model_state,
     save_parts,
 )
-from .incontext_pool import FIRST_SEED, Pool
+from .incontext_pool import FIRST_SEED, Pool, leave_signals_to_parent
 
 logger = logging.getLogger(__name__)
 
@@ -176,6 +176,7 @@ class Session:
 
 
 def use_one_thread() -> None:
+    leave_signals_to_parent()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 
