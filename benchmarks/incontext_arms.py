@@ -95,6 +95,7 @@ ARMS = {
 
 def compare_arms(session: Session) -> None:
     figures, network = Scores(session, "arms"), session.backbone.transformer
+    session.pool.wait(session.sizes.first_rows)
     for seed in range(SEEDS):
         for name, arm in ARMS.items():
             if not worth_it(session, name, arm, seed):
@@ -103,6 +104,8 @@ def compare_arms(session: Session) -> None:
             network.layout, network.given = arm.layout, arm.given
             try:
                 run_arm(session, figures, name, seed)
+            except Exception:  # one arm must not cost the others
+                logger.exception("no figures for arm %s", name)
             finally:
                 network.layout, network.given = "side-by-side", "noisy"
             figures.collect()
@@ -129,7 +132,7 @@ def run_arm(session: Session, figures: Scores, name: str, seed: int) -> None:
         return score_arm(session, figures, name, seed)
     network = backbone.transformer
     network.delete_adapters(ADAPTER)
-    kept = {key: p.detach().clone() for key, p in network.named_parameters()}
+    kept = {_plain(key): p.detach().clone() for key, p in network.named_parameters()}
     named = dict(network.named_parameters())
     if arm.attention:
         add_adapter(backbone, session.sizes.rank, attention=True)
@@ -146,8 +149,13 @@ def run_arm(session: Session, figures: Scores, name: str, seed: int) -> None:
         network.requires_grad_(False)
         with torch.no_grad():
             for key, parameter in network.named_parameters():
-                parameter.copy_(kept[key])
+                parameter.copy_(kept[_plain(key)])
         add_adapter(backbone, session.sizes.rank)
+
+
+def _plain(name: str) -> str:
+    """Of a weight, whether an adapter sits or sat on its layer or not."""
+    return name.replace(".base_layer.", ".")
 
 
 def train_arm(session: Session, arm: Arm, seed: int, named: dict) -> None:
