@@ -76,7 +76,7 @@ def bench_puppets(
         for row in rows:
             began = time.perf_counter()
             made[row] = bench.make(row, case)
-            figures[row] = _score(made[row], case, time.perf_counter() - began)
+            figures[row] = score(made[row], case, time.perf_counter() - began)
         result.scored.append(Scored(seed, case.groups, figures))
         if index % cases < SHOWN_CASES:
             result.shown.append(_shown(case, {row: made[row] for row in loras}))
@@ -139,7 +139,7 @@ class _Bench:
             set_lora_strengths(self.backbone, strengths)
 
 
-def _score(frames: np.ndarray, case: Case, seconds: float) -> dict[str, float | metrics.Share]:
+def score(frames: np.ndarray, case: Case, seconds: float) -> dict[str, float | metrics.Share]:
     character = metrics.foreground(frames, case.scene)
     # Where both characters are, the driver itself shows nothing but its own colours.
     looked_at = character & case.mask & case.driving_mask

@@ -48,6 +48,10 @@ Without --cache the small model trains on puppets that are drawn on the way, and
 renderer knows (truth.py). A CPU without bfloat16 units is faster with "mixed_precision": "no" in
 the configuration.
 
+The bare method, small (docs/incontext.md), meant for some ten minutes of a GPU:
+
+    train incontext   --out runs/incontext --minutes 9.5
+
 On Linux set MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000
 MALLOC_TOP_PAD_=500000000 first (run.py does): training on a CPU is up to three times faster.
 """
@@ -65,6 +69,7 @@ from ..weight_files.files import INDEX
 from .shared import add_threads, command_parser
 
 SMALL_STAGES, FULL_STAGES = "train_small", "train_full"  # modules of the stages
+INCONTEXT_STAGE = "train_incontext"
 Command = Callable[[argparse.Namespace], None]
 
 
@@ -120,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(stage)
     _add_plan(stages)
     _add_small_model(stage)
+    _add_bare_method(stage)
     return parser
 
 
@@ -278,6 +284,16 @@ def _add_small_model(stage: Callable) -> None:
     sub = stage("export", _of(SMALL_STAGES, "export"), text)
     for name in ("--base", "--vae", "--pose-based", "--end-to-end"):
         sub.add_argument(name, type=Path, required=True, help="what an earlier stage wrote")
+
+
+def _add_bare_method(stage: Callable) -> None:
+    text = "mini-incontext, nothing but the method: all its stages and its figures"
+    sub = stage("incontext", _of(INCONTEXT_STAGE, "train_bare_method"), text)
+    sub.add_argument("--minutes", type=float, default=9.5, help="of this call in all (9.5)")
+    sub.add_argument("--device", default="", help="cpu or cuda (default: a GPU if any)")
+    sub.add_argument("--workers", type=int, default=0, help="that draw clips (all cores but two)")
+    sub.add_argument("--toy", action="store_true", help="a few steps of each, as a rehearsal")
+    sub.add_argument("--eager", action="store_true", help="do not compile the network")
 
 
 def _add_start(sub: argparse.ArgumentParser) -> None:

@@ -12,7 +12,11 @@ WINGS = (CORE / "mini", CORE / "train" / "mini")
 # the bench that trains one.
 DOORS = {
     "mini": ("dreamactor_core/models/",),
-    "train.mini": ("dreamactor_core/cli/train_small.py", "benchmarks/arms.py"),
+    "train.mini": (
+        "dreamactor_core/cli/train",  # train.py and the stages behind it
+        "benchmarks/arms.py",
+        "benchmarks/incontext_arms.py",
+    ),
 }
 FILES = [
     path

@@ -1,0 +1,52 @@
+"""`python -m dreamactor_core train incontext`: mini-incontext from nothing, and its figures."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from dataclasses import replace
+
+import numpy as np
+
+from ..bootstrap.judge import judge
+from ..train.mini.incontext_session import RunSizes, Session, check_minutes, log_to
+from ..train.mini.incontext_stages import train_incontext
+from .train_incontext_figures import draw_early, measure
+
+logger = logging.getLogger(__name__)
+
+
+def train_bare_method(arguments: argparse.Namespace) -> None:
+    """All stages and their figures, in one folder; a second call goes on."""
+    check_minutes(arguments.minutes)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    handler = log_to(arguments.out / "run.log")
+    session = open_session(arguments)
+    try:
+        train_incontext(session, judge_clips)
+        session.stage("figures", session.left(), lambda seconds: measure(session))
+    finally:
+        session.save()
+        session.close()
+        logger.info("the end, %.0f s left", session.left())
+        logging.getLogger(__name__.split(".")[0]).removeHandler(handler)
+
+
+def open_session(arguments: argparse.Namespace) -> Session:
+    sizes = RunSizes.toy() if arguments.toy else RunSizes()
+    sizes = replace(sizes, compile=sizes.compile and not arguments.eager)
+    workers = arguments.workers or max(1, (os.cpu_count() or 1) - 2)
+    session = Session(arguments.out, arguments.minutes, sizes, workers, arguments.device)
+    draw_early(session)
+    return session
+
+
+def judge_clips(source: np.ndarray, made: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+    """The bootstrap's filter: scores (n,) of uint8 clips; 0 for one that falls far short in one
+    respect."""
+    scores = []
+    for clip, answer, picture in zip(source, made, pictures, strict=True):
+        verdict = judge(*(x.astype(np.float32) / 255 for x in (clip, answer, picture)))
+        scores.append(verdict.score if verdict.kept(0.0) else 0.0)
+    return np.array(scores)

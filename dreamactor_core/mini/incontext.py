@@ -1,0 +1,171 @@
+"""mini-incontext: the bare method, small. A composite and noise go in, latents come out.
+
+    [ reference | black ] [ blank | driver ] ...    8x16 cells of 8x8x4 pixels, 5 latent frames
+
+The network is HunyuanVideo-1.5's, all 640 tokens of a pass at once, by flow matching. No eye, no
+rig, no brush, no keypoints but those drawn in the panel. Two things are this model's own:
+
+* beside noise, condition and mask every token reads where it stands (which panel, and where in
+  it): rotary embedding tells how far two tokens are apart, but not where what is attended to is;
+* it predicts clean latents less those of the reference at the same place, so what stands still is
+  right before anything is learned.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..backbones import Context, Text
+from ..backbones.hunyuan15 import LORA_TARGETS, TRAIN_TIMESTEPS, ScaledVideo, blank_context
+from ..composite import known_latents
+from ..geometry import Geometry
+from ..options import Defaults
+from ..weight_files.hunyuan15_keys import KEY_NAMES
+from .clean import velocity_to
+from .codec import BlockCodec
+from .incontext_network import PLACE_CHANNELS, InContextTransformer3DModel, cell_places
+from .text import PAD, ByteTextEncoder
+
+INCONTEXT = "mini-incontext"
+INCONTEXT_GEOMETRY = Geometry(
+    latent_channels=128,
+    spatial_stride=8,
+    size_multiple=8,
+    temporal_stride=4,
+    fps=8.0,
+    num_frames=17,
+    panel=(64, 64),
+)
+FEW_STEPS = Defaults(num_inference_steps=4, guidance_scale=1.0, shift=3.0)
+PROMPT_TOKENS = 96
+
+
+class InContextBackbone(ScaledVideo):
+    """The protocol of backbones/__init__.py. Calls leave nothing behind."""
+
+    defaults = FEW_STEPS
+    blank = "zero"
+    transformer_2 = None
+    step_distilled = False
+    predicts_clean = True
+    key_names = KEY_NAMES
+    lora_targets = LORA_TARGETS
+
+    def __init__(
+        self,
+        name: str,
+        geometry: Geometry,
+        transformer: InContextTransformer3DModel,
+        vae: BlockCodec,
+        text_encoder: FixedTextEncoder,
+    ):
+        config = transformer.config
+        assert (config.in_channels, config.out_channels) == channels_of(geometry.latent_channels)
+        self.name = name
+        self.geometry = geometry
+        self.transformer = transformer
+        self.vae = vae
+        self.text_encoder = text_encoder
+
+    def encode_text(self, prompts: list[str], reference: Tensor | None) -> Text:
+        """Prompts -> Text; the reference is read from the composite alone."""
+        return self.text_encoder(prompts, reference)
+
+    def pack_known(self, known: Tensor, height: int, width: int) -> Tensor:
+        """Mask (t, h, w, 1), 1 = known -> (1, 1, t', height, width)."""
+        return known_latents(known, self.geometry.temporal_stride, height, width)
+
+    def context(self, latents: Tensor, known: Tensor) -> Context:
+        """Composite latents (b, c, t', h', 2w') and mask (t, h, 2w, 1), 1 = known -> network input:
+        unknown cells are zero."""
+        return blank_context(latents, self.pack_known(known, *latents.shape[-2:]))
+
+    def velocity(self, latents: Tensor, sigma: Tensor, context: Context, text: Text) -> Tensor:
+        """d(latents)/d(sigma) at noise level sigma, (b,) or scalar in [0, 1]; 1 is pure noise.
+
+        Differentiable. A context or text of batch 1 serves the whole batch of latents.
+        """
+        batch = len(latents)
+        sigma = sigma.to(latents.device).expand(batch)
+        context = Context(*(part.expand(batch, *part.shape[1:]) for part in context))
+        text = Text(*(part.to(latents.device).expand(batch, *part.shape[1:]) for part in text))
+        change = self.predict(latents, sigma, context, text)
+        return velocity_to(change + context.latents[:, :, :1], latents, sigma)
+
+    def predict(self, latents: Tensor, sigma: Tensor, context: Context, text: Text) -> Tensor:
+        """Clean latents (b, c, t', h', 2w') less the known ones of frame 0. sigma (b,); context and
+        text of the same b."""
+        dtype = self.transformer.dtype
+        if self.transformer.given != "noisy":
+            latents = torch.where(context.known == 1, context.latents, latents)
+        where = cell_places(tuple(latents.shape[2:]), latents.device)
+        where = where.expand(len(latents), -1, -1, -1, -1)
+        return self.transformer(
+            hidden_states=torch.cat([latents, *context, where], dim=1).to(dtype),
+            timestep=(sigma * TRAIN_TIMESTEPS).to(dtype),
+            encoder_hidden_states=text.prompt_embeds.to(dtype),
+            encoder_attention_mask=text.prompt_embeds_mask,
+        )[0].to(latents.dtype)
+
+
+class FixedTextEncoder(ByteTextEncoder):
+    """Prompts of one length, 96 tokens: what lies behind the end is silence, and is read."""
+
+    def encode(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
+        """Prompts -> embeds (b, 96, d) and a mask (b, 96) of ones."""
+        embeds, mask = super().encode(prompts)
+        return self.silence(embeds, mask)
+
+    def encode_ids(self, ids: Tensor) -> Text:
+        """Ids (b, 96), see mini.text -> Text."""
+        embeds, mask = self.silence(
+            self.t5(input_ids=ids, attention_mask=(ids != PAD).long()).last_hidden_state,
+            (ids != PAD).long(),
+        )
+        nothing = embeds.new_zeros(len(ids), 0, 1)
+        return Text(embeds, mask, nothing, mask[:, :0], nothing)
+
+    def silence(self, embeds: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Zeros behind the last token (b, l, d), up to 96."""
+        embeds = embeds * mask[..., None].to(embeds)
+        missing = PROMPT_TOKENS - embeds.shape[1]
+        embeds = nn.functional.pad(embeds, (0, 0, 0, missing))
+        return embeds, torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
+
+
+def channels_of(latent: int) -> tuple[int, int]:
+    """How many channels the network reads and answers with, for so many of a latent."""
+    return 2 * latent + 1 + PLACE_CHANNELS, latent
+
+
+def create_incontext(
+    *,
+    layers: int = 6,
+    heads: int = 8,
+    head_dim: int = 32,
+    text_dim: int = 128,
+    codec: BlockCodec | None = None,
+) -> InContextBackbone:
+    """A new model with random weights that answers with the still reference."""
+    codec = codec or BlockCodec(INCONTEXT_GEOMETRY.latent_channels)
+    reads, answers = channels_of(codec.config.latent_channels)
+    third = 2 * (head_dim // 6)
+    transformer = InContextTransformer3DModel(
+        in_channels=reads,
+        out_channels=answers,
+        num_attention_heads=heads,
+        attention_head_dim=head_dim,
+        num_layers=layers,
+        num_refiner_layers=1,
+        patch_size=1,
+        patch_size_t=1,
+        text_embed_dim=text_dim,
+        text_embed_2_dim=1,
+        image_embed_dim=1,
+        rope_axes_dim=(head_dim - 2 * third, third, third),
+    )
+    nn.init.zeros_(transformer.proj_out.weight)
+    nn.init.zeros_(transformer.proj_out.bias)
+    text_encoder = FixedTextEncoder.create(text_dim, 2, 4, 1, 1)
+    return InContextBackbone(INCONTEXT, INCONTEXT_GEOMETRY, transformer, codec, text_encoder)

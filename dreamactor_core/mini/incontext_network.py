@@ -1,0 +1,190 @@
+"""The network of mini-incontext: HunyuanVideo-1.5's own, whole, over all tokens of a pass at once.
+
+Known tokens may also be kept apart from those to be drawn, as rivals of the paper's layout.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache, wraps
+
+import torch
+from diffusers import HunyuanVideo15Transformer3DModel
+from torch import Tensor, nn
+
+from ..backbones.attention import rotate
+from ..backbones.hunyuan15 import JointAttention
+from .network import Grid
+
+PLACE_WAVES = 4
+PLACE_CHANNELS = 1 + 3 * 2 * PLACE_WAVES
+LAYOUTS = ("side-by-side", "in-time")  # of the panels; the second is the rival of Table 2
+GIVEN = ("noisy", "clean", "one-way")  # cells that are known: as the paper has them, or see below
+
+
+class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
+    """The stock network without the streams that stay empty here (ByT5, image encoder).
+
+    Every text token counts, padding too: it reads as silence, and the attention needs no mask.
+    layout: see LAYOUTS; it decides what rotary embedding says of the right panel.
+    given: "noisy" as in the paper; "clean": what is known (the first frame on the left, the right
+    panel) comes without noise and at noise level 0; "one-way": it also reads nothing but itself, so
+    its keys and values are the same at every step of sampling.
+    """
+
+    layout = "side-by-side"
+    given = "noisy"
+
+    @wraps(HunyuanVideo15Transformer3DModel.__init__)  # type: ignore[misc]
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.context_embedder_2 = self.image_embedder = None
+        self.turns = {}  # of layouts, grids and devices met so far
+        attention = JointAttention()
+        for block in self.transformer_blocks:
+            block.attn.set_processor(attention)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        encoder_attention_mask: Tensor,
+        return_dict: bool = False,
+        **_streams,
+    ) -> tuple[Tensor]:
+        """As the stock network's with empty second streams; always answers with a tuple."""
+        frames, height, width = hidden_states.shape[2:]
+        grid = frames, height, width
+        where = self.layout, grid, hidden_states.device
+        if where not in self.turns:
+            with torch.inference_mode(False):  # training may come after
+                self.turns[where] = self.rope_of(grid, hidden_states.device)
+        rope = self.turns[where]
+        temb = self.time_embed(timestep)
+        tokens = self.x_embedder(hidden_states)
+        words = self.context_embedder(encoder_hidden_states, timestep, encoder_attention_mask)
+        words = words + self.cond_type_embed.weight[0]
+        if self.given == "noisy":
+            for block in self.transformer_blocks:
+                tokens, words = block(tokens, words, temb, encoder_attention_mask, rope)
+        else:
+            tokens = self.two_streams(tokens, words, temb, timestep, rope, grid)
+        answer = self.proj_out(self.norm_out(tokens, temb))
+        return (answer.transpose(1, 2).unflatten(2, grid),)
+
+    def two_streams(
+        self,
+        tokens: Tensor,
+        words: Tensor,
+        temb: Tensor,
+        timestep: Tensor,
+        rope: tuple[Tensor, Tensor],
+        grid: Grid,
+    ) -> Tensor:
+        """The blocks with known tokens apart, at noise level 0; all tokens in their order."""
+        known = known_tokens(grid, tokens.device)
+        clock = self.time_embed(torch.zeros_like(timestep))
+        given, drawn = tokens[:, known], tokens[:, ~known]
+        turns = [tuple(part[which] for part in rope) for which in (known, ~known)]
+        for block in self.transformer_blocks:
+            streams = (given, clock, turns[0]), (drawn, temb, turns[1])
+            given, drawn, words = apart(block, streams, words, temb, self.given == "one-way")
+        joined = torch.empty_like(tokens, dtype=drawn.dtype)
+        joined[:, known], joined[:, ~known] = given.to(drawn.dtype), drawn
+        return joined
+
+    def rope_of(self, grid: Grid, device: torch.device) -> tuple[Tensor, Tensor]:
+        """cos and sin (l, d) of a grid (t', h', 2w')."""
+        if self.layout == "side-by-side":
+            return self.rope(torch.empty(1, 1, *grid, device=device))
+        frames, height, width = grid
+        turns = self.rope(torch.empty(1, 1, 2 * frames, height, width // 2, device=device))
+
+        def beside(part: Tensor) -> Tensor:
+            left, right = part.unflatten(0, (2, frames, height, width // 2))
+            return torch.cat([left, right], dim=2).flatten(0, 2)
+
+        return beside(turns[0]), beside(turns[1])
+
+
+def known_tokens(grid: Grid, device: torch.device) -> Tensor:
+    """(t' * h' * 2w') bool: the first frame on the left, and the right panel."""
+    known = torch.zeros(grid, dtype=torch.bool, device=device)
+    known[0] = True
+    known[:, :, grid[2] // 2 :] = True
+    return known.flatten()
+
+
+def apart(
+    block: nn.Module,
+    streams: tuple[tuple[Tensor, Tensor, tuple[Tensor, Tensor]], ...],
+    words: Tensor,
+    temb: Tensor,
+    one_way: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One stock block on known tokens, drawn tokens and words: their new values.
+
+    streams: tokens (b, l, d), time embedding (b, d), cos and sin (l, d) of the known and the drawn.
+    """
+    attn = block.attn
+    heads = lambda layer, x: layer(x).unflatten(2, (attn.heads, -1))  # noqa: E731
+    joint, gates = [], []
+    for tokens, clock, turns in streams:
+        normed, *gate = block.norm1(tokens, emb=clock)
+        query = rotate(attn.norm_q(heads(attn.to_q, normed)), turns)
+        key = rotate(attn.norm_k(heads(attn.to_k, normed)), turns)
+        joint.append((query, key, heads(attn.to_v, normed)))
+        gates.append(gate)
+    normed, *word_gate = block.norm1_context(words, emb=temb)
+    query = attn.norm_added_q(heads(attn.add_q_proj, normed))
+    key = attn.norm_added_k(heads(attn.add_k_proj, normed))
+    joint.append((query, key, heads(attn.add_v_proj, normed)))
+
+    def attend(asking: list, answering: list) -> Tensor:
+        dtype = asking[0][2].dtype
+        query = torch.cat([part[0].to(dtype) for part in asking], dim=1).transpose(1, 2)
+        key, value = (
+            torch.cat([part[i].to(dtype) for part in answering], dim=1).transpose(1, 2)
+            for i in (1, 2)
+        )
+        return nn.functional.scaled_dot_product_attention(query, key, value).transpose(1, 2)
+
+    lengths = [part[0].shape[1] for part in joint]
+    if one_way:
+        read = torch.cat([attend(joint[:1], joint[:1]), attend(joint[1:], joint)], dim=1)
+    else:
+        read = attend(joint, joint)
+    *pictures, said = read.flatten(2).split(lengths, dim=1)
+    made = []
+    for (tokens, _, _), gate, picture in zip(streams, gates, pictures, strict=True):
+        answer = attn.to_out[1](attn.to_out[0](picture))
+        made.append(_feed(tokens, answer, gate, block.norm2, block.ff))
+    words = _feed(words, attn.to_add_out(said), word_gate, block.norm2_context, block.ff_context)
+    return made[0], made[1], words
+
+
+def _feed(tokens: Tensor, answer: Tensor, gate: list[Tensor], norm: nn.Module, ff: nn.Module):
+    """The second half of a block: gated attention, then the gated feed-forward."""
+    gate_msa, shift_mlp, scale_mlp, gate_mlp = (part[:, None] for part in gate)
+    tokens = tokens + answer * gate_msa
+    return tokens + gate_mlp * ff(norm(tokens) * (1 + scale_mlp) + shift_mlp)
+
+
+@lru_cache(8)
+@torch.inference_mode(False)
+def cell_places(grid: Grid, device: torch.device) -> Tensor:
+    """Where each cell of (t', h', 2w') stands: (1, PLACE_CHANNELS, t', h', 2w').
+
+    The panel (-1 left, 1 right), then sines and cosines of time and of the place in the panel.
+    """
+    frames, height, width = grid
+    axes = (
+        torch.arange(frames) / 8,
+        (torch.arange(height) + 0.5) / height,
+        (torch.arange(width) % (width // 2) + 0.5) / (width // 2),
+    )
+    along = torch.meshgrid(*axes, indexing="ij")
+    turns = torch.stack([math.pi * 2**k * axis for axis in along for k in range(PLACE_WAVES)])
+    side = torch.where(torch.arange(width) < width // 2, -1.0, 1.0).expand(1, *grid)
+    return torch.cat([side, turns.sin(), turns.cos()])[None].to(device)

@@ -1,0 +1,161 @@
+"""The parts of a mini-incontext under training: its one LoRA, whose weights are exchanged in place,
+its losses, and its files.
+
+One adapter serves every variant and every arm, so the compiled network is never built again.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ...lora.adapters import LoraSpec, add_lora
+from ...mini.incontext import InContextBackbone
+from ...sampling import flow_loss
+from .incontext_tasks import CompositeBatch
+
+logger = logging.getLogger(__name__)
+
+ADAPTER = "incontext"
+PART_BYTES = 15_000_000  # of a file that comes back from a borrowed machine
+
+State = dict[str, Tensor]
+
+
+def named_parts(backbone: InContextBackbone) -> dict[str, nn.Parameter]:
+    """All that the foundation learns: network and text encoder."""
+    named = {f"transformer.{name}": p for name, p in backbone.transformer.named_parameters()}
+    return named | {
+        f"text_encoder.{name}": p for name, p in backbone.text_encoder.named_parameters()
+    }
+
+
+def add_adapter(backbone: InContextBackbone, rank: int, attention: bool = False) -> None:
+    add_lora(backbone, LoraSpec(rank, rank, attention), ADAPTER)
+    backbone.text_encoder.requires_grad_(False)
+
+
+def adapter_of(backbone: InContextBackbone) -> dict[str, nn.Parameter]:
+    """The adapter's own weights by name."""
+    return {
+        name: p for name, p in backbone.transformer.named_parameters() if f".{ADAPTER}." in name
+    }
+
+
+def adapter_state(backbone: InContextBackbone) -> State:
+    return {name: p.detach().clone() for name, p in adapter_of(backbone).items()}
+
+
+@torch.no_grad()
+def load_adapter(backbone: InContextBackbone, state: State) -> None:
+    for name, parameter in adapter_of(backbone).items():
+        parameter.copy_(state[name])
+
+
+def empty_adapter(backbone: InContextBackbone) -> State:
+    """An adapter that changes nothing: strength 0."""
+    return {name: torch.zeros_like(p) for name, p in adapter_of(backbone).items()}
+
+
+def fresh_adapter(backbone: InContextBackbone, seed: int, rank: int | None = None) -> State:
+    """As peft begins: down-projections random, up-projections zero.
+
+    rank: of fewer directions than the adapter has; the others are zero, have no gradient and stay
+    zero, so this is a LoRA of that rank (alpha equals the rank, its scale is 1).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    state = empty_adapter(backbone)
+    for name, value in state.items():
+        if ".lora_A." in name:
+            bound = 1 / math.sqrt(value.shape[1])
+            drawn = (2 * torch.rand(value.shape, generator=generator) - 1) * bound
+            drawn[rank if rank is not None else len(drawn) :] = 0
+            value.copy_(drawn)
+    return state
+
+
+def loss_of(backbone: InContextBackbone, batch: CompositeBatch) -> Tensor:
+    """Mean absolute error in pixels of what the left panel's clean latents are taken for."""
+    device = batch.target.device
+    autocast = partial(torch.autocast, device.type, torch.bfloat16, device.type == "cuda")
+
+    def velocity(latents: Tensor, sigma: Tensor) -> Tensor:
+        with autocast():
+            text = backbone.text_encoder.encode_ids(batch.ids)
+            return backbone.velocity(latents, sigma, batch.context, text)
+
+    return flow_loss(
+        velocity, batch.target, batch.noise, batch.sigma, batch.weight,
+        distance=backbone.vae.pixel_distance,
+    )  # fmt: skip
+
+
+def compile_blocks(backbone: InContextBackbone) -> None:
+    torch._dynamo.config.cache_size_limit = 64
+    for block in backbone.transformer.transformer_blocks:
+        block.compile(fullgraph=True, dynamic=False)
+
+
+def try_step(loss: Callable[[], Tensor], parameters: list[nn.Parameter]) -> None:
+    """One step that changes nothing: builds the compiled network, or goes on with the plain one."""
+    try:
+        loss().backward()
+    except Exception:  # whatever a compiler throws: the plain network is slower and as right
+        logger.exception("the compiled network failed; going on without")
+        torch.compiler.set_stance("force_eager")
+        loss().backward()
+    for parameter in parameters:
+        parameter.grad = None
+
+
+def model_state(backbone: InContextBackbone) -> State:
+    """Everything but the adapter."""
+    adapter = adapter_of(backbone)
+    state = {}
+    for part in ("transformer", "text_encoder", "vae"):
+        module = getattr(backbone, part)
+        for name, value in module.state_dict().items():
+            if part == "transformer" and name in adapter:
+                continue
+            state[f"{part}.{name.replace('.base_layer.', '.')}"] = value.detach()
+    return state
+
+
+@torch.no_grad()
+def load_model(backbone: InContextBackbone, state: State) -> None:
+    """Into a backbone without an adapter."""
+    for part in ("transformer", "text_encoder", "vae"):
+        values = {
+            name.removeprefix(f"{part}."): value
+            for name, value in state.items()
+            if name.startswith(f"{part}.")
+        }
+        getattr(backbone, part).load_state_dict(values)
+
+
+def save_parts(states: dict[str, State], folder: Path, stem: str) -> list[Path]:
+    """All states as float16 in files of at most PART_BYTES; names are "state:tensor"."""
+    parts: list[State] = [{}]
+    size = 0
+    for prefix, state in states.items():
+        for name, value in state.items():
+            half = value.detach().to("cpu", torch.float16).contiguous().clone()
+            if size + half.nbytes > PART_BYTES:
+                parts.append({})
+                size = 0
+            parts[-1][f"{prefix}:{name}"] = half
+            size += half.nbytes
+    paths = []
+    for index, part in enumerate(parts):
+        paths.append(folder / f"{stem}-{index}.safetensors")
+        temporary = paths[-1].with_suffix(".tmp")
+        save_file(part, temporary)
+        temporary.replace(paths[-1])
+    return paths

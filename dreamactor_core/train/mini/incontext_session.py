@@ -1,0 +1,196 @@
+"""One call of the training of mini-incontext: its clock, its helpers, its files."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import InputError
+from ...mini.incontext import create_incontext
+from .incontext_model import (
+    State,
+    add_adapter,
+    compile_blocks,
+    load_model,
+    model_state,
+    save_parts,
+)
+from .incontext_pool import FIRST_SEED, Pool, leave_signals_to_parent
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunSizes:
+    """How much of everything; toy() is what a CPU can rehearse in minutes."""
+
+    rows: int = 16_384  # of the ring
+    batch: int = 256  # of the foundation
+    lora_batch: int = 128
+    codec_rows: int = 96
+    first_rows: int = 1536  # that the codec waits for
+    layers: int = 6
+    rank: int = 128
+    pairs: int = 12_288
+    pair_batch: int = 256
+    cases: int = 64
+    other_cases: int = 32
+    helpers: int = 4
+    compile: bool = True
+    arm_steps: int = 0  # 0: as many as ARM_SECONDS hold
+
+    @classmethod
+    def toy(cls) -> RunSizes:
+        return cls(
+            rows=96, batch=10, lora_batch=4, codec_rows=4, first_rows=24, layers=1, rank=8,
+            pairs=8, pair_batch=4, cases=3, other_cases=1, helpers=1, arm_steps=2,
+        )  # fmt: skip
+
+
+class Pairs(NamedTuple):
+    """Bootstrapped pairs on the device, uint8."""
+
+    frames: Tensor  # (n, 17, h, w, 3) real targets
+    driving: Tensor  # (n, 8, h, w, 3) what was made of their motion
+    ids: Tensor  # (n, 96) captions of the targets
+
+
+class Session:
+    """Weights, clips and figures of a run in a folder; what the next call needs is in "state"."""
+
+    def __init__(self, out: Path, minutes: float, sizes: RunSizes, workers: int, device: str = ""):
+        """minutes: of this call in all; workers: processes that draw; device: "" is a GPU if there
+        is one."""
+        self.began = time.monotonic()
+        self.out, self.state, self.minutes, self.sizes = out, out / "state", minutes, sizes
+        self.state.mkdir(parents=True, exist_ok=True)
+        self.loras: dict[str, State] = {}
+        self.figures: dict[str, Any] = {}
+        self.pairs: Pairs | None = None
+        # All processes begin before CUDA does.
+        self.helpers = ProcessPoolExecutor(
+            sizes.helpers, get_context("fork"), initializer=use_one_thread
+        )
+        self.helpers.submit(use_one_thread).result()
+        self.pool = Pool(sizes.rows, workers, first_seed=FIRST_SEED + self.calls() * 10**6)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+        torch.manual_seed(0)
+        self.backbone = create_incontext(layers=sizes.layers)
+        for part in (self.backbone.transformer, self.backbone.vae, self.backbone.text_encoder):
+            part.to(self.device)
+        self.resume()
+        self.pool.to(self.device)
+
+    def calls(self) -> int:
+        """How many calls this run has had, this one included."""
+        path = self.state / "calls"
+        count = int(path.read_text()) + 1 if path.exists() else 1
+        path.write_text(str(count))
+        return count
+
+    def left(self) -> float:
+        """Seconds until the end of this call."""
+        return 60 * self.minutes - (time.monotonic() - self.began)
+
+    def rng(self, *key: int) -> np.random.Generator:
+        return np.random.default_rng(key)
+
+    def generator(self, seed: int) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(seed)
+
+    def stage(self, name: str, seconds: float, work: Callable[[float], None]) -> None:
+        """Run a stage that is not done yet, for at most so many seconds of those that are left."""
+        done = self.state / f"{name}.done"
+        if done.exists():
+            logger.info("%s: done before", name)
+            return
+        if (given := min(seconds, self.left() - 8)) < 1:
+            logger.warning("%s: no time left", name)
+            return
+        logger.info("== %s: %.0f s of the %.0f left", name, given, self.left())
+        began = time.monotonic()
+        try:
+            work(given)
+            done.touch()
+        except TimeoutError as error:  # the next call goes on with it
+            logger.warning("%s: %s", name, error)
+        except Exception:  # one stage's failure must not cost the others
+            logger.exception("%s failed", name)
+            self.figures.setdefault("failed", []).append(name)
+        self.figures.setdefault("seconds", {})[name] = round(time.monotonic() - began, 1)
+        self.save()
+
+    def resume(self) -> None:
+        path = self.state / "state.pt"
+        if path.exists():
+            state = torch.load(path, weights_only=True, map_location=self.device)
+            load_model(self.backbone, state["model"])
+            self.loras = state["loras"]
+        if (path := self.state / "figures.json").exists():
+            self.figures = json.loads(path.read_text())
+        if (path := self.state / "pairs.pt").exists():
+            pairs = torch.load(path, weights_only=True, map_location=self.device)
+            self.pairs = Pairs(*pairs)
+        if (self.state / "foundation.done").exists():
+            self.adapt()
+
+    def adapt(self) -> None:
+        """Put the adapter on the foundation, which is frozen from here on."""
+        for part in (self.backbone.transformer, self.backbone.text_encoder, self.backbone.vae):
+            part.requires_grad_(False).eval()
+        add_adapter(self.backbone, self.sizes.rank)
+        if self.sizes.compile:
+            compile_blocks(self.backbone)
+
+    def save(self) -> None:
+        """Weights and figures, for the next call and for whoever fetches them."""
+        state = {"model": model_state(self.backbone), "loras": self.loras}
+        temporary = self.state / "state.tmp"
+        torch.save(state, temporary)
+        temporary.replace(self.state / "state.pt")
+        save_parts({"model": state["model"], **self.loras}, self.out, "weights")
+        self.save_figures()
+
+    def save_figures(self) -> None:
+        text = json.dumps(self.figures, indent=1) + "\n"
+        for folder in (self.state, self.out):
+            (folder / "figures.json").write_text(text)
+
+    def close(self) -> None:
+        self.pool.close()
+        self.helpers.shutdown(wait=True, cancel_futures=True)
+
+
+def use_one_thread() -> None:
+    leave_signals_to_parent()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def log_to(path: Path) -> logging.Handler:
+    """What the core says goes to a file as well, from now on."""
+    handler = logging.FileHandler(path, mode="a")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    core = logging.getLogger(__name__.split(".")[0])
+    core.addHandler(handler)
+    core.setLevel(logging.INFO)
+    return handler
+
+
+def check_minutes(minutes: float) -> None:
+    if not minutes > 0:
+        raise InputError("minutes", got=minutes, need="above 0", fix="A whole run takes about 10.")

@@ -1,0 +1,194 @@
+"""The stages of mini-incontext, in the paper's order, each for so many seconds of an accelerator.
+
+    codec        principal components of blocks, then the clean-up
+    foundation   single clips and diptychs of the same clip
+    pose-based   LoRA on feed-forward layers, own pose varied
+    bootstrap    cross-identity drivers made by it, and judged
+    end-to-end   LoRA on swapped roles, warm-started
+
+A stage that fails is logged, and the next one begins.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pixel_unshuffle
+
+from ...mini.codec import group_frames
+from ...mini.vae import PATCH
+from ...puppets.world import LEAD_IN
+from .incontext_bootstrap import Judge, bootstrap_pairs
+from .incontext_fit import ClockPace, FitReport, fit_by_clock
+from .incontext_model import (
+    adapter_of,
+    adapter_state,
+    compile_blocks,
+    fresh_adapter,
+    load_adapter,
+    loss_of,
+    named_parts,
+    try_step,
+)
+from .incontext_session import Session
+from .incontext_tasks import (
+    CompositeBatch,
+    behind_lead_in,
+    driven_batch,
+    foundation_batch,
+    pose_batch,
+    to_panel,
+)
+
+logger = logging.getLogger(__name__)
+
+SHARES = {  # of the minutes of a first call; the rest is for what measures the run
+    "codec": 0.07,
+    "foundation": 0.40,
+    "pose-based": 0.13,
+    "bootstrap": 0.035,
+    "end-to-end": 0.10,
+}
+CODE_NOISE = 0.2  # codes are blurred by up to this much while the clean-up learns, latent units
+IN_TIME = 0.2  # share of the foundation's steps whose panels follow each other in time
+FOUNDATION_RATE, CODEC_RATE, LORA_RATE = 2e-3, 1e-3, 1.5e-3
+
+
+def fit_block_code(session: Session, rng: np.random.Generator) -> None:
+    """The linear code, from blocks of clips and of poses."""
+    pool, moment, total, count = session.pool, None, None, 0
+    for _ in range(max(1, session.sizes.first_rows // 64)):
+        _, rows = pool.draw(64 if session.device.type == "cuda" else 16, rng)
+        for panel in (to_panel(rows.frames), behind_lead_in(to_panel(rows.varied))):
+            blocks = pixel_unshuffle(group_frames(panel), PATCH).movedim(2, -1)
+            blocks = blocks.flatten(0, -2).double()
+            products, sums = blocks.T @ blocks, blocks.sum(0)
+            moment = products if moment is None else moment + products
+            total = sums if total is None else total + sums
+            count += len(blocks)
+    kept = session.backbone.vae.fit(moment, total, count)
+    logger.info("codec: %.2f %% of the variance kept", 100 * kept)
+
+
+def learn_codec(session: Session, seconds: float) -> None:
+    codec, sizes, pool = session.backbone.vae, session.sizes, session.pool
+    began, rng, generator = time.monotonic(), session.rng(1), session.generator(1)
+    fit_block_code(session, rng)
+    codec.requires_grad_(True).train().to(memory_format=torch.channels_last)
+    bf16 = session.device.type == "cuda"
+
+    def loss(step: int) -> Tensor:
+        _, rows = pool.draw(sizes.codec_rows, rng)
+        groups = group_frames(to_panel(rows.frames))
+        with torch.no_grad():
+            z = codec.code(groups)
+            noise = torch.randn(z.shape, generator=generator, device=z.device)
+            level, chance = torch.rand(2, len(z), 1, 1, 1, 1, generator=generator, device=z.device)
+            z = z + CODE_NOISE * level * (chance > 0.3) * noise
+            before = torch.cat([z[:, :1], z[:, :-1]], dim=1)
+        with torch.autocast(session.device.type, torch.bfloat16, bf16):
+            made = codec.clean(z.flatten(0, 1), before.flatten(0, 1))
+        return (made.float() - groups.flatten(0, 1)).abs().mean()
+
+    left = seconds - (time.monotonic() - began)
+    pace = ClockPace(max(1.0, left), CODEC_RATE, ema=0.995)
+    note(session, "codec", fit_by_clock(dict(codec.named_parameters()), loss, pace, "codec"))
+    codec.requires_grad_(False).eval()
+
+
+def learn_foundation(session: Session, seconds: float) -> None:
+    backbone, pool, sizes = session.backbone, session.pool, session.sizes
+    began, rng, generator = time.monotonic(), session.rng(2), session.generator(2)
+    transformer = backbone.transformer
+    transformer.requires_grad_(True).train()
+    backbone.text_encoder.requires_grad_(True).train()
+    named = named_parts(backbone)
+    if sizes.compile:
+        compile_blocks(backbone)
+
+    def loss(step: int) -> Tensor:
+        transformer.layout = "in-time" if rng.random() < IN_TIME else "side-by-side"
+        _, rows = pool.draw(sizes.batch, rng)
+        return loss_of(backbone, foundation_batch(backbone.vae, rows, generator))
+
+    try_step(lambda: loss(0), list(named.values()))
+    left = seconds - (time.monotonic() - began)
+    logger.info("foundation: first step after %.0f s", seconds - left)
+    pace = ClockPace(max(1.0, left), FOUNDATION_RATE, warm_up=100, muon=True)
+    report = fit_by_clock(named, loss, pace, "foundation")
+    transformer.layout = "side-by-side"
+    note(session, "foundation", report)
+    session.adapt()
+
+
+def lora_batch(session: Session, task: str, rng: np.random.Generator, generator) -> CompositeBatch:
+    """One batch of a task, see incontext_tasks: "pose", "plain-pose", "swapped" or "true-pair"."""
+    codec, pool, count = session.backbone.vae, session.pool, session.sizes.lora_batch
+    if task == "swapped":
+        assert session.pairs is not None, "the bootstrap comes first"
+        pick = torch.from_numpy(rng.integers(len(session.pairs.frames), size=count))
+        frames, driving, ids = (part[pick.to(session.device)] for part in session.pairs)
+        return driven_batch(codec, frames, driving, ids, generator)
+    index, rows = pool.draw(count, rng)
+    if task == "true-pair":
+        other = pool.take(index ^ 1)
+        return driven_batch(codec, rows.frames, other.frames[:, LEAD_IN:], rows.ids, generator)
+    return pose_batch(codec, rows, generator, varied=task == "pose")
+
+
+def learn_lora(session: Session, task: str, seconds: float, seed: int) -> FitReport:
+    """Train the adapter from where it stands."""
+    backbone = session.backbone
+    began, rng, generator = time.monotonic(), session.rng(3, seed), session.generator(3 + seed)
+    named = adapter_of(backbone)
+    backbone.transformer.train()
+
+    def loss(step: int) -> Tensor:
+        return loss_of(backbone, lora_batch(session, task, rng, generator))
+
+    try_step(lambda: loss(0), list(named.values()))
+    left = seconds - (time.monotonic() - began)
+    pace = ClockPace(max(1.0, left), LORA_RATE, warm_up=20, ema=0.99)
+    report = fit_by_clock(named, loss, pace, task)
+    backbone.transformer.eval()
+    return report
+
+
+def learn_pose_based(session: Session, seconds: float) -> None:
+    if not adapter_of(session.backbone):  # the foundation came to no good end
+        session.adapt()
+    load_adapter(session.backbone, fresh_adapter(session.backbone, seed=0))
+    note(session, "pose-based", learn_lora(session, "pose", seconds, seed=0))
+    session.loras["pose-based"] = adapter_state(session.backbone)
+
+
+def learn_end_to_end(session: Session, seconds: float) -> None:
+    load_adapter(session.backbone, session.loras["pose-based"])
+    note(session, "end-to-end", learn_lora(session, "swapped", seconds, seed=1))
+    session.loras["end-to-end"] = adapter_state(session.backbone)
+
+
+def note(session: Session, name: str, report: FitReport) -> None:
+    session.figures.setdefault("training", {})[name] = {
+        "steps": report.steps, "seconds": round(report.seconds, 1), "curve": report.curve,
+    }  # fmt: skip
+
+
+def train_incontext(session: Session, judge: Judge) -> None:
+    """Every stage that is not done yet."""
+    work: dict[str, Callable[[Session, float], None]] = {
+        "codec": learn_codec,
+        "foundation": learn_foundation,
+        "pose-based": learn_pose_based,
+        "bootstrap": partial(bootstrap_pairs, judge=judge),
+        "end-to-end": learn_end_to_end,
+    }
+    session.pool.wait(session.sizes.first_rows)
+    for name, share in SHARES.items():
+        session.stage(name, 60 * session.minutes * share, partial(work[name], session))

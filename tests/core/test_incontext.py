@@ -1,0 +1,377 @@
+"""mini-incontext: its code, its network, and what it learns from."""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import HunyuanVideo15Transformer3DModel
+
+from dreamactor_core.animate import animate_pass
+from dreamactor_core.backbones import Context
+from dreamactor_core.bench.batched import animate_cases, still_answer
+from dreamactor_core.bench.drivers import draw_set, other_prompts
+from dreamactor_core.cli.train_incontext import judge_clips
+from dreamactor_core.composite import build_composite
+from dreamactor_core.errors import InputError
+from dreamactor_core.mini.codec import BLOCK_VALUES, BlockCodec, group_frames, ungroup_frames
+from dreamactor_core.mini.incontext import create_incontext
+from dreamactor_core.mini.incontext_network import cell_places, known_tokens
+from dreamactor_core.puppets.told import TOLD_STATES, UNTOLD, told_triplet
+from dreamactor_core.sampling import SampleSettings, flow_sigmas, sample
+from dreamactor_core.train.mini.incontext_fit import ClockPace, fit_by_clock
+from dreamactor_core.train.mini.incontext_model import (
+    adapter_of,
+    adapter_state,
+    add_adapter,
+    fresh_adapter,
+    load_adapter,
+    load_model,
+    loss_of,
+    model_state,
+    save_parts,
+)
+from dreamactor_core.train.mini.incontext_pool import caption_ids
+from dreamactor_core.train.mini.incontext_tasks import compose_panels, restyle, warp
+
+GRID = (5, 8, 16)
+
+
+@pytest.fixture
+def backbone():
+    torch.manual_seed(0)
+    made = create_incontext(layers=1, heads=2)
+    fill_codec(made.vae)
+    return made
+
+
+def fill_codec(codec: BlockCodec) -> None:
+    generator = torch.Generator().manual_seed(0)
+    basis, _ = torch.linalg.qr(torch.randn(BLOCK_VALUES, BLOCK_VALUES, generator=generator))
+    codec.components.copy_(basis[:, : codec.components.shape[1]])
+
+
+def random_inputs(backbone, batch=2):
+    z = torch.randn(batch, 128, *GRID, generator=torch.Generator().manual_seed(1))
+    known = known_tokens(GRID, z.device).view(1, 1, *GRID).expand(batch, -1, -1, -1, -1).float()
+    text = backbone.text_encoder(["a bird is jumping"] * batch)
+    return z, Context(z * known, known), text
+
+
+def loud(backbone):
+    """Random answers in place of the zeros of a new network."""
+    torch.nn.init.normal_(backbone.transformer.proj_out.weight, std=0.1)
+    return backbone
+
+
+def test_groups_are_frame_0_four_times_and_then_fours():
+    video = torch.arange(9.0).view(1, 1, 9, 1, 1).expand(1, 3, 9, 8, 8)
+    groups = group_frames(video)
+    assert groups[0, :, ::3, 0, 0].tolist() == [[0, 0, 0, 0], [1, 2, 3, 4], [5, 6, 7, 8]]
+    assert torch.equal(ungroup_frames(groups), video)
+
+
+def test_a_code_of_all_components_loses_nothing():
+    codec = BlockCodec(BLOCK_VALUES, (8, 8, 8), (1, 1, 1))
+    fill_codec(codec)
+    codec.scale.fill_(2.0)
+    groups = torch.rand(1, 2, 12, 16, 16)
+    torch.testing.assert_close(codec.uncode(codec.code(groups)), groups, atol=1e-4, rtol=0)
+
+
+def test_a_new_clean_up_changes_nothing():
+    codec = BlockCodec(BLOCK_VALUES, (8, 8, 8), (1, 1, 1))
+    fill_codec(codec)
+    video = torch.rand(1, 3, 5, 16, 16)
+    decoded = codec.decode(codec.encode(video).latent_dist.mode()).sample
+    torch.testing.assert_close(decoded, video, atol=1e-4, rtol=0)
+
+
+def test_the_decoder_reads_nothing_that_comes_later():
+    codec = BlockCodec(16, (8, 8, 8), (1, 1, 1))
+    fill_codec(codec)
+    torch.nn.init.normal_(codec.leave.weight)
+    latents = torch.randn(1, 16, 4, 2, 2)
+    later = latents.clone()
+    later[:, :, 3] += 1
+    before, after = (codec.decode(z).sample for z in (latents, later))
+    assert torch.equal(before[:, :, :9], after[:, :, :9])
+    assert not torch.equal(before[:, :, 9:], after[:, :, 9:])
+
+
+def test_fit_finds_the_directions_of_the_blocks():
+    codec = BlockCodec(2, (8, 8, 8), (1, 1, 1))
+    basis = torch.eye(BLOCK_VALUES)[:2] * torch.tensor([[3.0], [1.0]])
+    blocks = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0)) @ basis + 0.5
+    kept = codec.fit(blocks.T @ blocks, blocks.sum(0), len(blocks))
+    assert kept == pytest.approx(1, abs=1e-4)
+    assert codec.components[0, 0].abs() > 0.99 and codec.components[1, 1].abs() > 0.99
+    torch.testing.assert_close(codec.mean, torch.full((BLOCK_VALUES,), 0.5), atol=0.2, rtol=0)
+
+
+def test_training_reads_what_inference_reads(backbone):
+    """Blanking latents is blanking pixels: no block reaches over a border."""
+    frames = torch.rand(17, 64, 128, 3)
+    composite = build_composite(frames[:1, :, :64], frames[9:, :, 64:], lead_in=9)
+    inference = backbone.context(backbone.encode_video(composite.frames), composite.known)
+    panels = 2 * frames.movedim(-1, 0)[None] - 1
+    left, right = panels[..., :64], panels[..., 64:].clone()
+    right[:, :, :9] = -1
+    ids = torch.from_numpy(caption_ids("x"))[None]
+    training = compose_panels(
+        backbone.vae, left, right, ids, torch.Generator().manual_seed(0)
+    ).context
+    torch.testing.assert_close(training.latents, inference.latents, atol=1e-4, rtol=1e-4)
+    assert torch.equal(training.known, inference.known)
+
+
+def test_it_is_the_stock_network(backbone):
+    z, context, text = random_inputs(loud(backbone))
+    config = {k: v for k, v in backbone.transformer.config.items() if not k.startswith("_")}
+    stock = HunyuanVideo15Transformer3DModel(**config)
+    stock.load_state_dict(stock.state_dict() | backbone.transformer.state_dict())
+    asked = {
+        "hidden_states": torch.cat(
+            [z, *context, cell_places(GRID, z.device).expand(2, -1, -1, -1, -1)], 1
+        ),
+        "timestep": torch.tensor([1000.0, 300.0]),
+        "encoder_hidden_states": text.prompt_embeds,
+        "encoder_attention_mask": text.prompt_embeds_mask,
+    }
+    nothing = torch.zeros(2, 0, 1)
+    with torch.no_grad():
+        ours = backbone.transformer(**asked)[0]
+        theirs = stock(
+            **asked,
+            encoder_hidden_states_2=nothing,
+            encoder_attention_mask_2=nothing[..., 0],
+            image_embeds=nothing,
+            return_dict=False,
+        )[0]
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_a_new_network_answers_with_the_still_reference(backbone):
+    z, context, text = random_inputs(backbone)
+    with torch.no_grad():
+        made = sample(
+            lambda latents, sigma: backbone.velocity(latents, sigma, context, text),
+            z, flow_sigmas(4, 3.0),
+        )  # fmt: skip
+    torch.testing.assert_close(
+        made, context.latents[:, :, :1].expand_as(made), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_clean_tokens_at_no_noise_are_the_same_network(backbone):
+    z, context, text = random_inputs(loud(backbone))
+    latents, sigma = torch.where(context.known == 1, context.latents, z), torch.zeros(2)
+    answers = {}
+    for given in ("noisy", "clean", "one-way"):
+        backbone.transformer.given = given
+        with torch.no_grad():
+            answers[given] = backbone.predict(latents, sigma, context, text)
+    torch.testing.assert_close(answers["clean"], answers["noisy"], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(answers["one-way"], answers["noisy"], atol=1e-2)
+
+
+def test_one_way_known_tokens_do_not_feel_the_noise(backbone):
+    loud(backbone).transformer.given = "one-way"
+    z, context, text = random_inputs(backbone)
+    known = context.known.bool().expand_as(z)
+    with torch.no_grad():
+        answers = [
+            backbone.predict(latents, torch.full((2,), 0.7), context, text)
+            for latents in (z, z + 1)
+        ]
+    # The last layer's modulation is of the noise level, which is the same here.
+    torch.testing.assert_close(answers[0][known], answers[1][known], atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(answers[0][~known], answers[1][~known], atol=1e-3)
+
+
+def test_in_time_puts_the_right_panel_behind_the_left_one(backbone):
+    cos, _ = backbone.transformer.rope_of(GRID, torch.device("cpu"))
+    backbone.transformer.layout = "in-time"
+    turned, _ = backbone.transformer.rope_of(GRID, torch.device("cpu"))
+    shape = (*GRID, cos.shape[-1])
+    beside, behind = cos.view(shape), turned.view(shape)
+    assert torch.equal(behind[:, :, :8], beside[:, :, :8])
+    assert torch.equal(behind[..., 8:, 12:], beside[..., :8, 12:])  # the same place in its panel
+    assert not torch.equal(behind[..., 8:, :12], beside[..., 8:, :12])  # at another time
+
+
+def test_text_is_of_one_length_and_silence_is_zero(backbone):
+    text = backbone.text_encoder(["", "a red bird is walking"])
+    assert text.prompt_embeds.shape == (2, 96, 128)
+    assert text.prompt_embeds_mask.sum() == 2 * 96
+    assert not text.prompt_embeds[0, 1:].any() and text.prompt_embeds[1, 20].any()
+    ids = torch.from_numpy(np.stack([caption_ids(""), caption_ids("a red bird is walking")])).long()
+    torch.testing.assert_close(
+        backbone.text_encoder.encode_ids(ids).prompt_embeds, text.prompt_embeds
+    )
+
+
+def test_a_lora_of_fewer_directions_keeps_the_others_at_zero(backbone):
+    backbone.transformer.requires_grad_(False)
+    add_adapter(backbone, 4)
+    load_adapter(backbone, fresh_adapter(backbone, seed=0, rank=2))
+    loud(backbone)
+    video = torch.rand(1, 3, 17, 64, 64)
+    ids = torch.from_numpy(caption_ids("x"))[None]
+    generator = torch.Generator().manual_seed(0)
+    batch = compose_panels(backbone.vae, video, video.flip(-1), ids, generator)
+    fit_by_clock(
+        adapter_of(backbone),
+        lambda step: loss_of(backbone, batch),
+        ClockPace(60, 1e-2, steps=3),
+        "x",
+    )
+    state = adapter_state(backbone)
+    ups = [value for name, value in state.items() if ".lora_B." in name]
+    downs = [value for name, value in state.items() if ".lora_A." in name]
+    assert len(ups) == len(downs) == 2  # feed-forward layers of the visual stream alone
+    assert all(not value[:, 2:].any() and value[:, :2].any() for value in ups)
+    assert all(not value[2:].any() for value in downs)
+
+
+def test_a_loss_that_is_no_number_ends_with_the_last_good_weights():
+    weight = torch.nn.Parameter(torch.ones(2))
+    with pytest.raises(InputError, match="loss of x"):
+        fit_by_clock(
+            {"w": weight},
+            lambda step: (weight * math.nan).sum(),
+            ClockPace(60, 0.1, steps=999),
+            "x",
+        )
+    assert weight.tolist() == [1, 1]
+
+
+def test_fit_learns_and_counts():
+    weight = torch.nn.Parameter(torch.ones(1))
+    report = fit_by_clock(
+        {"w": weight}, lambda step: weight.square().sum(), ClockPace(60, 0.1, steps=200), "x"
+    )
+    assert report.steps == 200 and weight.abs() < 0.1
+
+
+def test_weights_are_saved_whole_in_small_parts(backbone, tmp_path, monkeypatch):
+    from safetensors.torch import load_file
+
+    monkeypatch.setattr("dreamactor_core.train.mini.incontext_model.PART_BYTES", 1_000_000)
+    state = model_state(backbone)
+    paths = save_parts({"model": state}, tmp_path, "weights")
+    assert len(paths) > 1
+    read = {k: v for path in paths for k, v in load_file(path).items()}
+    assert read.keys() == {f"model:{name}" for name in state}
+    name = "transformer.x_embedder.proj.weight"
+    assert torch.equal(read[f"model:{name}"], state[name].half())
+
+
+def test_a_window_of_the_whole_changes_nothing():
+    video = torch.rand(2, 3, 4, 8, 8)
+    same = warp(video, torch.zeros(2, 2), torch.ones(2, 2))
+    torch.testing.assert_close(same, video, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("style", ["recoloured", "pieces", "outlines", "blur"])
+def test_no_style_looks_like_the_clip(style):
+    generator = torch.Generator().manual_seed(0)
+    video = 2 * torch.rand(2, 3, 17, 64, 64, generator=generator) - 1
+    parts = torch.randint(13, (2, 17, 64, 64), generator=generator)
+    made = restyle(style, video, parts, generator)
+    assert made.shape == video.shape
+    assert made.min() >= -1.001 and made.max() <= 1.001
+    assert (made - video).abs().mean() > 0.2
+
+
+@pytest.mark.parametrize("kind", UNTOLD)
+def test_only_the_caption_tells_the_state(kind):
+    one, other = (
+        told_triplet(3, "train", 11, 32, kind=kind, state=state) for state in TOLD_STATES[kind][:2]
+    )
+    assert np.array_equal(one.driver.frames, other.driver.frames)
+    assert np.array_equal(one.driver.skeleton(), other.driver.skeleton())
+    assert np.array_equal(one.truth.frames[0], other.truth.frames[0])
+    assert not np.array_equal(one.truth.frames[-1], other.truth.frames[-1])
+    assert one.truth.caption != other.truth.caption
+    assert one.truth.mask[-1].any()
+    # Its own pose must not tell either: it is what the pose-based LoRA learns from.
+    assert np.array_equal(one.truth.skeleton(), other.truth.skeleton())
+
+
+def test_training_asks_for_a_way_to_judge_and_knows_no_bench():
+    """What measures a run comes from above: see cli/train_incontext.py."""
+    from inspect import signature
+
+    from dreamactor_core.train.mini.incontext_stages import SHARES, train_incontext
+
+    assert list(signature(train_incontext).parameters) == ["session", "judge"]
+    assert list(SHARES) == ["codec", "foundation", "pose-based", "bootstrap", "end-to-end"]
+    assert sum(SHARES.values()) < 1
+
+
+def case_of(seed):
+    from dreamactor_core.bench.cases import make_case
+
+    return make_case(seed, 64, 17)
+
+
+def test_a_batch_is_animated_as_one_case_after_the_other(backbone):
+    loud(backbone)
+    cases, settings = [case_of(11_000), case_of(11_001)], SampleSettings(seed=3)
+    made = animate_cases(backbone, cases, "pose-based", settings=settings)
+    for case, frames in zip(cases, made, strict=True):
+        alone = animate_pass(backbone, case.reference, case.skeleton, case.prompt, settings)
+        assert frames.shape == case.truth.shape
+        np.testing.assert_allclose(frames, alone.numpy(), atol=1e-4)
+
+
+def test_a_network_that_answers_nothing_shows_the_same_in_every_group(backbone):
+    (made,) = animate_cases(loud(backbone), [case_of(11_000)], "end-to-end", network=still_answer)
+    np.testing.assert_allclose(made[:4], made[4:], atol=1e-4)
+    assert made.std() > 0.01
+
+
+def test_a_lying_skeleton_changes_the_drawing_and_nothing_else():
+    (true,), (lie,) = (draw_set(name, 1, 17, 64) for name in ("plain", "lie-armless"))
+    assert torch.equal(true.driving, lie.driving) and np.array_equal(true.truth, lie.truth)
+    assert lie.skeleton.sum() < true.skeleton.sum()
+
+
+def test_another_state_is_said_of_the_same_scene():
+    cases = draw_set("told-balloon", 2, 17, 64)
+    for case, said in zip(cases, other_prompts(cases), strict=True):
+        assert (
+            said != case.prompt and said.split(" holding ")[0] == case.prompt.split(" holding ")[0]
+        )
+
+
+def test_a_judge_gives_nothing_for_a_clip_of_other_colours():
+    clip = (case_of(11_000).truth * 255).astype(np.uint8)[None]
+    same, other = judge_clips(clip, clip, clip[:, 0]), judge_clips(clip, clip, 255 - clip[:, 0])
+    assert same[0] > 4.5 > other[0]
+
+
+WEIGHTS = os.environ.get("INCONTEXT_WEIGHTS", "")
+
+
+@pytest.mark.skipif(not WEIGHTS, reason="INCONTEXT_WEIGHTS names no folder of a trained run")
+def test_the_weights_of_an_earlier_run_fit():
+    """A run's files are what outlives it: names of tensors are for ever."""
+    from safetensors.torch import load_file
+
+    states = {}
+    for path in sorted(Path(WEIGHTS).glob("weights-*.safetensors")):
+        for key, value in load_file(path).items():
+            state, name = key.split(":", 1)
+            states.setdefault(state, {})[name] = value.float()
+    backbone = create_incontext()
+    load_model(backbone, states["model"])
+    add_adapter(backbone, 128)
+    for variant in ("pose-based", "end-to-end"):
+        assert states[variant].keys() == adapter_of(backbone).keys()
+        load_adapter(backbone, states[variant])
+    (made,) = animate_cases(backbone, [case_of(11_000)], "pose-based")
+    assert made.std() > 0.05
