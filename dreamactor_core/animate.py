@@ -25,6 +25,7 @@ from .composite import (
     Known,
     LeadIn,
     build_composite,
+    crop_driving,
     crop_target,
     crop_target_latents,
     cut_lead,
@@ -87,9 +88,9 @@ def animate(
         )
         encoded = encode_composite(backbone, composite)
         seeded = replace(settings, seed=(settings.seed + index) % 2**64)
-        flow = build_flow(backbone, encoded, prompt, seeded)
+        flow: Flow = build_flow(backbone, encoded, prompt, seeded)
         with torch.inference_mode():
-            latents = sample(*flow, settings.sampler, on_step)
+            latents = sample(*flow, sampler=settings.sampler, on_step=on_step)
         frames = decode_target(backbone, latents, composite, lead_in.keep and index == 0)
         frames = frames.to(driving).clone()  # an ordinary tensor again; the lead's memory is free
         yield frames
@@ -186,7 +187,7 @@ def decode_target(
 
 def beside_driving(frames: Tensor, composite: Composite, keep_lead_in: bool = False) -> Tensor:
     """decode_target's frames (t, h, w, 3) beside their driving panels: (t, h, 2w, 3)."""
-    driving = composite.frames[:, :, composite.frames.shape[2] // 2 :]
+    driving = crop_driving(composite.frames)
     return torch.cat([frames, cut_lead(driving, composite, keep_lead_in).to(frames)], dim=2)
 
 
@@ -224,5 +225,5 @@ def _context(backbone: Backbone, composite: Composite) -> Context:
 def without_driving(composite: Composite) -> Composite:
     """Driving taken away: the right panel is black in every frame, and known to be."""
     frames = composite.frames.clone()
-    frames[:, :, frames.shape[2] // 2 :] = 0
+    crop_driving(frames).zero_()
     return composite._replace(frames=frames)

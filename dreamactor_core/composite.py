@@ -102,6 +102,11 @@ def crop_target(frames: Tensor) -> Tensor:
     return frames[:, :, : frames.shape[2] // 2]
 
 
+def crop_driving(frames: Tensor) -> Tensor:
+    """(t, h, 2w, c) -> (t, h, w, c): the other panel, which the driver fills."""
+    return frames[:, :, frames.shape[2] // 2 :]
+
+
 def crop_target_latents(latents: Tensor) -> Tensor:
     """(b, c, t', h', 2w') -> (b, c, t', h', w'): the same panel before decoding, half the work."""
     return latents[..., : latents.shape[-1] // 2]

@@ -60,7 +60,8 @@ def run_demo(
             str(folder),
             got=f"'{error.strerror}' on making the folder",
             need="a folder you may write to",
-            fix="Choose another one with --output.",
+            fix="Choose another one with {option}.",
+            option="output",
         ) from error
     source = find(model)
     loras = {variant: choose_loras(source, variant, []) for variant in VARIANTS}

@@ -1,12 +1,38 @@
 """The one error a user can meet and mend."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+Options = str | Iterable[str]
+
+
+def as_command_line_option(name: str) -> str:
+    """api_key_env -> --api-key-env"""
+    return f"--{name.replace('_', '-')}"
+
 
 class InputError(ValueError):
     """A wrong input. The message says what was got, what is needed, and how to fix it.
 
     >>> raise InputError("width", got=500, need="a multiple of 16", fix="Use 496.")
     InputError: width: got 500, need a multiple of 16. Use 496.
+
+    option: name of the option that helps, which stands as {option} in fix; of several, in their
+        order. Whoever shows the message says how they are written: --download on a command line,
+        'download' in a node.
     """
 
-    def __init__(self, what: str, *, got: object, need: object, fix: str):
-        super().__init__(f"{what}: got {got}, need {need}. {fix}")
+    # Of this program; one that has no command line puts its own here when it starts.
+    spell: Callable[[str], str] = staticmethod(as_command_line_option)
+
+    def __init__(self, what: str, *, got: object, need: object, fix: str, option: Options = ()):
+        super().__init__(what)
+        self.what, self.got, self.need, self.fix = what, got, need, fix
+        self.options = (option,) if isinstance(option, str) else tuple(option)
+
+    def __str__(self) -> str:
+        fix = self.fix
+        for option in self.options:
+            fix = fix.replace("{option}", self.spell(option), 1)
+        return f"{self.what}: got {self.got}, need {self.need}. {fix}"

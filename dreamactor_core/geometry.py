@@ -124,3 +124,12 @@ class Geometry:
                     need=f"a multiple of {self.size_multiple}",
                     fix=f"Use {max(1, round(side / self.size_multiple)) * self.size_multiple}.",
                 )
+
+    def panel_of_area(self, side: float, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of a panel of about side x side pixels, as long and wide in proportion as
+        height x width: each side a multiple of size_multiple."""
+        tall, wide = (
+            self.size_multiple * max(1, round(side * math.sqrt(aspect) / self.size_multiple))
+            for aspect in (height / width, width / height)
+        )
+        return tall, wide

@@ -26,7 +26,7 @@ class Weights(NamedTuple):
     repository: str
     size: str
     licence: str
-    option: str  # of the command line, that names a folder
+    option: str  # that names a folder instead
 
 
 def fetch(source: str | Path | None, weights: Weights, download: bool) -> Path:
@@ -59,13 +59,14 @@ def fetch(source: str | Path | None, weights: Weights, download: bool) -> Path:
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         known = name == weights.repository
         about = f"{weights.size}, licence {weights.licence}" if known else "see its page on the hub"
-        first = "Check the connection" if download else "Pass --download to fetch them"
+        first = "Check the connection" if download else "Use {option} to fetch them"
         raise InputError(
             name,
             got="a hub that cannot be reached" if download else "no copy on this machine",
             need=f"the files of this {weights.what} ({about})",
-            fix=f"{first}, or put all files of https://huggingface.co/{name} into a folder and "
-            f"name it with {weights.option}.",
+            fix=f"{first}, or put all files of https://huggingface.co/{name} into a folder (of "
+            "models/dreamactor, for ComfyUI) and choose it as {option}.",
+            option=(weights.option,) if download else ("download", weights.option),
         ) from error
 
 

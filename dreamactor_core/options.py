@@ -17,8 +17,15 @@ RATES = ("driver", "native")  # of the result: the driver's own frames, or the m
 # One box stretched onto the panel, where the camera saw it, or as the reference stands.
 POSE_FITS = ("box", "none", "reference")
 BLAZEPOSE = "blazepose"  # what finds people if no other network is named; also its folder's name
+# On the hub: what is fetched where no other network is named.
+DETECTOR_NAME = "PekingU/rtdetr_r50vd_coco_o365"
+POSE_MODEL_NAME = "usyd-community/vitpose-plus-base"
+CAPTIONER_NAME = "Qwen/Qwen3-VL-4B-Instruct"
+SUBJECTS = ("all", "people", "animals")  # whose pose is sought
+QUANTIZATIONS = ("none", "4bit", "8bit")  # of a captioner's weights
 SAMPLERS = ("euler", "unipc", "heun")
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # torch's names
+LORA_STYLES = ("diffusers", "comfyui")  # whose names of layers a LoRA file has
 STORAGES = ("", "fp8", "int8", "nf4")  # of a transformer's weights; "" as computed
 OFFLOADS = ("", "block", "leaf")  # weights wait in RAM; "" they do not
 BENCH_TEXTS = ("true", "none", "other")  # what the bench lets the network read
@@ -36,6 +43,9 @@ class Defaults(NamedTuple):
     shift: float = 1.0
     shift_large: float | None = None  # for panels above LARGE_PANEL pixels; None: the same
     follows_aspect: bool = False  # its panel's area is drawn in the reference's aspect
+    ignored: tuple[
+        str, ...
+    ] = ()  # SampleSettings of which its answer is the same, but for rounding
 
     def shift_for(self, height: int, width: int) -> float:
         """Of a panel of so many pixels."""
@@ -44,4 +54,5 @@ class Defaults(NamedTuple):
         return self.shift
 
 
-ONE_STEP = Defaults()  # of models that answer at once
+# Of models that answer at once, whatever noise they start from.
+ONE_STEP = Defaults(ignored=("seed", "num_inference_steps", "shift", "sampler"))

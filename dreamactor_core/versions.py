@@ -25,7 +25,7 @@ OLDEST = {
     "diffusers": "0.37",
     "opencv-python": "4.10",
 }
-SAME = {  # the same module under other names
+ALIASES = {  # the same module under other names
     "opencv-python": (
         "opencv-contrib-python",
         "opencv-python-headless",
@@ -83,7 +83,7 @@ def _too_old() -> dict[str, str]:
 
 def _installed_as(package: str) -> tuple[str, str]:
     """Under which name a package is installed, and its version; "" when it is not."""
-    for name in (package, *SAME.get(package, ())):
+    for name in (package, *ALIASES.get(package, ())):
         try:
             return name, version(name) or ""
         except PackageNotFoundError:

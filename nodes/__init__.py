@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from ..dreamactor_core.errors import InputError
 from ..dreamactor_core.versions import log_old_versions
 from .animate import DreamActorAnimate, DreamActorExample
-from .context import DreamActorCaption, DreamActorComposite, DreamActorEncode, DreamActorMotionMask
+from .caption import DreamActorCaption
+from .context import DreamActorComposite, DreamActorEncode, DreamActorMotionMask
 from .detect import DreamActorDetectPose
 from .host.files import register_folders
 from .load import DreamActorLoadLora, DreamActorLoadModel
@@ -48,8 +50,17 @@ NODES = [  # in the order of the method
 ]
 
 
+WIDGET_OF_OPTION = {"mllm": "local_model", "pose": "keypoints"}  # others have the option's name
+
+
+def as_widget(option: str) -> str:
+    """What an option of the command line is called on a node."""
+    return f"'{WIDGET_OF_OPTION.get(option, option)}'"
+
+
 class DreamActorExtension(ComfyExtension):
     async def on_load(self) -> None:
+        InputError.spell = staticmethod(as_widget)
         register_folders()
         log_old_versions()
 

@@ -12,6 +12,7 @@ from .kinds import (
     fps_input,
     guide_inputs,
     model_input,
+    part_inputs,
     prompt_input,
     sampling_inputs,
     seed_input,
@@ -85,7 +86,7 @@ class DreamActorAnimate(io.ComfyNode):
                 io.Image.Input("reference", tooltip="One picture of the character, of any size."),
                 driving_input(),
                 prompt_input(),
-                seed_input("Number of the noise to start from: the same seed, the same video."),
+                seed_input(),
                 *sampling_inputs(),
                 fps_input(),
                 Keypoints.Input(
@@ -95,13 +96,24 @@ class DreamActorAnimate(io.ComfyNode):
                     "frames: the pose-based variant is used.",
                 ),
                 *guide_inputs("of the reference's aspect in pixels"),
+                *part_inputs(optional=True),
             ],
             outputs=[
                 io.Video.Output(
                     "video",
                     display_name="video",
                     tooltip="As many frames, as long and with the same sound as the driver.",
-                )
+                ),
+                io.Image.Output(
+                    "frames",
+                    display_name="frames",
+                    tooltip="Those of the video, up to 1 GB of them.",
+                ),
+                io.Float.Output(
+                    "fps",
+                    display_name="fps",
+                    tooltip="Their rate, in frames per second; the average of a variable one.",
+                ),
             ],
         )
 
@@ -120,17 +132,23 @@ class DreamActorAnimate(io.ComfyNode):
         keypoints=None,
         reference_keypoints=None,
         reference_mask=None,
+        size=None,
+        start=None,
+        length=None,
     ) -> io.NodeOutput:
         from ..dreamactor_core.sampling import SampleSettings
+        from .host.animate import DrivingPart, Given, animate
         from .host.guides import GuideInputs
-        from .host.whole import animate
+        from .host.video import driving_of
 
         settings = SampleSettings(
-            num_inference_steps=steps,
-            guidance_scale=cfg,
+            num_inference_steps=steps or None,
+            guidance_scale=cfg or None,
             driving_guidance_scale=driving_cfg,
             seed=seed,
         )
-        guides = GuideInputs(reference_keypoints, reference_mask)
-        video, ui = animate(model, reference, driving, prompt, settings, fps, keypoints, guides)
-        return io.NodeOutput(video, ui=ui)
+        given = Given(prompt, keypoints, GuideInputs(reference_keypoints, reference_mask))
+        part = DrivingPart(start or 0.0, length or 0.0, size or 0)
+        driver = driving_of(driving, fps, "driving frames")
+        made = animate(model, reference, driver, given, settings, part)
+        return io.NodeOutput(made.video, made.frames, made.fps, ui=made.ui)

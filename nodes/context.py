@@ -1,16 +1,13 @@
-"""What the network is told: the side-by-side composite, its mask, the words, the latents."""
+"""What the network is told: the side-by-side composite, its mask, the latents."""
 
 from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .host import files
 from .kinds import (
     MENU,
-    Composite,
-    Context,
-    driving_input,
-    fps_input,
+    CompositeType,
+    ContextType,
     guide_inputs,
     known_inputs,
     lead_in_input,
@@ -18,7 +15,6 @@ from .kinds import (
 )
 
 CATEGORY = f"{MENU}/context"
-TYPED, LOCAL, ENDPOINT = "typed by hand", "local model", "endpoint"  # captioners
 
 
 class DreamActorComposite(io.ComfyNode):
@@ -47,7 +43,7 @@ class DreamActorComposite(io.ComfyNode):
                 io.Image.Output(
                     "composite", display_name="composite", tooltip="To look at: both panels."
                 ),
-                Composite.Output("dreamactor_composite", display_name="dreamactor_composite"),
+                CompositeType.Output("dreamactor_composite", display_name="dreamactor_composite"),
             ],
         )
 
@@ -55,12 +51,12 @@ class DreamActorComposite(io.ComfyNode):
     def execute(
         cls, model, reference, driving, reference_keypoints=None, reference_mask=None
     ) -> io.NodeOutput:
+        from .host.context import check_staged, compose_value
         from .host.guides import GuideInputs
-        from .host.stages import check_staged, compose
 
         check_staged(model)
         guides = GuideInputs(reference_keypoints, reference_mask)
-        value = compose(model, reference, driving, guides)
+        value = compose_value(model, reference, driving, guides)
         return io.NodeOutput(value.composite.frames, value)
 
 
@@ -79,12 +75,12 @@ class DreamActorMotionMask(io.ComfyNode):
             "character. Replaces what an earlier Motion Mask said.",
             search_aliases=["dreamactor", "known mask", "inpaint", "replace character", "extend"],
             inputs=[
-                Composite.Input("composite", tooltip="From DreamActor Composite."),
+                CompositeType.Input("composite", tooltip="From DreamActor Composite."),
                 lead_in_input(),
                 *known_inputs(),
             ],
             outputs=[
-                Composite.Output("composite", display_name="composite"),
+                CompositeType.Output("composite", display_name="composite"),
                 io.Mask.Output(
                     "mask", display_name="mask", tooltip="To look at: white is known, black drawn."
                 ),
@@ -99,160 +95,11 @@ class DreamActorMotionMask(io.ComfyNode):
         cls, composite, lead_in, prefix=None, prefix_driving=None, scene=None, keep=None
     ) -> io.NodeOutput:
         from ..dreamactor_core.composite import Known
-        from .host.preview import mask_preview
-        from .host.stages import mask_motion
+        from .host.context import mask_motion, mask_preview
 
         value = mask_motion(composite, lead_in, Known(prefix, prefix_driving, scene, keep))
         frames, known = value.composite[:2]
         return io.NodeOutput(value, known[..., 0], frames, ui=mask_preview(value))
-
-
-class DreamActorCaption(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="DreamActorCaption",
-            display_name="DreamActor Caption",
-            category=CATEGORY,
-            description="The target-oriented text: who it is and what it does, fused into one "
-            "caption. Write the fused text yourself, leave it empty to have the two joined, or let "
-            "a captioner look at the pictures and write what you have left empty.",
-            search_aliases=["dreamactor", "prompt", "text", "description", "vlm", "qwen"],
-            inputs=[
-                io.String.Input(
-                    "motion",
-                    default="",
-                    multiline=True,
-                    tooltip="What is done, as text: 'is waving both arms'.",
-                ),
-                io.String.Input(
-                    "appearance",
-                    default="",
-                    multiline=True,
-                    tooltip="Who does it, as text: 'a red bird with a crown'.",
-                ),
-                io.String.Input(
-                    "fused",
-                    default="",
-                    multiline=True,
-                    tooltip="Both in one text, in terms of the character's own body: 'a red bird "
-                    "with a crown is waving both wings'. Empty: appearance and motion are joined.",
-                ),
-                io.Combo.Input(
-                    "captioner",
-                    options=[TYPED, LOCAL, ENDPOINT],
-                    default=TYPED,
-                    optional=True,
-                    tooltip="Who writes the texts that you leave empty. typed by hand: nobody; "
-                    "local model: a network on this machine; endpoint: an OpenAI-compatible server "
-                    "(Ollama, LM Studio, vLLM, a hosted one), which then sees the pictures.",
-                ),
-                io.Image.Input(
-                    "reference",
-                    optional=True,
-                    tooltip="The character, for a captioner to describe; one picture of any size.",
-                ),
-                driving_input(optional=True),
-                fps_input(optional=True),
-                io.Combo.Input(
-                    "local_model",
-                    options=files.captioner_names(),
-                    optional=True,
-                    tooltip="Name of the local model (about 9 GB): the usual one, or a folder "
-                    "below models/dreamactor with a model that answers about pictures.",
-                ),
-                io.Combo.Input(
-                    "quantize",
-                    options=["none", "4bit", "8bit"],
-                    default="none",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Bits of a weight of the local model, for small GPUs; needs the "
-                    "package bitsandbytes.",
-                ),
-                io.Boolean.Input(
-                    "download",
-                    default=False,
-                    optional=True,
-                    tooltip="Fetch the usual local model from huggingface.co if it is not on this "
-                    "machine, once; off or on. Off: nothing is ever fetched.",
-                ),
-                io.String.Input(
-                    "endpoint_model",
-                    default="qwen3-vl",
-                    optional=True,
-                    tooltip="Name of the endpoint's model, as its server calls it.",
-                ),
-                io.String.Input(
-                    "url",
-                    default="",
-                    optional=True,
-                    tooltip="Address of the endpoint, up to /v1. Empty: the one in ComfyUI's "
-                    "settings (or DREAMACTOR_API_URL), else Ollama on this machine. Never write a "
-                    "key into a node: it belongs into the settings too, or DREAMACTOR_API_KEY.",
-                ),
-                io.Float.Input(
-                    "timeout",
-                    default=120.0,
-                    min=1.0,
-                    max=3600.0,
-                    step=1.0,
-                    optional=True,
-                    advanced=True,
-                    tooltip="How long to wait for an answer of the endpoint, in seconds.",
-                ),
-            ],
-            outputs=[
-                io.String.Output("prompt", display_name="prompt"),
-                io.String.Output(
-                    "motion", display_name="motion", tooltip="As typed, or as the captioner says."
-                ),
-                io.String.Output(
-                    "appearance",
-                    display_name="appearance",
-                    tooltip="As typed, or as the captioner says.",
-                ),
-                io.String.Output(
-                    "note", display_name="note", tooltip="What the captioner did not do well."
-                ),
-            ],
-        )
-
-    @classmethod
-    def validate_inputs(cls, local_model=None):
-        return files.refusal(files.captioner_source, local_model)
-
-    @classmethod
-    def execute(
-        cls,
-        motion,
-        appearance,
-        fused,
-        captioner=None,
-        reference=None,
-        driving=None,
-        fps=None,
-        local_model=None,
-        quantize=None,
-        download=None,
-        endpoint_model=None,
-        url=None,
-        timeout=None,
-    ) -> io.NodeOutput:
-        motion, appearance, fused = motion.strip(), appearance.strip(), fused.strip()
-        if captioner in (None, TYPED):
-            joined = " ".join(filter(None, (appearance, motion)))
-            return io.NodeOutput(fused or joined, motion, appearance, "")
-        from ..dreamactor_core.caption.describe import Typed
-        from .host.caption import Endpoint, Local, caption
-
-        if captioner == LOCAL:
-            source = files.captioner_source(local_model or files.MLLM)
-            who = Local(source, quantize or "none", bool(download))
-        else:
-            who = Endpoint(url or "", endpoint_model or "", timeout or 120.0)
-        made, ui = caption(who, Typed(motion, appearance, fused), reference, driving, fps or 8.0)
-        return io.NodeOutput(made.text, made.motion, made.appearance, "\n".join(made.notes), ui=ui)
 
 
 class DreamActorEncode(io.ComfyNode):
@@ -266,15 +113,15 @@ class DreamActorEncode(io.ComfyNode):
             search_aliases=["dreamactor", "vae encode", "conditioning"],
             inputs=[
                 model_input(),
-                Composite.Input(
+                CompositeType.Input(
                     "composite", tooltip="From DreamActor Composite or DreamActor Motion Mask."
                 ),
             ],
-            outputs=[Context.Output("context", display_name="context")],
+            outputs=[ContextType.Output("context", display_name="context")],
         )
 
     @classmethod
     def execute(cls, model, composite) -> io.NodeOutput:
-        from .host.stages import encode
+        from .host.context import encode
 
         return io.NodeOutput(encode(model, composite))

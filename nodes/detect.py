@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..dreamactor_core.options import BLAZEPOSE
+from ..dreamactor_core.options import BLAZEPOSE, SUBJECTS
 from .host import files
 from .kinds import MENU, Keypoints, fps_input
 
@@ -33,7 +33,7 @@ class DreamActorDetectPose(io.ComfyNode):
                 fps_input(),
                 io.Combo.Input(
                     "detector",
-                    options=files.detector_names(),
+                    options=files.DETECTORS.names(),
                     default=BLAZEPOSE,
                     tooltip="Name of what finds the subjects. blazepose: people, their joints and "
                     "their outline by itself (36 MB to fetch), many frames a second on a CPU. "
@@ -42,27 +42,27 @@ class DreamActorDetectPose(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "pose_model",
-                    options=files.pose_model_names(),
+                    options=files.POSE_MODELS.names(),
                     tooltip="Name of the network that finds the joints (502 MB): the usual one, or "
                     "a folder below models/dreamactor with a ViTPose. Not read with blazepose.",
                 ),
                 io.Combo.Input(
                     "pose_heads",
-                    options=files.pose_head_names(),
+                    options=files.POSE_HEADS.names(),
                     tooltip="Name of the original ViTPose++ file (.pth) below models/dreamactor, "
                     "of the size of pose_model: hands, face, feet and animals. none: bodies only. "
                     "Not read with blazepose.",
                 ),
                 io.Combo.Input(
                     "animal_model",
-                    options=files.animal_model_names(),
+                    options=files.ANIMAL_MODELS.names(),
                     advanced=True,
                     tooltip="Name of another ViTPose below models/dreamactor that was trained on "
                     "animals (AP-10K). none: animals need pose_heads. Not read with blazepose.",
                 ),
                 io.Combo.Input(
                     "subjects",
-                    options=["all", "people", "animals"],
+                    options=[*SUBJECTS],
                     default="all",
                     tooltip="Whom to follow, a name.",
                 ),
@@ -128,10 +128,10 @@ class DreamActorDetectPose(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, detector=None, pose_model=None, pose_heads=None, animal_model=None):
         answers = [
-            files.refusal(files.detector_source, detector),
-            files.refusal(files.pose_model_source, pose_model),
-            files.refusal(files.pose_head_source, pose_heads),
-            files.refusal(files.animal_model_source, animal_model),
+            files.refusal(files.DETECTORS, detector),
+            files.refusal(files.POSE_MODELS, pose_model),
+            files.refusal(files.POSE_HEADS, pose_heads),
+            files.refusal(files.ANIMAL_MODELS, animal_model),
         ]
         return next((answer for answer in answers if answer is not True), True)
 
@@ -155,10 +155,10 @@ class DreamActorDetectPose(io.ComfyNode):
         from .host.detect import Networks, detect
 
         networks = Networks(
-            files.detector_source(detector),
-            files.pose_model_source(pose_model),
-            files.pose_head_source(pose_heads),
-            files.animal_model_source(animal_model),
+            files.DETECTORS.of(detector),
+            files.POSE_MODELS.of(pose_model),
+            files.POSE_HEADS.of(pose_heads),
+            files.ANIMAL_MODELS.of(animal_model),
             download,
         )
         settings = DetectSettings(subjects, threshold, max_subjects, smoothing=smoothing)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..dreamactor_core.options import LEAD_IN_SECONDS
-
 MENU = "DreamActor-M2"
 
-Model = io.Custom("DREAMACTOR_MODEL")  # host.weights.Model
-Composite = io.Custom("DREAMACTOR_COMPOSITE")  # host.stages.CompositeValue
-Context = io.Custom("DREAMACTOR_CONTEXT")  # host.stages.ContextValue
+ModelType = io.Custom("DREAMACTOR_MODEL")  # host.load.Model
+CompositeType = io.Custom("DREAMACTOR_COMPOSITE")  # host.context.CompositeValue
+ContextType = io.Custom("DREAMACTOR_CONTEXT")  # host.context.ContextValue
 Keypoints = io.Custom("POSE_KEYPOINT")  # OpenPose frames: a list of dictionaries
 
 MAX_SEED = 2**64 - 1
@@ -18,7 +16,7 @@ MAX_SECONDS = 100_000.0
 
 
 def model_input() -> io.Input:
-    return Model.Input("model", tooltip="The model, from DreamActor Load Model or Load LoRA.")
+    return ModelType.Input("model", tooltip="The model, from DreamActor Load Model or Load LoRA.")
 
 
 def driving_input(optional: bool = False) -> io.Input:
@@ -64,6 +62,40 @@ def fps_input(default: float = 8.0, optional: bool = False) -> io.Input:
     )
 
 
+def part_inputs(optional: bool = False) -> list[io.Input]:
+    """size, start, length: how large, and of which part of the driving video."""
+    return [
+        io.Int.Input(
+            "size",
+            optional=optional,
+            default=0,
+            min=0,
+            max=4096,
+            step=16,
+            tooltip="Side in pixels of a square as large as the panel, which takes the "
+            "reference's aspect; a multiple of 16. 0: the model's own panel.",
+        ),
+        io.Float.Input(
+            "start",
+            optional=optional,
+            default=0.0,
+            min=0.0,
+            max=MAX_SECONDS,
+            step=0.01,
+            tooltip="Where the driving video is entered, in seconds.",
+        ),
+        io.Float.Input(
+            "length",
+            optional=optional,
+            default=0.0,
+            min=0.0,
+            max=MAX_SECONDS,
+            step=0.01,
+            tooltip="How much of it is used, in seconds. 0: to its end.",
+        ),
+    ]
+
+
 def strength_input() -> io.Input:
     return io.Float.Input(
         "strength",
@@ -78,12 +110,12 @@ def strength_input() -> io.Input:
 def lead_in_input() -> io.Input:
     return io.Float.Input(
         "lead_in",
-        default=LEAD_IN_SECONDS,
-        min=0.0,
+        default=-1.0,
+        min=-1.0,
         max=60.0,
         step=0.25,
-        tooltip="Time to move from the reference into the motion, in seconds; 1 as "
-        "trained. Not read when a prefix is given.",
+        tooltip="Time to move from the reference into the motion, in seconds. Below 0: as the "
+        "model's LoRA was trained, which is best. Not read when a prefix is given.",
     )
 
 
@@ -116,7 +148,11 @@ def known_inputs() -> list[io.Input]:
     ]
 
 
-def seed_input(tooltip: str) -> io.Input:
+NOISE = "Number of the noise to start from: the same seed, the same video. The embedded model does "
+NOISE += "not read it, and a new seed runs nothing there."
+
+
+def seed_input(tooltip: str = NOISE) -> io.Input:
     return io.Int.Input(
         "seed", default=0, min=0, max=MAX_SEED, control_after_generate=True, tooltip=tooltip
     )
@@ -128,29 +164,29 @@ def prompt_input() -> io.Input:
         default="",
         multiline=True,
         tooltip="What the character looks like and does, in one sentence of plain text; may stay "
-        "empty. The embedded model reads the first 95 bytes.",
+        "empty. The embedded model reads the first 95 bytes, and hardly heeds them.",
     )
 
 
 def sampling_inputs() -> list[io.Input]:
-    """steps, cfg, driving_cfg, as the embedded model likes them."""
+    """steps, cfg, driving_cfg; where they are 0, the first two are the model's own."""
     return [
         io.Int.Input(
             "steps",
-            default=1,
-            min=1,
+            default=0,
+            min=0,
             max=200,
-            tooltip="Steps from noise to video, a number. The embedded model needs 1; large "
-            "models 30 to 50.",
+            tooltip="Steps from noise to video, a number. 0: the model's own, 40 to 50 for large "
+            "ones. The embedded model answers at once: it does not read this.",
         ),
         io.Float.Input(
             "cfg",
-            default=1.0,
+            default=0.0,
             min=-20.0,
             max=20.0,
             step=0.1,
             tooltip="Text guidance, a factor: 1 is off (and twice as fast), 3 to 7 follows the "
-            "prompt more closely.",
+            "prompt more closely. 0: the model's own.",
         ),
         io.Float.Input(
             "driving_cfg",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..dreamactor_core.options import DTYPES, OFFLOADS, STORAGES
 from .host import files
-from .kinds import MENU, Model, model_input, strength_input
+from .kinds import MENU, ModelType, model_input, strength_input
 
 CATEGORY = f"{MENU}/load"
 
@@ -24,13 +25,13 @@ class DreamActorLoadModel(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model",
-                    options=files.model_names(),
+                    options=files.MODELS.names(),
                     tooltip="Name of the model: the embedded one, or a folder (with a model.json "
                     "or model_index.json) below models/dreamactor.",
                 ),
                 io.Combo.Input(
                     "precision",
-                    options=["auto", "fp32", "bf16", "fp16"],
+                    options=["auto", *DTYPES],
                     default="auto",
                     advanced=True,
                     tooltip="Bits of a weight: fp32 has 32, bf16 and fp16 have 16 and take half "
@@ -47,16 +48,17 @@ class DreamActorLoadModel(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "storage",
-                    options=["none", "fp8", "int8"],
+                    options=["none", *filter(None, STORAGES)],
                     default="none",
                     optional=True,
                     advanced=True,
-                    tooltip="Bits of a stored weight of a full-size model: 8 with fp8 or int8 "
-                    "(int8 needs the package torchao), at some loss; none: those of precision.",
+                    tooltip="Bits of a stored weight of a full-size model: 8 with fp8 or int8, 4 "
+                    "with nf4 (int8 needs the package torchao, nf4 bitsandbytes), at some loss; "
+                    "none: those of precision.",
                 ),
                 io.Combo.Input(
                     "offload",
-                    options=["none", "block", "leaf"],
+                    options=["none", *filter(None, OFFLOADS)],
                     default="none",
                     optional=True,
                     advanced=True,
@@ -65,22 +67,22 @@ class DreamActorLoadModel(io.ComfyNode):
                     "as placement says.",
                 ),
             ],
-            outputs=[Model.Output("model", display_name="model")],
+            outputs=[ModelType.Output("model", display_name="model")],
         )
 
     @classmethod
     def validate_inputs(cls, model):
-        return files.refusal(files.model_path, model)
+        return files.refusal(files.MODELS, model)
 
     @classmethod
     def fingerprint_inputs(cls, model, precision, placement, storage=None, offload=None):
-        return files.stamp(files.model_path(model))
+        return files.stamp(files.MODELS.of(model))
 
     @classmethod
     def execute(cls, model, precision, placement, storage=None, offload=None) -> io.NodeOutput:
-        from .host.weights import open_model
+        from .host.load import open_model
 
-        folder = files.model_path(model)
+        folder = files.MODELS.of(model)
         return io.NodeOutput(open_model(folder, precision, placement, storage, offload))
 
 
@@ -99,14 +101,14 @@ class DreamActorLoadLora(io.ComfyNode):
                 model_input(),
                 io.Combo.Input(
                     "lora",
-                    options=files.lora_names(),
+                    options=files.LORAS.names(),
                     tooltip="Name of the LoRA: a variant that lies beside the model, or a file of "
                     "models/loras or models/dreamactor that was made for this model.",
                 ),
                 strength_input(),
             ],
             outputs=[
-                Model.Output("model", display_name="model"),
+                ModelType.Output("model", display_name="model"),
                 io.String.Output(
                     "report", display_name="report", tooltip="Layers patched, in words."
                 ),
@@ -115,14 +117,14 @@ class DreamActorLoadLora(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, lora):
-        return files.refusal(files.lora_choice, lora)
+        return files.refusal(files.LORAS, lora)
 
     @classmethod
     def fingerprint_inputs(cls, model=None, lora=None, strength=None):
-        return files.stamp(files.lora_choice(lora).file)
+        return files.stamp(files.LORAS.of(lora).file)
 
     @classmethod
     def execute(cls, model, lora, strength) -> io.NodeOutput:
-        from .host.weights import with_lora
+        from .host.load import with_lora
 
-        return io.NodeOutput(*with_lora(model, files.lora_choice(lora), strength))
+        return io.NodeOutput(*with_lora(model, files.LORAS.of(lora), strength))

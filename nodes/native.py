@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from comfy_api.latest import io
 
-from ..dreamactor_core.errors import InputError
 from .host import files
 from .kinds import (
     MENU,
@@ -21,23 +18,6 @@ CATEGORY = f"{MENU}/native"
 
 def _model_input(tooltip: str) -> io.Input:
     return io.Model.Input("model", tooltip=tooltip)
-
-
-def _lora_names() -> list[str]:
-    return [name for name in files.lora_names() if name not in files.SHIPPED]
-
-
-def _lora_path(name: str) -> Path:
-    """Raises InputError for a name that is not in the list."""
-    choice = files.lora_choice(name)
-    if choice.file is None:
-        raise InputError(
-            "LoRA",
-            got=repr(name),
-            need="one for the model that is loaded",
-            fix="Those that are shipped are of the embedded model: use DreamActor Load LoRA.",
-        )
-    return choice.file
 
 
 class DreamActorNativeLora(io.ComfyNode):
@@ -57,7 +37,7 @@ class DreamActorNativeLora(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "lora",
-                    options=_lora_names(),
+                    options=files.NATIVE_LORAS.names(),
                     tooltip="Name of a .safetensors file of models/loras or models/dreamactor: a "
                     "DreamActor LoRA made for this model, or any other of it (few steps, a style).",
                 ),
@@ -73,17 +53,17 @@ class DreamActorNativeLora(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, lora):
-        return files.refusal(_lora_path, lora)
+        return files.refusal(files.NATIVE_LORAS, lora)
 
     @classmethod
     def fingerprint_inputs(cls, model=None, lora=None, strength=None):
-        return files.stamp(_lora_path(lora))
+        return files.stamp(files.NATIVE_LORAS.of(lora))
 
     @classmethod
     def execute(cls, model, lora, strength) -> io.NodeOutput:
         from .host.native_lora import with_native_lora
 
-        return io.NodeOutput(*with_native_lora(model, _lora_path(lora), strength))
+        return io.NodeOutput(*with_native_lora(model, files.NATIVE_LORAS.of(lora), strength))
 
 
 class DreamActorNativeFit(io.ComfyNode):
@@ -105,7 +85,7 @@ class DreamActorNativeFit(io.ComfyNode):
     @classmethod
     def execute(cls, model, reference, driving, fps, size, start, length) -> io.NodeOutput:
         from .host.native import native_of
-        from .host.stages import fit_media
+        from .host.prepare import fit_media
 
         native = native_of(model)
         return io.NodeOutput(*fit_media(native, reference, driving, fps, size, start, length))

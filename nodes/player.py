@@ -32,6 +32,6 @@ class DreamActorPlayer(io.ComfyNode):
 
     @classmethod
     def execute(cls, reference, driving, result, fps) -> io.NodeOutput:
-        from .host.preview import player
+        from .host.player import player
 
         return io.NodeOutput(ui=player(reference, driving, result, fps))

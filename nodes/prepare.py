@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..dreamactor_core.options import POSE_FITS
 from .host import files
-from .kinds import MAX_SECONDS, MENU, Keypoints, driving_input, fps_input, model_input
+from .kinds import MENU, Keypoints, driving_input, fps_input, model_input, part_inputs
 
 CATEGORY = f"{MENU}/prepare"
 
@@ -25,31 +26,7 @@ class DreamActorFitMedia(io.ComfyNode):
                 io.Image.Input("reference", tooltip="One picture of the character, of any size."),
                 driving_input(),
                 fps_input(),
-                io.Int.Input(
-                    "size",
-                    default=0,
-                    min=0,
-                    max=4096,
-                    step=16,
-                    tooltip="Side in pixels of a square as large as the panel, which takes the "
-                    "reference's aspect; a multiple of 16. 0: the model's own panel.",
-                ),
-                io.Float.Input(
-                    "start",
-                    default=0.0,
-                    min=0.0,
-                    max=MAX_SECONDS,
-                    step=0.01,
-                    tooltip="Where the driving video is entered, in seconds.",
-                ),
-                io.Float.Input(
-                    "length",
-                    default=0.0,
-                    min=0.0,
-                    max=MAX_SECONDS,
-                    step=0.01,
-                    tooltip="How much of it is used, in seconds. 0: to its end.",
-                ),
+                *part_inputs(),
             ],
             outputs=[
                 io.Image.Output("reference", display_name="reference"),
@@ -65,7 +42,7 @@ class DreamActorFitMedia(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, reference, driving, fps, size, start, length) -> io.NodeOutput:
-        from .host.stages import fit_media
+        from .host.prepare import fit_media
 
         return io.NodeOutput(*fit_media(model, reference, driving, fps, size, start, length))
 
@@ -90,7 +67,7 @@ class DreamActorDrawPose(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "fit",
-                    options=["box", "none"],
+                    options=[*POSE_FITS[:2]],
                     default="box",
                     tooltip="How the pose lies in the picture. box: one box around all people in "
                     "all frames is stretched onto it, as in training; none: every place stays.",
@@ -101,7 +78,7 @@ class DreamActorDrawPose(io.ComfyNode):
 
     @classmethod
     def execute(cls, keypoints, width, height, fit) -> io.NodeOutput:
-        from .host.stages import draw_skeleton
+        from .host.prepare import draw_skeleton
 
         return io.NodeOutput(draw_skeleton(keypoints, width, height, fit))
 
@@ -119,7 +96,7 @@ class DreamActorLoadPose(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=files.pose_names(),
+                    options=files.POSES.names(),
                     tooltip="Name of a JSON file in ComfyUI's input folder.",
                 ),
             ],
@@ -131,15 +108,15 @@ class DreamActorLoadPose(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file):
-        return files.refusal(files.pose_path, file)
+        return files.refusal(files.POSES, file)
 
     @classmethod
     def fingerprint_inputs(cls, file):
-        return files.stamp(files.pose_path(file))
+        return files.stamp(files.POSES.of(file))
 
     @classmethod
     def execute(cls, file) -> io.NodeOutput:
         from ..dreamactor_core.pose.keypoints import read_keypoints
 
-        keypoints = read_keypoints(files.pose_path(file))
+        keypoints = read_keypoints(files.POSES.of(file))
         return io.NodeOutput(keypoints, len(keypoints))

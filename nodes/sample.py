@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..dreamactor_core.options import SAMPLERS
-from .kinds import MENU, Context, model_input, prompt_input, sampling_inputs, seed_input
+from .kinds import MENU, ContextType, model_input, prompt_input, sampling_inputs, seed_input
 
 CATEGORY = f"{MENU}/sample"
 
@@ -22,7 +22,7 @@ class DreamActorSampler(io.ComfyNode):
             search_aliases=["dreamactor", "ksampler", "denoise", "mmdit"],
             inputs=[
                 model_input(),
-                Context.Input("context", tooltip="From DreamActor Encode."),
+                ContextType.Input("context", tooltip="From DreamActor Encode."),
                 prompt_input(),
                 io.String.Input(
                     "negative",
@@ -31,17 +31,17 @@ class DreamActorSampler(io.ComfyNode):
                     tooltip="What the text guidance leads away from, as text. Not read when cfg "
                     "is 1.",
                 ),
-                seed_input("Number of the noise to start from: the same seed, the same video."),
+                seed_input(),
                 *sampling_inputs(),
                 io.Float.Input(
                     "shift",
-                    default=1.0,
-                    min=0.01,
+                    default=0.0,
+                    min=0.0,
                     max=100.0,
                     step=0.01,
                     advanced=True,
                     tooltip="Shift of the noise levels, a factor: 1 is even (embedded model), 5 to "
-                    "9 spends more steps in the noise (large models).",
+                    "9 spends more steps in the noise (large models). 0: the model's own.",
                 ),
                 io.Combo.Input(
                     "sampler",
@@ -69,18 +69,20 @@ class DreamActorSampler(io.ComfyNode):
         sampler,
     ) -> io.NodeOutput:
         from ..dreamactor_core.sampling import SampleSettings
-        from .host.stages import sample
+        from .host.remember import ignored_by
+        from .host.sample import sample_latent
 
         settings = SampleSettings(
-            num_inference_steps=steps,
-            guidance_scale=cfg,
+            num_inference_steps=steps or None,
+            guidance_scale=cfg or None,
             driving_guidance_scale=driving_cfg,
-            shift=shift,
+            shift=shift or None,
             sampler=sampler,
             seed=seed,
             negative_prompt=negative,
         )
-        return io.NodeOutput(sample(model, context, prompt, settings))
+        latent = sample_latent(model, context, prompt, settings)
+        return io.NodeOutput(latent, ui=ignored_by(model))
 
 
 class DreamActorDecode(io.ComfyNode):
@@ -114,6 +116,6 @@ class DreamActorDecode(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, latent, crop, keep_lead_in) -> io.NodeOutput:
-        from .host.stages import decode
+        from .host.sample import decode_latent
 
-        return io.NodeOutput(decode(model, latent, crop == "whole composite", keep_lead_in))
+        return io.NodeOutput(decode_latent(model, latent, crop == "whole composite", keep_lead_in))

@@ -11,7 +11,7 @@ import pytest
 from dreamactor_core.media import probe, write_image, write_video
 
 ROOT = Path(__file__).resolve().parents[1]
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
@@ -27,7 +27,7 @@ def test_a_picture_is_animated(tmp_path):
     write_video(tmp_path / "dance.mp4", [picture, np.ascontiguousarray(picture[::-1]), picture], 8)
     names = [str(tmp_path / name) for name in ("hero.png", "dance.mp4", "out.mp4")]
     made = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "animate_picture.py"), *names],
+        [sys.executable, str(ROOT / "docs" / "examples" / "animate_picture.py"), *names],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

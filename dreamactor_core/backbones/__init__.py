@@ -8,6 +8,7 @@ Frames are float32 in [0, 1], (t, h, w, 3). Latents are (b, c, t', h', w'), t' =
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -18,6 +19,8 @@ from ..geometry import Geometry
 from ..options import Defaults
 from ..weight_files.keys import KeyNames
 
+TRAIN_TIMESTEPS = 1000  # the networks' clock runs from 0 (data) to 1000 (noise)
+HEAD_DIM = 128  # of an attention head, in every published checkpoint
 GREY = 0.5  # the pixel value that a backbone with blank "grey" takes for "to be drawn"
 
 
@@ -29,6 +32,9 @@ class Text(NamedTuple):
     prompt_embeds_2: Tensor  # (b, l2, d2)
     prompt_embeds_mask_2: Tensor  # (b, l2)
     image_embeds: Tensor  # (b, n, d3)
+
+
+EncodeText = Callable[[list[str], Tensor | None], Text]  # (prompts, reference (1, h, w, 3) or None)
 
 
 class Context(NamedTuple):
@@ -73,6 +79,10 @@ class Backbone(Protocol):
     @property
     def vae(self) -> Any:
         """The autoencoder (nn.Module) behind encode_video and decode_video."""
+
+    @property
+    def text_encoder(self) -> Any:
+        """Behind encode_text, and called like EncodeText; a small model's is an nn.Module."""
 
     @property
     def key_names(self) -> KeyNames:

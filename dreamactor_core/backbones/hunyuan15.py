@@ -11,7 +11,6 @@ about unit variance.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +25,13 @@ from ..options import ONE_STEP, Defaults
 from ..weight_files.family import Family, Found, Tensors, count_blocks
 from ..weight_files.hunyuan15_keys import KEY_NAMES
 from ..weight_files.keys import convert_checkpoint
-from . import Context, LoraTargets, Text, to_picture
+from . import HEAD_DIM, TRAIN_TIMESTEPS, Context, EncodeText, LoraTargets, Text, to_picture
 from .attention import joint_attention
 from .device import get_module_execution_device
 
 if TYPE_CHECKING:
     from diffusers import HunyuanVideo15ImageToVideoPipeline
 
-TRAIN_TIMESTEPS = 1000  # the network's clock runs from 0 (data) to 1000 (noise)
-HEAD = 128  # width of an attention head
 LORA_TARGETS = LoraTargets(
     feed_forward=r"transformer_blocks\.\d+\.ff\.net\.(0\.proj|2)",
     attention=r"transformer_blocks\.\d+\.attn\.to_(q|k|v|out\.0)",
@@ -42,14 +39,9 @@ LORA_TARGETS = LoraTargets(
 )
 
 GEOMETRY = Geometry(
-    latent_channels=32,
-    spatial_stride=16,
-    size_multiple=16,
-    temporal_stride=4,
-    fps=24.0,
-    num_frames=121,
-    panel=(832, 480),
-)
+    latent_channels=32, spatial_stride=16, size_multiple=16, temporal_stride=4, fps=24.0,
+    num_frames=121, panel=(832, 480),
+)  # fmt: skip
 
 # Its publisher's table "Optimal Inference Configurations" (README of Tencent-Hunyuan/
 # HunyuanVideo-1.5), rows I2V: the shift is 5 at 480p and 7 at 720p. Distilled for guidance alone,
@@ -57,21 +49,27 @@ GEOMETRY = Geometry(
 DEFAULTS = Defaults(50, 6.0, 5.0, shift_large=7.0, follows_aspect=True)
 STEP_DISTILLED = Defaults(12, 1.0, 7.0, follows_aspect=True)
 
-EncodeText = Callable[[list[str], Tensor | None], Text]  # (prompts, reference (1, h, w, 3) or None)
 
+class ScaledVideo:
+    """The half of a backbone that encodes and decodes: by an autoencoder whose latents are scaled
+    by one number."""
 
-def encode_video(vae: nn.Module, frames: Tensor) -> Tensor:
-    """(t, h, w, 3) in [0, 1] -> scaled latents (1, c, t', h', w'), float32, without sampling."""
-    device = get_module_execution_device(vae)  # of an offloaded one, where it works
-    pixels = (2 * frames - 1).movedim(-1, 0)[None].to(device, vae.dtype)
-    return vae.encode(pixels).latent_dist.mode().float() * vae.config.scaling_factor
+    geometry: Geometry
+    vae: Any
 
+    def encode_video(self, frames: Tensor) -> Tensor:
+        """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w'), float32, without sampling."""
+        self.geometry.latent_frames(frames.shape[0])
+        device = get_module_execution_device(self.vae)  # of an offloaded one, where it works
+        pixels = (2 * frames - 1).movedim(-1, 0)[None].to(device, self.vae.dtype)
+        return self.vae.encode(pixels).latent_dist.mode().float() * self.vae.config.scaling_factor
 
-def decode_video(vae: nn.Module, latents: Tensor) -> Tensor:
-    """Scaled latents (1, c, t', h', w') -> (t, h, w, 3) in [0, 1], float32."""
-    device = get_module_execution_device(vae)
-    pixels = vae.decode((latents / vae.config.scaling_factor).to(device, vae.dtype)).sample
-    return (pixels[0].float().movedim(0, -1) / 2 + 0.5).clamp(0, 1)
+    def decode_video(self, latents: Tensor) -> Tensor:
+        """Latents (1, c, t', h', w') -> (t, h, w, 3) in [0, 1], float32."""
+        device = get_module_execution_device(self.vae)
+        latents = (latents / self.vae.config.scaling_factor).to(device, self.vae.dtype)
+        pixels = self.vae.decode(latents).sample
+        return (pixels[0].float().movedim(0, -1) / 2 + 0.5).clamp(0, 1)
 
 
 def blank_context(latents: Tensor, known: Tensor) -> Context:
@@ -81,7 +79,7 @@ def blank_context(latents: Tensor, known: Tensor) -> Context:
     return Context(latents * known, known)
 
 
-class HunyuanVideo15Backbone:
+class HunyuanVideo15Backbone(ScaledVideo):
     """The protocol of backbones/__init__.py on diffusers' HunyuanVideo15Transformer3DModel."""
 
     blank = "zero"
@@ -121,15 +119,6 @@ class HunyuanVideo15Backbone:
         self.without_padding = True
         for block in self.transformer.transformer_blocks:
             block.attn.set_processor(JointAttention())
-
-    def encode_video(self, frames: Tensor) -> Tensor:
-        """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w')."""
-        self.geometry.latent_frames(frames.shape[0])
-        return encode_video(self.vae, frames)
-
-    def decode_video(self, latents: Tensor) -> Tensor:
-        """Latents (1, c, t', h', w') -> (t, h, w, 3) in [0, 1]."""
-        return decode_video(self.vae, latents)
 
     def encode_text(self, prompts: list[str], reference: Tensor | None) -> Text:
         """Prompts -> Text; reference (1, h, w, 3) for models with an image stream."""
@@ -195,14 +184,16 @@ class HunyuanVideo15TextEncoder:
         pipeline, batch = self.pipeline, len(prompts)
         device = get_module_execution_device(pipeline.text_encoder)
         dtype = pipeline.text_encoder.dtype
-        parts = pipeline.encode_prompt(prompts, device, dtype, batch_size=batch)
+        words, mask, words_2, mask_2 = pipeline.encode_prompt(
+            prompts, device, dtype, batch_size=batch
+        )
         if reference is None:
             width = pipeline.image_encoder.config.hidden_size
             image = torch.zeros(batch, 0, width, device=device, dtype=dtype)
         else:
             device = get_module_execution_device(pipeline.image_encoder)
             image = pipeline.encode_image(to_picture(reference), batch, device, dtype)
-        return Text(*parts, image)
+        return Text(words, mask, words_2, mask_2, image)
 
 
 class JointAttention:
@@ -275,8 +266,8 @@ def _describe(tensors: Tensors) -> Found:
     config = {
         "in_channels": channels,
         "out_channels": latents,
-        "num_attention_heads": width // HEAD,
-        "attention_head_dim": HEAD,
+        "num_attention_heads": width // HEAD_DIM,
+        "attention_head_dim": HEAD_DIM,
         "num_layers": count_blocks(tensors, "transformer_blocks."),
         "num_refiner_layers": count_blocks(
             tensors, "context_embedder.token_refiner.refiner_blocks."
@@ -318,16 +309,7 @@ def _build(found: Found, pipeline: HunyuanVideo15ImageToVideoPipeline) -> Hunyua
 
 
 FAMILY = Family(
-    title="HunyuanVideo-1.5",
-    network=HunyuanVideo15Transformer3DModel,
-    pipeline="HunyuanVideo15ImageToVideoPipeline",
-    owns=_owns,
-    convert=_convert,
-    describe=_describe,
-    widths=_widths,
-    build=_build,
-    pack_known=_pack_known,
-    vae_frames=0,
-    vae_values=500,
-    masks_attention=True,
-)
+    "HunyuanVideo-1.5", HunyuanVideo15Transformer3DModel, "HunyuanVideo15ImageToVideoPipeline",
+    _owns, _convert, _describe, _widths, _build, _pack_known,
+    vae_frames=0, vae_values=500, masks_attention=True,
+)  # fmt: skip

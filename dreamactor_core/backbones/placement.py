@@ -91,7 +91,7 @@ def place(model: Placed, placement: Placement, encoders: Sequence[nn.Module]) ->
     if placement.drop_padding and hasattr(model, "drop_padding"):
         model.drop_padding()
     for network in networks:
-        shrink(network, placement)
+        store_as(network, placement)
     onload, cpu = torch.device(placement.device), torch.device("cpu")
     if not placement.offload:
         for module in (*networks, model.vae, *encoders):
@@ -111,7 +111,7 @@ def place(model: Placed, placement: Placement, encoders: Sequence[nn.Module]) ->
         apply_group_offloading(module, onload, cpu, offload_type="leaf_level", use_stream=streams)
 
 
-def shrink(network: nn.Module, placement: Placement) -> None:
+def store_as(network: nn.Module, placement: Placement) -> None:
     """Store the weights as fp8, if the placement says so."""
     if placement.storage == "fp8":
         network.enable_layerwise_casting(

@@ -16,7 +16,6 @@ Frames are float32 in [0, 1], (t, h, w, 3); latents are (b, c, t', h', w'), abou
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,37 +30,25 @@ from ..geometry import Geometry
 from ..options import ONE_STEP, Defaults
 from ..weight_files.family import Family, Found, Tensors, count_blocks
 from ..weight_files.wan_keys import KEY_NAMES
-from . import Context, LoraTargets, Text
+from . import HEAD_DIM, TRAIN_TIMESTEPS, Context, EncodeText, LoraTargets, Text
 from .device import get_module_execution_device
 from .wan_text import WanTextEncoder
 
 if TYPE_CHECKING:
     from diffusers import WanImageToVideoPipeline
 
-TRAIN_TIMESTEPS = 1000  # the network's clock runs from 0 (data) to 1000 (noise)
 LEAST_SIGMA = 0.02  # training alone meets less; a clean cell's velocity is divided by sigma
-HEAD = 128  # width of an attention head
-PATCH = 2  # latent cells along each side of a token
+PATCH_SIZE = 2  # latent cells along each side of a token
 BOUNDARY_RATIO = 0.9  # of A14B image-to-video, for files that do not say (Wan 2.2's own config)
 
 I2V_GEOMETRY = Geometry(
-    latent_channels=16,
-    spatial_stride=8,
-    size_multiple=16,
-    temporal_stride=4,
-    fps=16.0,
-    num_frames=81,
-    panel=(832, 480),
-)
+    latent_channels=16, spatial_stride=8, size_multiple=16, temporal_stride=4, fps=16.0,
+    num_frames=81, panel=(832, 480),
+)  # fmt: skip
 TI2V_GEOMETRY = replace(
-    I2V_GEOMETRY,
-    latent_channels=48,
-    spatial_stride=16,
-    size_multiple=32,
-    fps=24.0,
-    num_frames=121,
-    panel=(704, 640),
-)
+    I2V_GEOMETRY, latent_channels=48, spatial_stride=16, size_multiple=32, fps=24.0,
+    num_frames=121, panel=(704, 640),
+)  # fmt: skip
 
 # Steps, guidance, shift of the publishers' own programs: generate.py of Wan-Video/Wan2.1 (the shift
 # is 3 at 480p and 5 at 720p), wan_i2v_A14B.py and wan_ti2v_5B.py in wan/configs of Wan-Video/Wan2.2
@@ -71,8 +58,6 @@ I2V_DEFAULTS = Defaults(40, 5.0, 3.0, shift_large=5.0, follows_aspect=True)
 FUN_DEFAULTS = Defaults(50, 6.0, 3.0, shift_large=5.0, follows_aspect=True)
 A14B_DEFAULTS = Defaults(40, 3.5, 5.0, follows_aspect=True)
 TI2V_DEFAULTS = Defaults(50, 5.0, 5.0, follows_aspect=True)
-
-EncodeText = Callable[[list[str], Tensor | None], Text]  # (prompts, reference (1, h, w, 3) or None)
 
 
 class WanBackbone:
@@ -110,7 +95,7 @@ class WanBackbone:
         self.defaults = defaults
         self.vae = vae
         self.text_encoder = text_encoder
-        assert [*config.patch_size[1:]] == [PATCH, PATCH], config.patch_size
+        assert [*config.patch_size[1:]] == [PATCH_SIZE, PATCH_SIZE], config.patch_size
         self.by_token = config.in_channels == channels  # TI2V
 
     def encode_video(self, frames: Tensor) -> Tensor:
@@ -212,13 +197,13 @@ def pack_token_mask(known: Tensor, temporal_stride: int, height: int, width: int
 
     A token is known only if every pixel of it is.
     """
-    mask = known_latents(known, temporal_stride, height // PATCH, width // PATCH)
-    return mask.repeat_interleave(PATCH, dim=3).repeat_interleave(PATCH, dim=4)
+    mask = known_latents(known, temporal_stride, height // PATCH_SIZE, width // PATCH_SIZE)
+    return mask.repeat_interleave(PATCH_SIZE, dim=3).repeat_interleave(PATCH_SIZE, dim=4)
 
 
 def token_timesteps(timestep: Tensor, unknown: Tensor) -> Tensor:
     """(b,) and mask (b, c, t', h', w'), 1 = to be drawn -> (b, tokens), 0 where known."""
-    return unknown[:, 0, :, ::PATCH, ::PATCH].flatten(1) * timestep[:, None]
+    return unknown[:, 0, :, ::PATCH_SIZE, ::PATCH_SIZE].flatten(1) * timestep[:, None]
 
 
 OTHERS = {  # layers that only relatives of Wan have, which take other inputs
@@ -269,8 +254,8 @@ def _describe(tensors: Tensors) -> Found:
     experts = not by_token and image is None
     kind = "ti2v" if by_token else "i2v"
     config = {
-        "num_attention_heads": width // HEAD,
-        "attention_head_dim": HEAD,
+        "num_attention_heads": width // HEAD_DIM,
+        "attention_head_dim": HEAD_DIM,
         "in_channels": channels,
         "out_channels": latents,
         "text_dim": tensors["condition_embedder.text_embedder.linear_1.weight"].shape[1],
@@ -320,16 +305,7 @@ def _build(found: Found, pipeline: WanImageToVideoPipeline) -> WanBackbone:
 
 
 FAMILY = Family(
-    title="Wan image-to-video",
-    network=WanTransformer3DModel,
-    pipeline="WanImageToVideoPipeline",
-    owns=_owns,
-    convert=_convert,
-    describe=_describe,
-    widths=_widths,
-    build=_build,
-    pack_known=_pack_known,
-    vae_frames=4,
-    vae_values=800,
-    masks_attention=False,
-)
+    "Wan image-to-video", WanTransformer3DModel, "WanImageToVideoPipeline",
+    _owns, _convert, _describe, _widths, _build, _pack_known,
+    vae_frames=4, vae_values=800, masks_attention=False,
+)  # fmt: skip

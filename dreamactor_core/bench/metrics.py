@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 FOREGROUND = 0.1  # a pixel this far from the empty scene, in any channel, belongs to the character
-LEVELS = 16  # of each channel, when colours are told apart
+COLOUR_LEVELS = 16  # of each channel, when colours are told apart
 
 
 class Share(NamedTuple):
@@ -87,14 +87,15 @@ def _squared_distance(made: np.ndarray, colours: np.ndarray) -> float:
     """Sum over made (n, 3) of the squared distance to the nearest of colours (m, 3)."""
     (made, counts), (colours, _) = _levels(made), _levels(colours)
     squares = np.square(made[:, None] - colours).sum(axis=-1).min(axis=1)
-    return float(squares @ counts) / (LEVELS - 1) ** 2
+    return float(squares @ counts) / (COLOUR_LEVELS - 1) ** 2
 
 
 def _levels(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 3) in [0, 1] -> the colours there are (u, 3), 0..LEVELS - 1, and how often each."""
-    steps = (colours * (LEVELS - 1)).round().astype(int).clip(0, LEVELS - 1)
-    codes, counts = np.unique(steps @ [LEVELS**2, LEVELS, 1], return_counts=True)
-    return np.stack(np.unravel_index(codes, (LEVELS,) * 3), axis=-1), counts
+    """(n, 3) in [0, 1] -> the colours there are (u, 3), up to COLOUR_LEVELS - 1, and how often
+    each."""
+    steps = (colours * (COLOUR_LEVELS - 1)).round().astype(int).clip(0, COLOUR_LEVELS - 1)
+    codes, counts = np.unique(steps @ [COLOUR_LEVELS**2, COLOUR_LEVELS, 1], return_counts=True)
+    return np.stack(np.unravel_index(codes, (COLOUR_LEVELS,) * 3), axis=-1), counts
 
 
 def _luma(frames: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from ..options import GROUPS
 from .cases import APART
 from .metrics import Share
 
-SHOWN = ("driver", "end-to-end", "pose-based", "truth")  # in pictures, behind the reference
+PICTURED = ("driver", "end-to-end", "pose-based", "truth")  # in pictures, behind the reference
 SHEET_TIMES = (1, 6, 11, 15)
 LOOP_CASES = 4
 GAP = 6  # pixels
@@ -135,12 +135,15 @@ def _picture(cases: list[dict[str, np.ndarray]], times: tuple[int, ...]) -> np.n
     """A row for each case under a line of names: the reference, then each video at these times."""
     rows = []
     for shown in cases:
-        parts = [shown["reference"], *(shown[name][list(times)] for name in SHOWN if name in shown)]
+        parts = [
+            shown["reference"],
+            *(shown[name][list(times)] for name in PICTURED if name in shown),
+        ]
         gap = np.full((parts[0].shape[1], GAP, 3), 255, np.uint8)
         rows.append(np.concatenate([x for part in parts for x in (gap, *part)][1:], axis=1))
     names = np.full((18, rows[0].shape[1], 3), 255, np.uint8)
     left, font = 4, cv2.FONT_HERSHEY_SIMPLEX
-    for name in ("reference", *(name for name in SHOWN if name in cases[0])):
+    for name in ("reference", *(name for name in PICTURED if name in cases[0])):
         cv2.putText(names, name, (left, 13), font, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
         size = cases[0][name].shape[2]
         left += GAP + size * (1 if name == "reference" else len(times))

@@ -25,10 +25,10 @@ from ..puppets.world import FPS, LEAD_IN
 from ..sampling import SampleSettings
 from .judge import Verdict, judge
 
-PAIRS = "pairs.jsonl"  # one line a kept pair; `train cache --pairs` reads it
+PAIRS_FILE = "pairs.jsonl"  # one line a kept pair; `train cache --pairs` reads it
 
 
-class Pair(NamedTuple):
+class BootstrapPair(NamedTuple):
     """driving was made from the target's pose and starts LEAD_IN frames behind the target."""
 
     seed: int
@@ -39,7 +39,9 @@ class Pair(NamedTuple):
     verdict: Verdict
 
 
-def puppet_pairs(backbone: Backbone, seeds: range, settings: SampleSettings) -> Iterator[Pair]:
+def puppet_pairs(
+    backbone: Backbone, seeds: range, settings: SampleSettings
+) -> Iterator[BootstrapPair]:
     """One pair a seed of the puppet world's training split, judged but not yet filtered.
 
     The backbone carries the pose-based LoRA. Of the triplet only the source clip and the other
@@ -53,22 +55,23 @@ def puppet_pairs(backbone: Backbone, seeds: range, settings: SampleSettings) -> 
         # animate_pass cuts the lead-in off: in the pair it would put the two a second apart.
         made = animate_pass(backbone, picture, skeleton, clips.truth.caption, settings).numpy()
         verdict = judge(to_frames(source.frames[LEAD_IN:]).numpy(), made, picture[0].numpy())
-        yield Pair(seed, source.frames, made, source.pose, source.caption, verdict)
+        yield BootstrapPair(seed, source.frames, made, source.pose, source.caption, verdict)
 
 
-def write_pair(pair: Pair, folder: Path) -> None:
+def write_pair(pair: BootstrapPair, folder: Path) -> None:
     """Save a pair as two videos and a keypoint file, to look at and to train on, and list it."""
     name = f"{pair.seed:07d}"
-    row = {
-        "target": f"{name}_target.mp4", "driving": f"{name}_driving.mp4",
-        "pose": f"{name}_pose.json", "caption": pair.caption, "lead_in": LEAD_IN,
-        "verdict": pair.verdict._asdict(),
-    }  # fmt: skip
-    write_video(folder / row["target"], pair.target, FPS, overwrite=True, crf=12)
+    files = {
+        "target": f"{name}_target.mp4",
+        "driving": f"{name}_driving.mp4",
+        "pose": f"{name}_pose.json",
+    }
+    told = {"caption": pair.caption, "lead_in": LEAD_IN, "verdict": pair.verdict._asdict()}
+    write_video(folder / files["target"], pair.target, FPS, overwrite=True, crf=12)
     write_video(
-        folder / row["driving"], torch.from_numpy(pair.driving), FPS, overwrite=True, crf=12
+        folder / files["driving"], torch.from_numpy(pair.driving), FPS, overwrite=True, crf=12
     )
     size = pair.target.shape[1]
-    save_keypoints(folder / row["pose"], pair.pose, size, size)
-    with (folder / PAIRS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    save_keypoints(folder / files["pose"], pair.pose, size, size)
+    with (folder / PAIRS_FILE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(files | told) + "\n")

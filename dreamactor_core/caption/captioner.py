@@ -21,7 +21,9 @@ class UnavailableError(InputError):
 
 
 class Captioner(Protocol):
-    name: str  # of the model, for the record; never a key
+    @property
+    def name(self) -> str:
+        """Of the model, for the record; never a key."""
 
     def ask(self, prompt: str, images: Sequence[np.ndarray], max_words: int) -> str:
         """The answer to a question about pictures (h, w, 3) uint8, in order; there may be none.
@@ -51,7 +53,7 @@ class CachedCaptioner:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            fix = "Choose another folder with --cache, or pass --no-cache."
+            fix = "Make it writable, or keep the answers in another folder."
             got, need = f"'{error.strerror}'", "a folder you may write to"
             raise InputError(f"cache {self.folder}", got=got, need=need, fix=fix) from error
         with replacing(path, overwrite=True) as part:
@@ -62,5 +64,5 @@ class CachedCaptioner:
         digest = hashlib.sha256(json.dumps([self.name, prompt, max_words]).encode())
         for image in images:
             digest.update(repr(image.shape).encode())
-            digest.update(np.ascontiguousarray(image))
+            digest.update(np.ascontiguousarray(image).data)
         return digest.hexdigest()

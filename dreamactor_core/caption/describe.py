@@ -77,7 +77,8 @@ def describe_files(
 
     def picture() -> np.ndarray:
         image = to_uint8(read_image(reference))
-        return shrink(image, picture_scale(*image.shape[:2], budget))
+        height, width = image.shape[:2]
+        return shrink(image, picture_scale(height, width, budget))
 
     return describe(captioner, picture, motion, typed=typed, prompts=prompts)
 
@@ -155,7 +156,8 @@ def _ask(
     if captioner is None:
         need = "a captioner to ask, or the text typed by hand"
         raise InputError(what, got="nothing", need=need, fix=BY_HAND)
-    best, best_faults = "", None
+    best = ""
+    best_faults: list[str] | None = None
     again = ""
     for _ in range(1 + RETRIES):
         answer = captioner.ask(question + again, images, words).strip().strip('"')
@@ -168,4 +170,4 @@ def _ask(
         if not wrong:
             break
         again = f"\n\nYour last answer was:\n{answer}\nIt is wrong: {'; '.join(wrong)}. Try again."
-    return best, [f"The {what} is not as it should be: {fault}." for fault in best_faults]
+    return best, [f"The {what} is not as it should be: {fault}." for fault in best_faults or []]

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from ..errors import InputError
+from ..errors import InputError, Options
 from .captioner import BY_HAND, UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class EndpointCaptioner:
     model: str
     key: str | None = field(default=None, repr=False)
     timeout: float = 120.0  # seconds for the whole answer
+    key_place: str = "the settings"  # where whoever asks keeps the key, in words
 
     def __post_init__(self):
         try:
@@ -59,8 +60,10 @@ class EndpointCaptioner:
             need, fix = "an address without a name and password in it", "Use a key instead."
             raise InputError("endpoint", got="a password in the address", need=need, fix=fix)
         if not self.model:
-            need, fix = "the name of a model there", "Name it with --endpoint-model."
-            raise InputError("endpoint model", got="nothing", need=need, fix=fix)
+            need, fix = "the name of a model there", "Name it with {option}."
+            raise InputError(
+                "endpoint model", got="nothing", need=need, fix=fix, option="endpoint_model"
+            )
         if not 0 < self.timeout < 86_400:
             need = "more than 0 seconds, less than a day"
             raise InputError("time-out", got=self.timeout, need=need, fix="Use 120.")
@@ -116,7 +119,8 @@ class EndpointCaptioner:
             try:
                 return self._send(body, deadline)
             except HTTPError as error:
-                wait = _wait(error.headers and error.headers.get("Retry-After"), attempt)
+                asked = error.headers.get("Retry-After") if error.headers else None
+                wait = _wait(asked, attempt)
                 late = time.monotonic() + wait > deadline
                 if error.code not in BUSY or attempt == TRIES or late:
                     raise self._told(error, attempt) from None
@@ -171,17 +175,17 @@ class EndpointCaptioner:
 
     def _told(self, error: HTTPError, attempts: int) -> InputError:
         """What the server's status means."""
-        said = b""
+        raw = b""
         with error, suppress(OSError, HTTPException):
-            said = error.read(2000)
-        said = " ".join(self._hidden(printable(said.decode(errors="replace"))).split())[:160]
+            raw = error.read(2000)
+        said = " ".join(self._hidden(printable(raw.decode(errors="replace"))).split())[:160]
         if error.code in (401, 403):
-            fix = "Put a valid key into the environment variable that --api-key-env names."
+            fix = f"Put a valid key into {self.key_place}."
             return self._failed(f"no access ({error.code})", "a valid key", fix, UnavailableError)
         if error.code == 404:
-            fix = "Check the address (it ends in /v1) and --endpoint-model."
+            fix = "Check the address (it ends in /v1) and {option}."
             got, need = f"'not found' (404: {said})", "an address and a model that exist"
-            return self._failed(got, need, fix, UnavailableError)
+            return self._failed(got, need, fix, UnavailableError, "endpoint_model")
         if error.code in BUSY:
             got = f"'too busy' ({error.code}) {attempts} times"
             return self._failed(
@@ -193,16 +197,22 @@ class EndpointCaptioner:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
             got, need = f"no answer within {self.timeout:g} s", "an answer in time"
-            return self._failed(got, need, f"Raise --timeout. {BY_HAND}", UnavailableError)
+            fix = f"Raise {{option}}. {BY_HAND}"
+            return self._failed(got, need, fix, UnavailableError, "timeout")
         why = self._hidden(printable(str(reason)))[:160]
         got, need = f"no connection ({why})", "a server that runs"
         fix = f"Start it, or check the address. {BY_HAND}"
         return self._failed(got, need, fix, UnavailableError)
 
     def _failed(
-        self, got: str, need: str, fix: str = BY_HAND, kind: type[InputError] = InputError
+        self,
+        got: str,
+        need: str,
+        fix: str = BY_HAND,
+        kind: type[InputError] = InputError,
+        option: Options = (),
     ) -> InputError:
-        return kind(f"captioner {self.name}", got=got, need=need, fix=fix)
+        return kind(f"captioner {self.name}", got=got, need=need, fix=fix, option=option)
 
     def _hidden(self, text: str) -> str:
         return text.replace(self.key, "***") if self.key else text
@@ -218,8 +228,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def _wait(asked: str | None, attempt: int) -> float:
     """Seconds until the next try: what the server asks for, or twice as long each time."""
     try:
-        wait = float(asked)
-    except (TypeError, ValueError):  # none, or a date
+        wait = math.nan if asked is None else float(asked)
+    except ValueError:  # a date
         wait = math.nan
     wait = 2.0**attempt if math.isnan(wait) else wait
     return min(max(wait, 0.0), LONGEST_WAIT)

@@ -95,7 +95,8 @@ def _caption(
 
     def reference() -> np.ndarray:
         image = to_uint8(read_image(own)) if own else next(iter(read_frames(clip))).image
-        return shrink(image, picture_scale(*image.shape[:2], budget))
+        height, width = image.shape[:2]
+        return shrink(image, picture_scale(height, width, budget))
 
     caption = describe(
         captioner,

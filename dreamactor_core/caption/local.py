@@ -12,12 +12,12 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndByte
 
 from ..errors import InputError
 from ..hub import NO_CODE, Weights, fetch, needs_code, pick_device, reason
+from ..options import CAPTIONER_NAME, QUANTIZATIONS
 from ..weight_files.configs import check_configs
 from .captioner import BY_HAND
 
-MLLM = Weights("captioner", "Qwen/Qwen3-VL-4B-Instruct", "about 9 GB", "Apache-2.0", "--mllm")
-NEED = "a model that answers about pictures (image-text-to-text), such as Qwen3-VL"
-QUANTIZATIONS = ("none", "4bit", "8bit")
+MLLM = Weights("captioner", CAPTIONER_NAME, "about 9 GB", "Apache-2.0", "mllm")
+MODEL_NEEDED = "a model that answers about pictures (image-text-to-text), such as Qwen3-VL"
 
 
 class LocalCaptioner:
@@ -39,8 +39,10 @@ class LocalCaptioner:
             tokens = self.model.generate(**inputs, max_new_tokens=2 * max_words, do_sample=False)
         except torch.cuda.OutOfMemoryError as error:
             got, need = "too little GPU memory", "room for the model and the pictures"
-            fix = f"Pass --quantize 4bit, lower --budget, or use a smaller model. {BY_HAND}"
-            raise InputError(f"captioner {self.name}", got=got, need=need, fix=fix) from error
+            fix = f"Set {{option}} to 4bit, or use a smaller model. {BY_HAND}"
+            raise InputError(
+                f"captioner {self.name}", got=got, need=need, fix=fix, option="quantize"
+            ) from error
         new = tokens[0, inputs["input_ids"].shape[1] :]
         text = self.processor.decode(new, skip_special_tokens=True)
         text = text.rpartition("</think>")[2].strip()
@@ -73,14 +75,14 @@ def load_captioner(
     check_configs(folder)
     place = pick_device(device)
     options = {"dtype": torch.bfloat16 if place.type == "cuda" else torch.float32}
-    if quantization != "none":
-        four = quantization == "4bit"
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=four, load_in_8bit=not four, bnb_4bit_compute_dtype=torch.bfloat16
-        )
-        options["device_map"] = {"": place}
     name = str(source or MLLM.repository)
     try:
+        if quantization != "none":
+            four = quantization == "4bit"
+            options["quantization_config"] = BitsAndBytesConfig(
+                load_in_4bit=four, load_in_8bit=not four, bnb_4bit_compute_dtype=torch.bfloat16
+            )
+            options["device_map"] = {"": place}
         model = AutoModelForImageTextToText.from_pretrained(folder, **options, **NO_CODE)
         processor = AutoProcessor.from_pretrained(folder, **NO_CODE)
     except ImportError as error:
@@ -92,7 +94,7 @@ def load_captioner(
         if refusal := needs_code(folder, error):
             raise refusal from None
         got = f"another kind of model, or a damaged one ({reason(error)})"
-        raise InputError(name, got=got, need=NEED, fix=f"Use {MLLM.repository}.") from error
+        raise InputError(name, got=got, need=MODEL_NEEDED, fix=f"Use {MLLM.repository}.") from error
     if getattr(processor, "chat_template", None) is None:
         got, need = "a model without a chat template", "one that was tuned to follow instructions"
         raise InputError(name, got=got, need=need, fix="Choose its 'Instruct' or 'it' variant.")

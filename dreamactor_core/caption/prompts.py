@@ -16,7 +16,7 @@ from ..errors import InputError
 
 VERSION = "v1"
 OURS = Path(__file__).parent / "prompts"
-FIELDS = {  # what a question must leave room for, and what it may
+PLACEHOLDERS = {  # what a question must leave room for, and what it may
     "motion": (set(), {"count", "times", "words"}),
     "appearance": (set(), {"words"}),
     "fusion": ({"motion", "appearance"}, {"words"}),
@@ -46,7 +46,9 @@ class Prompts:
 def load_prompts(folder: Path | None = None) -> Prompts:
     """Ours, or those of a folder. Raises InputError that names the file and what is wrong in it."""
     folder = OURS / VERSION if folder is None else Path(folder)
-    questions = {name: _question(folder / f"{name}.txt", *FIELDS[name]) for name in FIELDS}
+    questions = {
+        name: _question(folder / f"{name}.txt", *PLACEHOLDERS[name]) for name in PLACEHOLDERS
+    }
     limbs: dict[str, str] = {}
     implied: dict[str, frozenset[str]] = {}
     for line in filter(str.strip, _lines(folder / "limbs.txt")):
@@ -96,7 +98,9 @@ def _lines(path: Path) -> list[str]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         need = "a text file of the prompts, as UTF-8"
-        fix = "Copy the original prompts with --copy-prompts and edit the copy."
-        raise InputError(str(path), got=f"'{error}'", need=need, fix=fix) from error
+        fix = "Copy the original prompts with {option} and edit the copy."
+        raise InputError(
+            str(path), got=f"'{error}'", need=need, fix=fix, option="copy_prompts"
+        ) from error
     kept = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     return kept.strip().splitlines()

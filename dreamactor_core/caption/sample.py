@@ -12,7 +12,7 @@ import numpy as np
 from ..media import Frame
 
 PIXELS_PER_TOKEN = 28 * 28  # of the Qwen-VL class: patches of 14, four to a token
-MAX_SIDE = 448  # pixels: larger frames show motion no better
+MAX_SAMPLE_SIDE = 448  # pixels: larger frames show motion no better
 MIN_FRAMES, MAX_FRAMES = 2, 16
 THUMBNAIL = 48  # pixels a side, in which motion is measured
 REST = 0.25  # share of the frames that are spread evenly, however still it is there
@@ -76,9 +76,9 @@ def shrink(image: np.ndarray, scale: float) -> np.ndarray:
 
 
 def picture_scale(height: int, width: int, budget: int) -> float:
-    """What makes one picture no larger than MAX_SIDE and worth at most `budget` tokens."""
+    """What makes one picture no larger than MAX_SAMPLE_SIDE and worth at most `budget` tokens."""
     fits = math.sqrt(budget * PIXELS_PER_TOKEN / (height * width))
-    return min(1.0, MAX_SIDE / max(height, width), fits)
+    return min(1.0, MAX_SAMPLE_SIDE / max(height, width), fits)
 
 
 def _afford(size: tuple[int, int], frames: int, budget: int) -> tuple[int, float]:

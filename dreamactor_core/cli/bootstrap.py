@@ -12,15 +12,11 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..options import KEPT_SCORE
-from .shared import check_paths
+from .shared import add_threads, check_paths, command_parser
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dreamactor_core bootstrap",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("bootstrap", __doc__)
     parser.add_argument("--base", required=True, help="model name or folder")
     parser.add_argument("--lora", type=Path, required=True, help="pose-based LoRA")
     parser.add_argument("--out", type=Path, required=True, help="folder for the pairs")
@@ -36,9 +32,7 @@ def _parser() -> argparse.ArgumentParser:
         default=KEPT_SCORE,
         help="mean score, 1 to 5, from which a pair is kept (default: %(default)s)",
     )
-    parser.add_argument(
-        "--threads", type=int, default=0, help="CPU threads (default: torch's own choice)"
-    )
+    add_threads(parser)
     return parser
 
 
@@ -49,7 +43,7 @@ def main(argv: list[str]) -> int:
     import torch
     from tqdm import tqdm
 
-    from ..bootstrap.make import PAIRS, puppet_pairs, write_pair
+    from ..bootstrap.make import PAIRS_FILE, puppet_pairs, write_pair
     from ..lora.adapters import load_lora
     from ..models.loading import load_backbone
     from ..sampling import SampleSettings
@@ -66,7 +60,7 @@ def main(argv: list[str]) -> int:
         )
     seeds = arguments.seeds
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / PAIRS).unlink(missing_ok=True)
+    (arguments.out / PAIRS_FILE).unlink(missing_ok=True)
     settings = SampleSettings(num_inference_steps=arguments.steps)
     verdicts = []
     bar = tqdm(puppet_pairs(backbone, seeds, settings), total=len(seeds), desc="bootstrap")

@@ -1,4 +1,4 @@
-"""The command `caption`: its options, and what it does with them. Heavy imports wait for run()."""
+"""The command `caption`: its options, and what it does with them; heavy imports wait for that."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from .shared import Stop, check_paths, quiet, write_json
+
+if TYPE_CHECKING:
+    from ..caption.captioner import Captioner
 
 ABOUT = """Write the caption in which the character of --reference performs the motion of --driving.
 
@@ -35,7 +39,7 @@ EXAMPLES = """examples:
     caption --folder clips --output clips/captions.jsonl --endpoint http://localhost:11434/v1 \\
             --endpoint-model qwen3-vl
 """
-KEY = "DREAMACTOR_API_KEY"
+API_KEY_VARIABLE = "DREAMACTOR_API_KEY"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +67,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--endpoint", metavar="URL", help="OpenAI-compatible, up to /v1")
     who.add_argument("--endpoint-model", default="", metavar="NAME", help="the model's name there")
     who.add_argument(
-        "--api-key-env", default=KEY, metavar="NAME", help=f"variable that holds the key ({KEY})"
+        "--api-key-env",
+        default=API_KEY_VARIABLE,
+        metavar="NAME",
+        help=f"variable that holds the key ({API_KEY_VARIABLE})",
     )
     who.add_argument(
         "--timeout", type=float, default=120.0, metavar="S", help="seconds for an answer (120)"
@@ -98,7 +105,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--overwrite", action="store_true", help="replace files that exist")
 
 
-def run(
+def write_captions(
     args: argparse.Namespace, say: Callable[[str], None], note: Callable[[str], None]
 ) -> dict | None:
     """say: for results; note: for what went less well. Returns what --json is to hold."""
@@ -119,6 +126,7 @@ def run(
     typed = Typed(args.motion, args.appearance)
     captioner = _captioner(args)
     if args.folder:
+        assert captioner is not None, "_check_arguments asks for one"
         outcomes = caption_folder(
             captioner,
             args.folder,
@@ -173,10 +181,11 @@ def _check_arguments(args: argparse.Namespace) -> None:
         raise InputError("--captioner endpoint", got="no --endpoint", need="its address", fix=fix)
 
 
-def _captioner(args: argparse.Namespace):
+def _captioner(args: argparse.Namespace) -> Captioner | None:
     """Whom the options name, with a memory; None for nobody."""
     from ..caption.captioner import CachedCaptioner
 
+    captioner: Captioner
     kind = args.captioner or ("endpoint" if args.endpoint else "local")
     if kind == "typed":
         return None
@@ -184,7 +193,13 @@ def _captioner(args: argparse.Namespace):
         from ..caption.endpoint import EndpointCaptioner
 
         key = os.environ.get(args.api_key_env, "").strip() or None
-        captioner = EndpointCaptioner(args.endpoint, args.endpoint_model, key, args.timeout)
+        captioner = EndpointCaptioner(
+            args.endpoint,
+            args.endpoint_model,
+            key,
+            args.timeout,
+            f"the variable {args.api_key_env}",
+        )
     else:
         from ..caption.local import load_captioner
 
@@ -207,6 +222,6 @@ def command(args: argparse.Namespace, stop: Stop) -> None:
         print(line, file=sys.stderr, flush=True)
 
     with quiet():
-        report = run(args, print, note)
+        report = write_captions(args, print, note)
     if args.json and report:
         write_json(args.json, report, args.overwrite)

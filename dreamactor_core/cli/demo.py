@@ -16,12 +16,12 @@ end_to_end.mp4 and pose_based.mp4, and puts everything beside the truth in conta
 less than a minute on two cores. Files of an earlier run are replaced.
 """
 EXAMPLES = ""
-FOLDER = Path("output/demo")
+DEMO_FOLDER = Path("output/demo")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    text = f"folder ({FOLDER.as_posix()})"
-    parser.add_argument("--output", type=Path, default=FOLDER, help=text)
+    text = f"folder ({DEMO_FOLDER.as_posix()})"
+    parser.add_argument("--output", type=Path, default=DEMO_FOLDER, help=text)
     parser.add_argument("--puppets", type=int, default=1, metavar="SEED", help="another pair (1)")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="model name or folder (mini)")
     add_sampling(parser)

@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-STYLES = ("comfyui", "diffusers")
+from ..options import LORA_STYLES
+from .shared import command_parser
 
 
 def main(argv: list[str]) -> int:
@@ -45,11 +46,7 @@ def _convert(arguments: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dreamactor_core lora",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("lora", __doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
     info = commands.add_parser("info", help="what the file says of itself")
     info.set_defaults(run=_info)
@@ -58,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     convert.set_defaults(run=_convert)
     convert.add_argument("file", type=Path, metavar="FILE")
     convert.add_argument("out", type=Path, metavar="OUT")
-    convert.add_argument("--style", choices=STYLES, default="comfyui", help="default: comfyui")
+    convert.add_argument(
+        "--style", choices=LORA_STYLES[::-1], default="comfyui", help="default: comfyui"
+    )
     convert.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     return parser

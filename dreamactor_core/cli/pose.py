@@ -1,4 +1,4 @@
-"""The command `pose`: its options, and what it does with them. Heavy imports wait for run()."""
+"""The command `pose`: its options, and what it does with them; heavy imports wait for that."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ vitpose+_base.pth (586 MB) is in nielsr/vitpose-original-checkpoints.
 """
 
 
-class Result(NamedTuple):
+class PoseResult(NamedTuple):
     summary: str
     notes: list[str]
 
@@ -112,7 +112,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace, on_frames: Callable[[int, int], None]) -> Result:
+def write_pose(args: argparse.Namespace, on_frames: Callable[[int, int], None]) -> PoseResult:
     """on_frames: called with the frames done and the frames there are."""
     from ..media import probe, read_frames, read_image, replacing, write_video
     from ..pose.detect import detect_pose
@@ -153,7 +153,7 @@ def run(args: argparse.Namespace, on_frames: Callable[[int, int], None]) -> Resu
         pose = match_proportions(pose, reference)
     with replacing(args.output, args.overwrite) as part:
         save_keypoints(part, pose, info.width, info.height)
-    if args.mask:
+    if masks is not None:
         _write_mask(args, masks, info)
     if args.overlay:
         frames = (frame.image for frame in read_frames(args.video))
@@ -162,7 +162,7 @@ def run(args: argparse.Namespace, on_frames: Callable[[int, int], None]) -> Resu
         write_video(args.overlay, shown, info.times, **options, overwrite=args.overwrite)
     count, seconds = pose.body.shape[1], time.perf_counter() - began
     who = "1 subject" if count == 1 else f"{count} subjects"
-    return Result(f"{args.output}: {total} frames, {who}, made in {seconds:.1f} s", notes)
+    return PoseResult(f"{args.output}: {total} frames, {who}, made in {seconds:.1f} s", notes)
 
 
 def _write_mask(args: argparse.Namespace, masks: list, info: VideoInfo) -> None:
@@ -209,7 +209,7 @@ def command(args: argparse.Namespace, stop: Stop) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        result = run(args, on_frames)
+        result = write_pose(args, on_frames)
     for note in result.notes:
         print(note, file=sys.stderr)
     print(result.summary)

@@ -56,6 +56,21 @@ class Stop:
         raise KeyboardInterrupt
 
 
+def command_parser(name: str, text: str) -> argparse.ArgumentParser:
+    """Of a command that has stages or subcommands of its own."""
+    return argparse.ArgumentParser(
+        prog=f"dreamactor_core {name}",
+        description=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads", type=int, default=0, help="CPU threads (default: torch's own choice)"
+    )
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """--model and --lora, and how the model is held."""
     group = parser.add_argument_group("model")
@@ -207,8 +222,9 @@ def check_paths(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -
     """Raise InputError for a mistyped one, before anything heavy is imported."""
     for path in filter(None, inputs):
         if not path.exists():
-            fix = "Check the spelling, and give the full path if the file is in another folder."
-            raise InputError(str(path), got="no such file", need="a file that exists", fix=fix)
+            fix = "Check the spelling, and give the full path if it is in another folder."
+            got = "no such file or folder"
+            raise InputError(str(path), got=got, need="one that exists", fix=fix)
     for path in filter(None, outputs):
         if not path.parent.is_dir():
             fix = "Make the folder first, or choose another one."

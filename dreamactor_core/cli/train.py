@@ -65,9 +65,11 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-SMALL, FULL = "train_small", "train_full"  # modules of the stages
-BARE = "train_incontext"
-INDEX = "model_index.json"  # of a full-size base
+from ..weight_files.files import INDEX
+from .shared import add_threads, command_parser
+
+SMALL_STAGES, FULL_STAGES = "train_small", "train_full"  # modules of the stages
+BARE_STAGES = "train_incontext"
 Command = Callable[[argparse.Namespace], None]
 
 
@@ -97,17 +99,13 @@ def _of_either(name: str) -> Command:
 
     def run(arguments: argparse.Namespace) -> None:
         full = arguments.base and (Path(arguments.base) / INDEX).is_file()
-        _of(FULL if full else SMALL, name)(arguments)
+        _of(FULL_STAGES if full else SMALL_STAGES, name)(arguments)
 
     return run
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dreamactor_core train",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("train", __doc__)
     stages = parser.add_subparsers(required=True, metavar="stage")
 
     def stage(name: str, run: Command, text: str) -> argparse.ArgumentParser:
@@ -119,9 +117,7 @@ def _parser() -> argparse.ArgumentParser:
             required=True,
             help="folder of the run; made if missing, resumed if not",
         )
-        sub.add_argument(
-            "--threads", type=int, default=0, help="CPU threads (default: torch's own choice)"
-        )
+        add_threads(sub)
         return sub
 
     _add_cache(stage)
@@ -134,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_cache(stage: Callable) -> None:
-    sub = stage("cache", _of_either("make_cache"), "encode clips, or puppets, for training")
+    sub = stage("cache", _of_either("cache_stage"), "encode clips, or puppets, for training")
     encoder = sub.add_mutually_exclusive_group(required=True)
     encoder.add_argument(
         "--vae", type=Path, help="folder of a new autoencoder (before the foundation is trained)"
@@ -172,7 +168,7 @@ def _add_cache(stage: Callable) -> None:
 
 def _add_lora(stage: Callable) -> None:
     text = "train a LoRA on the feed-forward layers of a frozen base"
-    sub = stage("lora", _of_either("train_lora"), text)
+    sub = stage("lora", _of_either("lora_stage"), text)
     _add_run(sub, "lora")
     sub.add_argument("--base", required=True, help="model name or folder")
     sub.add_argument("--init", type=Path, help="LoRA to start from (same rank)")
@@ -193,7 +189,7 @@ def _add_lora(stage: Callable) -> None:
 
 def _add_check(stage: Callable) -> None:
     text = "animate clips by themselves and compare: PSNR, SSIM, a video of each side by side"
-    sub = stage("check", _of(FULL, "check_lora"), text)
+    sub = stage("check", _of(FULL_STAGES, "check_lora"), text)
     sub.add_argument("--base", required=True, help="folder of a full-size base")
     sub.add_argument("--pairs", type=Path, required=True, help="JSON lines of clips")
     sub.add_argument("--config", required=True, help="recipe of the LoRA")
@@ -212,7 +208,7 @@ def _add_check(stage: Callable) -> None:
 def _add_plan(stages: argparse._SubParsersAction) -> None:
     text = "does a recipe fit a GPU, with which switches, and how long does it take"
     sub = stages.add_parser("plan", help=text, description=text)
-    sub.set_defaults(run=_of(FULL, "plan_training"), threads=0)
+    sub.set_defaults(run=_of(FULL_STAGES, "plan_training"), threads=0)
     sub.add_argument("--base", required=True, help="folder of a full-size base")
     sub.add_argument("--config", default="small_data_pose_based", help="recipe (%(default)s)")
     sub.add_argument("--gpu", default="24GB", help="its memory, such as 24GB (default)")
@@ -252,7 +248,7 @@ def _add_run(sub: argparse.ArgumentParser, config: str) -> None:
 
 def _add_small_model(stage: Callable) -> None:
     text = "fit the linear code of the small model's autoencoder, then train its clean-up"
-    sub = stage("vae", _of(SMALL, "train_vae"), text)
+    sub = stage("vae", _of(SMALL_STAGES, "train_vae"), text)
     sub.add_argument(
         "--clean-steps", type=int, help="of the clean-up; 0 leaves it as it is", metavar="STEPS"
     )
@@ -260,7 +256,7 @@ def _add_small_model(stage: Callable) -> None:
         ("eye", "teach the small model's eye where bodies are"),
         ("rig", "teach its rig to carry a pose to another body"),
     ):
-        sub = stage(part, _of(SMALL, "train_part"), text)
+        sub = stage(part, _of(SMALL_STAGES, "train_part"), text)
         sub.set_defaults(part=part)
         _add_start(sub)
         sub.add_argument("--part-steps", type=int, metavar="STEPS")
@@ -268,11 +264,11 @@ def _add_small_model(stage: Callable) -> None:
         if part == "eye":
             _add_bodies(sub)
     text = "train the small transformer and its text encoder from nothing"
-    sub = stage("foundation", _of(SMALL, "train_foundation"), text)
+    sub = stage("foundation", _of(SMALL_STAGES, "train_foundation"), text)
     _add_run(sub, "foundation")
     _add_start(sub)
     text = "let the small model's clean-up learn from the network's own codes"
-    sub = stage("refine", _of(SMALL, "refine"), text)
+    sub = stage("refine", _of(SMALL_STAGES, "refine"), text)
     sub.add_argument("--base", required=True, help="model name or folder")
     sub.add_argument("--lora", type=Path, help="end-to-end LoRA")
     sub.add_argument("--vae", type=Path, required=True, help="autoencoder to go on from")
@@ -280,19 +276,19 @@ def _add_small_model(stage: Callable) -> None:
         "--seeds", type=_seeds, default=(30_000, 30_200), help="puppets (default: 30000:30200)"
     )
     sub.add_argument("--refine-steps", type=int, default=800, help="default: %(default)s")
-    sub = stage("whole", _of(SMALL, "whole"), "all that made the shipped model, in bites")
+    sub = stage("whole", _of(SMALL_STAGES, "whole"), "all that made the shipped model, in bites")
     _add_minutes(sub)
     _add_bodies(sub)
     sub.add_argument("--toy", action="store_true", help="a few steps of each, as a rehearsal")
     text = "put the model folder together that the package ships"
-    sub = stage("export", _of(SMALL, "export"), text)
+    sub = stage("export", _of(SMALL_STAGES, "export"), text)
     for name in ("--base", "--vae", "--pose-based", "--end-to-end"):
         sub.add_argument(name, type=Path, required=True, help="what an earlier stage wrote")
 
 
 def _add_bare_method(stage: Callable) -> None:
     text = "mini-incontext, nothing but the method: all its stages and its figures"
-    sub = stage("incontext", _of(BARE, "train_bare_method"), text)
+    sub = stage("incontext", _of(BARE_STAGES, "train_bare_method"), text)
     sub.add_argument("--minutes", type=float, default=9.5, help="of this call in all (9.5)")
     sub.add_argument("--device", default="", help="cpu or cuda (default: a GPU if any)")
     sub.add_argument("--workers", type=int, default=0, help="that draw clips (all cores but two)")

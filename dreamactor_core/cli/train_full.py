@@ -15,24 +15,22 @@ from ..backbones.placement import Placement
 from ..bench.metrics import psnr, ssim
 from ..errors import InputError
 from ..lora.adapters import load_lora
-from ..lora.names import STYLES
 from ..models.estimate import GIB
 from ..models.loading import load_backbone
+from ..options import DTYPES, LORA_STYLES
 from ..sampling import SampleSettings
 from ..train import lora
 from ..train.base import open_encoders
 from ..train.check import CheckTask, check_clips
 from ..train.clips import default_size, read_rows
-from ..train.plan import plan, told
+from ..train.plan import plan, plan_lines
 from ..train.recipe import available_recipes, read_recipe
 from ..train.store import fill_store, meta_of, open_store
 
 logger = logging.getLogger(__name__)
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-
-def make_cache(arguments: argparse.Namespace) -> None:
+def cache_stage(arguments: argparse.Namespace) -> None:
     if not arguments.pairs or not arguments.config:
         raise InputError(
             "train cache",
@@ -45,7 +43,7 @@ def make_cache(arguments: argparse.Namespace) -> None:
     for reason in wrong:
         logger.warning("left out: %s", reason)
     part, parts = _part(arguments.part)
-    backbone = open_encoders(arguments.base, placement_of(arguments))
+    backbone = open_encoders(arguments.base, training_placement(arguments))
     size = arguments.size or default_size(backbone.geometry)
     meta = meta_of(backbone, recipe.variant, size, recipe.cache, arguments.stored, arguments.seed)
     mine, bad = rows[part::parts], 0
@@ -65,7 +63,7 @@ def make_cache(arguments: argparse.Namespace) -> None:
         )
 
 
-def train_lora(arguments: argparse.Namespace) -> None:
+def lora_stage(arguments: argparse.Namespace) -> None:
     if arguments.cache is None:
         raise InputError(
             "--cache",
@@ -73,9 +71,9 @@ def train_lora(arguments: argparse.Namespace) -> None:
             need="a folder made by `train cache` for this base",
             fix="Run `train cache` first.",
         )
-    styles = STYLES if arguments.style == "both" else (arguments.style,)
-    if not set(styles) <= set(STYLES):
-        need = f"{', '.join(STYLES)} or both"
+    styles = LORA_STYLES if arguments.style == "both" else (arguments.style,)
+    if not set(styles) <= set(LORA_STYLES):
+        need = f"{', '.join(LORA_STYLES)} or both"
         raise InputError("--style", got=repr(arguments.style), need=need, fix="Use both.")
     recipe = read_recipe(arguments.config)
     job = lora.LoraJob(
@@ -83,7 +81,7 @@ def train_lora(arguments: argparse.Namespace) -> None:
         examples=arguments.cache,
         recipe=recipe,
         out=arguments.out,
-        placement=placement_of(arguments, arguments.storage),
+        placement=training_placement(arguments, arguments.storage),
         expert=arguments.expert,
         init=arguments.init,
         styles=styles,
@@ -112,7 +110,7 @@ def check_lora(arguments: argparse.Namespace) -> None:
                 need="at least 1: a tenth of the clips are held out",
                 fix="Pass the list that the cache was made of, or leave --cache away.",
             )
-    backbone = load_backbone(arguments.base, placement=placement_of(arguments))
+    backbone = load_backbone(arguments.base, placement=training_placement(arguments))
     for path in arguments.lora:
         load_lora(backbone, path)
     settings = SampleSettings(
@@ -130,10 +128,10 @@ def check_lora(arguments: argparse.Namespace) -> None:
 def plan_training(arguments: argparse.Namespace) -> None:
     recipe, gpu = read_recipe(arguments.config), _bytes(arguments.gpu)
     plans = plan(Path(arguments.base), recipe, gpu, arguments.size, arguments.tflops * 1e12)
-    print(*told(plans, recipe, gpu), sep="\n")
+    print(*plan_lines(plans, recipe, gpu), sep="\n")
 
 
-def placement_of(arguments: argparse.Namespace, storage: str = "") -> Placement:
+def training_placement(arguments: argparse.Namespace, storage: str = "") -> Placement:
     gpu = torch.cuda.is_available()
     mine = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # of several processes each has its own GPU
     device = arguments.device or (mine if gpu else "cpu")
@@ -146,7 +144,7 @@ def placement_of(arguments: argparse.Namespace, storage: str = "") -> Placement:
         raise InputError("--dtype", got=repr(name), need=need, fix="Use bf16.")
     return Placement(
         device,
-        DTYPES[name],
+        getattr(torch, DTYPES[name]),
         storage=storage,
         offload="leaf" if getattr(arguments, "offload", False) else "",
         vae_tiling=getattr(arguments, "vae_tiling", False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -25,11 +26,14 @@ from ..train.mini.refine import train_refinement
 from ..train.mini.rig import train_rig
 from ..train.mini.stages import train_whole
 from ..train.mini.vae import VaeConfig, train_autoencoder
-from ..train.validation import puppet_pairs, validate
+from ..train.network import LORA
+from ..train.validation import validate, validation_pairs
 
 WORTH_COMPILING = 100  # steps
-LORA = "learning"  # the name of the LoRA in training within the network
-PARTS = {"eye": (train_eye, EyeConfig), "rig": (train_rig, RigConfig)}
+TRAINABLE_PARTS: dict[str, tuple[Callable, Callable]] = {
+    "eye": (train_eye, EyeConfig),
+    "rig": (train_rig, RigConfig),
+}
 
 
 def train_vae(arguments: argparse.Namespace) -> None:
@@ -40,10 +44,10 @@ def train_vae(arguments: argparse.Namespace) -> None:
 
 def train_part(arguments: argparse.Namespace) -> None:
     """The eye or the rig."""
-    backbone = open_start(arguments.base, arguments.vae)
-    check_small(backbone)
+    backbone = check_small(open_start(arguments.base, arguments.vae))
     name = arguments.part
-    learn, config = PARTS[name][0], PARTS[name][1]()
+    learn, kind = TRAINABLE_PARTS[name]
+    config = kind()
     if arguments.part_steps:
         schedule = replace(config.schedule, steps=arguments.part_steps)
         config = replace(config, schedule=schedule)
@@ -63,7 +67,7 @@ def whole(arguments: argparse.Namespace) -> None:
     logging.getLogger(__name__).info("%s", told)
 
 
-def make_cache(arguments: argparse.Namespace) -> None:
+def cache_stage(arguments: argparse.Namespace) -> None:
     backbone = open_start(arguments.base, arguments.vae)
     geometry = backbone.geometry
     if arguments.pairs:
@@ -84,7 +88,7 @@ def train_foundation(arguments: argparse.Namespace) -> None:
     save_stage(backbone, arguments.out, "The foundation of the small model.")
 
 
-def train_lora(arguments: argparse.Namespace) -> None:
+def lora_stage(arguments: argparse.Namespace) -> None:
     backbone = load_base(arguments.base)
     config = config_of(backbone, arguments.config)
     if config.lora is None or not config.variant:
@@ -138,7 +142,9 @@ def export(arguments: argparse.Namespace) -> None:
 def _run(backbone: Backbone, config: TrainConfig, arguments, *, skeleton: bool) -> None:
     source, objective = batches_of(backbone, arguments.cache), objective_of(backbone, config)
     geometry = backbone.geometry
-    pairs = puppet_pairs(range(900, 904), geometry.panel[0], geometry.num_frames, skeleton=skeleton)
+    pairs = validation_pairs(
+        range(900, 904), geometry.panel[0], geometry.num_frames, skeleton=skeleton
+    )
     bar = tqdm(total=config.steps, desc=str(arguments.out.name))
     log = arguments.out / "validation.csv"
 

@@ -92,9 +92,11 @@ def open_inputs(
         )
     pose = None
     if keypoints is not None:
-        pose = keypoints
-        if isinstance(keypoints, Path):
-            pose = load_keypoints(keypoints, (whole.width, whole.height))
+        pose = (
+            load_keypoints(keypoints, (whole.width, whole.height))
+            if isinstance(keypoints, Path)
+            else keypoints
+        )
         check_length(pose, whole.num_frames)
         first, last, _ = whole.window(start, duration)
         pose = pose.map(lambda points: points[first:last])
@@ -207,11 +209,7 @@ def panel_of(height: int, width: int, size: int | None, model: Sized) -> Panel:
         geometry.check_panel(size, size)
     if size is not None or model.defaults.follows_aspect:
         side = math.sqrt(panel_height * panel_width) if size is None else size
-        multiple = geometry.size_multiple
-        panel_height, panel_width = (
-            multiple * max(1, round(side * math.sqrt(aspect) / multiple))
-            for aspect in (height / width, width / height)
-        )
+        panel_height, panel_width = geometry.panel_of_area(side, height, width)
     box = content_box(height, width, panel_height, panel_width)
     return Panel(panel_height, panel_width, box)
 
@@ -219,8 +217,10 @@ def panel_of(height: int, width: int, size: int | None, model: Sized) -> Panel:
 def _picture(reference: Path | Tensor) -> Picture:
     """Pixels (1, h, w, 3) and what of them is opaque; InputError for one without a character."""
     name = str(reference) if isinstance(reference, Path) else "reference"
-    read = read_picture(reference) if isinstance(reference, Path) else None
-    picture, alpha = (read.pixels, read.mask) if read else (reference, None)
+    if isinstance(reference, Path):
+        picture, alpha, size = read_picture(reference)
+    else:
+        picture, alpha, size = reference, None, None
     alpha = alpha if alpha is not None and tells_apart(alpha) else None
     check_frames(name, picture)
     if len(picture) != 1:
@@ -230,7 +230,7 @@ def _picture(reference: Path | Tensor) -> Picture:
             need="1, the character",
             fix="Pick one of them first.",
         )
-    height, width = read.size if read else picture.shape[1:3]
+    height, width = size or picture.shape[1:3]
     short, long = sorted((height, width))
     if short < MIN_SIDE or long > min(MAX_SIDE, MAX_ASPECT * short):
         raise InputError(

@@ -49,22 +49,24 @@ class Job:
                 "keypoints",
                 got="none",
                 need="a file of keypoints for the pose-based variant",
-                fix="Make them with `python -m dreamactor_core pose` and pass them with --pose, or "
+                fix="Make them with `python -m dreamactor_core pose` and give them as {option}, or "
                 "use the end-to-end variant, which needs none.",
+                option="pose",
             )
         if self.variant == "end-to-end" and self.keypoints is not None:
             raise InputError(
                 "keypoints",
                 got=f"{self.keypoints} for the end-to-end variant",
                 need="none, for it looks at the driving video itself",
-                fix="Leave them away, or use --variant pose-based.",
+                fix="Leave them away, or use the pose-based variant.",
             )
         if self.pose_fit == "reference" and self.reference_keypoints is None:
             raise InputError(
                 "pose_fit",
                 got="'reference' without its keypoints",
                 need="the joints of the reference",
-                fix="Pass them with --reference-keypoints; the command pose finds a person's.",
+                fix="Pass them with {option}; the command pose finds a person's.",
+                option="reference_keypoints",
             )
         if self.output.suffix.lower() != ".mp4":
             raise InputError(

@@ -182,7 +182,7 @@ def _by_expert(
 
 def lora_strengths(backbone: Backbone) -> dict[str, float]:
     """Name -> strength of every LoRA on the backbone."""
-    strengths = {}
+    strengths: dict[str, float] = {}
     for network in _networks(backbone):
         strengths |= _strengths_of(network)
     return strengths

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,8 @@ from ..options import LEAD_IN_SECONDS, VARIANTS
 from .stored import LARGEST_SCALE, read_lora_file
 
 METHOD = "dreamactor-m2"
-SIDE = "reference-left"  # where build_composite puts the reference
+READERS: dict[str, Callable] = {"float": float, "int": int, "str": str}  # of LoraInfo's fields
+REFERENCE_SIDE = "reference-left"  # where build_composite puts the reference
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class LoraInfo:
     base: str  # Backbone.name
     rank: int
     alpha: float
-    side: str = SIDE
+    side: str = REFERENCE_SIDE
     method: str = METHOD
     expert: str = ""  # "high" or "low" for a backbone of two experts; then alone it is written
 
@@ -65,10 +66,7 @@ def parse_lora(path: str | Path, metadata: dict[str, str], tensors: dict[str, Te
     said = {"expert": ""} | metadata
     try:
         info = LoraInfo(
-            **{
-                field.name: {"float": float, "int": int, "str": str}[field.type](said[field.name])
-                for field in fields(LoraInfo)
-            }
+            **{field.name: READERS[str(field.type)](said[field.name]) for field in fields(LoraInfo)}
         )
         _check_info(info)
     except (KeyError, ValueError) as error:
@@ -86,7 +84,7 @@ def check_fits(info: LoraInfo, name: str, blank: str, fps: float, file: str = "t
     ours, models = "", ", that of the model"
     for what, got, accepted, whose in (
         ("variant", info.variant, VARIANTS, ours),
-        ("side of the reference", info.side, (SIDE,), ours),
+        ("side of the reference", info.side, (REFERENCE_SIDE,), ours),
         ("base model", info.base, (name,), models),
         ("blank", info.blank, (blank,), models),
         ("frame rate", info.fps, (fps,), models),

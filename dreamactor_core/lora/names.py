@@ -23,18 +23,18 @@ from torch import Tensor
 
 from ..backbones import hunyuan15, wan
 from ..errors import InputError
+from ..options import LORA_STYLES
 from ..weight_files.keys import KeyNames, no_such_layer, take_part
 from .stored import check_numbers, peft_alpha, read_lora_file
 from .trainers import TEXT_ENCODERS, check_one_expert, is_elsewhere, layer_of, tell_left_out
 
-FAMILIES = {"hunyuanvideo-1.5": hunyuan15.KEY_NAMES, "wan": wan.KEY_NAMES}
-STYLES = ("diffusers", "comfyui")
-PREFIXES = {"diffusers": "transformer.", "comfyui": "diffusion_model."}
-DOWN = ("lora_A", "lora_down", "lora.down", "lora_linear_layer.down")
-UP = ("lora_B", "lora_up", "lora.up", "lora_linear_layer.up")
+BASE_KEY_NAMES = {"hunyuanvideo-1.5": hunyuan15.KEY_NAMES, "wan": wan.KEY_NAMES}
+STYLE_PREFIXES = {"diffusers": "transformer.", "comfyui": "diffusion_model."}
+DOWN_KEYS = ("lora_A", "lora_down", "lora.down", "lora_linear_layer.down")
+UP_KEYS = ("lora_B", "lora_up", "lora.up", "lora_linear_layer.up")
 SUFFIX = re.compile(
-    rf"(?P<layer>.+?)\.(?:(?P<down>{'|'.join(map(re.escape, DOWN))})"
-    rf"|(?P<up>{'|'.join(map(re.escape, UP))}))"
+    rf"(?P<layer>.+?)\.(?:(?P<down>{'|'.join(map(re.escape, DOWN_KEYS))})"
+    rf"|(?P<up>{'|'.join(map(re.escape, UP_KEYS))}))"
     r"(?:\.(?!weight|bias)\w+)?(?:\.(?P<leaf>weight|bias))?"  # peft's name of the adapter between
     r"|(?P<other>.+?)\.(?P<kind>alpha|diff|diff_b)"
 )
@@ -57,7 +57,7 @@ class Adapter(NamedTuple):
 class Converted(NamedTuple):
     tensors: dict[str, Tensor]
     metadata: dict[str, str]
-    family: str  # of the base, a key of FAMILIES
+    family: str  # of the base, a key of BASE_KEY_NAMES
     layers: int
 
 
@@ -121,11 +121,11 @@ def write_adapters(adapters: dict[str, Adapter], names: KeyNames, style: str) ->
 
     ComfyUI's style stores alpha with each layer. Raises InputError for an unknown style.
     """
-    if style not in STYLES:
+    if style not in LORA_STYLES:
         raise InputError(
-            "LoRA style", got=repr(style), need=" or ".join(STYLES), fix="Use diffusers."
+            "LoRA style", got=repr(style), need=" or ".join(LORA_STYLES), fix="Use diffusers."
         )
-    prefix, tensors = PREFIXES[style], {}
+    prefix, tensors = STYLE_PREFIXES[style], {}
     if style == "comfyui":
         adapters = _native(adapters, names)
     for layer, (down, up, alpha, bias) in adapters.items():
@@ -148,7 +148,7 @@ def convert_lora(source: str | Path, style: str) -> Converted:
     """
     metadata, tensors = read_lora_file(source)
     family = family_of(tensors)
-    names = FAMILIES[family]
+    names = BASE_KEY_NAMES[family]
     ours = "method" in metadata and "alpha" in metadata  # as lora.adapters.save_lora writes them
     alpha = float(metadata["alpha"]) if ours else peft_alpha(source, metadata)
     adapters = read_adapters(tensors, names, alpha)
@@ -172,13 +172,13 @@ def family_of(tensors: dict[str, Tensor]) -> str:
         if found is not None and found["layer"] and not TEXT_ENCODERS.match(found["layer"])
     ]
     layers = [layer for layer in layers if not is_elsewhere(layer)] or layers
-    for family, names in FAMILIES.items():
+    for family, names in BASE_KEY_NAMES.items():
         if layers and all(names.find(layer) for layer in layers):
             return family
     raise InputError(
         "LoRA",
         got=f"layers like {layers[0]}" if layers else "no LoRA layers",
-        need=f"layers of {' or '.join(FAMILIES)}",
+        need=f"layers of {' or '.join(BASE_KEY_NAMES)}",
         fix="Choose a LoRA made for one of these models.",
     )
 
@@ -212,11 +212,11 @@ def _read_layer(
     adapters = {}
     blocks = _thirds(down, up) if len(aliases) == 3 else None
     for alias in aliases:
-        part = (down, take_part(up, alias)) if blocks is None else blocks[alias.part]
-        if blocks is not None and not (part[0].any() or part[1].any()):
+        own = (down, take_part(up, alias)) if blocks is None else blocks[alias.part]
+        if blocks is not None and not (own[0].any() or own[1].any()):
             continue  # written beside the others of a fused layer; was never adapted
         offset = None if bias is None else take_part(bias, alias)
-        adapters[alias.layer] = Adapter(*part, scale * len(part[0]), offset)
+        adapters[alias.layer] = Adapter(own[0], own[1], scale * len(own[0]), offset)
     return adapters
 
 

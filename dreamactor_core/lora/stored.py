@@ -95,8 +95,9 @@ def check_numbers(layer: str, group: dict[str, Any], alpha: float | None) -> Non
             need="one",
             fix="The file is damaged: download it again.",
         )
-    if said is not None or alpha is not None:
-        checked_scale(f"alpha of LoRA layer {layer}", alpha if said is None else float(said), rank)
+    found = alpha if said is None else float(said)
+    if found is not None:
+        checked_scale(f"alpha of LoRA layer {layer}", found, rank)
     for part, tensor in group.items():
         if not tensor.isfinite().all():
             raise InputError(

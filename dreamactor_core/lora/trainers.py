@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 HIGH, LOW = "high", "low"
 BEFORE = r"(?:base_model\.model\.|diffusion_model\.|pipe\.|lora_(?:unet_)?)?"
-EXPERTS = {  # what stands before a layer of one expert
+EXPERT_PREFIXES = {  # what stands before a layer of one expert
     HIGH: re.compile(BEFORE + r"(?:dit1|dit_high|transformer_1|high_noise(?:_model)?)[._]"),
     LOW: re.compile(BEFORE + r"(?:dit2|dit_low|transformer_2|low_noise(?:_model)?)[._]"),
 }
@@ -49,7 +49,7 @@ ELSEWHERE = re.compile(  # layers that only other models of the family have
 def layer_of(name: str) -> str:
     """The layer's own name, without what a trainer, a wrapper or an expert put before it."""
     name = WRAPPERS.sub("", name)
-    for pattern in EXPERTS.values():
+    for pattern in EXPERT_PREFIXES.values():
         name = pattern.sub("", name, count=1) if pattern.match(name) else name
     while found := PREFIX.match(name):
         name = name[found.end() :]
@@ -63,7 +63,7 @@ def split_experts(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """
     parts: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
-        expert = next((name for name, found in EXPERTS.items() if found.match(key)), "")
+        expert = next((name for name, found in EXPERT_PREFIXES.items() if found.match(key)), "")
         parts.setdefault(expert, {})[key] = tensor
     if "" in parts and len(parts) > 1:
         parts[HIGH] = parts.pop("") | parts.get(HIGH, {})

@@ -11,7 +11,7 @@ from PIL import ImageSequence
 from ..errors import InputError
 from .limits import FRAME_PIXELS, check_count
 from .pillow import DAMAGED, open_picture
-from .profiles import to_srgb
+from .profiles import profile_to_srgb
 
 SHORTEST, USUAL = 0.011, 0.1  # seconds: what claims to last less is shown for USUAL, as browsers do
 
@@ -51,4 +51,4 @@ def animation_frames(path: Path) -> Iterator[np.ndarray]:
     with open_picture(path, FRAME_PIXELS) as image:
         for frame in ImageSequence.Iterator(image):
             mode = "RGBA" if frame.has_transparency_data else "RGB"
-            yield np.asarray(to_srgb(frame.convert(mode), frame.info.get("icc_profile")))
+            yield np.asarray(profile_to_srgb(frame.convert(mode), frame.info.get("icc_profile")))

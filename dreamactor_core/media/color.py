@@ -3,8 +3,8 @@
     signal --table--> linear light, 1 = white --matrix--> BT.709 --tone--> 0 to 1 --table--> sRGB
 
 BT.709 and what is untagged pass as they are. HLG and PQ put the white of paper at 203 cd/m2 (ITU-R
-BT.2408): up to KNEE of it light is kept, and what is brighter is drawn together below 1. Numbers
-of tags are those of ITU-T H.273, which FFmpeg uses.
+BT.2408): up to TONE_KNEE of it light is kept, and what is brighter is drawn together below 1.
+Numbers of tags are those of ITU-T H.273, which FFmpeg uses.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 
 BT709, UNSPECIFIED, BT2020, BT2020_CONSTANT = 1, 2, 9, 10  # of matrices; primaries alike
 PQ, HLG = 16, 18  # of transfers
-WHITE = 203.0  # cd/m2 of HDR's white of paper
+HDR_WHITE = 203.0  # cd/m2 of HDR's white of paper
 HLG_PEAK, HLG_GAMMA = 1000.0, 1.2  # cd/m2 of its usual screen, and that screen's system gamma
-KNEE = 0.85  # of white: up to here the tone mapping changes nothing
+TONE_KNEE = 0.85  # of white: up to here the tone mapping changes nothing
 TOP = 65_280  # swscale's white in 16 bits: 255 * 256
 LUMA_2020 = (0.2627, 0.678, 0.0593)
 
@@ -37,10 +37,13 @@ GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0, 17: 2.6}  # of transfers that are a plain powe
 def tags(frame: av.VideoFrame, context: av.VideoCodecContext) -> tuple[int, int]:
     """(primaries, transfer) of a decoded frame; in an older PyAV only its stream tells."""
     names = ("color_primaries", "color_trc")
-    return tuple(getattr(frame, name, getattr(context, name, UNSPECIFIED)) for name in names)
+    primaries, transfer = (
+        getattr(frame, name, getattr(context, name, UNSPECIFIED)) for name in names
+    )
+    return primaries, transfer
 
 
-def describe(primaries: int, transfer: int) -> str | None:
+def conversion_name(primaries: int, transfer: int) -> str | None:
     """What is converted, in words; None for a clip that passes as it is."""
     if transfer in (PQ, HLG):
         return f"HDR ({'PQ' if transfer == PQ else 'HLG'}) is tone-mapped to BT.709"
@@ -63,21 +66,21 @@ def to_srgb(signal: np.ndarray, primaries: int, transfer: int) -> np.ndarray:
     light = _linear(transfer).take(signal)
     if transfer == HLG:  # from the scene to the screen: brighter colours gain, all three alike
         luma = cv2.transform(light, np.array([LUMA_2020], np.float32))
-        light *= cv2.pow(np.maximum(luma, 1e-6), HLG_GAMMA - 1)[..., None] * (HLG_PEAK / WHITE)
+        light *= cv2.pow(np.maximum(luma, 1e-6), HLG_GAMMA - 1)[..., None] * (HLG_PEAK / HDR_WHITE)
     light = np.maximum(cv2.transform(light, _to_bt709(primaries)), 0)
     if transfer in (PQ, HLG):
         brightest = np.maximum(np.maximum(light[..., 0], light[..., 1]), light[..., 2])
-        over = brightest > KNEE
+        over = brightest > TONE_KNEE
         light[over] *= (tone(brightest[over]) / brightest[over])[:, None]
     return _encode().take((np.minimum(light, 1) * 65_535 + 0.5).astype(np.uint16))
 
 
 def tone(light: np.ndarray) -> np.ndarray:
-    """Light, 1 = white of paper -> at most 1: kept up to KNEE, with the same slope there, and
+    """Light, 1 = white of paper -> at most 1: kept up to TONE_KNEE, with the same slope there, and
     white itself a little below 1, for what shines is brighter.
     """
-    over = ((light - KNEE) / (1 - KNEE)).clip(0)
-    return np.minimum(light, KNEE) + (1 - KNEE) * over / (1 + over)
+    over = ((light - TONE_KNEE) / (1 - TONE_KNEE)).clip(0)
+    return np.minimum(light, TONE_KNEE) + (1 - TONE_KNEE) * over / (1 + over)
 
 
 @lru_cache(maxsize=8)
@@ -89,7 +92,7 @@ def _linear(transfer: int) -> np.ndarray:
         light = ((root - 0.8359375).clip(0) / (18.8515625 - 18.6875 * root)) ** (
             1 / 0.1593017578125
         )
-        light *= 10_000 / WHITE
+        light *= 10_000 / HDR_WHITE
     elif transfer == HLG:
         high = (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12
         light = np.where(signal <= 0.5, signal**2 / 3, high)

@@ -17,7 +17,7 @@ from .limits import FRAME_PIXELS, check_pixels, limit
 
 logger = logging.getLogger(__name__)
 
-NEED = "a video such as MP4, MOV, MKV, WebM, AVI, GIF or an animated WebP"
+VIDEO_NEEDED = "a video such as MP4, MOV, MKV, WebM, AVI, GIF or an animated WebP"
 STILLS = ("png", "mjpeg", "bmp", "webp", "tiff", "gif")  # codecs of covers
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own pass the alpha over
 
@@ -40,7 +40,7 @@ def open_media(path: Path) -> av.container.InputContainer:
         got = (
             f"a file that is no media file, or a damaged one ({getattr(error, 'strerror', error)})"
         )
-        raise InputError(str(path), got=got, need=NEED, fix=fix) from error
+        raise InputError(str(path), got=got, need=VIDEO_NEEDED, fix=fix) from error
 
 
 @contextmanager
@@ -53,10 +53,12 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
         stream = _film(container)
         if stream is None:
             got = "a file with sound only" if container.streams.audio else "a file without video"
-            raise InputError(str(path), got=got, need=NEED, fix="Choose a file with pictures.")
+            raise InputError(
+                str(path), got=got, need=VIDEO_NEEDED, fix="Choose a file with pictures."
+            )
         if stream.codec_context is None:
             got, fix = "a video of an unknown codec", "Convert it to MP4 (H.264) first."
-            raise InputError(str(path), got=got, need=NEED, fix=fix)
+            raise InputError(str(path), got=got, need=VIDEO_NEEDED, fix=fix)
         check_pixels(path, stream.codec_context.width, stream.codec_context.height)
         with suppress(av.FFmpegError, ValueError, RuntimeError):  # opened by the demuxer already
             stream.codec_context.options = {"max_pixels": str(limit(FRAME_PIXELS))}
@@ -79,7 +81,7 @@ def _film(container: av.container.InputContainer) -> av.VideoStream | None:
     return films[0] if films else None
 
 
-def decode(
+def decode_frames(
     container: av.container.InputContainer, stream: av.VideoStream
 ) -> Iterator[av.VideoFrame]:
     """Frames in order of presentation, deinterlaced; damaged packets are stepped over, a damaged

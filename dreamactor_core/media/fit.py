@@ -46,7 +46,8 @@ def fit(image: np.ndarray | Tensor, height: int, width: int, fill: float = 0.0) 
     """
     pixels = np.asarray(image)
     pixels = pixels.astype(np.float32) / (255 if pixels.dtype == np.uint8 else 1)
-    top, left, box_h, box_w = content_box(*pixels.shape[:2], height, width)
+    own_height, own_width = pixels.shape[:2]
+    top, left, box_h, box_w = content_box(own_height, own_width, height, width)
     if pixels.shape[:2] != (box_h, box_w):
         # Averaging when it shrinks: any other filter skips pixels and makes thin lines flicker.
         shrinks = box_h * box_w < pixels.shape[0] * pixels.shape[1]

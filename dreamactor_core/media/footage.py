@@ -56,7 +56,7 @@ class Footage:
 
 def probe(clip: str | PathLike | Footage) -> VideoInfo:
     """What the clip holds. Raises InputError for a file that has no frame to show."""
-    return clip.info if isinstance(clip, Footage) else read.probe(clip)
+    return clip.info if isinstance(clip, Footage) else read.probe_file(clip)
 
 
 def read_frames(
@@ -64,11 +64,11 @@ def read_frames(
 ) -> Iterator[Frame]:
     """The frames of [start, start + duration) one by one; their times begin at 0.
 
-    Images are uint8 from a file (see read.read_frames), float32 in [0, 1] from memory. Raises
+    Images are uint8 from a file (see read.read_file), float32 in [0, 1] from memory. Raises
     InputError at once for a part that holds nothing.
     """
     if not isinstance(clip, Footage):
-        return read.read_frames(clip, start, duration)
+        return read.read_file(clip, start, duration)
     first, last, _ = clip.info.window(start, duration)
     times = clip.info.cut(start, duration).times
     images = clip.frames[first:last].numpy()

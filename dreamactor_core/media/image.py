@@ -18,12 +18,12 @@ from ..errors import InputError
 from .limits import PICTURE_PIXELS
 from .pillow import DAMAGED, open_picture
 from .png import is_png, light_png
-from .profiles import to_srgb
+from .profiles import profile_to_srgb
 from .replace import check_readable
 
-NEED = "a picture such as PNG, JPEG, WebP or GIF"
+PICTURE_NEEDED = "a picture such as PNG, JPEG, WebP or GIF"
 LARGE = 16_000_000  # pixels: above, a picture is reduced by a whole number while it is decoded
-TURNS = {  # EXIF orientation: what makes it upright
+EXIF_TURNS = {  # EXIF orientation: what makes it upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -32,7 +32,7 @@ TURNS = {  # EXIF orientation: what makes it upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-SIDEWAYS = [TURNS[number] for number in (5, 6, 7, 8)]
+SIDEWAYS = [EXIF_TURNS[number] for number in (5, 6, 7, 8)]
 TIFF_VALUES = {1: "whole numbers", 2: "signed whole numbers", 3: "floating point"}
 
 
@@ -69,7 +69,7 @@ def read_picture(path: str | PathLike, background: float = 1.0) -> Picture:
     Raises InputError for a file that is missing, empty, cut off, not a picture, of numbers whose
     range nobody knows (32 bits a channel), or larger than limits.PICTURE_PIXELS.
     """
-    path = check_readable(path, NEED)
+    path = check_readable(path, PICTURE_NEEDED)
     try:
         colors, alpha, size = _read(path)
     except InputError:
@@ -112,7 +112,7 @@ def _pixels(path: Path, file: object, profile: bytes | None) -> Raw:
         profile = profile or image.info.get("icc_profile")
         size = image.size
         image = _loaded(path, image)
-        turn = TURNS.get(_orientation(image))
+        turn = EXIF_TURNS.get(_orientation(image))
         size = size if turn in SIDEWAYS else size[::-1]
         if image.mode in ("I", "F"):
             usual = "32-bit floating point" if image.mode == "F" else "32-bit whole numbers"
@@ -121,7 +121,7 @@ def _pixels(path: Path, file: object, profile: bytes | None) -> Raw:
         if image.mode.startswith("I;16"):
             return Raw(_deep(image, turn), None, size)
         image = _smaller(image)
-    image = to_srgb(image, profile)
+    image = profile_to_srgb(image, profile)
     image = image if turn is None else image.transpose(turn)
     alpha = np.array(image.getchannel("A")) if image.mode == "RGBA" else None
     return Raw(np.array(image.convert("RGB")), alpha, size)  # writable, as torch wants it
@@ -163,7 +163,8 @@ def _deep(image: Image.Image, turn: Image.Transpose | None) -> np.ndarray:
 
 
 def _smaller(image: Image.Image) -> Image.Image:
-    """Of a mode that to_srgb takes, reduced. Nothing larger than the file's own pixels is made."""
+    """Of a mode that profile_to_srgb takes, reduced. Nothing larger than the file's own pixels is
+    made."""
     factor = _factor(image)
     if image.mode == "1":
         image = image.convert("L")
@@ -205,7 +206,9 @@ def _unknown(path: Path) -> InputError:
         return _wide(path, _numbers(tags))
     except DAMAGED:
         fix = "For a clip use the driving video input; save other formats as PNG or JPEG first."
-        return InputError(str(path), got="a file that is no known picture", need=NEED, fix=fix)
+        return InputError(
+            str(path), got="a file that is no known picture", need=PICTURE_NEEDED, fix=fix
+        )
 
 
 def to_uint8(frame: np.ndarray | Tensor) -> np.ndarray:

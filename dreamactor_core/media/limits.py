@@ -16,7 +16,7 @@ PICTURE_PIXELS = "DREAMACTOR_MAX_PICTURE_PIXELS"  # of a still picture
 FRAMES = "DREAMACTOR_MAX_FRAMES"  # of a clip
 FRAME_SECONDS = "DREAMACTOR_MAX_FRAME_SECONDS"  # a frame, on average, in clips longer than a minute
 
-USUAL = {
+DEFAULTS_OF_LIMITS = {
     FRAME_PIXELS: 36_000_000,
     PICTURE_PIXELS: 178_000_000,
     FRAMES: 200_000,
@@ -27,7 +27,9 @@ USUAL = {
 def limit(name: str) -> int:
     """The limit of that name: the environment's, if it is a whole number above 0, or the usual."""
     text = os.environ.get(name, "").strip()
-    return int(text) if text.isascii() and text.isdigit() and int(text) else USUAL[name]
+    return (
+        int(text) if text.isascii() and text.isdigit() and int(text) else DEFAULTS_OF_LIMITS[name]
+    )
 
 
 def check_pixels(path: str | PathLike, width: int, height: int, name: str = FRAME_PIXELS) -> None:

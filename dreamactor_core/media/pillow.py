@@ -36,5 +36,6 @@ def open_picture(path: Path, name: str, file: object = None) -> Image.Image:
             raise too_large(path, "a picture", int(found[0]) if found else 0, name) from None
         finally:
             Image.MAX_IMAGE_PIXELS = usual
-    check_pixels(path, *image.size, name)
+    width, height = image.size
+    check_pixels(path, width, height, name)
     return image

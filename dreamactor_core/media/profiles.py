@@ -14,7 +14,7 @@ SRGB = ImageCms.createProfile("sRGB")
 KEEP_WHITE = ImageCms.Intent.RELATIVE_COLORIMETRIC
 
 
-def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+def profile_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """The picture in sRGB, of mode RGB, or of RGBA where it is that. Alpha is not touched.
 
     A profile that is damaged, or for another kind of pixels than these, is passed over with a

@@ -13,19 +13,19 @@ import numpy as np
 
 from .animation import animation_frames
 from .clip import Frame, VideoInfo
-from .color import describe, matrix_of, to_srgb
-from .container import decode, opened
+from .color import conversion_name, matrix_of, to_srgb
+from .container import decode_frames, opened
 from .scan import Scan, scan
 
 logger = logging.getLogger(__name__)
 
 
-def probe(path: str | PathLike) -> VideoInfo:
+def probe_file(path: str | PathLike) -> VideoInfo:
     """What the clip holds. Raises InputError for a file that has no frame to show."""
     return scan(path).info
 
 
-def read_frames(
+def read_file(
     path: str | PathLike,
     start: float = 0.0,
     duration: float | None = None,
@@ -35,7 +35,7 @@ def read_frames(
 
     Upright, with square pixels, alpha laid over the grey level `background` (white by default, as
     in read_image). One frame is alive at a time beside the decoder's own few. Files that can seek
-    are decoded from the key frame before `start`. Times equal `probe(path).cut(...).times`.
+    are decoded from the key frame before `start`. Times equal `probe_file(path).cut(...).times`.
 
     Raises InputError at once, before the first frame is asked for.
     """
@@ -75,7 +75,7 @@ def _numbered(clip: Scan, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
     path = clip.info.path
     if clip.pts is None:
         with opened(path) as (container, stream):
-            yield from enumerate(decode(container, stream))
+            yield from enumerate(decode_frames(container, stream))
         return
     number = {pts: index for index, pts in enumerate(clip.pts)}
     for seeks in (True, False) if first else (False,):
@@ -83,7 +83,7 @@ def _numbered(clip: Scan, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
             if seeks:  # one early: deinterlacing looks at the frame before
                 with suppress(av.FFmpegError):
                     container.seek(clip.pts[first - 1], stream=stream)
-            frames = (f for f in decode(container, stream) if f.pts in number)
+            frames = (f for f in decode_frames(container, stream) if f.pts in number)
             head = next(frames, None)
             if seeks and (head is None or number[head.pts] > first):
                 continue  # landed too late: start over from frame 0
@@ -117,7 +117,7 @@ def lay_over(picture: np.ndarray, background: float) -> np.ndarray:
 def _decoded(frame: av.VideoFrame, clip: Scan) -> np.ndarray:
     """With square pixels, not yet turned: (h, w, 3), or (h, w, 4) with alpha; uint8."""
     alpha = frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
-    converted = describe(*clip.tags) is not None
+    converted = conversion_name(*clip.tags) is not None
     matrix = matrix_of(frame)
     picture = frame.reformat(
         width=clip.size[0],

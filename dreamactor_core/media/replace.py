@@ -20,7 +20,7 @@ from ..errors import InputError
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment] # there is no such module
 
 PART = re.compile(r"\..+-[0-9a-f]{8}\.part(\.[^.]*)?")  # names that _beside gives
 
@@ -256,7 +256,8 @@ def _check_target(path: Path, overwrite: bool, folder: bool = False) -> None:
             str(path),
             got="a file that exists already",
             need="a name that is free",
-            fix="Choose another name, or pass --overwrite to replace it.",
+            fix="Choose another name, or use {option} to replace it.",
+            option="overwrite",
         )
     if not path.parent.is_dir():
         raise InputError(

@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -24,8 +24,8 @@ import numpy as np
 from ..errors import InputError
 from .animation import animation_stamps, is_animation
 from .clip import VideoInfo
-from .color import UNSPECIFIED, describe, tags
-from .container import NEED, decode, opened, say_once
+from .color import UNSPECIFIED, conversion_name, tags
+from .container import VIDEO_NEEDED, decode_frames, opened, say_once
 from .limits import FRAME_PIXELS, check_count, check_duration, limit
 from .replace import check_readable
 from .tracks import sound_track
@@ -47,7 +47,7 @@ class Scan(NamedTuple):
 
 def scan(path: str | PathLike) -> Scan:
     """Everything that can be said about a clip without keeping its pictures."""
-    path = check_readable(path, NEED)
+    path = check_readable(path, VIDEO_NEEDED)
     stat = path.stat()
     return _scan_file(path, stat.st_size, stat.st_mtime_ns)
 
@@ -57,7 +57,7 @@ def _scan_file(path: Path, size: int, mtime_ns: int) -> Scan:
     if is_animation(path):
         return _scan_animation(path)
     with opened(path) as (container, stream):
-        first = next(decode(container, stream), None)
+        first = next(decode_frames(container, stream), None)
         if first is None:
             fix = "Play it in a video player; if that fails too, export the clip again."
             got = "a video stream from which no frame can be decoded"
@@ -65,19 +65,19 @@ def _scan_file(path: Path, size: int, mtime_ns: int) -> Scan:
                 most = f"{limit(FRAME_PIXELS) / 1e6:g} million pixels"
                 got = f"a video stream from which no frame of at most {most} can be decoded"
                 fix += f" If it is larger, set {FRAME_PIXELS} higher where this runs."
-            raise InputError(str(path), got=got, need=NEED, fix=fix)
+            raise InputError(str(path), got=got, need=VIDEO_NEEDED, fix=fix)
         square = _square_size(first, stream.sample_aspect_ratio)
         matrix = _display_matrix(first)
         shown = _turned_size(square, matrix)
         colors = tags(first, stream.codec_context)
-        if converted := describe(*colors):
+        if converted := conversion_name(*colors):
             say_once(path, converted)
 
     stamps = _packet_stamps(path) or _frame_stamps(path)
     with opened(path) as (container, stream):
         tick = stream.time_base
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        pts = tuple(pts for pts, _ in stamps)
+        pts: tuple[Any, ...] = tuple(pts for pts, _ in stamps)  # None where a frame has none
         ordered = None not in pts and all(a < b for a, b in pairwise(pts))
         seekable = ordered and any(name in container.format.name for name in SEEKABLE)
         times = repair_times([None if p is None else float(p * tick) for p in pts], 1 / float(rate))
@@ -146,7 +146,7 @@ def _frame_stamps(path: Path) -> list[tuple[int | None, int]]:
     """(pts, duration) of every frame that decodes. A file cut short gives what is left of it."""
     with opened(path) as (container, stream):
         stamps = []
-        for frame in decode(container, stream):
+        for frame in decode_frames(container, stream):
             # PyAV 14 does not tell how long a frame lasts; 0 stands for the usual step.
             stamps.append((frame.pts, getattr(frame, "duration", 0)))
             check_count(path, len(stamps))
@@ -177,13 +177,15 @@ def repair_times(times: Sequence[float | None], step: float) -> np.ndarray:
     neighbours; outside of them one `step` is counted for each frame.
     """
     good: list[int] = []
-    for index, time in enumerate(times):
-        if time is not None and (not good or time > times[good[-1]]):
-            good.append(index)
-    if not good:
-        return np.arange(len(times)) * step
+    kept: list[float] = []  # their times
+    for number, time in enumerate(times):
+        if time is not None and (not kept or time > kept[-1]):
+            good.append(number)
+            kept.append(time)
     index = np.arange(len(times))
-    repaired = np.interp(index, good, [times[i] for i in good])
+    if not good:
+        return index * step
+    repaired = np.interp(index, good, kept)
     return repaired + step * (np.minimum(index - good[0], 0) + np.maximum(index - good[-1], 0))
 
 

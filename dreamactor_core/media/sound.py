@@ -39,6 +39,7 @@ def read_sound(
     begin = whole.origin + Fraction(start)
     with open_media(whole.info.path) as container:
         track = sound_track(container)
+        assert track is not None, "scan has heard it"
         rate, samples = track.codec_context.sample_rate, None
         with suppress(av.FFmpegError):
             for frame in sound_frames(container, track):

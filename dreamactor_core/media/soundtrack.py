@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from fractions import Fraction
 from itertools import islice
@@ -85,6 +85,7 @@ def _can_copy(path: Path, sounds: Sounds) -> bool:
     """Whether a container takes the track as it is: tried on its first packets, in memory."""
     with open_media(path) as source:
         heard = sound_track(source)
+        assert heard is not None, "add_sound has heard it"
         if heard.codec_context.codec.canonical_name not in sounds.kept:
             return False
         try:
@@ -115,7 +116,7 @@ def _whole(source, heard) -> Iterator[av.Packet]:
             yield packet
 
 
-def _copied(source, heard, track, begin: Fraction) -> Iterator[av.Packet]:
+def _copied(source, heard, track, begin: Fraction) -> Generator[av.Packet]:
     before = None
     for packet in _whole(source, heard):
         shift = round(begin / packet.time_base)
@@ -129,7 +130,7 @@ def _copied(source, heard, track, begin: Fraction) -> Iterator[av.Packet]:
         yield packet
 
 
-def _encoded(source, heard, track, begin: Fraction) -> Iterator[av.Packet]:
+def _encoded(source, heard, track, begin: Fraction) -> Generator[av.Packet]:
     rate, layout = track.codec_context.sample_rate, track.codec_context.layout.name
     following = None  # samples so far; WebM's times, rounded to 1 ms, would tear the sound
     for frame in sound_frames(source, heard, layout, rate):
@@ -144,7 +145,7 @@ def _encoded(source, heard, track, begin: Fraction) -> Iterator[av.Packet]:
     yield from track.encode(None)
 
 
-def _until_damaged(source, packets: Iterator[av.Packet], path) -> Iterator[av.Packet]:
+def _until_damaged(source, packets: Generator[av.Packet], path) -> Iterator[av.Packet]:
     """Damaged sound ends early and is reported; it is no reason to lose the pictures."""
     with source, closing(packets):
         try:

@@ -26,7 +26,7 @@ from .soundtrack import MOV, MP4, WEBM, Sounds, add_sound
 logger = logging.getLogger(__name__)
 
 TICKS = 120_000  # a second; a frame of every usual rate, 24000/1001 included, is a whole number
-BT709, LIMITED = 1, 1  # FFmpeg's numbers for colour tags
+BT709_TAG, LIMITED = 1, 1  # FFmpeg's numbers for colour tags
 
 
 class _Format(NamedTuple):
@@ -238,7 +238,7 @@ def _add_video(
     context.max_b_frames = 0  # stored in the order shown: uneven times then need no edit list
     context.thread_count = 1  # with 4, about one run in 50 gave other bytes for the same frames
     context.flags |= Flags.bitexact
-    context.colorspace = context.color_primaries = context.color_trc = BT709
+    context.colorspace = context.color_primaries = context.color_trc = BT709_TAG
     context.color_range = LIMITED
     return video
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ..backbones import Context, Text
-from ..backbones.hunyuan15 import LORA_TARGETS, blank_context, decode_video, encode_video
+from ..backbones.hunyuan15 import LORA_TARGETS, ScaledVideo, blank_context
 from ..composite import known_latents
 from ..geometry import Geometry
 from ..options import ONE_STEP
@@ -79,7 +79,7 @@ class Painting(NamedTuple):
     layers: LayerShares | None  # of the frames that have a driver; None if no frame has one
 
 
-class MiniBackbone:
+class MiniBackbone(ScaledVideo):
     """The protocol of backbones/__init__.py on pairs of frames. Calls leave nothing behind."""
 
     defaults = ONE_STEP
@@ -118,15 +118,6 @@ class MiniBackbone:
         other = copy(self)
         other.guides = guides
         return other
-
-    def encode_video(self, frames: Tensor) -> Tensor:
-        """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w')."""
-        self.geometry.latent_frames(frames.shape[0])
-        return encode_video(self.vae, frames)
-
-    def decode_video(self, latents: Tensor) -> Tensor:
-        """Latents (1, c, t', h', w') -> (t, h, w, 3) in [0, 1]."""
-        return decode_video(self.vae, latents)
 
     def encode_text(self, prompts: list[str], reference: Tensor | None) -> Text:
         """Prompts -> Text; the reference is read from the composite alone."""
@@ -207,7 +198,8 @@ class MiniBackbone:
         """
         picture = self.vae.picture(panels.reference)
         learned = self.transformer.config.target_size // PATCH
-        times = magnification(*panels.reference.shape[2:], learned)
+        height, width = panels.reference.shape[2:]
+        times = magnification(height, width, learned)
         if times > 1:
             context = reduced(context, times, self.vae)
             panels = panels_of(context)
@@ -225,7 +217,8 @@ class MiniBackbone:
         if tokens is None:
             tokens = all_tokens(grid, width).to(pairs.device)
         words, mask = (part[poses.sample] for part in _without_padding(text))
-        answers = self._answers(pairs, tokens, words, mask)
+        words = words.to(self.transformer.dtype)
+        answers = self.transformer(*self._read(pairs, tokens), words, mask).to(pairs.dtype)
         drawn, cells = drawn_cells(tokens.expand(len(pairs), -1), grid, width)
         answers = answers.transpose(1, 2)[drawn].view(*cells.shape, -1).transpose(1, 2)
         if times == 1:
@@ -235,17 +228,16 @@ class MiniBackbone:
             made, log_shares, cells = self._paint_larger(answers, times, cutout)
         return made, LayerShares(shown.flatten(), cells, log_shares)
 
-    def _answers(self, pairs: Tensor, tokens: Tensor, words: Tensor, mask: Tensor) -> Tensor:
-        """What the network says of tokens, (k,) or (n, k), of pairs (n, channels, 2, h', width) and
-        prompts (n, l, d), (n, l): (n, answer_channels, k)."""
-        dtype = self.transformer.dtype
+    def _read(self, pairs: Tensor, tokens: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Tokens (k,) or (n, k) of pairs (n, channels, 2, h', width) as the network reads them,
+        (n, channels, k), and their positions."""
         cells = pairs.flatten(2)
         if tokens.ndim == 1:
             read = cells[..., tokens]
         else:
             read = cells.gather(2, tokens[:, None].expand(-1, cells.shape[1], -1))
         positions = self.transformer.positions(*self.layout(tuple(pairs.shape[2:]), tokens))
-        return self.transformer(read.to(dtype), positions, words.to(dtype), mask).to(pairs.dtype)
+        return read.to(self.transformer.dtype), positions
 
     def _paint_larger(
         self, answers: Tensor, times: int, cutout: CutOut

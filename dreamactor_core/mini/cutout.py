@@ -39,6 +39,7 @@ def cut_out(picture: Tensor, estimate: BodyEstimate) -> CutOut:
     height, width = estimate.features.shape[2:]
     times = picture.shape[3] // (PATCH * width)
     labels = estimate.labels
+    assert labels is not None, "nobody cuts skeletons out"
     if labels.shape[2:] != picture.shape[2:]:
         labels = interpolate(labels, scale_factor=times, mode="bilinear")
     labels = labels.softmax(dim=1)

@@ -38,7 +38,8 @@ SmallBackbone = MiniBackbone | HunyuanVideo15Backbone
 
 def read_backbone(folder: Path, info: Info, device: str, dtype: torch.dtype) -> SmallBackbone:
     """The backbone of a folder, ready for inference. Raises all sorts for a broken one."""
-    adapter, network = HunyuanVideo15Backbone, HunyuanVideo15Transformer3DModel
+    adapter: type[SmallBackbone] = HunyuanVideo15Backbone
+    network = HunyuanVideo15Transformer3DModel
     if _class_name(folder / "transformer") == MiniTransformer3DModel.__name__:
         adapter, network = MiniBackbone, MiniTransformer3DModel
     if info.prediction_type != PREDICTION_TYPES[adapter]:

@@ -47,12 +47,12 @@ SEEN = 0.3  # confidence from which a joint is where it is said to be
 INSIDE = 0.5  # share of a mask from which a pixel is the body's
 FINEST = 256  # pixels of the longer side on which parts are told apart; outlines are finer
 THICKEST = 0.3  # of a bone: half of the limb about it at most
-BONE_BEGIN, BONE_END = 0.15, 0.92  # shares of a limb's bone between which its seed lies
+LIMB_BEGIN, LIMB_END = 0.15, 0.92  # shares of a limb's bone between which its seed lies
 NARROW = 0.8  # of its width: the seed of the torso
 SKULL = 0.6  # of the way from the neck to the middle of the face: half of the head's seed
 TOLD, MADE = 1.0, 6.0  # pixels: how uncertain a joint is that was told, and one that was made
-SURE_LOGIT = 20.0  # a logit
-LEAST_SHARE = 1e-6  # share, whose logarithm is taken
+CERTAIN = 20.0  # a logit
+MIN_SHARE = 1e-6  # share, whose logarithm is taken
 HINGE = 0.4  # of the way to the next joint: reach of what two parts take along both
 BEYOND = 0.12  # of the shin: so far behind the ankle the foot begins
 
@@ -100,9 +100,7 @@ def guided(found: BodyEstimate, guides: Guides, times: int) -> BodyEstimate:
         found = found._replace(
             joints=both[None, ..., :2] / times,
             uncertainty=torch.where(told, TOLD, MADE).to(found.uncertainty)[None],
-            two_bodies=torch.full_like(
-                found.two_bodies, SURE_LOGIT if len(bodies) > 1 else -SURE_LOGIT
-            ),
+            two_bodies=torch.full_like(found.two_bodies, CERTAIN if len(bodies) > 1 else -CERTAIN),
         )
     if guides.mask is None:
         return found
@@ -115,7 +113,7 @@ def guided(found: BodyEstimate, guides: Guides, times: int) -> BodyEstimate:
     shares = torch.from_numpy(shares).to(found.joints)
     if joints is None and found.labels is not None:
         shares = _as_the_eye_sees(shares, found.labels[0], times)
-    return found._replace(labels=shares.clamp(min=LEAST_SHARE).log()[None], overlap=overlap)
+    return found._replace(labels=shares.clamp(min=MIN_SHARE).log()[None], overlap=overlap)
 
 
 def _as_the_eye_sees(shares: Tensor, labels: Tensor, times: int) -> Tensor:
@@ -204,7 +202,7 @@ def _plant(seeds: np.ndarray, joints: np.ndarray, inside: np.ndarray) -> None:
         radius = min((thick[part] for part in shown), default=0.0)
         for part in shown:
             start, bone = xy[LIMB_JOINTS[part][0]], np.diff(xy[list(LIMB_JOINTS[part])], axis=0)[0]
-            _bar(canvas, start + BONE_BEGIN * bone, start + BONE_END * bone, radius, part)
+            _bar(canvas, start + LIMB_BEGIN * bone, start + LIMB_END * bone, radius, part)
             if part in SHIN:
                 toe = start + (1 + BEYOND) * bone
                 _bar(canvas, toe, toe, 0.5 * radius, FOOT[SHIN.index(part)])
@@ -248,7 +246,7 @@ def _bar(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float, 
 
 def _radius(depth: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
     """Half of a limb's thickness: how deep its bone lies within the mask where it lies least."""
-    places = start + np.linspace(BONE_BEGIN, BONE_END, 9)[:, None] * (end - start)
+    places = start + np.linspace(LIMB_BEGIN, LIMB_END, 9)[:, None] * (end - start)
     inside = [deep for deep in (_at(depth, place) for place in places) if deep > 0]
     least = float(np.quantile(inside, 0.2)) if inside else 1.0
     return min(least, THICKEST * float(np.linalg.norm(end - start)))

@@ -9,8 +9,8 @@ from diffusers import HunyuanVideo15Transformer3DModel
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from ..backbones import TRAIN_TIMESTEPS
 from ..backbones.attention import joint_attention
-from ..backbones.hunyuan15 import TRAIN_TIMESTEPS
 from .eye import Eye
 from .rig import Rig
 
@@ -27,7 +27,7 @@ class MiniTransformer3DModel(HunyuanVideo15Transformer3DModel):
 
     _supports_gradient_checkpointing = False
 
-    @wraps(HunyuanVideo15Transformer3DModel.__init__)
+    @wraps(HunyuanVideo15Transformer3DModel.__init__)  # type: ignore[misc] # its signature is read
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.context_embedder_2 = self.image_embedder = None

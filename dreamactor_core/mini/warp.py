@@ -14,31 +14,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..skeleton import (
-    ANKLE,
-    EAR,
-    ELBOW,
-    EYE,
-    FOOT,
-    FOREARM,
-    HEAD,
-    HIP,
-    LIMB_JOINTS,
-    MIRRORED_PART,
-    NECK,
-    PARTS,
-    SHOULDER,
-    TORSO,
-    UPPER_ARM,
-    WRIST,
-)
+from .. import skeleton
 from .vectors import LIMB_ENDS, LIMB_STARTS, body_size, midpoint, turned, unit
 
-TORSO_ROW, HEAD_ROW = TORSO - 1, HEAD - 1
+TORSO_ROW, HEAD_ROW = skeleton.TORSO - 1, skeleton.HEAD - 1
 ARM_ROWS, FOREARM_ROWS, FOOT_ROWS = (
-    tuple(part - 1 for part in pair) for pair in (UPPER_ARM, FOREARM, FOOT)
+    tuple(part - 1 for part in pair)
+    for pair in (skeleton.UPPER_ARM, skeleton.FOREARM, skeleton.FOOT)
 )
-MIRRORED_ROWS = tuple(part - 1 for part in MIRRORED_PART[1:])
+MIRRORED_ROWS = tuple(part - 1 for part in skeleton.MIRRORED_PART[1:])
 MOST_SPREAD = 4.0  # a wing's stretch against that of the body
 
 # The head, all in shares of its radius, which is half of the way from ear to ear.
@@ -69,21 +53,23 @@ class PieceFrames(NamedTuple):
 def piece_frames(joints: Tensor, winged: Tensor) -> PieceFrames:
     """Of joints (..., 18, 2); winged (...) bool: upper arms reach from the shoulder to the wrist,
     and forearms are none."""
-    pelvis = midpoint(joints, HIP)
+    pelvis = midpoint(joints, skeleton.HIP)
     head = head_frame(joints)
-    trunk = joints[..., NECK, :] - pelvis
+    trunk = joints[..., skeleton.NECK, :] - pelvis
     limbs = joints[..., LIMB_ENDS, :] - joints[..., LIMB_STARTS, :]
-    wings = joints[..., WRIST, :] - joints[..., SHOULDER, :]
+    wings = joints[..., skeleton.WRIST, :] - joints[..., skeleton.SHOULDER, :]
     wings = torch.cat([wings, torch.zeros_like(limbs[..., 2:, :])], dim=-2)
-    is_arm = torch.tensor([end in ELBOW for _, end in LIMB_JOINTS.values()]).to(winged.device)
+    is_arm = torch.tensor([end in skeleton.ELBOW for _, end in skeleton.LIMB_JOINTS.values()]).to(
+        winged.device
+    )
     limbs = torch.where((is_arm & winged[..., None])[..., None], wings, limbs)
     origins = [
         pelvis[..., None, :],
         head.centre[..., None, :],
         joints[..., LIMB_STARTS, :],
-        joints[..., ANKLE, :],
+        joints[..., skeleton.ANKLE, :],
     ]
-    level = torch.tensor([1.0, 0.0]).to(joints).expand_as(joints[..., ANKLE, :])
+    level = torch.tensor([1.0, 0.0]).to(joints).expand_as(joints[..., skeleton.ANKLE, :])
     ways = torch.cat([trunk[..., None, :], head.ears[..., None, :], limbs, level], dim=-2)
     return PieceFrames(torch.cat(origins, dim=-2), unit(ways), ways.norm(dim=-1))
 
@@ -132,10 +118,10 @@ class HeadFrame(NamedTuple):
 
 def head_frame(joints: Tensor) -> HeadFrame:
     """Of joints (..., 18, 2). Where the face comes forward by `turn`, the ears go back."""
-    ears = joints[..., EAR[1], :] - joints[..., EAR[0], :]
-    eyes = midpoint(joints, EYE) - midpoint(joints, EAR)
+    ears = joints[..., skeleton.EAR[1], :] - joints[..., skeleton.EAR[0], :]
+    eyes = midpoint(joints, skeleton.EYE) - midpoint(joints, skeleton.EAR)
     turn = (eyes * unit(ears)).sum(dim=-1) / (1 + EARS_BACK)
-    centre = midpoint(joints, EAR) + EARS_BACK * turn[..., None] * unit(ears)
+    centre = midpoint(joints, skeleton.EAR) + EARS_BACK * turn[..., None] * unit(ears)
     return HeadFrame(centre, ears, turn)
 
 
@@ -178,4 +164,4 @@ def slide_face(
 
 def _marked(rows: tuple[int, ...], like: Tensor) -> Tensor:
     """(12,) bool: which pieces these are."""
-    return torch.tensor([row in rows for row in range(PARTS)]).to(like.device)
+    return torch.tensor([row in rows for row in range(skeleton.PARTS)]).to(like.device)

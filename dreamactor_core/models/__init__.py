@@ -65,8 +65,8 @@ class Shown(Protocol):
         """The driver's face, (size, size, 3) uint8."""
 
 
-class Animator(Protocol):
-    """A model that is open: it performs motions."""
+class ModelTraits(Protocol):
+    """What is known of a model, open or not."""
 
     @property
     def name(self) -> str: ...
@@ -74,6 +74,14 @@ class Animator(Protocol):
     def geometry(self) -> Geometry: ...
     @property
     def defaults(self) -> Defaults: ...
+
+    def check(self, task: Task) -> None:
+        """Raise InputError for a task that it cannot do."""
+
+
+class Animator(ModelTraits, Protocol):
+    """A model that is open: it performs motions."""
+
     @property
     def lead_in_seconds(self) -> float: ...
 
@@ -92,17 +100,11 @@ class Animator(Protocol):
     def wearing(self, loras: Sequence[WantedLora]) -> Animator:
         """The same weights with exactly these LoRAs on them, which agree with each other."""
 
-    def check(self, task: Task) -> None:
-        """Raise InputError for a task that it cannot do."""
-
     def passes(self, num_frames: int) -> int:
         """How many passes, or segments, it makes of num_frames driving frames."""
 
     def frames(
-        self,
-        shown: Shown,
-        task: Task,
-        on_step: Callable[[Step], None] | None = None,
+        self, shown: Shown, task: Task, on_step: Callable[[Step], None] | None = None
     ) -> Iterator[Tensor]:
         """Finished frames (n, h, w, 3) in [0, 1], pass by pass, one for each driving frame.
 
@@ -113,15 +115,9 @@ class Animator(Protocol):
         """The video as far as it has grown, one picture (h, n * w, 3), from a step's latents."""
 
 
-class Source(Protocol):
+class Source(ModelTraits, Protocol):
     """A model that is found, not yet open."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def geometry(self) -> Geometry: ...
-    @property
-    def defaults(self) -> Defaults: ...
     @property
     def takes_loras(self) -> bool: ...
 
@@ -133,18 +129,11 @@ class Source(Protocol):
     def usual_dtype(self) -> str:
         """torch's name."""
 
-    def check(self, task: Task) -> None:
-        """Raise InputError for a task that it cannot do."""
-
     def lora_beside(self, variant: str) -> Path:
         """The LoRA file of a variant that lies beside it. Raises InputError if there is none."""
 
     def estimate(
-        self,
-        placement: Placement,
-        panel: tuple[int, int],
-        num_frames: int,
-        lead_in_seconds: float,
+        self, placement: Placement, panel: tuple[int, int], num_frames: int, lead_in_seconds: float
     ) -> Estimate | None:
         """What a clip of num_frames in panels (height, width) would take; None: next to nothing.
 

@@ -64,10 +64,7 @@ class InContext:
         return self.geometry.passes(num_frames, self.geometry.lead_frames(self.lead_in_seconds))
 
     def frames(
-        self,
-        shown: Shown,
-        task: Task,
-        on_step: Callable[[Step], None] | None = None,
+        self, shown: Shown, task: Task, on_step: Callable[[Step], None] | None = None
     ) -> Iterator[Tensor]:
         """Piece by piece, so memory does not grow with the length of the clip."""
         return animate(
@@ -88,8 +85,9 @@ def told(backbone: Backbone, guides: Callable[[], Guides | None]) -> Backbone:
     """A backbone that knows what the reference shows, if it is one that asks an eye for that: of
     others nobody looks for guides."""
     tell = getattr(backbone, "told", None)
-    known = None if tell is None else guides()
-    return backbone if known is None else tell(known)
+    if tell is None or (known := guides()) is None:
+        return backbone
+    return tell(known)
 
 
 def modules_of(model: object) -> dict[str, nn.Module]:

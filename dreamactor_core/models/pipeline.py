@@ -23,7 +23,7 @@ from ..backbones.placement import (
     place,
     plain_placement,
     quantization_of,
-    shrink,
+    store_as,
 )
 from ..errors import InputError
 from ..weight_files.checkpoint import (
@@ -71,11 +71,7 @@ class Pipeline:
         return lora_beside(self.folder, str(self.folder), variant)
 
     def estimate(
-        self,
-        placement: Placement,
-        panel: tuple[int, int],
-        num_frames: int,
-        lead_in_seconds: float,
+        self, placement: Placement, panel: tuple[int, int], num_frames: int, lead_in_seconds: float
     ) -> Estimate:
         """Of the longest pass of such a clip. The device is timed for a moment.
 
@@ -95,7 +91,7 @@ class Pipeline:
         networks = {}
         for name, checkpoint in self.checkpoints.items():
             networks[name] = _load_network(checkpoint, placement)
-            shrink(networks[name], placement)  # before the next one is held in full
+            store_as(networks[name], placement)  # before the next one is held in full
         for name, part in self.parts.items():
             networks[name] = load_part(part, VAE_DTYPE if name == "vae" else placement.dtype)
         try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..backbones.placement import Placement
     from .in_context import InContext
 
-NEED = "device and dtype alone: it is small"
+PLACEMENT_NEEDED = "device and dtype alone: it is small"
 
 
 class Small:
@@ -30,7 +30,7 @@ class Small:
     def __init__(self, folder: Path, called: str, files: Files):
         """called: what the user calls it. Raises InputError for a broken model.json."""
         if files != Files():
-            raise does_not_apply(called, NEED)
+            raise does_not_apply(called, PLACEMENT_NEEDED)
         self.folder, self.called = folder, called
         check_configs(folder)
         try:
@@ -49,15 +49,11 @@ class Small:
         return lora_beside(self.folder, self.called, variant)
 
     def estimate(
-        self,
-        placement: Placement,
-        panel: tuple[int, int],
-        num_frames: int,
-        lead_in_seconds: float,
+        self, placement: Placement, panel: tuple[int, int], num_frames: int, lead_in_seconds: float
     ) -> None:
         """Next to nothing. Raises InputError for a placement that does not apply."""
         if placement != replace(placement, storage="", offload="", vae_tiling=False):
-            raise does_not_apply(self.called, NEED)
+            raise does_not_apply(self.called, PLACEMENT_NEEDED)
 
     def open(self, placement: Placement | None = None) -> InContext:
         """Load the weights. Raises InputError when they are missing or broken."""

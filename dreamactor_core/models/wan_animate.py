@@ -19,8 +19,7 @@ from diffusers import ClassifierFreeGuidance, DiffusionPipeline
 from PIL import Image
 from torch import Tensor, nn
 
-from ..backbones import to_picture
-from ..backbones.wan import TRAIN_TIMESTEPS
+from ..backbones import TRAIN_TIMESTEPS, to_picture
 from ..lora.files import WantedLora
 from ..sampling import SampleSettings, Step
 from . import Shown, Task
@@ -76,10 +75,7 @@ class WanAnimate:
         return math.ceil((max(num_frames, longest) - SEGMENT_OVERLAP) / new)
 
     def frames(
-        self,
-        shown: Shown,
-        task: Task,
-        on_step: Callable[[Step], None] | None = None,
+        self, shown: Shown, task: Task, on_step: Callable[[Step], None] | None = None
     ) -> Iterator[Tensor]:
         """All frames at once; nothing is done before they are asked for."""
         faces = None

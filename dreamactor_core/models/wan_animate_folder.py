@@ -17,6 +17,7 @@ from torch import nn
 from ..backbones import wan
 from ..backbones.placement import VAE_DTYPE, Placement, place, plain_placement, quantization_of
 from ..errors import InputError
+from ..versions import require
 from ..weight_files.checkpoint import Checkpoint, read_header
 from ..weight_files.configs import check_configs
 from ..weight_files.family import Found
@@ -27,7 +28,7 @@ from .loras import takes_none
 from .wan_animate import WanAnimate
 from .wan_animate_kinds import MODULAR_INDEX, WanAnimateKind, check_task
 
-PARTS = ("tokenizer", "text_encoder", "image_encoder", "vae", "transformer", "scheduler")
+PIPELINE_PARTS = ("tokenizer", "text_encoder", "image_encoder", "vae", "transformer", "scheduler")
 CLIP_BYTES = 60  # a pixel and frame of the clip, in all the forms that the pipelines hold at once
 COMPILED = "WanAnimate2Transformer3DModel"
 
@@ -54,11 +55,7 @@ class WanAnimateFolder:
         raise takes_none(self.name)
 
     def estimate(
-        self,
-        placement: Placement,
-        panel: tuple[int, int],
-        num_frames: int,
-        lead_in_seconds: float,
+        self, placement: Placement, panel: tuple[int, int], num_frames: int, lead_in_seconds: float
     ) -> Estimate:
         """What a clip of num_frames in a panel (height, width) would take, from configs and
         headers. Raises InputError when it will not fit.
@@ -82,9 +79,13 @@ class WanAnimateFolder:
         if not is_ftfy_available() and self.kind.variant == "pose-based":
             need = "ftfy, with which diffusers cleans prompts"
             raise InputError(self.name, got="no package ftfy", need=need, fix="pip install ftfy.")
+        if self.kind.network == "WanAnimate2Transformer3DModel":
+            require("diffusers", "0.40", "Wan-Animate-2")
         check_configs(folder)
         with _reading(folder, self.name):
-            for part in PARTS:  # transformers takes a tokenizer without files for an empty one
+            for (
+                part
+            ) in PIPELINE_PARTS:  # transformers takes a tokenizer without files for an empty one
                 if not (folder / part).is_dir():
                     raise FileNotFoundError(f"no folder {part}")
             check_memory(_estimate(folder, self.kind, placement, (0, 0)), placement)

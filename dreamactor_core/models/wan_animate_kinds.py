@@ -26,26 +26,17 @@ class WanAnimateKind(NamedTuple):
 
 def _geometry(fps: float, num_frames: int, side: int) -> Geometry:
     return Geometry(
-        latent_channels=16,
-        spatial_stride=8,
-        size_multiple=16,
-        temporal_stride=4,
-        fps=fps,
-        num_frames=num_frames,
-        panel=(side, side),
-    )
+        latent_channels=16, spatial_stride=8, size_multiple=16, temporal_stride=4, fps=fps,
+        num_frames=num_frames, panel=(side, side),
+    )  # fmt: skip
 
 
 # Steps and guidance are those of diffusers' pipelines: WanAnimatePipeline.__call__, and steps and
 # guiders in modular_pipelines/wan_animate_2. The shift is in the scheduler of each folder.
 _SECOND = WanAnimateKind(
-    "wan-animate-2",
-    "end-to-end",
-    "WanAnimate2Transformer3DModel",
-    _geometry(24.0, 81, 720),
-    Defaults(40, 3.0, follows_aspect=True),
-    12,
-)
+    "wan-animate-2", "end-to-end", "WanAnimate2Transformer3DModel", _geometry(24.0, 81, 720),
+    Defaults(40, 3.0, follows_aspect=True), 12,
+)  # fmt: skip
 WAN_ANIMATE_KINDS = {  # by the pipeline's class
     "WanAnimatePipeline": WanAnimateKind(
         "wan2.2-animate",
@@ -78,12 +69,12 @@ def check_task(kind: WanAnimateKind, task: Task) -> None:
     """Raise InputError for what Wan-Animate cannot do."""
     if task.variant != kind.variant:
         got, need = "keypoints", "none: it looks at the driving video itself"
-        fix = "Leave the keypoints and --variant pose-based away."
+        fix = "Leave the keypoints away: end-to-end is its variant."
         if kind.variant == "pose-based":
             got, need = "no keypoints", "the driver's: it reads a drawn skeleton and the face"
-            fix = "Wire keypoints into the node, or pass --variant pose-based --pose FILE, which "
-            fix += "`python -m dreamactor_core pose` makes."
-        raise InputError(f"model {kind.name}", got=got, need=need, fix=fix)
+            fix = "Give the driver's keypoints as {option}: DreamActor Detect Pose finds them in "
+            fix += "ComfyUI, and `python -m dreamactor_core pose` (then choose the variant too)."
+        raise InputError(f"model {kind.name}", got=got, need=need, fix=fix, option="pose")
     settings = task.settings
     shift = 1.0 if settings.shift is None else settings.shift
     guidance = 1.0 if settings.guidance_scale is None else settings.guidance_scale

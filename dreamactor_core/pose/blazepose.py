@@ -25,8 +25,8 @@ from ..errors import InputError
 from ..options import BLAZEPOSE
 from .blazepose_files import FILES, blazepose_folder
 from .skeletons import POINTS, to_points
-from .subjects import PERSON, Cutout, DetectSettings, Find, Found, area, warp_matrix
-from .tflite import Network, open_network
+from .subjects import PERSON, Cutout, DetectSettings, Find, Subjects, area, warp_matrix
+from .tflite import Network, open_tflite
 
 DETECTOR_SIDE, LANDMARKER_SIDE = 224, 256  # pixels
 CELLS = ((8, 2), (16, 2), (32, 6))  # pixels of a cell of the detector, guesses in each
@@ -40,7 +40,9 @@ LEAP = 0.04  # of the square's side: joints that moved further on the whole are 
 SECOND_TURNS = (0.5, 0.0)  # of the square's own turn, for that second look
 SETTLED = 0.5  # of the way from its old square to its new one a followed person's square goes
 GRID = 128  # steps of such a square's corners in its side, about
-PATCH = 4  # cells to each side of a landmark, over which its heatmap is averaged, fading out
+HEATMAP_REACH = (
+    4  # cells to each side of a landmark, over which its heatmap is averaged, fading out
+)
 SURE_CELL = (0.4, 0.6)  # highest value of a heatmap: not believed at all, and wholly
 HALF = 127  # of a mask
 BOXED = 0.3  # confidence from which a joint counts for a person's box
@@ -72,7 +74,7 @@ class BlazePose(NamedTuple):
             )
         followed: list[Person] = []
 
-        def find(images: list[np.ndarray]) -> list[Found]:
+        def find(images: list[np.ndarray]) -> list[Subjects]:
             found = []
             for image in images:
                 followed[:] = self._people(image, followed, settings)
@@ -140,9 +142,9 @@ class BlazePose(NamedTuple):
 def load_blazepose(
     source: Path | None = None, *, download: bool = False, runtime: str | None = None
 ) -> BlazePose:
-    """The networks, from where blazepose_folder finds them; runtime as in open_network."""
+    """The networks, from where blazepose_folder finds them; runtime as in open_tflite."""
     folder = blazepose_folder(source, download)
-    return BlazePose(*(open_network(folder / name, runtime) for name in FILES))
+    return BlazePose(*(open_tflite(folder / name, runtime) for name in FILES))
 
 
 def square_about(middle: np.ndarray, top: np.ndarray) -> np.ndarray:
@@ -185,8 +187,8 @@ def _refined(xy: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
     Nothing here is decided at an edge, or a hair's breadth in a network's answer would be pixels.
     """
     height, width = heatmaps.shape[:2]
-    near_x = (PATCH - np.abs(np.arange(width)[:, None] - xy[:, 0] * width)).clip(0, 1)
-    near_y = (PATCH - np.abs(np.arange(height)[:, None] - xy[:, 1] * height)).clip(0, 1)
+    near_x = (HEATMAP_REACH - np.abs(np.arange(width)[:, None] - xy[:, 0] * width)).clip(0, 1)
+    near_y = (HEATMAP_REACH - np.abs(np.arange(height)[:, None] - xy[:, 1] * height)).clip(0, 1)
     moved = xy.copy()
     for k in range(len(xy)):
         rows, columns = np.flatnonzero(near_y[:, k]), np.flatnonzero(near_x[:, k])
@@ -201,10 +203,10 @@ def _refined(xy: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
     return moved
 
 
-def _found(people: list[Person], shape: tuple[int, ...], masks: bool) -> Found:
+def _found(people: list[Person], shape: tuple[int, ...], masks: bool) -> Subjects:
     people = [person for person in people if area(_box(person.joints, shape)) > 0]
     joints = np.array([person.joints for person in people]).reshape(-1, 33, 3)
-    return Found(
+    return Subjects(
         np.array([_box(one, shape) for one in joints]).reshape(-1, 4),
         np.array([person.score for person in people]),
         np.full(len(people), PERSON),

@@ -22,7 +22,7 @@ from ..hub import model_folder, reason
 from ..media import replacing
 from ..options import BLAZEPOSE
 
-FILES = DETECTOR, LANDMARKER = "pose_detection.tflite", "pose_landmark_full.tflite"
+FILES = DETECTOR_FILE, LANDMARKER_FILE = "pose_detection.tflite", "pose_landmark_full.tflite"
 WHEEL = "mediapipe==0.10.21"
 SIZE = "36 MB, of which 10 MB are kept, licence Apache-2.0"
 WHEEL_PAGE = "https://pypi.org/project/mediapipe/0.10.21/#files"
@@ -33,11 +33,11 @@ FOR = [
     "--platform=manylinux_2_28_x86_64",
 ]
 SUMS = {
-    DETECTOR: "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
-    LANDMARKER: "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+    DETECTOR_FILE: "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
+    LANDMARKER_FILE: "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
 }
 LICENCE = "LICENSE"
-ROOM = 16 << 20  # bytes that a member may have at most
+MAX_MEMBER_BYTES = 16 << 20  # bytes that a member may have at most
 FETCH_SECONDS = 900  # seconds for the whole wheel
 
 
@@ -63,9 +63,10 @@ def blazepose_folder(source: Path | None, download: bool) -> Path:
             raise InputError(
                 f"blazepose in {folder}",
                 got="no copy on this machine",
-                need=f"{DETECTOR} and {LANDMARKER} ({SIZE})",
-                fix=f"Pass --download to fetch them, or take them out of a wheel from {WHEEL_PAGE} "
+                need=f"{DETECTOR_FILE} and {LANDMARKER_FILE} ({SIZE})",
+                fix=f"Use {{option}} to fetch them, or take them out of a wheel from {WHEEL_PAGE} "
                 "and put them there.",
+                option="download",
             )
         fetch_wheel(folder)
     for name in FILES:
@@ -93,8 +94,8 @@ def fetch_wheel(folder: Path) -> None:
                 f"the wheel of {WHEEL}",
                 got=f"nothing from the package index ({reason(error, told[-1:])})",
                 need=f"a package index that answers ({SIZE})",
-                fix=f"Check the connection, or take {DETECTOR} and {LANDMARKER} out of a wheel "
-                f"from {WHEEL_PAGE} and put them into {folder}.",
+                fix=f"Check the connection, or take {DETECTOR_FILE} and {LANDMARKER_FILE} out of a "
+                f"wheel from {WHEEL_PAGE} and put them into {folder}.",
             ) from error
         unpack(wheel, folder)
 
@@ -107,7 +108,7 @@ def unpack(wheel: Path, folder: Path) -> None:
             for info in archive.infolist():
                 name = Path(info.filename).name
                 licence = name == LICENCE and info.filename.count("/") == 1
-                if (name in FILES or licence) and info.file_size <= ROOM:
+                if (name in FILES or licence) and info.file_size <= MAX_MEMBER_BYTES:
                     wanted[name] = archive.read(info)
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
@@ -141,7 +142,8 @@ def _pip() -> list[str]:
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip"]
     spec = importlib.util.find_spec("ensurepip")
-    kept = sorted(Path(spec.origin).parent.glob("_bundled/pip-*.whl")) if spec else []
+    home = Path(spec.origin).parent if spec and spec.origin else None
+    kept = sorted(home.glob("_bundled/pip-*.whl")) if home else []
     if not kept:
         raise FileNotFoundError("this Python has no pip")
     return [sys.executable, str(kept[-1] / "pip")]

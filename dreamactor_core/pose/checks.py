@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 
-COUNTS = {  # key in a file: numbers of points it may hold
+POINT_COUNTS = {  # key in a file: numbers of points it may hold
     "pose_keypoints_2d": (18, 25),
     "hand_left_keypoints_2d": (21,),
     "hand_right_keypoints_2d": (21,),
@@ -23,9 +23,9 @@ FARTHEST = 1e6  # pixels from the corner, of canvases too
 
 def people_of(frame: object, number: int) -> list[dict[str, Any]]:
     """The people of one frame; none where it is null, or says so."""
-    whole = isinstance(frame, dict)
-    people = frame.get("people", "absent") if whole else "absent"
-    unsaid = whole and "people" not in frame and "canvas_width" in frame
+    fields: dict[str, Any] = frame if isinstance(frame, dict) else {}
+    people = fields.get("people", "absent")
+    unsaid = "people" not in fields and "canvas_width" in fields
     if frame is None or people is None or unsaid:
         return []
     if isinstance(people, list):
@@ -37,7 +37,9 @@ def people_of(frame: object, number: int) -> list[dict[str, Any]]:
             need='{"people": [...], "canvas_width": ..., "canvas_height": ...}',
             fix="Save them with a pose detector for people, in OpenPose form.",
         )
-    somebody = (k for k, person in enumerate(people, 1) if any(person.get(key) for key in COUNTS))
+    somebody = (
+        k for k, person in enumerate(people, 1) if any(person.get(key) for key in POINT_COUNTS)
+    )
     return people[: max(somebody, default=0)]
 
 
@@ -66,7 +68,7 @@ def canvas_of(
     frames: list[dict[str, Any] | None], known: tuple[float, float] | None
 ) -> tuple[float, float]:
     """(width, height): the one that all frames name. known: for files in which none does."""
-    canvas = None
+    canvas: Any = None
     for number, frame in enumerate(frames):
         size = tuple((frame or {}).get(name) for name in ("canvas_width", "canvas_height"))
         if size == (None, None):
@@ -77,7 +79,7 @@ def canvas_of(
         canvas = size
     if canvas is None and known is None:
         raise _other_canvas(0, (None, None), None)
-    return canvas or known
+    return canvas or known  # type: ignore[return-value] # one of them is there
 
 
 def _is_side(value: object) -> bool:
@@ -95,7 +97,7 @@ def _other_canvas(number: int, got: object, need: object) -> InputError:
 
 def points_of(person: dict[str, Any], t: int, p: int) -> Iterator[tuple[str, np.ndarray]]:
     """(key, (n, 3)) of each part that the person has, with absent joints as zeros."""
-    for key, counts in COUNTS.items():
+    for key, counts in POINT_COUNTS.items():
         values = person.get(key)
         if values is None or values == []:
             continue

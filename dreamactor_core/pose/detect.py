@@ -20,7 +20,7 @@ from ..media import to_uint8
 from .keypoints import Pose, pose_of_points
 from .skeletons import POINTS
 from .smooth import fill_gaps, smooth
-from .subjects import ANIMAL, Cutout, DetectSettings, Found, PoseNetworks, area
+from .subjects import ANIMAL, Cutout, DetectSettings, PoseNetworks, Subjects, area
 from .track import follow
 
 
@@ -74,9 +74,9 @@ def find_subjects(
     networks: PoseNetworks,
     settings: DetectSettings,
     on_frames: Callable[[int], None] | None = None,
-) -> tuple[list[Found], tuple[int, int]]:
+) -> tuple[list[Subjects], tuple[int, int]]:
     """Boxes and joints of every frame, and the (height, width) of the frames."""
-    found: list[Found] = []
+    found: list[Subjects] = []
     size, find = None, networks.start(settings)
     for batch in _batches(frames, settings.batch_size):
         for number, image in enumerate(batch, len(found)):
@@ -96,7 +96,9 @@ def find_subjects(
     return found, size
 
 
-def _largest(found: list[Found], identities: list[np.ndarray], count: int) -> tuple[list[int], int]:
+def _largest(
+    found: list[Subjects], identities: list[np.ndarray], count: int
+) -> tuple[list[int], int]:
     """The identities whose boxes cover most, summed over the clip, and how many are left out."""
     cover: dict[int, float] = {}
     for frame, numbers in zip(found, identities, strict=True):
@@ -108,7 +110,7 @@ def _largest(found: list[Found], identities: list[np.ndarray], count: int) -> tu
 
 
 def _masks(
-    found: list[Found], identities: list[np.ndarray], chosen: list[int]
+    found: list[Subjects], identities: list[np.ndarray], chosen: list[int]
 ) -> list[list[Cutout]]:
     """Of each frame the masks of the chosen ones who are in it."""
     kept = [np.isin(numbers, chosen).tolist() for numbers in identities]
@@ -116,13 +118,13 @@ def _masks(
 
 
 def _notes(
-    found: list[Found],
+    found: list[Subjects],
     chosen: list[int],
     left_out: int,
     networks: PoseNetworks,
     settings: DetectSettings,
 ) -> list[str]:
-    notes = []
+    notes, spell = [], InputError.spell
     unread = sum(
         bool(((frame.kinds == ANIMAL) & ~frame.points.any(axis=(1, 2))).any()) for frame in found
     )
@@ -139,11 +141,12 @@ def _notes(
     if unread:
         notes.append(
             f"Animals were seen in {unread} frames and left out: the pose model knows people "
-            "only. Give --pose-heads (the original ViTPose++ file) or --animal-model."
+            f"only. Give {spell('pose_heads')} (the original ViTPose++ file) or "
+            f"{spell('animal_model')}."
         )
     if left_out:
         notes.append(
-            f"{left_out} more subjects were left out; raise --max-subjects "
+            f"{left_out} more subjects were left out; raise {spell('max_subjects')} "
             f"({settings.max_subjects}) to keep them."
         )
     return notes

@@ -11,6 +11,7 @@ import colorsys
 import math
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
 import cv2
@@ -34,7 +35,8 @@ class Limb(NamedTuple):
 
     def color(self, value: float) -> tuple[int, int, int]:
         rgb = colorsys.hsv_to_rgb(self.hue / 360, 1, value)
-        return tuple(round(255 * channel) for channel in rgb)
+        red, green, blue = (round(255 * channel) for channel in rgb)
+        return red, green, blue
 
 
 def _hand(first: int, hue: float) -> list[Limb]:
@@ -127,7 +129,7 @@ def overlay_pose(pose: Pose, frames: Iterable[np.ndarray]) -> Iterator[np.ndarra
     """
     for t, frame in enumerate(frames):
         height, width = frame.shape[:2]
-        one = pose.map(lambda points, t=t: points[t : t + 1])
+        one = pose.map(itemgetter(slice(t, t + 1)))
         drawn = draw_pose(one, height, width)[0]
         shown = np.where(drawn.any(axis=-1, keepdims=True), drawn, frame // 2)
         for number, (x, y, confidence) in enumerate(pose.body[t, :, 1].tolist()):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
 
-def frames_of(data: object) -> object:
+
+def frames_of(data: Any) -> Any:
     """The list in any of the forms that keypoints come in; other things as they are."""
     return data.get("frames", [data]) if isinstance(data, dict) else data
 
 
-def recognise(data: object, has_canvas: bool = False) -> str | None:
+def foreign_format(data: object, has_canvas: bool = False) -> str | None:
     """The name of another tool's format; None for POSE_KEYPOINT and for what nobody knows.
 
     Looks at the first entry only, and no deeper than it must. has_canvas: its size is known

@@ -16,7 +16,7 @@ TRIMMED = 0.7  # share of the border that the plane is fitted to in the end: fig
 UNEVEN = 0.06  # deviation of that share from the plane, from which the ground is not plain
 CROSSED = 0.2  # share of the border that a figure may cover
 DIFFERS = 3.0, 0.07  # times that deviation, and at least: what is drawn
-GAP = 0.015  # of the longer side: lines that end so near to each other meet
+LINE_GAP = 0.015  # of the longer side: lines that end so near to each other meet
 LEAST_PIECE = 0.1  # of the largest piece: smaller ones are specks
 FIGURE = 0.01, 0.9  # shares of the picture that a figure may fill
 
@@ -32,7 +32,7 @@ def outline(image: np.ndarray) -> np.ndarray | None:
     drawn = (difference > max(times * deviation, least)).astype(np.uint8)
     if deviation > UNEVEN or drawn[_border(*small)].mean() > CROSSED:
         return None
-    reach = 2 * round(GAP * max(small)) + 1
+    reach = 2 * round(LINE_GAP * max(small)) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     closed = cv2.morphologyEx(np.pad(drawn, reach), cv2.MORPH_CLOSE, kernel)
     closed = closed[reach:-reach, reach:-reach]

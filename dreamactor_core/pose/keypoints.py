@@ -22,7 +22,7 @@ import numpy as np
 
 from ..errors import InputError
 from .checks import canvas_of, check_people, people_of, points_of
-from .formats import frames_of, recognise
+from .formats import foreign_format, frames_of
 from .order import steady_order
 from .raw import load_json
 
@@ -31,15 +31,15 @@ logger = logging.getLogger(__name__)
 BODY_25_TO_18 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
 BODY_25_FEET = [19, 20, 21, 22, 23, 24]
 
-FIELDS = {  # key in a file: where its points begin in Pose.points()
+FILE_POINTS = {  # key in a file: where its points begin in Pose.points()
     "pose_keypoints_2d": 0,
     "hand_left_keypoints_2d": 18,
     "hand_right_keypoints_2d": 39,
     "face_keypoints_2d": 60,
     "foot_keypoints_2d": 130,
 }
-JOINTS = 136
-PARTS = (slice(18), slice(18, 39), slice(39, 60), slice(60, 130), slice(130, 136))
+NUM_POINTS = 136
+POINT_GROUPS = (slice(18), slice(18, 39), slice(39, 60), slice(60, 130), slice(130, 136))
 MIN_CONFIDENCE = 0.3  # below, a joint is not drawn
 TIME_SLACK = 0.0015  # seconds, as in media: Matroska rounds each time to 1 ms
 
@@ -114,7 +114,7 @@ def parse_keypoints(data: object, canvas: tuple[float, float] | None = None) -> 
     Raises InputError naming frame, person and field when an entry has another form, and naming the
     format when it is a known one of another tool. Warns when no joint is sure enough to be drawn.
     """
-    if other := recognise(data, canvas is not None):
+    if other := foreign_format(data, canvas is not None):
         raise InputError(
             "keypoints",
             got=other,
@@ -131,12 +131,12 @@ def parse_keypoints(data: object, canvas: tuple[float, float] | None = None) -> 
         )
     people = [people_of(frame, number) for number, frame in enumerate(data)]
     width, height = canvas_of(data, canvas)
-    points = np.zeros((len(data), check_people(people), JOINTS, 3))
+    points = np.zeros((len(data), check_people(people), NUM_POINTS, 3))
     for t, group in enumerate(people):
         for p, person in enumerate(group):
             for key, values in points_of(person, t, p):
                 _put(points[t, p], key, values)
-    for part in PARTS:
+    for part in POINT_GROUPS:
         _to_shares(points[:, :, part], width, height)
     points = steady_order(points, width / height)
     sure = points[..., 2].max(initial=0)
@@ -155,7 +155,7 @@ def _put(person: np.ndarray, key: str, found: np.ndarray) -> None:
     if key == "pose_keypoints_2d" and len(found) == 25:
         person[:18], person[130:] = found[BODY_25_TO_18], found[BODY_25_FEET]
     else:
-        first = FIELDS[key]
+        first = FILE_POINTS[key]
         person[first : first + len(found)] = found
 
 

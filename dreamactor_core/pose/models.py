@@ -12,17 +12,19 @@ import copy
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForObjectDetection, VitPoseForPoseEstimation
 from transformers.models.vitpose.modeling_vitpose import VitPoseClassicDecoder
 
+from .. import options
 from ..errors import InputError
 from ..hub import NO_CODE, Weights, fetch, needs_code, pick_device, reason
 from ..weight_files.configs import check_configs
 from .skeletons import COUNTS
-from .top_down import EXPERTS, Estimator, PoseModels
+from .top_down import VITPOSE_EXPERTS, Estimator, PoseModels
 
 ORIGINAL_HEADS = {"ap10k": 2, "wholebody": 4}  # number among its associate_keypoint_heads
 HEAD_KEYS = {  # original name: transformers' name
@@ -34,12 +36,8 @@ HEAD_KEYS = {  # original name: transformers' name
 }
 
 
-DETECTOR = Weights(
-    "person detector", "PekingU/rtdetr_r50vd_coco_o365", "172 MB", "Apache-2.0", "--detector"
-)
-ESTIMATOR = Weights(
-    "pose estimator", "usyd-community/vitpose-plus-base", "502 MB", "Apache-2.0", "--pose-model"
-)
+DETECTOR = Weights("person detector", options.DETECTOR_NAME, "172 MB", "Apache-2.0", "detector")
+ESTIMATOR = Weights("pose estimator", options.POSE_MODEL_NAME, "502 MB", "Apache-2.0", "pose_model")
 
 
 def load_pose_models(
@@ -85,7 +83,7 @@ def load_pose_models(
     return PoseModels(found, processor, people, beasts)
 
 
-def _load(kind: type, folder: Path, need: str):
+def _load(kind: Any, folder: Path, need: str):
     """kind.from_pretrained of a folder; its failures are the user's folder."""
     check_configs(folder)
     try:
@@ -144,7 +142,7 @@ def _with_head(
             state[f"{HEAD_KEYS[layer]}.{parameter}"] = tensor
     for name in ("conv.weight", "conv.bias"):  # some files pad them to the longest
         state[name] = state[name][: COUNTS[skeleton]] if name in state else torch.empty(0)
-    plus = model.backbone.config.num_experts > max(EXPERTS.values())
+    plus = model.backbone.config.num_experts > max(VITPOSE_EXPERTS.values())
     try:
         if not plus:
             raise RuntimeError("the estimator has no experts for it")

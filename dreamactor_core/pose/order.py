@@ -15,7 +15,7 @@ def steady_order(points: np.ndarray, aspect: float) -> np.ndarray:
     of whom somebody else's place is nearer. Who comes back is looked for where he was last seen.
     """
     seen = points[..., 2] > 0
-    present = seen.any(axis=2)  # (t, p)
+    present = np.any(seen, axis=2)  # (t, p)
     t, p = present.shape
     if p < 2:
         return points

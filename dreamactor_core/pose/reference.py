@@ -15,10 +15,10 @@ from .blazepose_files import FILES, blazepose_home
 from .guides import LEAST_JOINTS, MOST_BODIES, Guides, tells_apart
 from .subjects import Cutout, DetectSettings, spread_all
 
-SURE = 0.7  # the detector's score
+MIN_SCORE = 0.7  # the detector's score
 ALIKE = 0.01  # of a body's larger side: so far joints may lie from those of the mirrored picture
 
-SHOWN = 0.5  # confidence of the joints that are compared
+COMPARED_CONFIDENCE = 0.5  # confidence of the joints that are compared
 
 
 def find_person(picture: Tensor, mask: np.ndarray | None = None) -> Guides | None:
@@ -46,13 +46,13 @@ def find_person(picture: Tensor, mask: np.ndarray | None = None) -> Guides | Non
 
 def _bodies(image: np.ndarray, networks: BlazePose) -> tuple[np.ndarray, list[Cutout]]:
     """Joints (m, 18, 3) in pixels, and a mask of each, the largest body first."""
-    (found,) = networks.start(DetectSettings("people", SURE, MOST_BODIES, masks=True))([image])
+    (found,) = networks.start(DetectSettings("people", MIN_SCORE, MOST_BODIES, masks=True))([image])
     order = np.argsort(-(found.boxes[:, 2:] - found.boxes[:, :2]).prod(axis=1))[:MOST_BODIES]
     return found.points[order, :18], [found.masks[k] for k in order]
 
 
 def _alike(body: np.ndarray, other: np.ndarray) -> bool:
-    seen = (body[:, 2] >= SHOWN) & (other[:, 2] >= SHOWN)
+    seen = (body[:, 2] >= COMPARED_CONFIDENCE) & (other[:, 2] >= COMPARED_CONFIDENCE)
     if seen.sum() < LEAST_JOINTS:
         return False
     side = np.ptp(body[seen, :2], axis=0).max()

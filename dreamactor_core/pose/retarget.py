@@ -16,6 +16,7 @@ undrawn, and the network makes it up from the reference and the text.
 from __future__ import annotations
 
 from dataclasses import astuple, fields
+from operator import itemgetter
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def match_proportions(pose: Pose, reference: Pose) -> Pose:
         return pose
     people = []
     for p, driver in enumerate(_lengths(pose)):
-        one = pose.map(lambda points, p=p: points[:, p : p + 1])
+        one = pose.map(itemgetter((slice(None), slice(p, p + 1))))
         factors = _factors(driver, models[min(p, len(models) - 1)])
         people.append(scale_bones(one, factors).points())
     return pose_of_points(np.concatenate(people, axis=1), pose.aspect) if people else pose

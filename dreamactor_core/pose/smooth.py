@@ -27,7 +27,7 @@ SPEED_CUTOFF = 2.0  # Hz, of the estimate of the speed
 
 def fill_gaps(pose: Pose, times: Sequence[float], max_gap: float = MAX_GAP) -> Pose:
     """Short gaps filled by straight lines; times: seconds of the frames, rising."""
-    times = np.asarray(times, dtype=float)
+    seconds = np.asarray(times, dtype=float)
     points = pose.points()
     filled = points.copy()
     seen = points[..., 2] >= SEEN
@@ -36,9 +36,9 @@ def fill_gaps(pose: Pose, times: Sequence[float], max_gap: float = MAX_GAP) -> P
         after = np.searchsorted(known, np.arange(len(times)))
         inside = (after > 0) & (after < len(known)) & ~seen[:, p, joint]
         before, behind = known[after[inside] - 1], known[after[inside]]
-        near = times[behind] - times[before] <= max_gap + 1e-6
+        near = seconds[behind] - seconds[before] <= max_gap + 1e-6
         frames, before, behind = np.flatnonzero(inside)[near], before[near], behind[near]
-        share = (times[frames] - times[before]) / (times[behind] - times[before])
+        share = (seconds[frames] - seconds[before]) / (seconds[behind] - seconds[before])
         line = points[:, p, joint]
         filled[frames, p, joint] = line[before] + share[:, None] * (line[behind] - line[before])
         filled[frames, p, joint, 2] = np.minimum(line[before, 2], line[behind, 2])

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
+from ..options import SUBJECTS
 
-SUBJECTS = ("all", "people", "animals")
 PERSON, ANIMAL = 0, 1
 
 
@@ -67,7 +67,7 @@ def warp_matrix(place: np.ndarray, side: int) -> np.ndarray:
     return np.column_stack([linear, linear @ [0.5, 0.5] + place[:, 2] - 0.5])
 
 
-class Found(NamedTuple):
+class Subjects(NamedTuple):
     """What is in one frame: n subjects."""
 
     boxes: np.ndarray  # (n, 4) left, top, right, bottom in pixels
@@ -77,7 +77,7 @@ class Found(NamedTuple):
     masks: tuple[Cutout, ...] = ()  # one for each subject, or none
 
 
-Find = Callable[[list[np.ndarray]], list[Found]]  # the next frames (h, w, 3) uint8 of one clip
+Find = Callable[[list[np.ndarray]], list[Subjects]]  # the next frames (h, w, 3) uint8 of one clip
 
 
 class PoseNetworks(Protocol):

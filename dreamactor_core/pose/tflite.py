@@ -27,7 +27,7 @@ SAME_PADDING = 0  # padding: as many cells come out as go in / stride; the other
 RELU6 = 3  # the one activation that is built into an operator here
 
 
-def open_network(path: Path, runtime: str | None = None) -> Network:
+def open_tflite(path: Path, runtime: str | None = None) -> Network:
     """The network of a file, on one core of the CPU.
 
     runtime: one of RUNTIMES; None: litert where it is installed, else torch, four times slower and
@@ -97,8 +97,10 @@ def _unpacked(tensor: Table, packed: bytes) -> np.ndarray:
     sparse = tensor.table(6)
     if sparse is not None:  # only along the last axis, in all files there are
         last = sparse.tables(2)[-1]
-        segments = last.table(3).array(0, INDICES[last.number(2, "B")])
-        columns = last.table(5).array(0, INDICES[last.number(4, "B")])
+        ends, places = last.table(3), last.table(5)
+        assert ends is not None and places is not None
+        segments = ends.array(0, INDICES[last.number(2, "B")])
+        columns = places.array(0, INDICES[last.number(4, "B")])
         dense = np.zeros((len(segments) - 1, shape[-1]), values.dtype)
         dense[np.repeat(np.arange(len(dense)), np.diff(segments.astype(int))), columns] = values
         values = dense

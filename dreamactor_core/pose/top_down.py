@@ -6,7 +6,7 @@ frames --> detector --> boxes --> crops --> estimator --> joints     a batch of 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -17,14 +17,18 @@ from transformers import VitPoseForPoseEstimation
 from ..errors import InputError
 from .crops import crop, joints_of, padded_box
 from .skeletons import POINTS, to_points
-from .subjects import ANIMAL, PERSON, DetectSettings, Find, Found, area
+from .subjects import ANIMAL, PERSON, DetectSettings, Find, Subjects, area
 
 SAME_SUBJECT = 0.8  # boxes of one kind that overlap more (intersection / union) are one subject
 CROPS = 32  # in one pass of the estimator
 ANIMALS = {
     *("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"),
 }  # of COCO's classes; detectors trained on others give them the same names
-EXPERTS = {"coco": 0, "ap10k": 3, "wholebody": 5}  # of ViTPose++: COCO, AiC, MPII, AP-10K, ...
+VITPOSE_EXPERTS = {
+    "coco": 0,
+    "ap10k": 3,
+    "wholebody": 5,
+}  # of ViTPose++: COCO, AiC, MPII, AP-10K, ...
 
 
 class Estimator(NamedTuple):
@@ -44,14 +48,14 @@ class Estimator(NamedTuple):
         mean, std = (pixels.new_tensor(x)[:, None, None] for x in (self.mean, self.std))
         expert = None
         if self.model.backbone.config.num_experts > 1:
-            expert = torch.full((len(crops),), EXPERTS[self.skeleton], device=weight.device)
+            expert = torch.full((len(crops),), VITPOSE_EXPERTS[self.skeleton], device=weight.device)
         pixels = ((pixels - mean) / std).to(weight.dtype)
         return self.model(pixels, dataset_index=expert).heatmaps.float().cpu().numpy()
 
 
 class PoseModels(NamedTuple):
     detector: nn.Module
-    processor: object  # the detector's image processor
+    processor: Any  # the detector's image processor
     people: Estimator
     animals: Estimator | None  # None: animals are seen but not followed
 
@@ -69,7 +73,7 @@ class PoseModels(NamedTuple):
                 fix="Choose the detector blazepose, or leave the mask away.",
             )
 
-        def find(images: list[np.ndarray]) -> list[Found]:
+        def find(images: list[np.ndarray]) -> list[Subjects]:
             return list(_with_joints(images, detect_boxes(images, self, settings), self))
 
         return find
@@ -84,7 +88,7 @@ class PoseModels(NamedTuple):
 @torch.inference_mode()
 def detect_boxes(
     images: list[np.ndarray], models: PoseModels, settings: DetectSettings
-) -> list[Found]:
+) -> list[Subjects]:
     """Where people and animals are; at most twice max_subjects a frame, the largest."""
     detector, processor = models.detector, models.processor
     weight = next(detector.parameters())
@@ -107,7 +111,7 @@ def detect_boxes(
         keep = _distinct(boxes, scores, kinds)
         keep = sorted(keep, key=lambda k: -area(boxes[k]))[: 2 * settings.max_subjects]
         points = np.zeros((len(keep), POINTS, 3))
-        found.append(Found(boxes[keep], scores[keep], kinds[keep], points))
+        found.append(Subjects(boxes[keep], scores[keep], kinds[keep], points))
     return found
 
 
@@ -123,8 +127,8 @@ def _distinct(boxes: np.ndarray, scores: np.ndarray, kinds: np.ndarray) -> list[
 
 
 def _with_joints(
-    images: list[np.ndarray], found: list[Found], models: PoseModels
-) -> Iterator[Found]:
+    images: list[np.ndarray], found: list[Subjects], models: PoseModels
+) -> Iterator[Subjects]:
     """Estimate the joints in every box of a batch of frames, many boxes in one pass."""
     for kind, estimator in ((PERSON, models.people), (ANIMAL, models.animals)):
         if estimator is None:

@@ -36,9 +36,12 @@ FIRST_COVARIANCE = np.diag([1.0, 1e5])
 
 
 class Boxes(Protocol):
-    boxes: np.ndarray  # (n, 4) left, top, right, bottom
-    scores: np.ndarray  # (n,)
-    kinds: np.ndarray  # (n,)
+    @property
+    def boxes(self) -> np.ndarray: ...  # (n, 4) left, top, right, bottom
+    @property
+    def scores(self) -> np.ndarray: ...  # (n,)
+    @property
+    def kinds(self) -> np.ndarray: ...  # (n,)
 
 
 def follow(found: Sequence[Boxes], times: Sequence[float], threshold: float) -> list[np.ndarray]:

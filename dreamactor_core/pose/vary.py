@@ -34,25 +34,12 @@ class BoneFactors:
 
 # (parent, joint, group), parents first; the neck is the root and stays.
 BONES = [
-    (NECK, 0, "head_neck"),
-    (0, 14, "head_neck"),
-    (0, 15, "head_neck"),
-    (14, 16, "head_neck"),
-    (15, 17, "head_neck"),
-    (NECK, 2, "shoulders"),
-    (2, 3, "upper_arms"),
-    (3, 4, "forearms"),
-    (NECK, 5, "shoulders"),
-    (5, 6, "upper_arms"),
-    (6, 7, "forearms"),
-    (NECK, PELVIS, "torso"),
-    (PELVIS, 8, "hips"),
-    (8, 9, "thighs"),
-    (9, 10, "shins"),
-    (PELVIS, 11, "hips"),
-    (11, 12, "thighs"),
-    (12, 13, "shins"),
-]
+    (NECK, 0, "head_neck"), (0, 14, "head_neck"), (0, 15, "head_neck"), (14, 16, "head_neck"),
+    (15, 17, "head_neck"), (NECK, 2, "shoulders"), (2, 3, "upper_arms"), (3, 4, "forearms"),
+    (NECK, 5, "shoulders"), (5, 6, "upper_arms"), (6, 7, "forearms"), (NECK, PELVIS, "torso"),
+    (PELVIS, 8, "hips"), (8, 9, "thighs"), (9, 10, "shins"), (PELVIS, 11, "hips"),
+    (11, 12, "thighs"), (12, 13, "shins"),
+]  # fmt: skip
 (RIGHT_WRIST, LEFT_WRIST), (RIGHT_ANKLE, LEFT_ANKLE) = WRIST, ANKLE
 
 

@@ -15,8 +15,8 @@ from ..errors import InputError
 from .draw import FEET, HANDS, MIN_CONFIDENCE, Limb, Style
 from .keypoints import Pose
 
-PAIRS = [(1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11)]
-PAIRS += [(11, 12), (12, 13), (1, 0), (0, 14), (14, 16), (0, 15), (15, 17)]
+LIMB_BONES = [(1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11)]
+LIMB_BONES += [(11, 12), (12, 13), (1, 0), (0, 14), (14, 16), (0, 15), (15, 17)]
 TOES = [(13, FEET, (120, 120, 0)), (10, FEET + 3, (60, 60, 0))]
 FINGERS = [(0 if joint % 4 == 1 else joint - 1, joint) for joint in range(1, 21)]
 LARGER = 1.3  # times the area of the box around the face's points
@@ -28,7 +28,7 @@ def _limb(start: int, end: int, hue: float, value: float, weight: float) -> tupl
 
 WAN_ANIMATE = Style(
     lines=[
-        *(_limb(start, end, 20 * k, 0.6, 1.0) for k, (start, end) in enumerate(PAIRS)),
+        *(_limb(start, end, 20 * k, 0.6, 1.0) for k, (start, end) in enumerate(LIMB_BONES)),
         *((start, end, color, 1.0) for start, end, color in TOES),
         *(
             _limb(hand + start, hand + end, 18 * k, 1.0, 0.5)

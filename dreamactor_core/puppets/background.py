@@ -41,10 +41,9 @@ def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
         wave = np.sin(2 * np.pi * count * (x * np.cos(angle) + y * np.sin(angle)))
         picture = a + (b - a) * 0.35 * np.clip(wave * 4, 0, 1)[..., None]
     elif kind == "checks":
-        count = rng.integers(3, 7)
-        picture = (
-            a + (b - a) * 0.3 * (((x * count).astype(int) + (y * count).astype(int)) % 2)[..., None]
-        )
+        squares = rng.integers(3, 7)
+        odd = ((x * squares).astype(int) + (y * squares).astype(int)) % 2
+        picture = a + (b - a) * 0.3 * odd[..., None]
     elif kind in ("blobs", "noise"):
         grid = rng.uniform(-1, 1, (4, 4, 3) if kind == "blobs" else (12, 12, 3)).astype(np.float32)
         soft = cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from ..pose.keypoints import Pose
-from .body import ANKLE, HIP, SHOULDER, Body, places
+from ..skeleton import ANKLE, HIP, SHOULDER
+from .body import Body, places
 from .scene import Appearance
 
 View = tuple[float, float, float]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .body import PARTS, Body, solve
+from ..skeleton import PARTS
+from .body import Body, solve
 from .camera import exposed, places_in, pose_in, shaded, through, views_of
 from .captions import scene_caption
 from .pen import Pen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -29,15 +30,21 @@ def hue_colour(rng: np.random.Generator, hue: str) -> Colour:
 def skin_colour(rng: np.random.Generator) -> Colour:
     """A random human skin."""
     between = LIGHT_SKIN + (DARK_SKIN - LIGHT_SKIN) * rng.uniform(0, 1)
-    return vary_colour(rng, tuple(int(c) for c in between), 10)
+    return vary_colour(rng, colour_of(between), 10)
 
 
 def vary_colour(rng: np.random.Generator, colour: Colour, by: int) -> Colour:
     """Each channel moved by at most `by`."""
-    return tuple(int(np.clip(c + rng.integers(-by, by + 1), 0, 255)) for c in colour)
+    return colour_of(np.clip(c + rng.integers(-by, by + 1), 0, 255) for c in colour)
 
 
 def lighten(colour: Colour, by: float) -> Colour:
     """by > 0 towards white, by < 0 towards black; -1..1."""
     goal = 255 if by > 0 else 0
-    return tuple(int(c + (goal - c) * abs(by)) for c in colour)
+    return colour_of(c + (goal - c) * abs(by) for c in colour)
+
+
+def colour_of(channels: Iterable[float]) -> Colour:
+    """Each rounded down."""
+    red, green, blue = (int(channel) for channel in channels)
+    return red, green, blue

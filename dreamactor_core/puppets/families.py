@@ -13,7 +13,7 @@ import numpy as np
 from .motion import Motion, MotionKey, rest
 
 
-def perform(rng: np.random.Generator, key: MotionKey, num_frames: int, fps: float) -> Motion:
+def perform_motion(rng: np.random.Generator, key: MotionKey, num_frames: int, fps: float) -> Motion:
     """num_frames of the motion, at fps frames a second."""
     seconds = np.arange(num_frames) / fps
     tempo = (0.45, 0.65, 0.85, 1.1)[key.tempo] * rng.uniform(0.92, 1.08)

@@ -11,7 +11,7 @@ from .identity import Identity
 from .pen import Pen
 
 
-class Figure(NamedTuple):
+class PosedPuppet(NamedTuple):
     """Points are in world units (see pen.py)."""
 
     pen: Pen
@@ -24,7 +24,7 @@ class Figure(NamedTuple):
     mouth: float  # 0 shut .. 1 open
 
     @classmethod
-    def at(cls, pen: Pen, who: Identity, body: Body, t: int, mouth: float) -> Figure:
+    def at(cls, pen: Pen, who: Identity, body: Body, t: int, mouth: float) -> PosedPuppet:
         """Frame t of a body."""
-        moments = (body.joints, body.pelvis, body.up, body.head, body.head_up)
-        return cls(pen, who, *(each[t] for each in moments), mouth)
+        joints, pelvis, up = body.joints[t], body.pelvis[t], body.up[t]
+        return cls(pen, who, joints, pelvis, up, body.head[t], body.head_up[t], mouth)

@@ -98,7 +98,9 @@ def _view_of(rng: np.random.Generator, body: RiggedBody) -> float:
 
 def _sheet(clips: Triplet) -> np.ndarray:
     """uint8 RGB: the driver's frames over the truth's, every third."""
-    return np.concatenate([np.hstack(clip.frames[::3]) for clip in (clips.driver, clips.truth)])
+    return np.concatenate(
+        [np.hstack(list(clip.frames[::3])) for clip in (clips.driver, clips.truth)]
+    )
 
 
 def main() -> None:

@@ -48,12 +48,12 @@ def draw(
     colours = _texels(mesh, textures, hits, corners) * light[:, None]
     picture = np.zeros((fine * fine, 4), np.float32)
     picture[hits.pixel, :3], picture[hits.pixel, 3] = np.minimum(colours, 1), 1
-    picture = picture.reshape(fine, fine, 4)
     seen = np.zeros(fine * fine, np.uint8)
     seen[hits.pixel] = labels[hits.triangle]
     middle = SAMPLES // 2
-    seen = seen.reshape(fine, fine)[middle::SAMPLES, middle::SAMPLES]
-    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA), seen  # the mean
+    labelled = seen.reshape(fine, fine)[middle::SAMPLES, middle::SAMPLES]
+    mean = cv2.resize(picture.reshape(fine, fine, 4), (size, size), interpolation=cv2.INTER_AREA)
+    return mean, labelled
 
 
 def rasterise(points: np.ndarray, triangles: np.ndarray, size: int) -> Hits:

@@ -129,7 +129,10 @@ class _Reader:
     ) -> tuple[Mesh, np.ndarray, np.ndarray]:
         """All meshes that show, and the palette that moves them."""
         new = {node: place for place, node in enumerate(order)}
-        parts, palette, offsets, first_of = [], [], [], {}
+        parts: list[tuple] = []
+        palette: list[int] = []  # nodes
+        offsets: list[np.ndarray] = []
+        first_of: dict[int | str, int] = {}
         for place, node in enumerate(self.json["nodes"][i] for i in order):
             if "mesh" not in node or ("skin" not in node and _in_hand(place, parents, names)):
                 continue
@@ -262,11 +265,11 @@ def _joined(parts: list[tuple], entries: int) -> Mesh:
             normals = _normals(points, triangles)
         uv = attributes.get("TEXCOORD_0", np.zeros((count, 2)))
         colours = attributes.get("COLOR_0", np.ones((count, 3)))[:, :3]
-        faces = triangles + vertices, [material] * len(triangles)
-        fields.append((points, normals, uv, _srgb(colours), weights, *faces))
+        faces, materials = triangles + vertices, [material] * len(triangles)
+        fields.append((points, normals, uv, _srgb(colours), weights, faces, materials))
         vertices += count
-    *floats, triangles, material = (np.concatenate(column) for column in zip(*fields, strict=True))
-    return Mesh(*(column.astype(np.float32) for column in floats), triangles, material)
+    columns = [np.concatenate(column) for column in zip(*fields, strict=True)]
+    return Mesh(*(column.astype(np.float32) for column in columns[:5]), *columns[5:])
 
 
 def _normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:

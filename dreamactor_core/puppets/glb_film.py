@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 
 from ..pose.keypoints import Pose
+from ..skeleton import FACE_JOINTS, HIP, NECK, PARTS, SHOULDER
 from .background import draw_background
-from .body import EAR, EYE, HIP, NECK, NOSE, PARTS, SHOULDER, put_face
+from .body import put_face
 from .camera import body_pose
 from .glb_body import RiggedBody, skin, to_world
 from .glb_camera import Camera, aim
@@ -18,7 +19,6 @@ from .glb_names import caption_of, joint_bones, parts_of
 from .glb_pairs import moving_bones
 from .world import Clip
 
-FACE_JOINTS = (NOSE, *EYE, *EAR)
 HEAD_SHARE = 0.9  # of a head's points are as near to its middle as its radius; hats may reach out
 
 

@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 
 from ..errors import InputError
-from .body import (
+from ..skeleton import (
     ANKLE,
     EAR,
     ELBOW,
@@ -180,8 +180,8 @@ def joint_bones(nodes: tuple[str, ...]) -> dict[int, int]:
     """Which node stands at each OpenPose joint that the skeleton has; neck and nose left out."""
     found = {}
     for node, name in enumerate(nodes):
-        if side := re.fullmatch(r"(.+)[._ ]([lr])", name.lower()):
-            found[re.sub(r"[._ ]", "", side[1]), "rl".index(side[2])] = node
+        if named := re.fullmatch(r"(.+)[._ ]([lr])", name.lower()):
+            found[re.sub(r"[._ ]", "", named[1]), "rl".index(named[2])] = node
     joints = {}
     for pair, stems in JOINT_BONES.items():
         for side, joint in enumerate(pair):

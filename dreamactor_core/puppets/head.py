@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from .body import EYE, HEAD, NOSE
+from ..skeleton import EYE, HEAD, NOSE
 from .colours import lighten
-from .figure import Figure
+from .figure import PosedPuppet
 from .headgear import draw_headgear, draw_headgear_behind
-from .pen import RING, across
+from .pen import UNIT_RING, across
 
 DARK_PUPIL, PALE_PUPIL, EYEBALL = (25, 20, 25), (240, 240, 235), (250, 250, 250)
 MOUTH_POINTS = np.array([-0.32, -0.16, 0, 0.16, 0.32])  # across the face, in radii of the head
 
 
-def draw_head(figure: Figure) -> None:
+def draw_head(figure: PosedPuppet) -> None:
     """The head with its face and what is worn on it."""
     pen, who, up, joints = figure.pen, figure.who, figure.head_up, figure.joints
     r = who.head_size * who.height
@@ -32,17 +32,17 @@ def draw_head(figure: Figure) -> None:
     draw_headgear(figure)
     if who.extra == "glasses" and not who.plan.metal:
         for side in (0, 1):
-            ring = joints[EYE[side]] + RING * 0.26 * r
+            ring = joints[EYE[side]] + UNIT_RING * 0.26 * r
             pen.stroke(np.concatenate([ring, ring[:1]]), 0.012 * who.height, (30, 30, 30))
 
 
-def _draw_skull(figure: Figure, right: np.ndarray, r: float) -> None:
+def _draw_skull(figure: PosedPuppet, right: np.ndarray, r: float) -> None:
     pen, who, centre, up = figure.pen, figure.who, figure.head, figure.head_up
     if who.head == "box" or (who.plan.head == "box" and who.head != "round"):
         _draw_box(figure, centre, right * r * 0.95, up * r * 0.9, who.skin)
     elif who.head == "pear":
-        wide = 0.82 - 0.24 * RING[:, 1:]  # narrower at the top than at the chin
-        around = RING[:, :1] * wide * 1.15 * r * right + RING[:, 1:] * r * 1.02 * up
+        wide = 0.82 - 0.24 * UNIT_RING[:, 1:]  # narrower at the top than at the chin
+        around = UNIT_RING[:, :1] * wide * 1.15 * r * right + UNIT_RING[:, 1:] * r * 1.02 * up
         pen.polygon(centre + around, who.skin)
     else:
         pen.ellipse(centre, up, r * (0.86 if who.head == "oval" else 1.0), r * 1.02, who.skin)
@@ -52,14 +52,14 @@ def _draw_skull(figure: Figure, right: np.ndarray, r: float) -> None:
 
 
 def _draw_box(
-    figure: Figure, centre: np.ndarray, a: np.ndarray, b: np.ndarray, colour: tuple
+    figure: PosedPuppet, centre: np.ndarray, a: np.ndarray, b: np.ndarray, colour: tuple
 ) -> None:
     """a, b: (2,) from the centre to its right and its upper edge."""
     corners = np.array([centre - a + b, centre + a + b, centre + a - b, centre - a - b])
     figure.pen.polygon(corners, colour)
 
 
-def _draw_eyes(figure: Figure, right: np.ndarray, r: float) -> None:
+def _draw_eyes(figure: PosedPuppet, right: np.ndarray, r: float) -> None:
     pen, who, up = figure.pen, figure.who, figure.head_up
     eyes = [figure.joints[eye] for eye in EYE]
     if who.eyes == "visor":
@@ -76,7 +76,7 @@ def _draw_eyes(figure: Figure, right: np.ndarray, r: float) -> None:
 
 
 def _draw_snout(
-    figure: Figure, nose: np.ndarray, right: np.ndarray, ahead: float, r: float
+    figure: PosedPuppet, nose: np.ndarray, right: np.ndarray, ahead: float, r: float
 ) -> None:
     """ahead: how far the face looks to its right, in world units."""
     pen, who, up = figure.pen, figure.who, figure.head_up
@@ -89,7 +89,7 @@ def _draw_snout(
         pen.ellipse(nose, up, 0.14 * r, 0.1 * r, (30, 25, 25), line=False)
 
 
-def _draw_mouth(figure: Figure, at: np.ndarray, right: np.ndarray, r: float) -> None:
+def _draw_mouth(figure: PosedPuppet, at: np.ndarray, right: np.ndarray, r: float) -> None:
     pen, who, up = figure.pen, figure.who, figure.head_up
     if who.mouth == "open":
         tall = (0.06 + 0.2 * figure.mouth) * r

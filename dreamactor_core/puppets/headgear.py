@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .figure import Figure
+from .figure import PosedPuppet
 from .pen import across
 
 # Head-gear as polygons: x to the right, y up from the centre of the head, in radii of the head.
@@ -40,7 +40,7 @@ LONG_HAIR = [(-0.7, 1), (0.7, 1), (1.25, -1.5), (0.4, -1.3), (-0.4, -1.3), (-1.2
 POINTED = {"cat ears": (0.75, 0.42), "bunny ears": (1.7, 0.3), "horns": (0.9, 0.2)}  # tall, wide
 
 
-def draw_headgear_behind(figure: Figure) -> None:
+def draw_headgear_behind(figure: PosedPuppet) -> None:
     """What the head hides some of: long hair, ears, horns."""
     pen, who, centre, up = figure.pen, figure.who, figure.head, figure.head_up
     r, right = who.head_size * who.height, across(up)
@@ -62,7 +62,7 @@ def draw_headgear_behind(figure: Figure) -> None:
             pen.ellipse(ear, up, 0.36 * r, 0.36 * r, who.skin)
 
 
-def draw_headgear(figure: Figure) -> None:
+def draw_headgear(figure: PosedPuppet) -> None:
     """What hides some of the head: hats, hair, an antenna."""
     pen, who, up = figure.pen, figure.who, figure.head_up
     r = who.head_size * who.height
@@ -76,7 +76,7 @@ def draw_headgear(figure: Figure) -> None:
         pen.ellipse(_on_head(figure, [(0, 1.7)])[0], up, 0.2 * r, 0.2 * r, who.accent)
 
 
-def _on_head(figure: Figure, points: list[tuple[float, float]]) -> np.ndarray:
+def _on_head(figure: PosedPuppet, points: list[tuple[float, float]]) -> np.ndarray:
     """Points (n, 2) as GEAR has them -> world units."""
     up, r = figure.head_up, figure.who.head_size * figure.who.height
     right = across(up)

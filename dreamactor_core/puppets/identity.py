@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .body_plan import BODY_PLANS, BodyPlan
-from .colours import HUES, Colour, hue_colour, skin_colour, vary_colour
+from .colours import HUES, Colour, colour_of, hue_colour, skin_colour, vary_colour
 from .splits import Split, split_of
 
 HEADS = ("round", "oval", "box", "pear")
@@ -93,7 +93,7 @@ def sample_identity(
     head_size = rng.uniform(*plan.head_size)
     torso_length = max(0.18, 1 - leg - 2 * head_size)
     outline = float(rng.choice([0, 0, 1.0, 1.4, 2.2]))
-    dark, pale = tuple(int(c * rng.uniform(0.1, 0.5)) for c in top), (245, 245, 245)
+    dark, pale = colour_of(c * rng.uniform(0.1, 0.5) for c in top), (245, 245, 245)
     return Identity(
         kind=picked, head=head, headgear=gear, torso=torso, pattern=pattern, hue=hue,
         height=rng.uniform(*plan.height),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .body import (
+from ..skeleton import (
     ANKLE,
     ELBOW,
     FOOT,
@@ -16,29 +16,29 @@ from .body import (
     THIGH,
     UPPER_ARM,
     WRIST,
-    wing_axes,
 )
-from .figure import Figure
+from .body import wing_axes
+from .figure import PosedPuppet
 from .pen import across
 
 UPRIGHT = np.array([0, -1.0])
 
 
-def draw_arm(figure: Figure, side: int) -> None:
+def draw_arm(figure: PosedPuppet, side: int) -> None:
     """side: 0 right, 1 left."""
     _ARMS[figure.who.plan.arms](figure, side)
 
 
-def draw_leg(figure: Figure, side: int) -> None:
+def draw_leg(figure: PosedPuppet, side: int) -> None:
     _LEGS[figure.who.plan.legs](figure, side)
 
 
-def _arm_radii(figure: Figure) -> tuple[float, float]:
+def _arm_radii(figure: PosedPuppet) -> tuple[float, float]:
     who = figure.who
     return who.thickness * who.height, who.thickness * who.taper * who.height
 
 
-def _draw_wing(figure: Figure, side: int) -> None:
+def _draw_wing(figure: PosedPuppet, side: int) -> None:
     pen, who = figure.pen, figure.who
     shoulder, elbow, wrist = (figure.joints[joint[side]] for joint in (SHOULDER, ELBOW, WRIST))
     pen.part = UPPER_ARM[side]
@@ -50,7 +50,7 @@ def _draw_wing(figure: Figure, side: int) -> None:
     pen.polygon(inner, who.accent, line=False)
 
 
-def _draw_bar_arm(figure: Figure, side: int) -> None:
+def _draw_bar_arm(figure: PosedPuppet, side: int) -> None:
     pen, who, (r0, r1) = figure.pen, figure.who, _arm_radii(figure)
     shoulder, elbow, wrist = (figure.joints[joint[side]] for joint in (SHOULDER, ELBOW, WRIST))
     pen.part = UPPER_ARM[side]
@@ -61,7 +61,7 @@ def _draw_bar_arm(figure: Figure, side: int) -> None:
     _draw_hand(figure, side, elbow, wrist)
 
 
-def _draw_soft_arm(figure: Figure, side: int) -> None:
+def _draw_soft_arm(figure: PosedPuppet, side: int) -> None:
     pen, who, (r0, r1) = figure.pen, figure.who, _arm_radii(figure)
     shoulder, elbow, wrist = (figure.joints[joint[side]] for joint in (SHOULDER, ELBOW, WRIST))
     bare = who.plan.arms == "sleeves" and who.pattern not in ("stripes", "plain")
@@ -73,7 +73,7 @@ def _draw_soft_arm(figure: Figure, side: int) -> None:
     _draw_hand(figure, side, elbow, wrist)
 
 
-def _draw_hand(figure: Figure, side: int, elbow: np.ndarray, wrist: np.ndarray) -> None:
+def _draw_hand(figure: PosedPuppet, side: int, elbow: np.ndarray, wrist: np.ndarray) -> None:
     pen, who = figure.pen, figure.who
     pen.part = FOREARM[side]
     radius = _arm_radii(figure)[1] * who.hand
@@ -82,7 +82,7 @@ def _draw_hand(figure: Figure, side: int, elbow: np.ndarray, wrist: np.ndarray) 
     pen.ellipse(wrist, UPRIGHT, radius, radius, who.accent if who.plan.metal else who.skin)
 
 
-def _draw_held(figure: Figure, elbow: np.ndarray, wrist: np.ndarray) -> None:
+def _draw_held(figure: PosedPuppet, elbow: np.ndarray, wrist: np.ndarray) -> None:
     """A thing in the hand, which goes with the forearm."""
     pen, who, h = figure.pen, figure.who, figure.who.height
     along = (wrist - elbow) / (np.linalg.norm(wrist - elbow) + 1e-6)
@@ -104,7 +104,7 @@ def _draw_held(figure: Figure, elbow: np.ndarray, wrist: np.ndarray) -> None:
         pen.limb(at(-0.1), at(0.25), 0.014 * h, 0.014 * h, who.gear)
 
 
-def _draw_bar_leg(figure: Figure, side: int) -> None:
+def _draw_bar_leg(figure: PosedPuppet, side: int) -> None:
     pen, who, (r0, r1) = figure.pen, figure.who, _leg_radii(figure)
     hip, knee, ankle = (figure.joints[joint[side]] for joint in (HIP, KNEE, ANKLE))
     pen.part = THIGH[side]
@@ -114,7 +114,7 @@ def _draw_bar_leg(figure: Figure, side: int) -> None:
     _draw_foot(figure, side, ankle, r1)
 
 
-def _draw_soft_leg(figure: Figure, side: int) -> None:
+def _draw_soft_leg(figure: PosedPuppet, side: int) -> None:
     pen, who, (r0, r1) = figure.pen, figure.who, _leg_radii(figure)
     hip, knee, ankle = (figure.joints[joint[side]] for joint in (HIP, KNEE, ANKLE))
     colours = {"stalks": who.accent, "coat": who.top, "trousers": who.bottom}
@@ -127,14 +127,14 @@ def _draw_soft_leg(figure: Figure, side: int) -> None:
     _draw_foot(figure, side, ankle, r1)
 
 
-def _leg_radii(figure: Figure) -> tuple[float, float]:
+def _leg_radii(figure: PosedPuppet) -> tuple[float, float]:
     who, h = figure.who, figure.who.height
     if who.plan.legs == "stalks":
         return 0.016 * h, 0.016 * h
     return who.thickness * 1.15 * h, who.thickness * who.taper * h
 
 
-def _draw_foot(figure: Figure, side: int, ankle: np.ndarray, r: float) -> None:
+def _draw_foot(figure: PosedPuppet, side: int, ankle: np.ndarray, r: float) -> None:
     pen, who, h = figure.pen, figure.who, figure.who.height
     pen.part = FOOT[side]
     toe = np.array([(-1 if side == 0 else 1) * who.foot * h * 0.7, 0.0])

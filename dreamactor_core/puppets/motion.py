@@ -78,7 +78,7 @@ def rest(rng: np.random.Generator, num_frames: int = 1) -> Motion:
     return Motion(*(np.repeat(getattr(one, f.name), num_frames, axis=0) for f in fields(one)))
 
 
-def blend(first: Motion, second: Motion, share: np.ndarray) -> Motion:
+def blend_motions(first: Motion, second: Motion, share: np.ndarray) -> Motion:
     """Frame by frame first * (1 - share) + second * share; share (t,) in [0, 1]."""
 
     def mix(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .body import TORSO
+from ..skeleton import TORSO
 from .camera import View
 from .colours import Colour
 from .identity import Identity
@@ -16,7 +16,7 @@ from .subpixels import FIXED_POINT_BITS, fixed_point
 
 HALF_TURN = np.linspace(0, np.pi, 7)
 FULL_TURN = np.linspace(0, 2 * np.pi, 22)
-RING = np.stack([np.cos(FULL_TURN), np.sin(FULL_TURN)], -1)[:-1]  # (21, 2) on the unit circle
+UNIT_RING = np.stack([np.cos(FULL_TURN), np.sin(FULL_TURN)], -1)[:-1]  # (21, 2) on the unit circle
 
 
 class Pen:
@@ -61,7 +61,9 @@ class Pen:
     ) -> None:
         """rx across up, ry along it."""
         right = across(up)
-        self.polygon(centre + RING[:, :1] * rx * right - RING[:, 1:] * ry * up, colour, line)
+        self.polygon(
+            centre + UNIT_RING[:, :1] * rx * right - UNIT_RING[:, 1:] * ry * up, colour, line
+        )
 
     def limb(self, a: np.ndarray, b: np.ndarray, ra: float, rb: float, colour: Colour) -> None:
         """A capsule from a to b, radius ra at a and rb at b."""

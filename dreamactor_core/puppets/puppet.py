@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .body import NECK, SHOULDER, TORSO, Body
-from .figure import Figure
+from ..skeleton import NECK, SHOULDER, TORSO
+from .body import Body
+from .figure import PosedPuppet
 from .head import draw_head
 from .identity import Identity
 from .limbs import draw_arm, draw_leg
@@ -16,14 +17,14 @@ from .torso import draw_torso
 
 def draw_puppet(pen: Pen, who: Identity, body: Body, t: int, mouth: float) -> None:
     """Draw frame t of one puppet onto the pen's canvas. mouth: 0 shut .. 1 open."""
-    figure = Figure.at(pen, who, body, t, mouth)
+    figure = PosedPuppet.at(pen, who, body, t, mouth)
     if who.plan.on_four:
         draw_quadruped(figure)
     else:
         _draw_upright(figure)
 
 
-def _draw_upright(figure: Figure) -> None:
+def _draw_upright(figure: PosedPuppet) -> None:
     who = figure.who
     _draw_behind(figure)
     for side in (0, 1):
@@ -40,7 +41,7 @@ def _draw_upright(figure: Figure) -> None:
         _draw_scarf(figure)
 
 
-def _draw_behind(figure: Figure) -> None:
+def _draw_behind(figure: PosedPuppet) -> None:
     """A cape or a tail."""
     pen, who, up, pelvis, h = figure.pen, figure.who, figure.up, figure.pelvis, figure.who.height
     right = across(up)
@@ -59,7 +60,7 @@ def _draw_behind(figure: Figure) -> None:
         pen.limb(bend, end, 0.024 * h, 0.018 * h, who.top)
 
 
-def _draw_scarf(figure: Figure) -> None:
+def _draw_scarf(figure: PosedPuppet) -> None:
     pen, who, h = figure.pen, figure.who, figure.who.height
     neck = figure.joints[NECK]
     pen.part = TORSO

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .body import (
+from ..skeleton import (
     ANKLE,
     ELBOW,
     FOOT,
@@ -21,9 +21,9 @@ from .body import (
     TORSO,
     UPPER_ARM,
     WRIST,
-)  # fmt: skip
+)
 from .colours import Colour, lighten
-from .figure import Figure
+from .figure import PosedPuppet
 from .head import draw_head
 
 
@@ -42,7 +42,7 @@ FORELEGS = [
 HIND_LEGS = [Leg((HIP[i], KNEE[i], ANKLE[i]), THIGH[i], SHIN[i], FOOT[i]) for i in (0, 1)]
 
 
-def draw_quadruped(figure: Figure) -> None:
+def draw_quadruped(figure: PosedPuppet) -> None:
     """The whole body, back to front."""
     pen, who, up, h = figure.pen, figure.who, figure.up, figure.who.height
     front = figure.joints[NECK] - up * 0.05 * h
@@ -63,7 +63,7 @@ def draw_quadruped(figure: Figure) -> None:
     draw_head(figure)
 
 
-def _draw_leg(figure: Figure, leg: Leg, colour: Colour) -> None:
+def _draw_leg(figure: PosedPuppet, leg: Leg, colour: Colour) -> None:
     pen, who, h = figure.pen, figure.who, figure.who.height
     r0, r1 = who.thickness * 1.15 * h, who.thickness * who.taper * h
     a, b, c = (figure.joints[joint] for joint in leg.joints)
@@ -75,7 +75,7 @@ def _draw_leg(figure: Figure, leg: Leg, colour: Colour) -> None:
     pen.limb(c, c + np.array([who.facing * 0.04 * h, 0]), r1, r1, who.shoes)
 
 
-def _draw_trunk(figure: Figure, front: np.ndarray, radius: float) -> None:
+def _draw_trunk(figure: PosedPuppet, front: np.ndarray, radius: float) -> None:
     pen, who, up, h = figure.pen, figure.who, figure.up, figure.who.height
     pelvis, along = figure.pelvis, front - figure.pelvis
     raised = up * (0.1 if who.extra == "tail" else 0.0) * h

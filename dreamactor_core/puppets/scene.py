@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .background import draw_background
-from .families import perform
+from .families import perform_motion
 from .identity import Identity, sample_identity
-from .motion import Motion, MotionKey, blend, rest, sample_key
+from .motion import Motion, MotionKey, blend_motions, rest, sample_key
 from .splits import Split
 from .world import FPS, entered, since_lead_in
 
@@ -66,7 +66,7 @@ def sample_performance(
 ) -> Performance:
     """num_frames counts frame 0 and the lead-in; the motion is in full swing from LEAD_IN on."""
     keys = tuple(sample_key(rng, split) for _ in range(subjects))
-    motions = [_from_rest(rng, perform(rng, key, num_frames, FPS)) for key in keys]
+    motions = [_from_rest(rng, perform_motion(rng, key, num_frames, FPS)) for key in keys]
     camera = np.tile([0.0, 0.0, 1.0], (num_frames, 1))
     if rng.random() < 0.2:
         goal = np.array(
@@ -85,4 +85,4 @@ def other_rest(rng: np.random.Generator, performance: Performance) -> Performanc
 
 def _from_rest(rng: np.random.Generator, motion: Motion) -> Motion:
     """The motion entered from a resting pose: rest in frame 0, full swing behind the lead-in."""
-    return blend(rest(rng, len(motion)), motion, entered(len(motion)))
+    return blend_motions(rest(rng, len(motion)), motion, entered(len(motion)))

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .body import NECK, TORSO
+from ..skeleton import NECK, TORSO
 from .colours import lighten
-from .figure import Figure
+from .figure import PosedPuppet
 from .pen import across, rounded
 
 HEIGHTS = np.array([0.02, 0.12, 0.45, 0.8, 1.08])  # from the neck (0) to the pelvis (1)
@@ -40,7 +40,7 @@ class Cloth(NamedTuple):
         return np.array([self.at(v0, u0), self.at(v0, u1), self.at(v1, u1), self.at(v1, u0)])
 
 
-def draw_torso(figure: Figure) -> None:
+def draw_torso(figure: PosedPuppet) -> None:
     """The torso with its shading and pattern; of a stick figure a line."""
     pen, who, pelvis = figure.pen, figure.who, figure.pelvis
     pen.part = TORSO
@@ -63,7 +63,7 @@ def draw_torso(figure: Figure) -> None:
     _draw_pattern(figure, Cloth(spine, right, half))
 
 
-def _half_widths(figure: Figure) -> np.ndarray:
+def _half_widths(figure: PosedPuppet) -> np.ndarray:
     """(5,) at HEIGHTS, in world units."""
     who, h = figure.who, figure.who.height
     top, low = who.shoulder * h, who.hip * h
@@ -73,7 +73,7 @@ def _half_widths(figure: Figure) -> np.ndarray:
     return half
 
 
-def _draw_pattern(figure: Figure, cloth: Cloth) -> None:
+def _draw_pattern(figure: PosedPuppet, cloth: Cloth) -> None:
     pen, who, up, h = figure.pen, figure.who, figure.up, figure.who.height
     at, quad = cloth.at, cloth.quad
     if who.pattern == "stripes":

@@ -13,7 +13,7 @@ from torch import Tensor
 
 CROP = 0.15  # of a side that may be cut away; what is left is stretched to the panel
 GAIN, SATURATION = (0.8, 1.2), (0.6, 1.4)
-BLUR = 1.5  # largest standard deviation in pixels at 512 pixels a side
+MAX_BLUR = 1.5  # largest standard deviation in pixels at 512 pixels a side
 QUALITY = (30, 90)  # of JPEG
 
 
@@ -25,7 +25,7 @@ def vary_driver(frames: Tensor, rng: np.random.Generator) -> Tensor:
     columns = slice(round(left), width - round(right))
     gain = rng.uniform(*GAIN, size=3)
     saturation = rng.uniform(*SATURATION)
-    blur = rng.uniform(0, BLUR) * min(height, width) / 512
+    blur = rng.uniform(0, MAX_BLUR) * min(height, width) / 512
     quality = int(rng.integers(*QUALITY))
 
     def vary(frame: np.ndarray) -> np.ndarray:

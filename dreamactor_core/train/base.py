@@ -13,14 +13,14 @@ import torch
 from diffusers.hooks import apply_group_offloading
 from torch import nn
 
-from ..backbones import Backbone, hunyuan15, wan
-from ..backbones.placement import Placement, quantization_of, shrink
+from ..backbones import Backbone
+from ..backbones.placement import VAE_DTYPE, Placement, quantization_of, store_as
 from ..errors import InputError
 from ..lora.adapters import EXPERTS
+from ..models.pipeline import FAMILIES
 from ..weight_files.checkpoint import Checkpoint, read_header, reading, recognise
 from ..weight_files.parts import ENCODERS, INDEX
 
-FAMILIES = (hunyuan15.FAMILY, wan.FAMILY)
 NETWORKS = ("transformer", "transformer_2")  # of two experts the high-noise one first
 
 
@@ -41,7 +41,7 @@ def open_encoders(folder: str | Path, placement: Placement) -> Backbone:
     try:
         pipeline = getattr(diffusers, first.family.pipeline).from_pretrained(
             folder,
-            torch_dtype={"default": placement.dtype, "vae": placement.vae_dtype},
+            torch_dtype={"default": placement.dtype, "vae": VAE_DTYPE},
             local_files_only=True,
             **networks,
         )
@@ -144,5 +144,5 @@ def _load(checkpoint: Checkpoint, placement: Placement) -> nn.Module:
             local_files_only=True,
         )
     network.requires_grad_(False)
-    shrink(network, placement)  # before it goes to a device that may not hold it in full
+    store_as(network, placement)  # before it goes to a device that may not hold it in full
     return network.to(placement.device)

@@ -12,7 +12,7 @@ lead-in: most steps run on them, many times cheaper.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -90,11 +90,16 @@ class Batch:
 class BatchSource(Protocol):
     """Where train() has its batches from."""
 
-    latent_frames: int  # of the longest clip, reference slot included
-    workers: int  # processes that draw while the model trains; 0: it draws by itself
+    @property
+    def latent_frames(self) -> int:
+        """Of the longest clip, reference slot included."""
 
-    def draw(self, phase: Phase, rng: np.random.Generator) -> Batch:
-        """A batch of the phase, which depends on the generator alone."""
+    @property
+    def workers(self) -> int:
+        """Processes that draw while the model trains; 0: it draws by itself."""
+
+    def draw(self, phase: Any, rng: np.random.Generator) -> Batch:
+        """A batch of the phase, a Phase of the model's own kind; the generator alone decides."""
 
 
 class DrawnSample(NamedTuple):
@@ -144,7 +149,7 @@ class CachedBatches:
             dropped = rng.random() < phase.conditions.driving_dropout
             blank = groups if dropped else lead if not prefix and groups == whole else 0
             right[:, :, : 1 + blank] = cache.black[:, :, : 1 + blank]
-        return DrawnSample(*compose(self.backbone, left, right, known), prompt)
+        return DrawnSample(*compose_sample(self.backbone, left, right, known), prompt)
 
 
 def assemble(samples: list[DrawnSample], phase: Phase, rng: np.random.Generator) -> Batch:
@@ -201,7 +206,7 @@ def draw_known(
     return known, prefix
 
 
-def compose(
+def compose_sample(
     backbone: Backbone, left: Tensor, right: Tensor | None, known: Tensor
 ) -> tuple[Tensor, Context, Tensor]:
     """Panels (1, c, t', h', w'), the right one or none, and what is known of the left one,

@@ -38,9 +38,10 @@ from ..pose.retarget import place_in_panel
 from ..pose.vary import vary_pose
 from ..puppets.triplet import triplet
 from ..puppets.world import Clip
+from .clips import too_short
 
 KEYS = ("target", "driving", "skeleton", "pose")
-META = "meta.json"
+CACHE_META = "meta.json"
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def paired_samples(manifest: Path, geometry: Geometry) -> Iterator[Sample]:
             info = probe(manifest.parent / row["target"])
             pose = load_keypoints(manifest.parent / row["pose"], (info.width, info.height))
             check_length(pose, info.num_frames)
-            pose = retime_pose(pose, info.times, geometry.fps, geometry.num_frames)
+            pose = retime_pose(pose, np.array(info.times), geometry.fps, geometry.num_frames)
             skeleton = draw_pose(vary_pose(pose, rng), *geometry.panel)
             height, width = geometry.panel  # the target is letterboxed there, its pose with it
             own = draw_pose(place_in_panel(pose, width / height), height, width)
@@ -130,12 +131,7 @@ def _clip(path: Path, geometry: Geometry, num_frames: int) -> np.ndarray:
     frames = itertools.islice(retime(read_frames(path), geometry.fps, info.duration), num_frames)
     clip = (fit_frames(frames, *geometry.panel) * 255).round().byte().numpy()
     if len(clip) < num_frames:
-        raise InputError(
-            f"training clip {path}",
-            got=f"{len(clip)} frames at {geometry.fps:g} fps",
-            need=f"at least {num_frames}",
-            fix="Use longer clips, or leave this one out.",
-        )
+        raise too_short(path, len(clip), geometry, num_frames, "leave this one out")
     return clip
 
 
@@ -166,9 +162,9 @@ def write_cache(
     raises InputError when they are another encoder's.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / META).exists():
+    if (folder / CACHE_META).exists():
         _check_encoder(backbone, folder)
-    (folder / META).write_text(json.dumps(_meta(backbone), indent=2))
+    (folder / CACHE_META).write_text(json.dumps(_meta(backbone), indent=2))
     rows: dict[str, list[Tensor]] = {key: [] for key in KEYS}
     captions: list[str] = []
     count = 0
@@ -211,7 +207,7 @@ def _meta(backbone: Backbone) -> dict:
 
 
 def _check_encoder(backbone: Backbone, folder: Path) -> None:
-    made, need = json.loads((folder / META).read_text()), _meta(backbone)
+    made, need = json.loads((folder / CACHE_META).read_text()), _meta(backbone)
     if made != need:
         raise InputError(
             f"latent cache {folder}",
@@ -251,10 +247,10 @@ class Cache:
 def read_cache(backbone: Backbone, folder: Path) -> Cache:
     """Raises InputError when the folder is no cache of this backbone's encoder."""
     shards = sorted(folder.glob("*.safetensors"))
-    if not (folder / META).exists() or not shards:
+    if not (folder / CACHE_META).exists() or not shards:
         raise InputError(
             "latent cache",
-            got=f"{folder} without {META} and shards",
+            got=f"{folder} without {CACHE_META} and shards",
             need="a folder made by `train cache`",
             fix=f"Run `python -m dreamactor_core train cache --out {folder}`.",
         )

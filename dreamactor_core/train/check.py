@@ -26,11 +26,11 @@ from ..media import write_video
 from ..media.replace import replacing
 from ..pose.draw import draw_pose, fit_box
 from ..sampling import SampleSettings
-from .clips import Clip, Row, read_clip
+from .clips import Row, TrainingClip, read_clip
 from .examples import Draws, Pair, draw_example, usable_frames
 
 SCORES = "scores.csv"
-Figure = Callable[[np.ndarray, np.ndarray], float]  # (frames, truth), (t, h, w, 3) in [0, 1]
+Measure = Callable[[np.ndarray, np.ndarray], float]  # (frames, truth), (t, h, w, 3) in [0, 1]
 
 
 class Score(NamedTuple):
@@ -59,7 +59,7 @@ class CheckTask:
     size: int  # panels of about size x size pixels
     frames: int  # of a window, lead-in included: 4k + 1
     settings: SampleSettings
-    figures: Mapping[str, Figure]
+    figures: Mapping[str, Measure]
     out: Path
 
 
@@ -89,7 +89,7 @@ def check_clips(backbone: Backbone, rows: list[Row], task: CheckTask) -> Iterato
         raise wrong
 
 
-def _check(backbone: Backbone, clip: Clip, task: CheckTask) -> Score:
+def _check(backbone: Backbone, clip: TrainingClip, task: CheckTask) -> Score:
     reference, driving, truth = _window(_plain(clip), task.frames, backbone.geometry)
     made = animate_pass(backbone, reference, driving, clip.row.caption, task.settings).cpu()
     still = reference.expand_as(truth)
@@ -110,7 +110,7 @@ def _write(path: Path, scores: list[Score]) -> None:
         writer.writerows(score.row() for score in scores)
 
 
-def _plain(clip: Clip) -> Pair:
+def _plain(clip: TrainingClip) -> Pair:
     """As inference has it: the pose in its box, or the driver as it is."""
     if clip.pose is None:
         return Pair(clip.target, clip.driving, clip.row.caption, clip.row.lead_in)

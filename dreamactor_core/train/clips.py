@@ -31,7 +31,6 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry import Geometry
-from ..jobs.inputs import panel_of
 from ..media import VideoInfo, fit_frames, probe, read_frames, retime
 from ..media.replace import check_readable
 from ..options import VARIANTS
@@ -64,7 +63,7 @@ class Row:
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class TrainingClip:
     """A row's footage in memory."""
 
     row: Row
@@ -100,7 +99,7 @@ def read_rows(path: Path, variant: str) -> tuple[list[Row], list[str]]:
     return rows, wrong
 
 
-def read_clip(row: Row, geometry: Geometry, size: int, least: int, variant: str) -> Clip:
+def read_clip(row: Row, geometry: Geometry, size: int, least: int, variant: str) -> TrainingClip:
     """Decode, re-time to the base's rate, letterbox into the panel of area size x size whose aspect
     is nearest the target's.
 
@@ -112,25 +111,32 @@ def read_clip(row: Row, geometry: Geometry, size: int, least: int, variant: str)
     target = _frames(row.target, info, geometry, (height, width), most)
     driving = pose = None
     if variant == "end-to-end":
+        assert row.driving is not None, "read_rows has seen to it"
         clip = _frames(row.driving, probe(row.driving), geometry, (height, width), most)
         driving = torch.cat([torch.zeros_like(target[:1]).repeat(row.lead_in, 1, 1, 1), clip])
         count = min(len(target), len(driving))
         target, driving = target[:count], driving[:count]
     if len(target) < least:
-        raise InputError(
-            f"training clip {row.target}",
-            got=f"{len(target)} frames at {geometry.fps:g} fps",
-            need=f"at least {least}",
-            fix="Use longer clips, or a recipe with shorter windows.",
-        )
+        raise too_short(row.target, len(target), geometry, least, "a recipe with shorter windows")
     if variant == "pose-based":
+        assert row.pose is not None, "read_rows has seen to it"
         pose = load_keypoints(row.pose)
         check_length(pose, info.num_frames)
         pose = retime_pose(pose, np.array(info.times), geometry.fps, len(target))
-    return Clip(row, target, driving, pose)
+    return TrainingClip(row, target, driving, pose)
 
 
-def pair_of(clip: Clip, augment: float, rng: np.random.Generator) -> Pair:
+def too_short(path: Path, count: int, geometry: Geometry, least: int, instead: str) -> InputError:
+    """For a clip of which there are `count` frames at the rate of a model."""
+    return InputError(
+        f"training clip {path}",
+        got=f"{count} frames at {geometry.fps:g} fps",
+        need=f"at least {least}",
+        fix=f"Use longer clips, or {instead}.",
+    )
+
+
+def pair_of(clip: TrainingClip, augment: float, rng: np.random.Generator) -> Pair:
     """One variant of a clip: the pose is varied and drawn anew (bone lengths of 30 % of them, then
     always one box for the clip; paper section 3.3), or the driver's picture is varied, with the
     probability `augment`.
@@ -138,6 +144,7 @@ def pair_of(clip: Clip, augment: float, rng: np.random.Generator) -> Pair:
     if clip.pose is not None:
         drawn = draw_pose(vary_pose(clip.pose, rng), *clip.target.shape[1:3])
         return Pair(clip.target, torch.from_numpy(drawn), clip.row.caption)
+    assert clip.driving is not None, "what has no pose has a driver"
     driving, since = clip.driving, clip.row.lead_in
     if rng.random() < augment:
         driving = torch.cat([driving[:since], vary_driver(driving[since:], rng)])
@@ -152,7 +159,8 @@ def rng_of(seed: int, name: str, variant: int) -> np.random.Generator:
 def training_panel(height: int, width: int, size: int, geometry: Geometry) -> tuple[int, int]:
     """(height, width) of area about size x size, of that of ASPECTS that is nearest."""
     aspect = min(ASPECTS, key=lambda ratio: abs(math.log(ratio * height / width)))
-    return panel_of(1000, round(1000 * aspect), size, geometry)[:2]
+    geometry.check_panel(size, size)
+    return geometry.panel_of_area(size, 1000, round(1000 * aspect))
 
 
 def default_size(geometry: Geometry) -> int:

@@ -60,13 +60,13 @@ class Pair(NamedTuple):
     since: int = 0  # the first frame that has a driver; a bootstrapped one begins after its lead-in
 
 
-class Example(NamedTuple):
+class TrainingExample(NamedTuple):
     composite: Composite  # as inference builds it; blank pixels are painted when it is encoded
     answer: Tensor  # (t, h, 2w, 3) the same with the target on the left
     prompt: str
 
 
-class Encoded(NamedTuple):
+class EncodedExample(NamedTuple):
     """An example as a cache holds it."""
 
     latents: Tensor  # (1, c, t', h', 2w') of the composite, what backbone.context is given
@@ -77,7 +77,7 @@ class Encoded(NamedTuple):
 
 def draw_example(
     pair: Pair, num_frames: int, draws: Draws, geometry: Geometry, rng: np.random.Generator
-) -> Example:
+) -> TrainingExample:
     """A window of num_frames = 4k + 1 frames of a pair, reference slot and lead-in included.
 
     The window begins anywhere; its first frame is the reference, or with a known prefix the clip's
@@ -115,7 +115,7 @@ def draw_example(
         composite = without_driving(composite)
     right = composite.frames[:, :, target.shape[2] :]
     answer = torch.cat([torch.cat([reference, target]), right], dim=2)
-    return Example(composite, answer, pair.prompt)
+    return TrainingExample(composite, answer, pair.prompt)
 
 
 def usable_frames(pair: Pair, geometry: Geometry) -> int:
@@ -125,13 +125,13 @@ def usable_frames(pair: Pair, geometry: Geometry) -> int:
 
 
 @torch.no_grad()
-def encode_example(backbone: Backbone, example: Example) -> Encoded:
+def encode_example(backbone: Backbone, example: TrainingExample) -> EncodedExample:
     """By the backbone's own encoders, on the device where they are."""
     composite = example.composite
     latents = composite_latents(backbone, composite)
     height, width = latents.shape[-2:]
     cells = known_latents(composite.known, 1, height, width)[0, 0]  # (t, h', 2w')
-    return Encoded(
+    return EncodedExample(
         latents=latents,
         answer=backbone.encode_video(example.answer),
         known=cells[..., None].to(torch.uint8),
@@ -142,7 +142,8 @@ def encode_example(backbone: Backbone, example: Example) -> Encoded:
 def flow_target(answer: Tensor, latents: Tensor, known: Tensor) -> Tensor:
     """The clean latents of flow matching, (b, c, t', h', 2w').
 
-    answer and latents as in Encoded; known: (b, m, t', h', 2w'), the context's mask, 1 = known.
+    answer and latents as in EncodedExample; known: (b, m, t', h', 2w'), the context's mask, 1 =
+    known.
     Unknown cells are the answer's. Known ones are the condition itself: that is what the base was
     trained to answer there, hence what the sampler's latents hold there at inference, and nothing
     of the answer that the autoencoder has spread into them can be read off the noisy input.

@@ -38,7 +38,7 @@ class _Loss(nn.Module):
         return self.loss_of(*batch)
 
 
-def fit(
+def fit_network(
     module: nn.Module,
     loss_of: Callable[..., Tensor],
     batches: Callable[[range], Iterable[tuple]],

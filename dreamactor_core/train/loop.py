@@ -167,6 +167,7 @@ def train(
 
     def look(step: int) -> None:
         with torch.compiler.set_stance("force_eager"):
+            assert validate is not None
             validate(step)
 
     hooks = Hooks(on_step or (lambda step, loss: None), validate=look if validate else None)

@@ -28,16 +28,16 @@ from ..backbones import Backbone, Context
 from ..backbones.placement import Placement
 from ..errors import InputError
 from ..lora.adapters import LoraInfo, save_lora
-from ..lora.names import STYLES
+from ..options import LORA_STYLES
 from .base import open_network
 from .card import write_card
-from .examples import Encoded, flow_target
+from .examples import EncodedExample, flow_target
 from .feeding import to_device
 from .network import (
     LORA,
     LatentExample,
     LoraTrainee,
-    draw_sigma,
+    draw_lora_sigma,
     prepare_network,
     sigma_range,
 )
@@ -47,7 +47,7 @@ from .store import Store, open_store
 
 logger = logging.getLogger(__name__)
 
-FILES = {"diffusers": "lora", "comfyui": "lora-comfyui"}  # by style, without suffix
+LORA_FILES = {"diffusers": "lora", "comfyui": "lora-comfyui"}  # by style, without suffix
 FIXED = 10**12  # numbers of the noise of validation, which no step draws
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the range of noise levels: where validation looks
 
@@ -63,7 +63,7 @@ class LoraJob:
     placement: Placement = field(default_factory=Placement)
     expert: str = ""  # "high" or "low" of a base of two experts
     init: Path | None = None  # LoRA to start from (paper section 3.4: stage 2 from stage 1)
-    styles: tuple[str, ...] = STYLES
+    styles: tuple[str, ...] = LORA_STYLES
     minutes: float = math.inf
 
 
@@ -104,13 +104,13 @@ class Examples:
         text = encoded.text
         if sigma is None and dropped:  # exactly what encode_text([""], reference) gives
             text = self.store.empty._replace(image_embeds=encoded.text.image_embeds)
-        level = draw_sigma(self.recipe.sigma_shift, self.sigma_range, generator)
+        level = draw_lora_sigma(self.recipe.sigma_shift, self.sigma_range, generator)
         if sigma is not None:
             level = torch.tensor(sigma)
         target, context = self._prepare(encoded)
         return LatentExample(target, context, text, noise, level[None])
 
-    def _prepare(self, encoded: Encoded) -> tuple[Tensor, Context]:
+    def _prepare(self, encoded: EncodedExample) -> tuple[Tensor, Context]:
         context = self.backbone.context(encoded.latents, encoded.known)
         return flow_target(encoded.answer, encoded.latents, context.known), context
 
@@ -162,7 +162,7 @@ def train_lora(job: LoraJob, on_step: Callable[[int, float], None] | None = None
 
     def save(step: int) -> None:
         for style in job.styles:
-            write_lora(backbone, info, job.out / f"{FILES[style]}.safetensors", style)
+            write_lora(backbone, info, job.out / f"{LORA_FILES[style]}.safetensors", style)
         write_card(info, recipe, store, step, job.out)
 
     if run.done >= recipe.steps:

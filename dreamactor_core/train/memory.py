@@ -30,8 +30,8 @@ class Kept(NamedTuple):
     text: float  # and unit of width, for each token of text
 
 
-HUNYUAN = Kept(width=26.0, inner=4.0, rank=8.0, text=32.1)
-WAN = Kept(width=39.8, inner=4.05, rank=20.0, text=4.0)
+HUNYUAN_KEPT = Kept(width=26.0, inner=4.0, rank=8.0, text=32.1)
+WAN_KEPT = Kept(width=39.8, inner=4.05, rank=20.0, text=4.0)
 TEXT_TOKENS = {"hunyuan": 1000, "wan": 512}  # at most; padding is left out of HunyuanVideo's
 GRADIENTS = 2  # values as wide as a block's input and inner layer that stand beside what it keeps
 
@@ -70,9 +70,9 @@ def sizes_of(config: dict[str, Any], parameters: int) -> Sizes:
     width = config["num_attention_heads"] * config["attention_head_dim"]
     if "ffn_dim" in config:
         inner = config["ffn_dim"]
-        return Sizes(parameters, config["num_layers"], width, inner, WAN, False)
+        return Sizes(parameters, config["num_layers"], width, inner, WAN_KEPT, False)
     inner = int(width * config.get("mlp_ratio", 4.0))
-    return Sizes(parameters, config["num_layers"], width, inner, HUNYUAN, True)
+    return Sizes(parameters, config["num_layers"], width, inner, HUNYUAN_KEPT, True)
 
 
 def tokens_of(geometry: Geometry, panel: tuple[int, int], num_frames: int) -> int:

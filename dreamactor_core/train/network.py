@@ -13,6 +13,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from ..backbones import Backbone, Context, Text
+from ..backbones.wan import WanBackbone
 from ..errors import InputError
 from ..lora.adapters import EXPERTS, LoraSpec, add_lora, load_lora
 from ..sampling import flow_loss
@@ -80,7 +81,9 @@ def prepare_network(
     return network
 
 
-def draw_sigma(shift: float, limits: tuple[float, float], generator: torch.Generator) -> Tensor:
+def draw_lora_sigma(
+    shift: float, limits: tuple[float, float], generator: torch.Generator
+) -> Tensor:
     """A noise level (): logit-normal, shifted as flow_sigmas does, within the limits."""
     while True:
         normal = torch.sigmoid(torch.randn(64, generator=generator))
@@ -94,5 +97,6 @@ def sigma_range(backbone: Backbone, expert: str) -> tuple[float, float]:
     """Noise levels that a network works at. The high-noise expert's include the boundary."""
     if expert not in EXPERTS:
         return 0.0, 1.0
+    assert isinstance(backbone, WanBackbone), "no other has two experts"
     boundary = backbone.boundary_ratio
     return (boundary, 1.0) if expert == "high" else (0.0, math.nextafter(boundary, 0) - 1e-6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from ..backbones import Backbone
 from ..sampling import flow_loss
 from .batches import Batch
 
-Objective = Callable[[Batch], Tensor]  # -> the loss, a scalar
+Objective = Callable[[Any], Tensor]  # a Batch, of the kind that its model has -> the loss, a scalar
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from .optimise import PRECISIONS, Hooks, Run
 logger = logging.getLogger(__name__)
 
 SIDES = {"cuda": 8192, "cpu": 1024}  # of the matrix that is multiplied with itself
-PASSES = 3  # forward, and backward for inputs and weights
+PASSES_A_STEP = 3  # forward, and backward for inputs and weights
 
 
 class Pace:
@@ -32,11 +32,12 @@ class Pace:
     def __init__(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32):
         self.peak = product_rate(torch.device(device), dtype)
         self.work = 0.0  # floating-point operations of a sample
-        self._samples, self._began = 0, None
+        self._samples = 0
+        self._began: float | None = None
 
     def count(self, forward: Callable[[], object], samples: int) -> None:
         """Measure the work of a sample by a forward pass of so many; a new stretch begins."""
-        self.work = PASSES * forward_work(forward) / samples
+        self.work = PASSES_A_STEP * forward_work(forward) / samples
         self.pause()
 
     def add(self, samples: int) -> None:
@@ -122,11 +123,13 @@ def paced(
         log(step)
         hooks.on_save(step)
 
+    look = hooks.validate
+
     def validate(step: int) -> float | None:
-        figure = hooks.validate(step)
+        figure = look(step) if look else None
         pace.pause()
         return figure
 
     return counted, replace(
-        hooks, on_step=on_step, on_save=on_save, validate=validate if hooks.validate else None
+        hooks, on_step=on_step, on_save=on_save, validate=validate if look else None
     )

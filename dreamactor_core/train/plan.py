@@ -18,7 +18,7 @@ from .memory import (
 )
 from .recipe import Recipe
 
-MARGIN = 0.9  # of the GPU: the rest is the driver's, fragments and what no formula counts
+USABLE_MEMORY = 0.9  # of the GPU: the rest is the driver's, fragments and what no formula counts
 SPEED = 200e12  # FLOP/s of a step if nobody says: about a quarter of an H100's data sheet in bf16
 
 
@@ -73,13 +73,13 @@ def plan(
                 state_bytes=STATE_BYTES[switches.optimizer],
                 averaged=bool(recipe.ema_decay),
             )
-            fits = memory.total < MARGIN * gpu
+            fits = memory.total < USABLE_MEMORY * gpu
             seconds = step_flops(sizes, tokens) / speed
             plans.append(Plan(frames, switches, memory, fits, seconds))
     return plans
 
 
-def told(plans: list[Plan], recipe: Recipe, gpu: float) -> list[str]:
+def plan_lines(plans: list[Plan], recipe: Recipe, gpu: float) -> list[str]:
     """Lines for people: a line each, and what to do."""
     lines = [
         f"{p.frames} frames, {p.switches}: {p.memory}, {'fits' if p.fits else 'does not fit'}, "
@@ -87,10 +87,8 @@ def told(plans: list[Plan], recipe: Recipe, gpu: float) -> list[str]:
         for p in plans
     ]
     lengths = sorted({p.frames for p in plans})
-    fitting = {
-        p.frames: next((q for q in plans if q.frames == p.frames and q.fits), None) for p in plans
-    }
-    usable = [frames for frames in lengths if fitting[frames]]
+    fitting = {p.frames: p for p in reversed(plans) if p.fits}  # the first of each length
+    usable = sorted(fitting)
     if not usable:
         lines.append(
             f"Nothing fits {gpu / GIB:.0f} GiB: take smaller panels (--size) or a lower rank."

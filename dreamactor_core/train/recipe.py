@@ -14,7 +14,7 @@ from ..options import VARIANTS
 from .examples import Draws
 
 RECIPES = Path(__file__).parent / "recipes"
-OPTIMIZERS = ("adamw", "adamw8bit")
+LORA_OPTIMIZERS = ("adamw", "adamw8bit")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Recipe:
     about: dict[str, str] = field(default_factory=dict, compare=False)  # why each is what it is
 
     def __post_init__(self):
-        choices = (("variant", VARIANTS), ("optimizer", OPTIMIZERS))
+        choices = (("variant", VARIANTS), ("optimizer", LORA_OPTIMIZERS))
         for name, allowed in choices:
             if getattr(self, name) not in allowed:
                 need = " or ".join(allowed)

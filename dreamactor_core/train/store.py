@@ -27,7 +27,7 @@ from ..backbones import Backbone, Text
 from ..errors import InputError
 from ..media.replace import replacing
 from .clips import Row, pair_of, read_clip, rng_of
-from .examples import Encoded, draw_example, encode_example, usable_frames
+from .examples import EncodedExample, draw_example, encode_example, usable_frames
 from .recipe import CacheRecipe
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Store:
         count = min(most, len(clips) // 10)
         return {clips[k * len(clips) // count] for k in range(count)}
 
-    def read(self, name: str) -> Encoded:
+    def read(self, name: str) -> EncodedExample:
         """Latents come as float32. Raises InputError for a damaged file."""
         path = self.folder / EXAMPLES / f"{name}.safetensors"
         try:
@@ -114,7 +114,7 @@ class Store:
                 need="a file as `train cache` writes it",
                 fix="Delete it and run `train cache` again: it makes what is missing.",
             ) from error
-        return Encoded(
+        return EncodedExample(
             tensors["latents"].float(), tensors["answer"].float(), tensors["known"], text
         )
 
@@ -194,7 +194,7 @@ def _read_meta(folder: Path) -> StoreMeta:
         ) from error
 
 
-def _write(path: Path, row: Row, encoded: Encoded, prompt: str, stored: str) -> None:
+def _write(path: Path, row: Row, encoded: EncodedExample, prompt: str, stored: str) -> None:
     dtype = getattr(torch, stored)
     tensors = {
         "latents": encoded.latents.to(dtype),

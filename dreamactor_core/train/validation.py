@@ -18,21 +18,23 @@ from ..puppets.world import LEAD_IN
 from ..sampling import SampleSettings
 
 
-class Pair(NamedTuple):
+class ValidationPair(NamedTuple):
     reference: Tensor  # (1, h, w, 3) in [0, 1]
     driving: Tensor  # (t, h, w, 3) what the right panel holds
     truth: Tensor  # (t, h, w, 3)
     prompt: str
 
 
-def puppet_pairs(seeds: range, size: int, num_frames: int, *, skeleton: bool) -> list[Pair]:
+def validation_pairs(
+    seeds: range, size: int, num_frames: int, *, skeleton: bool
+) -> list[ValidationPair]:
     """Triplets of the test split as pairs; the right panel is RGB or the driver's skeleton."""
     pairs = []
     for seed in seeds:
         clips = triplet(seed, "test", num_frames, size)
         driving = clips.driver.skeleton() if skeleton else clips.driver.frames[LEAD_IN:]
         pairs.append(
-            Pair(
+            ValidationPair(
                 to_frames(clips.truth.frames[:1]),
                 to_frames(driving),
                 to_frames(clips.truth.frames[LEAD_IN:]),
@@ -43,7 +45,7 @@ def puppet_pairs(seeds: range, size: int, num_frames: int, *, skeleton: bool) ->
 
 
 def validate(
-    backbone: Backbone, pairs: list[Pair], settings: SampleSettings, picture: Path
+    backbone: Backbone, pairs: list[ValidationPair], settings: SampleSettings, picture: Path
 ) -> float:
     """Animate every pair; write rows of reference, driver, result, truth; return relative error.
 

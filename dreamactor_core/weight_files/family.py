@@ -1,21 +1,19 @@
 """What loading asks of the file of a backbone: one Family each.
 
-A further backbone is one more file with an adapter and a Family, and its entry in loading.FAMILIES.
+A further backbone is one more file with an adapter and a Family, and its entry in
+FAMILIES of models/pipeline.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from ..backbones import Backbone
 from ..geometry import Geometry
 from ..options import ONE_STEP, Defaults
-
-if TYPE_CHECKING:  # pipelines bring half of transformers along: imported when one is opened
-    pass
 
 Tensors = dict[str, Tensor]  # on the meta device while nothing but shapes is known
 

@@ -22,7 +22,7 @@ METADATA = "_quantization_metadata"  # of a safetensors file
 SCALES = ("scale_weight", "weight_scale")  # beside a weight
 HOW = "comfy_quant"  # beside a weight: JSON, as bytes
 NO_WEIGHTS = (*SCALES, HOW, "scale_input", "input_scale", "scaled_fp8")
-FORMATS = ("float8_e4m3fn", "float8_e5m2", "int8_tensorwise")  # what a multiplication undoes
+SCALED_FORMATS = ("float8_e4m3fn", "float8_e5m2", "int8_tensorwise")  # what a multiplication undoes
 INTEGERS = (torch.int8, torch.uint8)  # mean nothing without a word on their format
 
 Formats = dict[str, dict[str, Any]]  # layer without prefix -> what the file says of it
@@ -74,7 +74,7 @@ def _other_format(how: dict[str, Any], weight: Tensor, scale: Tensor | None) -> 
     """What a layer is stored as, if it is more than a number times a scale; else nothing."""
     form = how.get("format", "")
     options = how | how.get("params", {})
-    if (form and form not in FORMATS) or options.get("convrot"):
+    if (form and form not in SCALED_FORMATS) or options.get("convrot"):
         return f"{form} with convrot" if options.get("convrot") else form
     if weight.dtype in INTEGERS and not (form and scale is not None):
         return f"{str(weight.dtype).removeprefix('torch.')} without format and scale"

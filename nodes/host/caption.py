@@ -12,7 +12,7 @@ import os
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -30,15 +30,16 @@ from ...dreamactor_core.caption.sample import MotionSample, picture_scale, sampl
 from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.media import Frame, check_frames, read_frames, to_uint8
 from .progress import watched
-from .video import driving_of
-from .words import node_words, told_in_node_words
+from .video import driving_of, naming
 
 KEY_VARIABLE, URL_VARIABLE = "DREAMACTOR_API_KEY", "DREAMACTOR_API_URL"
 KEY_SETTING, URL_SETTING = "DreamActor-M2.ApiKey", "DreamActor-M2.ApiUrl"  # as in js
 HOSTS_VARIABLE, HOSTS_SETTING = "DREAMACTOR_CAPTION_HOSTS", "DreamActor-M2.CaptionHosts"
+KEY_PLACE = "ComfyUI's settings (DreamActor-M2), together with this address, to which alone it "
+KEY_PLACE += f"goes; or into the environment variables {KEY_VARIABLE} and {URL_VARIABLE}"
 OLLAMA = "http://localhost:11434/v1"
-ROOM = 12 * 2**30  # bytes: the usual captioner in half precision, with its pictures
-LOOK = 0.2  # seconds between two looks at Cancel
+CAPTIONER_ROOM = 12 * 2**30  # bytes: the usual captioner in half precision, with its pictures
+CANCEL_SECONDS = 0.2  # seconds between two looks at Cancel
 
 
 class Local(NamedTuple):
@@ -63,7 +64,6 @@ class Account:
     key: str | None = field(default=None, repr=False)
 
 
-@told_in_node_words()
 def caption(
     who: Local | Endpoint, typed: Typed, reference: Tensor | None, driving: object, fps: float
 ) -> tuple[Caption, dict]:
@@ -83,7 +83,6 @@ def caption(
     finally:
         if isinstance(captioner, LocalOnDemand):
             captioner.close()
-    made = replace(made, notes=tuple(map(node_words, made.notes)))
     shown = {"motion": made.motion, "appearance": made.appearance, "fused": made.text}
     shown |= {"notes": list(made.notes), "captioner": made.captioner}
     return made, {"text": (made.text,), "dreamactor_caption": [shown]}
@@ -113,7 +112,7 @@ class LocalOnDemand:
         from ...dreamactor_core.caption.local import load_captioner
 
         device = manager.get_torch_device()
-        manager.free_memory(ROOM, device)
+        manager.free_memory(CAPTIONER_ROOM, device)
         source, quantize, download = self.local
         with torch.inference_mode(False):  # quantised weights cannot be made in ComfyUI's mode
             return load_captioner(
@@ -141,7 +140,7 @@ class Stoppable:
         while True:
             manager.throw_exception_if_processing_interrupted()
             try:
-                answer = answers.get(timeout=LOOK)
+                answer = answers.get(timeout=CANCEL_SECONDS)
             except queue.Empty:
                 continue
             if isinstance(answer, Exception):
@@ -158,7 +157,8 @@ def _endpoint(wanted: Endpoint) -> Stoppable:
         need, fix = f"an address such as {OLLAMA}", "Check the spelling."
         raise InputError("endpoint", got=repr(url), need=need, fix=fix) from error
     key = account.key if _may_have_key(url, account.url) else None
-    return Stoppable(EndpointCaptioner(url, wanted.model.strip(), key, wanted.timeout), url)
+    captioner = EndpointCaptioner(url, wanted.model.strip(), key, wanted.timeout, KEY_PLACE)
+    return Stoppable(captioner, url)
 
 
 def _check_host(url: str) -> None:
@@ -225,7 +225,8 @@ def _motion(driving: object, fps: float) -> MotionSample:
         for frame in watched(read_frames(clip)):
             yield frame._replace(image=to_uint8(frame.image))
 
-    return sample_by_motion(frames, BUDGET)
+    with naming(clip, "driving"):
+        return sample_by_motion(frames, BUDGET)
 
 
 def _missing(name: str, what: str, text: str) -> InputError:

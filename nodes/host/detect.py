@@ -33,12 +33,11 @@ from ...dreamactor_core.pose.retarget import match_proportions
 from ...dreamactor_core.pose.subjects import Cutout, DetectSettings, PoseNetworks, spread_all
 from . import files
 from .progress import watched
-from .video import driving_of, temp_file
-from .words import node_words, told_in_node_words
+from .video import driving_of, naming, temp_file
 
-ROOM = 3 * 2**30  # bytes: both networks in half precision, and what they hold at work
-SIDE = 512  # pixels of the preview, and of a clip's masks
-SHOWN = 64  # frames of the preview, so that a long clip does not fill the memory
+NETWORKS_ROOM = 3 * 2**30  # bytes: both networks in half precision, and what they hold at work
+LONGEST_SIDE = 512  # pixels of the preview, and of a clip's masks
+PREVIEW_FRAMES = 64  # frames of the preview, so that a long clip does not fill the memory
 
 
 class Networks(NamedTuple):
@@ -59,7 +58,6 @@ class FoundPose(NamedTuple):
     ui: dict  # the clip that the node shows
 
 
-@told_in_node_words()
 def detect(
     video: object,
     fps: float,
@@ -73,7 +71,8 @@ def detect(
     that is too full.
     """
     clip = driving_of(video, fps, "frames").clip
-    info = probe(clip)
+    with naming(clip, "video"):
+        info = probe(clip)
     if reference is not None:
         check_frames("reference", reference)
     bar = ProgressBar(2 * info.num_frames)  # finding, then drawing
@@ -83,7 +82,7 @@ def detect(
         raise InputError(
             "memory of the device",
             got="too little for the detector and the pose model",
-            need=f"about {ROOM >> 30} GB",
+            need=f"about {NETWORKS_ROOM >> 30} GB",
             fix="Close what else uses the GPU, or choose a smaller pose_model.",
         ) from error
     finally:
@@ -91,7 +90,7 @@ def detect(
     preview, ui = _drawn(clip, info, pose, bar)
     count = pose.body.shape[1]
     summary = f"{info.num_frames} frames, {count} {'subject' if count == 1 else 'subjects'}."
-    note = node_words("\n".join([summary, *notes]))
+    note = "\n".join([summary, *notes])
     keypoints = dump_keypoints(pose, info.width, info.height)
     return FoundPose(keypoints, preview, note, _spread(masks, info), ui)
 
@@ -120,7 +119,7 @@ def _open(networks: Networks) -> PoseNetworks:
     if networks.detector == BLAZEPOSE:
         return load_blazepose(files.blazepose_place(), download=networks.download)
     device = manager.get_torch_device()
-    manager.free_memory(ROOM, device)
+    manager.free_memory(NETWORKS_ROOM, device)
     return load_pose_models(
         networks.detector,
         networks.pose_model,
@@ -132,8 +131,8 @@ def _open(networks: Networks) -> PoseNetworks:
 
 
 def _spread(masks: list[list[Cutout]] | None, info: VideoInfo) -> Tensor:
-    """(t, h, w) in [0, 1]: of a picture at its size, of a clip no side longer than SIDE."""
-    scale = 1 if info.num_frames == 1 else min(1, SIDE / max(info.width, info.height))
+    """(t, h, w) in [0, 1]: of a picture at its size, of a clip no side longer than LONGEST_SIDE."""
+    scale = 1 if info.num_frames == 1 else min(1, LONGEST_SIDE / max(info.width, info.height))
     height, width = (max(1, round(side * scale)) for side in (info.height, info.width))
     frames = masks or [[]] * info.num_frames
     spread = np.stack([spread_all(those, height, width, scale)[..., 0] for those in frames])
@@ -144,7 +143,11 @@ def _drawn(
     clip: Path | Footage, info: VideoInfo, pose: Pose, bar: ProgressBar
 ) -> tuple[Tensor, dict]:
     """A few frames to pass on; all of them, one by one, into the clip that the node shows."""
-    chosen = np.linspace(0, info.num_frames - 1, min(info.num_frames, SHOWN)).round().astype(int)
+    chosen = (
+        np.linspace(0, info.num_frames - 1, min(info.num_frames, PREVIEW_FRAMES))
+        .round()
+        .astype(int)
+    )
     kept: list[np.ndarray] = []
 
     def drawn() -> Iterator[np.ndarray]:
@@ -160,8 +163,8 @@ def _drawn(
 
 
 def _small(clip: Path | Footage, info: VideoInfo) -> Iterator[np.ndarray]:
-    """Frames (h, w, 3) uint8, no side longer than SIDE."""
-    scale = min(1, SIDE / max(info.width, info.height))
+    """Frames (h, w, 3) uint8, no side longer than LONGEST_SIDE."""
+    scale = min(1, LONGEST_SIDE / max(info.width, info.height))
     height, width = (max(1, round(side * scale)) for side in (info.height, info.width))
     for frame in watched(read_frames(clip)):
         yield (fit(frame.image, height, width) * 255).round().byte().numpy()

@@ -7,23 +7,58 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import folder_paths
 
 from ...dreamactor_core.errors import InputError
-from ...dreamactor_core.options import BLAZEPOSE, WEIGHTS
+from ...dreamactor_core.options import (
+    BLAZEPOSE,
+    CAPTIONER_NAME,
+    DEFAULT_MODEL,
+    DETECTOR_NAME,
+    POSE_MODEL_NAME,
+    VARIANTS,
+    WEIGHTS,
+)
 
-EMBEDDED = "mini (embedded)"
-SHIPPED = {"end-to-end (shipped)": "end-to-end", "pose-based (shipped)": "pose-based"}
+EMBEDDED_MODEL = f"{DEFAULT_MODEL} (embedded)"
+SHIPPED = {f"{variant} (shipped)": variant for variant in reversed(VARIANTS)}
 INDEXES = ("model.json", "model_index.json")  # a name that ends so makes a folder a model
-DETECTOR = "PekingU/rtdetr_r50vd_coco_o365"  # on the hub, as in the core's pose.models, which is
-POSE_MODEL = "usyd-community/vitpose-plus-base"  # heavy
-MLLM = "Qwen/Qwen3-VL-4B-Instruct"  # as in caption.local
 NONE = "none"
-FOLDER = "dreamactor"
+MODELS_FOLDER = "dreamactor"
+TRANSFORMERS = "a folder below models/dreamactor with {} in the form of transformers"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a combo lists, and what each name of it stands for."""
+
+    what: str  # is chosen
+    need: str  # of what is found
+    find: Callable[[], dict[str, Path]]
+    first: Mapping[str, Any] = field(default_factory=dict)  # what there always is
+    last: Mapping[str, Any] = field(default_factory=dict)
+
+    def names(self) -> list[str]:
+        return [*self.first, *self.find(), *self.last]
+
+    def of(self, name: str) -> Any:
+        """Raises InputError for a name that is not in the list."""
+        known = {**self.find(), **self.first, **self.last}
+        if name not in known:
+            raise InputError(
+                self.what,
+                got=repr(name),
+                need=self.need,
+                fix="Choose one of the list; press R in ComfyUI if you have just put the file "
+                "there.",
+            )
+        return known[name]
 
 
 class LoraChoice(NamedTuple):
@@ -33,100 +68,22 @@ class LoraChoice(NamedTuple):
 
 def register_folders() -> None:
     """models/dreamactor, beside what extra_model_paths.yaml names for it."""
-    folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir) / FOLDER))
-
-
-def model_names() -> list[str]:
-    return [EMBEDDED, *_models()]
-
-
-def model_path(name: str) -> Path:
-    """The folder of a model. Raises InputError for a name that is not in the list."""
-    models = {EMBEDDED: WEIGHTS / "mini"} | _models()
-    need = "a folder with a model.json or model_index.json below models/dreamactor"
-    return _listed("model", name, models, need)
-
-
-def lora_names() -> list[str]:
-    return [*SHIPPED, *_loras()]
-
-
-def lora_choice(name: str) -> LoraChoice:
-    """A variant or a file. Raises InputError for a name that is not in the list."""
-    if name in SHIPPED:
-        return LoraChoice(SHIPPED[name], None)
-    need = "a .safetensors file below models/loras or models/dreamactor"
-    return LoraChoice(None, _listed("LoRA", name, _loras(), need))
-
-
-def pose_names() -> list[str]:
-    return sorted(_poses())
-
-
-def pose_path(name: str) -> Path:
-    """A pose file. Raises InputError for a name that is not in the list."""
-    return _listed("pose file", name, _poses(), "a .json file in ComfyUI's input folder")
-
-
-def detector_names() -> list[str]:
-    return [DETECTOR, *_networks("detector"), BLAZEPOSE]
-
-
-def detector_source(name: str) -> Path | str:
-    """A folder, BLAZEPOSE, or a name on the hub. Raises InputError for one not in the list."""
-    if name == BLAZEPOSE:
-        return BLAZEPOSE
-    return _network("detector", name, DETECTOR, "detector", "an object detector")
+    folder_paths.add_model_folder_path(
+        MODELS_FOLDER, str(Path(folder_paths.models_dir) / MODELS_FOLDER)
+    )
 
 
 def blazepose_place() -> Path:
     """Where BlazePose is, or would be put."""
-    folders = [root / BLAZEPOSE for root in _roots(FOLDER)]
+    folders = [root / BLAZEPOSE for root in _roots(MODELS_FOLDER)]
     return next((folder for folder in folders if folder.is_dir()), folders[0])
 
 
-def pose_model_names() -> list[str]:
-    return [POSE_MODEL, *_networks("pose")]
-
-
-def pose_model_source(name: str) -> Path | str:
-    """A folder, or a name on the hub. Raises InputError for a name that is not in the list."""
-    return _network("pose model", name, POSE_MODEL, "pose", "a ViTPose")
-
-
-def animal_model_names() -> list[str]:
-    return [NONE, *_networks("pose")]
-
-
-def animal_model_source(name: str) -> Path | None:
-    """A folder, or None. Raises InputError for a name that is not in the list."""
-    return None if name == NONE else _network("pose model", name, NONE, "pose", "a ViTPose")
-
-
-def pose_head_names() -> list[str]:
-    return [NONE, *_pose_heads()]
-
-
-def pose_head_source(name: str) -> Path | None:
-    """A file, or None. Raises InputError for a name that is not in the list."""
-    need = "a .pth file below models/dreamactor"
-    return None if name == NONE else _listed("pose heads", name, _pose_heads(), need)
-
-
-def captioner_names() -> list[str]:
-    return [MLLM, *_networks("captioner")]
-
-
-def captioner_source(name: str) -> Path | str:
-    """A folder, or a name on the hub. Raises InputError for a name that is not in the list."""
-    return _network("captioner", name, MLLM, "captioner", "a model that answers about pictures")
-
-
-def refusal(find: Callable[[str], object], name: str | None) -> bool | str:
+def refusal(choice: Choice, name: str | None) -> bool | str:
     """What validate_inputs returns: True, or why a name is refused. None: it comes by a link."""
     try:
         if name is not None:
-            find(name)
+            choice.of(name)
     except InputError as error:
         return str(error)
     return True
@@ -144,7 +101,7 @@ def stamp(path: Path | None) -> str:
 def _models() -> dict[str, Path]:
     """Name, which is the path below its root -> folder; the first root that has it wins."""
     found: dict[str, Path] = {}
-    for root in (*_roots(FOLDER), *_roots("diffusion_models")):
+    for root in (*_roots(MODELS_FOLDER), *_roots("diffusion_models")):
         for info in (info for ending in INDEXES for info in _below(root, ending)):
             found.setdefault(info.parent.relative_to(root).as_posix(), info.parent)
     return found
@@ -156,25 +113,18 @@ def _loras() -> dict[str, Path]:
         path = folder_paths.get_full_path("loras", name)
         if path is not None and name.endswith(".safetensors"):
             found[name] = Path(path)
-    for root in _roots(FOLDER):
+    for root in _roots(MODELS_FOLDER):
         for path in _below(root, ".safetensors"):
             if not (path.parent / "config.json").exists():  # that is a part of a model
-                name = f"models/{FOLDER}/{path.relative_to(root).as_posix()}"
+                name = f"models/{MODELS_FOLDER}/{path.relative_to(root).as_posix()}"
                 found.setdefault(name, path)
     return found
-
-
-def _network(what: str, name: str, usual: str, kind: str, named: str) -> Path | str:
-    if name == usual:
-        return usual
-    need = f"a folder below models/dreamactor with {named} in the form of transformers"
-    return _listed(what, name, _networks(kind), need)
 
 
 def _networks(kind: str) -> dict[str, Path]:
     """Folders in the form of transformers, by their path below models/dreamactor."""
     found: dict[str, Path] = {}
-    for root in _roots(FOLDER):
+    for root in _roots(MODELS_FOLDER):
         for config in _below(root, "config.json"):
             if config.name == "config.json" and _kind_of(config) == kind:
                 found.setdefault(config.parent.relative_to(root).as_posix(), config.parent)
@@ -197,7 +147,7 @@ def _kind_of(config: Path) -> str | None:
 
 def _pose_heads() -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for root in _roots(FOLDER):
+    for root in _roots(MODELS_FOLDER):
         for path in _below(root, ".pth"):
             found.setdefault(path.relative_to(root).as_posix(), path)
     return found
@@ -205,7 +155,7 @@ def _pose_heads() -> dict[str, Path]:
 
 def _poses() -> dict[str, Path]:
     folder = Path(folder_paths.get_input_directory())
-    return {path.name: path for path in folder.glob("*.json") if path.is_file()}
+    return {path.name: path for path in sorted(folder.glob("*.json")) if path.is_file()}
 
 
 def _roots(folder: str) -> list[Path]:
@@ -227,12 +177,37 @@ def _below(root: Path, ending: str) -> list[Path]:
     return sorted(found)
 
 
-def _listed(what: str, name: str, known: dict[str, Path], need: str) -> Path:
-    if name not in known:
-        raise InputError(
-            what,
-            got=repr(name),
-            need=need,
-            fix="Choose one of the list; press R in ComfyUI if you have just put the file there.",
-        )
-    return known[name]
+MODELS = Choice(
+    "model",
+    "a folder with a model.json or model_index.json below models/dreamactor",
+    _models,
+    {EMBEDDED_MODEL: WEIGHTS / DEFAULT_MODEL},
+)
+NATIVE_LORAS = Choice("LoRA", "a .safetensors file below models/loras or models/dreamactor", _loras)
+LORAS = replace(
+    NATIVE_LORAS,
+    find=lambda: {name: LoraChoice(None, path) for name, path in _loras().items()},
+    first={name: LoraChoice(variant, None) for name, variant in SHIPPED.items()},
+)
+POSES = Choice("pose file", "a .json file in ComfyUI's input folder", _poses)
+DETECTORS = Choice(
+    "detector",
+    TRANSFORMERS.format("an object detector"),
+    partial(_networks, "detector"),
+    {DETECTOR_NAME: DETECTOR_NAME},
+    {BLAZEPOSE: BLAZEPOSE},
+)
+POSE_MODELS = Choice(
+    "pose model",
+    TRANSFORMERS.format("a ViTPose"),
+    partial(_networks, "pose"),
+    {POSE_MODEL_NAME: POSE_MODEL_NAME},
+)
+ANIMAL_MODELS = replace(POSE_MODELS, first={NONE: None})
+POSE_HEADS = Choice("pose heads", "a .pth file below models/dreamactor", _pose_heads, {NONE: None})
+CAPTIONERS = Choice(
+    "captioner",
+    TRANSFORMERS.format("a model that answers about pictures"),
+    partial(_networks, "captioner"),
+    {CAPTIONER_NAME: CAPTIONER_NAME},
+)

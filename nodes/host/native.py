@@ -10,9 +10,8 @@ VAE gives them; its models scale them.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.sd
@@ -32,12 +31,15 @@ from ...dreamactor_core.composite import (
 )
 from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.geometry import Geometry
-from ...dreamactor_core.options import Defaults
+from ...dreamactor_core.options import LEAD_IN_SECONDS, Defaults
 from ...dreamactor_core.weight_files.family import Family, Found
 from ...dreamactor_core.weight_files.keys import KeyNames
-from .stages import compose, mask_motion
+from .context import build_checked, checked_pair
 
-KEY = "dreamactor_native"  # in a LATENT: what it was made for; on a MODEL: our check of it
+NATIVE_IN_LATENT = (
+    "dreamactor_native"  # in a LATENT: what it was made for; on a MODEL: our check of it
+)
+LORA_ON_MODEL = "dreamactor_lora"  # on a MODEL: the LoraInfo of the last one
 BACKBONES = (
     (hunyuan15.FAMILY, hunyuan15.HunyuanVideo15Backbone),
     (wan.FAMILY, wan.WanBackbone),
@@ -48,11 +50,11 @@ Conditioning = list[Any]
 
 @dataclass(frozen=True)
 class Native:
-    """What a MODEL is. The first three are all that the stages ask of a model."""
+    """What a MODEL is."""
 
     name: str
     geometry: Geometry
-    lead_in_seconds: float
+    lead_in_seconds: float  # as its LoRA was trained
     blank: str  # "zero" or "grey"
     by_token: bool  # TI2V: no mask channel
     image_width: int | None  # of the CLIP vision tokens that the network reads
@@ -64,7 +66,7 @@ class Native:
 
 def native_of(model: ModelPatcher) -> Native:
     """By the shapes of its weights. Raises InputError for a model that cannot animate."""
-    network = model.model.diffusion_model
+    network, lora = model.model.diffusion_model, model.get_attachment(LORA_ON_MODEL)
     shapes = {
         name: torch.empty(tuple(weight.shape), device="meta")
         for name, weight in network.named_parameters()
@@ -76,7 +78,7 @@ def native_of(model: ModelPatcher) -> Native:
             return Native(
                 name=found.name,
                 geometry=found.geometry,
-                lead_in_seconds=0.0,
+                lead_in_seconds=LEAD_IN_SECONDS if lora is None else lora.lead_in_seconds,
                 blank=backbone.blank,
                 by_token=config["in_channels"] == config["out_channels"],
                 image_width=config.get("image_dim", config.get("image_embed_dim")),
@@ -100,12 +102,16 @@ def compose_native(
     lead_in: float,
     known: Known,
 ) -> Composite:
-    """As the stages do it, for a MODEL. Raises InputError when they do not fit together or it."""
+    """As the stages do it, for a MODEL. lead_in: seconds; below 0 that of its LoRA.
+
+    Raises InputError when they do not fit together, or not the model.
+    """
     native = native_of(model)
-    endless = replace(native, geometry=replace(native.geometry, num_frames=sys.maxsize))
-    value = compose(endless, reference, driving)
-    composite = mask_motion(value, lead_in, known).composite
+    if lead_in < 0:
+        lead_in = native.lead_in_seconds
+    composite = build_checked(*checked_pair(reference, driving), native.geometry, lead_in, known)
     _check_length(model, native, composite)
+    native.geometry.check_panel(*crop_target(composite.frames).shape[1:3])
     return composite
 
 
@@ -127,7 +133,7 @@ def condition(
     latents = vae.encode(paint_blank(composite.frames, composite.known, native.blank))
     known = native.family.pack_known(native.found, composite.known, *latents.shape[-2:])
     known = known.to(latents)
-    latent = {"samples": torch.zeros_like(latents), KEY: _without_pixels(composite)}
+    latent = {"samples": torch.zeros_like(latents), NATIVE_IN_LATENT: _without_pixels(composite)}
     values = {} if clip_vision_output is None else {"clip_vision_output": clip_vision_output}
     if native.by_token:
         latent |= {"samples": latents, "noise_mask": 1 - known}
@@ -147,7 +153,7 @@ def crop_native(
     are put back. Raises InputError for anything else than what DreamActor Conditioning
     began.
     """
-    composite, samples = latent.get(KEY), latent["samples"]
+    composite, samples = latent.get(NATIVE_IN_LATENT), latent["samples"]
     if composite is None:
         raise InputError(
             "latent",
@@ -188,9 +194,9 @@ def _without_pixels(composite: Composite) -> Composite:
 def _patched(model: ModelPatcher, native: Native, size: tuple[int, ...]) -> ModelPatcher:
     """A clone that refuses another LATENT, and that knows the timestep of each token of TI2V."""
     patched = model.clone()
-    patched.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, KEY)
+    patched.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, NATIVE_IN_LATENT)
     check = _check_of_sampling(size, native.by_token)
-    patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, check)
+    patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, NATIVE_IN_LATENT, check)
     if native.by_token:
         patched.add_object_patch("process_timestep", timestep_by_token)
     return patched

@@ -13,10 +13,9 @@ from ...dreamactor_core.lora.files import METHOD, check_agrees, check_fits, pars
 from ...dreamactor_core.lora.names import fitting, read_adapters, write_adapters
 from ...dreamactor_core.lora.stored import peft_alpha, read_lora_file
 from ...dreamactor_core.weight_files.keys import no_such_layer
-from .native import native_of
+from .native import LORA_ON_MODEL, native_of
 
-KEY = "dreamactor_lora"  # on a MODEL: the LoraInfo of the last one
-DOWN, UP = ".lora_A.weight", ".lora_B.weight"
+LORA_A, LORA_B = ".lora_A.weight", ".lora_B.weight"
 
 
 def with_native_lora(model: ModelPatcher, path: Path, strength: float) -> tuple[ModelPatcher, str]:
@@ -30,7 +29,7 @@ def with_native_lora(model: ModelPatcher, path: Path, strength: float) -> tuple[
     info = parse_lora(path, metadata, tensors).info if ours else None
     if info is not None:
         check_fits(info, native.name, native.blank, native.geometry.fps, path.name)
-        if (before := model.get_attachment(KEY)) is not None:
+        if (before := model.get_attachment(LORA_ON_MODEL)) is not None:
             check_agrees(info, before.variant, before.lead_in_seconds, path.name)
     alpha = info.alpha if info else peft_alpha(path, metadata)
     modules = dict(model.model.diffusion_model.named_modules())
@@ -54,7 +53,7 @@ def with_native_lora(model: ModelPatcher, path: Path, strength: float) -> tuple[
         )
     kind = "no DreamActor LoRA"
     if info is not None:
-        patched.set_attachments(KEY, info)
+        patched.set_attachments(LORA_ON_MODEL, info)
         expert = f" for the {info.expert}-noise expert" if info.expert else ""
         kind = f"{info.variant}{expert}, rank {info.rank}"
     return patched, f"{path.stem}: {count} layers patched, {kind}, strength {strength:g}"
@@ -64,16 +63,16 @@ def _check_layers(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     """ComfyUI leaves out what does not fit, with no more than a line in its log."""
     modules = dict(network.named_modules())
     for key in tensors:
-        if not key.endswith(DOWN):
+        if not key.endswith(LORA_A):
             continue
-        name = key.removeprefix("diffusion_model.").removesuffix(DOWN)
+        name = key.removeprefix("diffusion_model.").removesuffix(LORA_A)
         layer = modules.get(name)
         if layer is None:
             raise no_such_layer(name)
         # Of the layer, not of the packed numbers that a quantised one holds.
         linear = isinstance(layer, nn.Linear)
         need = (layer.out_features, layer.in_features) if linear else (*layer.weight.shape[:2],)
-        got = (tensors[key.replace(DOWN, UP)].shape[0], tensors[key].shape[1])
+        got = (tensors[key.replace(LORA_A, LORA_B)].shape[0], tensors[key].shape[1])
         if got != need:
             raise InputError(
                 f"LoRA layer {name}",

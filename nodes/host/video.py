@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
+import av
 import folder_paths
 import torch
 from comfy_api.latest import InputImpl
 from torch import Tensor
 
+from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.media import Footage, Sound, read_sound, write_sound
 
 SUBFOLDER = "dreamactor"
@@ -43,8 +47,26 @@ def driving_of(value: InputImpl.VideoFromFile | Tensor, fps: float, name: str) -
         source = value.get_stream_source()
         if isinstance(source, str) and _is_whole(value, source):
             return Driving(Path(source))
-    parts = value.get_components()
+    try:
+        parts = value.get_components()
+    except (av.FFmpegError, ValueError) as error:
+        raise InputError(
+            name,
+            got=f"a VIDEO that cannot be decoded ({error})",
+            need="one with at least one picture",
+            fix="Choose another part of it, or another file.",
+        ) from error
     return Driving(Footage(parts.images.cpu(), float(parts.frame_rate), name=name), parts.audio)
+
+
+@contextmanager
+def naming(clip: Path | Footage, name: str) -> Iterator[None]:
+    """An InputError about the clip's file names the node's input, and no path of the server."""
+    try:
+        yield
+    except InputError as error:
+        error.what = error.what.replace(str(clip), f"{name} ({Path(str(clip)).name})")
+        raise
 
 
 def audible(driving: Driving) -> Path | Footage:
@@ -73,4 +95,7 @@ def audio_of(driving: Driving, start: float, duration: float) -> dict | None:
 
 def _is_whole(video: InputImpl.VideoFromFile, path: str) -> bool:
     # The window itself is told by newer hosts only.
-    return video.get_duration() == InputImpl.VideoFromFile(path).get_duration()
+    try:
+        return video.get_duration() == InputImpl.VideoFromFile(path).get_duration()
+    except (av.FFmpegError, ValueError):
+        return True  # what is wrong with the file, the core says in a sentence

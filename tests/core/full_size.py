@@ -60,17 +60,10 @@ def open_base(folder: Path) -> Backbone:
 def _hunyuan() -> SimpleNamespace:
     torch.manual_seed(0)
     transformer = HunyuanVideo15Transformer3DModel(
-        in_channels=65,
-        out_channels=32,
-        num_attention_heads=1,
-        attention_head_dim=HEAD,
-        num_layers=BLOCKS,
-        num_refiner_layers=1,
-        text_embed_dim=24,
-        text_embed_2_dim=8,
-        image_embed_dim=8,
-        rope_axes_dim=(16, 56, 56),
-    )
+        in_channels=65, out_channels=32, num_attention_heads=1, attention_head_dim=HEAD,
+        num_layers=BLOCKS, num_refiner_layers=1, text_embed_dim=24, text_embed_2_dim=8,
+        image_embed_dim=8, rope_axes_dim=(16, 56, 56),
+    )  # fmt: skip
     torch.manual_seed(1)
     vae = AutoencoderKLHunyuanVideo15(
         latent_channels=32, block_out_channels=(8, 8, 16, 32, 64), layers_per_block=1

@@ -8,16 +8,23 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from dreamactor_core import __main__ as cli
 from dreamactor_core.errors import InputError
-from dreamactor_core.media import read_frames
-from dreamactor_core.pose import blazepose, blazepose_files
+from dreamactor_core.media import read_frames, write_image
+from dreamactor_core.pose import blazepose, blazepose_files, networks
 from dreamactor_core.pose.blazepose import ANCHORS, BlazePose, load_blazepose, square_about
-from dreamactor_core.pose.blazepose_files import DETECTOR, FILES, LANDMARKER, blazepose_folder
+from dreamactor_core.pose.blazepose_files import (
+    DETECTOR_FILE,
+    FILES,
+    LANDMARKER_FILE,
+    blazepose_folder,
+)
 from dreamactor_core.pose.detect import detect_pose
+from dreamactor_core.pose.guides import read_guides
 from dreamactor_core.pose.networks import load_networks
 from dreamactor_core.pose.skeletons import to_points
 from dreamactor_core.pose.subjects import Cutout, DetectSettings, spread_all
-from dreamactor_core.pose.tflite import open_network
+from dreamactor_core.pose.tflite import open_tflite
 
 # Squares
 
@@ -193,15 +200,15 @@ def wheel(path: Path, contents: dict[str, bytes]) -> Path:
 def known(monkeypatch, tmp_path) -> dict[str, bytes]:
     """A wheel's contents whose checksums are the right ones, and a model folder of our own."""
     contents = {
-        f"mediapipe/modules/pose_detection/{DETECTOR}": b"one",
-        f"mediapipe/modules/pose_landmark/{LANDMARKER}": b"two",
+        f"mediapipe/modules/pose_detection/{DETECTOR_FILE}": b"one",
+        f"mediapipe/modules/pose_landmark/{LANDMARKER_FILE}": b"two",
         "mediapipe-0.10.21.dist-info/LICENSE": b"Apache",
         "mediapipe/other/LICENSE": b"another's",
         "mediapipe/__init__.py": b"code",
     }
     sums = {
-        DETECTOR: "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed",
-        LANDMARKER: "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3",
+        DETECTOR_FILE: "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed",
+        LANDMARKER_FILE: "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3",
     }
     monkeypatch.setattr(blazepose_files, "SUMS", sums)
     monkeypatch.setenv("DREAMACTOR_MODELS", str(tmp_path / "models"))
@@ -238,8 +245,8 @@ def test_the_two_files_and_the_licence_are_taken_out_of_the_wheel(known, monkeyp
     folder = blazepose_folder(None, download=True)
     assert folder == tmp_path / "models" / "blazepose"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
-        DETECTOR: b"one",
-        LANDMARKER: b"two",
+        DETECTOR_FILE: b"one",
+        LANDMARKER_FILE: b"two",
         "LICENSE": b"Apache",
     }
     (command,) = asked
@@ -249,14 +256,14 @@ def test_the_two_files_and_the_licence_are_taken_out_of_the_wheel(known, monkeyp
 
 def test_a_wheel_fetched_by_hand_serves_too(known, tmp_path):
     path = wheel(tmp_path / "mediapipe.whl", known)
-    assert (blazepose_folder(path, download=False) / DETECTOR).read_bytes() == b"one"
+    assert (blazepose_folder(path, download=False) / DETECTOR_FILE).read_bytes() == b"one"
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({f"mediapipe/modules/pose_landmark/{LANDMARKER}": b"another"}, "checksum"),
-        ({f"mediapipe/modules/pose_landmark/{LANDMARKER}": b""}, f"{LANDMARKER} of"),
+        ({f"mediapipe/modules/pose_landmark/{LANDMARKER_FILE}": b"another"}, "checksum"),
+        ({f"mediapipe/modules/pose_landmark/{LANDMARKER_FILE}": b""}, f"{LANDMARKER_FILE} of"),
     ],
 )
 def test_a_wheel_with_other_files_leaves_nothing(known, monkeypatch, tmp_path, change, told):
@@ -283,8 +290,8 @@ def test_an_index_that_does_not_answer_is_told(known, monkeypatch, tmp_path):
 
 def test_a_file_that_was_changed_is_told(known, tmp_path):
     folder = blazepose_folder(wheel(tmp_path / "mediapipe.whl", known), download=False)
-    (folder / LANDMARKER).write_bytes(b"damaged")
-    with pytest.raises(InputError, match=f"{LANDMARKER} of .*models.*Delete that file"):
+    (folder / LANDMARKER_FILE).write_bytes(b"damaged")
+    with pytest.raises(InputError, match=f"{LANDMARKER_FILE} of .*models.*Delete that file"):
         blazepose_folder(None, download=False)
 
 
@@ -313,6 +320,21 @@ def test_blazepose_serves_unless_another_network_is_named(monkeypatch, tmp_path)
         load_networks("nowhere", heads=Path("head.pth"))
 
 
+# The command
+
+
+def test_the_command_writes_joints_and_mask_of_a_picture(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(networks, "load_blazepose", lambda *_, **__: scripted([], [(0.9, 0.25)]))
+    write_image(tmp_path / "hero.png", frames(1)[0])
+    words = ["pose", "--video", str(tmp_path / "hero.png"), "--output", str(tmp_path / "hero.json")]
+    assert cli.main([*words, "--mask", str(tmp_path / "mask.mp4")]) == 2
+    assert "Call it mask.png." in capsys.readouterr().err and not (tmp_path / "hero.json").exists()
+    assert cli.main([*words, "--mask", str(tmp_path / "mask.png")]) == 0
+    guides = read_guides(tmp_path / "hero.json", tmp_path / "mask.png", 100, 100)
+    assert np.allclose(guides.joints[0, 0], [25, 25, 1], atol=0.01)
+    assert guides.mask[:49].min() == 1 and guides.mask[51:].max() == 0
+
+
 # The real networks, where they are on this machine or can be fetched
 
 
@@ -335,7 +357,7 @@ def test_both_runtimes_give_the_same_numbers(folder):
     pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
     pixels = np.random.default_rng(0).random((1, 256, 256, 3), np.float32)
     for name, side in zip(FILES, (224, 256), strict=True):
-        one, other = (open_network(folder / name, run) for run in ("litert", "torch"))
+        one, other = (open_tflite(folder / name, run) for run in ("litert", "torch"))
         one, other = one(pixels[:, :side, :side]), other(pixels[:, :side, :side])
         assert one.keys() == other.keys() and len(one) in (2, 5)
         for key in one:
@@ -350,7 +372,7 @@ def test_both_runtimes_agree_within_half_a_pixel(folder, media_dir):
     images = [frame.image for frame in read_frames(clip, 0, 0.2)]
     times = [k / 60 for k in range(len(images))]
     raw = DetectSettings(smoothing=False)
-    poses = [detect_pose(images, times, networks, raw).pose for networks in both(folder).values()]
+    poses = [detect_pose(images, times, found, raw).pose for found in both(folder).values()]
     assert poses[0].body.shape == (12, 1, 18, 3)
     pixels = (poses[0].points() - poses[1].points())[..., :2] * [1080, 1920]
     assert np.abs(pixels).max() < 0.5

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dreamactor_core.bootstrap.judge import judge
-from dreamactor_core.bootstrap.make import PAIRS, Pair, puppet_pairs, write_pair
+from dreamactor_core.bootstrap.make import PAIRS_FILE, BootstrapPair, puppet_pairs, write_pair
 from dreamactor_core.cli.bootstrap import main
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import LoraInfo, LoraSpec, add_lora, save_lora
@@ -95,7 +95,7 @@ def written(tmp_path, pairs):
 
 
 def test_a_pair_comes_back_in_step_and_with_its_skeleton(written, pairs):
-    samples = list(paired_samples(written / PAIRS, GEOMETRY))
+    samples = list(paired_samples(written / PAIRS_FILE, GEOMETRY))
     assert len(samples) == 2
     for sample, pair in zip(samples, pairs, strict=True):
         driving = triplet(pair.seed, "train", GEOMETRY.num_frames, 32).truth.frames[LEAD_IN:]
@@ -114,7 +114,7 @@ def test_a_pair_comes_back_in_step_and_with_its_skeleton(written, pairs):
 
 
 def test_videos_have_the_lengths_that_the_pair_says(written):
-    row = json.loads((written / PAIRS).read_text().splitlines()[0])
+    row = json.loads((written / PAIRS_FILE).read_text().splitlines()[0])
     assert row["lead_in"] == LEAD_IN
     assert set(row["verdict"]) == {"identity", "motion", "stability"}
     counts = [len(list(read_frames(written / row[key]))) for key in ("target", "driving")]
@@ -123,16 +123,18 @@ def test_videos_have_the_lengths_that_the_pair_says(written):
 
 def test_pairs_can_be_cached(written):
     backbone, folder = tiny_backbone(), written / "cache"
-    assert write_cache(backbone, paired_samples(written / PAIRS, GEOMETRY), folder, "pairs") == 2
+    assert (
+        write_cache(backbone, paired_samples(written / PAIRS_FILE, GEOMETRY), folder, "pairs") == 2
+    )
     cache = read_cache(backbone, folder)
     assert len(cache) == 2 and cache.rows["driving"].shape[1] == 7
 
 
 def test_a_pair_without_keypoints_has_a_black_skeleton(written):
-    row = json.loads((written / PAIRS).read_text().splitlines()[0])
+    row = json.loads((written / PAIRS_FILE).read_text().splitlines()[0])
     del row["pose"]
-    (written / PAIRS).write_text(json.dumps(row) + "\n")
-    (sample,) = paired_samples(written / PAIRS, GEOMETRY)
+    (written / PAIRS_FILE).write_text(json.dumps(row) + "\n")
+    (sample,) = paired_samples(written / PAIRS_FILE, GEOMETRY)
     assert (sample.skeleton == 0).all()
 
 
@@ -148,23 +150,23 @@ def test_a_pair_without_keypoints_has_a_black_skeleton(written):
     ],
 )
 def test_a_line_of_another_form_is_named(written, line):
-    good = (written / PAIRS).read_text()
-    (written / PAIRS).write_text(good + line + "\n")
+    good = (written / PAIRS_FILE).read_text()
+    (written / PAIRS_FILE).write_text(good + line + "\n")
     with pytest.raises(InputError, match=r"line 3 of .*pairs\.jsonl"):
-        next(paired_samples(written / PAIRS, GEOMETRY))
+        next(paired_samples(written / PAIRS_FILE, GEOMETRY))
 
 
 def test_missing_files_and_short_clips_are_refused_in_words(written, tmp_path):
     with pytest.raises(InputError, match="no such file"):
         next(paired_samples(tmp_path / "none.jsonl", GEOMETRY))
-    row = json.loads((written / PAIRS).read_text().splitlines()[0])
+    row = json.loads((written / PAIRS_FILE).read_text().splitlines()[0])
     for change, message in (
         ({"target": "none.mp4"}, "no such file"),
         ({"lead_in": 0}, "got 16 frames at 8 fps, need at least 25"),
     ):
-        (written / PAIRS).write_text(json.dumps(row | change) + "\n")
+        (written / PAIRS_FILE).write_text(json.dumps(row | change) + "\n")
         with pytest.raises(InputError, match=message):
-            next(paired_samples(written / PAIRS, GEOMETRY))
+            next(paired_samples(written / PAIRS_FILE, GEOMETRY))
 
 
 def test_the_command_refuses_an_end_to_end_lora(tmp_path, monkeypatch):
@@ -183,5 +185,5 @@ def test_the_command_refuses_an_end_to_end_lora(tmp_path, monkeypatch):
 
 
 def test_a_pair_is_plain_data(pairs):
-    assert isinstance(pairs[0], Pair) and isinstance(pairs[0].driving, np.ndarray)
+    assert isinstance(pairs[0], BootstrapPair) and isinstance(pairs[0].driving, np.ndarray)
     assert not torch.is_inference_mode_enabled()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -29,13 +28,13 @@ from dreamactor_core.caption.describe import Typed, describe, describe_files
 from dreamactor_core.caption.endpoint import EndpointCaptioner
 from dreamactor_core.caption.folder import caption_folder
 from dreamactor_core.caption.local import load_captioner
-from dreamactor_core.caption.prompts import FIELDS, copy_prompts, load_prompts
+from dreamactor_core.caption.prompts import PLACEHOLDERS, copy_prompts, load_prompts
 from dreamactor_core.caption.sample import MotionSample, choose, sample_by_motion
 from dreamactor_core.errors import InputError
 from dreamactor_core.media import Frame, write_image, write_video
 
 from .processors import Qwen2VLImageProcessorPil
-from .tiny_caption import TEMPLATE, Server, byte_tokenizer, save_llava
+from .tiny_caption import TEMPLATE, Server, byte_tokenizer, save_llava, served
 
 PROMPTS = load_prompts()
 # The paper's example, as a captioner would answer it.
@@ -308,13 +307,8 @@ GOOD = {"choices": [{"message": {"content": FUSED}, "finish_reason": "stop"}]}
 
 @pytest.fixture
 def server():
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served() as server:
+        yield server
 
 
 def captioner_at(server, timeout=5.0, key=KEY) -> EndpointCaptioner:
@@ -624,7 +618,7 @@ def test_a_local_model_answers(llava):
 
 
 def test_the_three_steps_with_a_local_model(llava):
-    short = {name: replace(getattr(PROMPTS, name), words=4) for name in FIELDS}
+    short = {name: replace(getattr(PROMPTS, name), words=4) for name in PLACEHOLDERS}
     caption = describe(
         load_captioner(llava, device="cpu"),
         lambda: PICTURE,
@@ -796,7 +790,8 @@ def test_command_captions_a_folder_and_goes_on(run, server, clips):
         (("--folder", "."), "need --folder with --output"),
         (("--folder", ".", "--output", "o", "--motion", "m"), "need --folder with --output"),
         ((*FILES, "--captioner", "endpoint"), "got no --endpoint"),
-        ((*FILES, "--prompts", "nowhere"), "motion.txt: got"),
+        ((*FILES, "--prompts", "nowhere"), "nowhere: got no such file or folder"),
+        ((*FILES, "--prompts", "."), "motion.txt: got"),
         ((*FILES, "--mllm", "./nowhere"), "got no such folder"),
         ((*FILES, "--endpoint", "http://localhost:1/v1"), "need the name of a model"),
         (("--reference", "bird.png", "--driving", "no.mp4", "--captioner", "typed"), "no.mp4"),

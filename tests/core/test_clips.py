@@ -143,7 +143,7 @@ def test_alpha_is_written_and_read_as_a_mask(tmp_path, name):
 def read_frames_over(path, background):
     from dreamactor_core.media import read
 
-    return read.read_frames(path, background=background)
+    return read.read_file(path, background=background)
 
 
 def test_a_clip_without_alpha_has_no_mask(tmp_path):

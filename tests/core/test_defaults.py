@@ -3,16 +3,19 @@
 from pathlib import Path
 
 import pytest
+import torch
 
+from dreamactor_core.animate import animate_pass
 from dreamactor_core.jobs.inputs import panel_of
 from dreamactor_core.models import find
+from dreamactor_core.models.loading import load_backbone
 from dreamactor_core.models.pipeline import FAMILIES
 from dreamactor_core.models.wan_animate_kinds import WAN_ANIMATE_KINDS
 from dreamactor_core.options import ONE_STEP, Defaults
 from dreamactor_core.sampling import SampleSchedule, SampleSettings
 from dreamactor_core.weight_files.checkpoint import Header, recognise
 
-from .test_checkpoints import published
+from .stored import published
 
 SMALL, LARGE = (832, 480), (1280, 720)
 
@@ -48,6 +51,20 @@ def test_the_small_model_answers_in_one_step_on_its_own_square():
     source = find("mini")
     assert SampleSettings().schedule(source.defaults, *source.geometry.panel) == (1, 1.0, 1.0)
     assert panel_of(300, 600, None, source)[:2] == source.geometry.panel
+
+
+def test_the_small_model_ignores_what_it_says_it_ignores():
+    backbone, frames = load_backbone("mini"), torch.rand(6, 64, 64, 3)
+    changes = {"seed": 9, "num_inference_steps": 3, "shift": 5.0, "sampler": "unipc"}
+    assert set(backbone.defaults.ignored) == set(changes)
+
+    def sampled(**changes) -> torch.Tensor:
+        settings = SampleSettings(**changes)
+        return animate_pass(backbone, frames[:1], frames[1:], "a bird", settings)
+
+    usual = sampled()
+    for name, value in changes.items():
+        assert (sampled(**{name: value}) - usual).abs().max() < 1e-3, name
 
 
 def test_what_is_said_is_done():

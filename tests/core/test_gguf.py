@@ -16,7 +16,7 @@ from dreamactor_core.weight_files.checkpoint import (
 )
 from dreamactor_core.weight_files.parts import Files
 
-from .test_loading import EXACT, answers, native_state
+from .stored import EXACT, answers, native_state
 
 gguf = pytest.importorskip("gguf", reason="GGUF files need the package gguf")
 Q8, BF16, F32 = (gguf.GGMLQuantizationType[name] for name in ("Q8_0", "BF16", "F32"))

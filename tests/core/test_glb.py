@@ -8,24 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from dreamactor_core import skeleton
 from dreamactor_core.errors import InputError
 from dreamactor_core.pose.draw import overlay_pose
-from dreamactor_core.puppets.body import (
-    ANKLE,
-    ELBOW,
-    FOREARM,
-    HEAD,
-    HIP,
-    KNEE,
-    NECK,
-    NOSE,
-    SHIN,
-    SHOULDER,
-    THIGH,
-    TORSO,
-    UPPER_ARM,
-    WRIST,
-)
 from dreamactor_core.puppets.glb import glb_glance, glb_triplet, main
 from dreamactor_core.puppets.glb_body import mix, sample_animation, skin, to_world
 from dreamactor_core.puppets.glb_camera import aim
@@ -383,7 +368,7 @@ def toys(tmp_path):
 
 
 def directions(clip):
-    thigh = clip.pose.body[:, 0, KNEE[1], :2] - clip.pose.body[:, 0, HIP[1], :2]
+    thigh = clip.pose.body[:, 0, skeleton.KNEE[1], :2] - clip.pose.body[:, 0, skeleton.HIP[1], :2]
     return thigh / np.linalg.norm(thigh, axis=-1, keepdims=True)
 
 
@@ -413,7 +398,7 @@ def test_a_clip_is_as_those_of_the_drawn_world(toys):
     assert (clip.mask == 255).any(axis=(1, 2)).all()
     assert not clip.mask[:, [0, -1]].any() and not clip.mask[:, :, [0, -1]].any()
     found = np.flatnonzero(clip.pose.body[0, 0, :, 2])
-    np.testing.assert_array_equal(found, [KNEE[1], HIP[1]][::-1])
+    np.testing.assert_array_equal(found, [skeleton.KNEE[1], skeleton.HIP[1]][::-1])
     assert (clip.pose.body[..., found, 2] == 1).all()
     assert clip.skeleton().shape == (4, 64, 64, 3)
     small = glb_triplet(3, toys, "test", LEAD_IN + 4, 32).truth
@@ -423,10 +408,10 @@ def test_a_clip_is_as_those_of_the_drawn_world(toys):
 def test_every_pixel_is_labelled_by_what_moves_it_most(toys):
     clip = glb_triplet(3, toys, "test", LEAD_IN + 4, 64).truth
     assert clip.parts.shape == clip.mask.shape and clip.parts.dtype == np.uint8
-    assert set(np.unique(clip.parts)) == {0, THIGH[1], SHIN[1]}
+    assert set(np.unique(clip.parts)) == {0, skeleton.THIGH[1], skeleton.SHIN[1]}
     assert (clip.mask[clip.parts > 0] > 0).all() and (clip.parts[clip.mask == 255] > 0).all()
-    hip, knee = (clip.pose.body[0, 0, joint[1], :2] * 64 for joint in (HIP, KNEE))
-    y, x = np.argwhere(clip.parts[0] == THIGH[1]).T
+    hip, knee = (clip.pose.body[0, 0, joint[1], :2] * 64 for joint in (skeleton.HIP, skeleton.KNEE))
+    y, x = np.argwhere(clip.parts[0] == skeleton.THIGH[1]).T
     middle = np.array([x.mean(), y.mean()]) + 0.5
     assert np.linalg.norm(middle - (hip + knee) / 2) < 3  # a thigh is between hip and knee
 
@@ -444,8 +429,18 @@ def test_parts_go_down_the_skeleton():
         "Tail",
     )
     parents = (-1, 0, 1, 2, 1, 4, 5, 5, 0)
-    arm, fore = UPPER_ARM[1], FOREARM[1]
-    assert parts_of(nodes, parents) == [TORSO, TORSO, HEAD, HEAD, arm, fore, fore, fore, TORSO]
+    arm, fore = skeleton.UPPER_ARM[1], skeleton.FOREARM[1]
+    assert parts_of(nodes, parents) == [
+        skeleton.TORSO,
+        skeleton.TORSO,
+        skeleton.HEAD,
+        skeleton.HEAD,
+        arm,
+        fore,
+        fore,
+        fore,
+        skeleton.TORSO,
+    ]
 
 
 def test_a_glance_is_a_clip_of_a_training_body_at_any_moments(toys):
@@ -525,7 +520,12 @@ def test_captions(body, label, caption):
 
 def test_joints_are_found_by_the_names_of_bones():
     nodes = ("upperarm.l", "LowerArm.R", "FrontLowerLeg.L", "FF.L_end", "foot.l", "IKBackLeg.L")
-    found = {SHOULDER[1]: 0, ELBOW[0]: 1, ELBOW[1]: 2, ANKLE[1]: 4}
+    found = {
+        skeleton.SHOULDER[1]: 0,
+        skeleton.ELBOW[0]: 1,
+        skeleton.ELBOW[1]: 2,
+        skeleton.ANKLE[1]: 4,
+    }
     assert joint_bones(nodes) == found
 
 
@@ -631,8 +631,8 @@ def test_every_real_body_stands_upright_and_is_read_whole(real):
         if not path.name.startswith("fish"):
             assert abs(low[1]) < 0.05 * high[1], path.name  # feet on the ground
             joints = joint_bones(body.nodes)
-            assert {*HIP, *KNEE, *ANKLE} <= joints.keys(), path.name
-            arms = {*SHOULDER, *ELBOW, *WRIST} <= joints.keys()
+            assert {*skeleton.HIP, *skeleton.KNEE, *skeleton.ANKLE} <= joints.keys(), path.name
+            arms = {*skeleton.SHOULDER, *skeleton.ELBOW, *skeleton.WRIST} <= joints.keys()
             assert arms != path.name.startswith("smallmech"), path.name
         outward = ((points - (low + high) / 2) * normals).sum(axis=1)
         assert (outward > 0).mean() > 0.55, path.name  # not inside out
@@ -659,7 +659,18 @@ def test_real_triplets_stay_in_frame_and_their_joints_on_the_body(real, split):
             assert 0.01 < (clip.mask > 127).mean() < 0.6, (seed, clip.caption)
             assert (np.ptp(clip.mask.astype(int), axis=0) > 127).mean() > 0.005, clip.caption
             grown = [cv2.dilate(mask, np.ones((5, 5))) > 127 for mask in clip.mask]
-            seen = clip.pose.body[:, 0, [*SHOULDER, *HIP, *KNEE, *ELBOW, NECK, NOSE]]
+            seen = clip.pose.body[
+                :,
+                0,
+                [
+                    *skeleton.SHOULDER,
+                    *skeleton.HIP,
+                    *skeleton.KNEE,
+                    *skeleton.ELBOW,
+                    skeleton.NECK,
+                    skeleton.NOSE,
+                ],
+            ]
             for t, joint in zip(*np.nonzero(seen[..., 2]), strict=True):
                 x, y = (seen[t, joint, :2] * 64).astype(int)
                 on_body.append(grown[t][y, x])

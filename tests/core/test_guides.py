@@ -20,7 +20,7 @@ from dreamactor_core.pose.ground import outline
 from dreamactor_core.pose.guides import Guides, read_guides
 from dreamactor_core.pose.keypoints import Pose, pose_of_points, save_keypoints
 from dreamactor_core.pose.retarget import place_in_panel, stand_as
-from dreamactor_core.pose.subjects import Cutout, Found
+from dreamactor_core.pose.subjects import Cutout, Subjects
 from dreamactor_core.skeleton import (
     FOOT,
     FOREARM,
@@ -262,7 +262,7 @@ class TwoLooks:
             points[0, :18] = FIGURE[list(MIRRORED_JOINT)] * [-1, 1, 1] + [100 + self.beside, 0, 0]
         values = np.full((4, 4), 255, np.uint8)
         mask = Cutout(values, np.array([[50.0, 0, 25], [0, 50, 25]]))
-        return [Found(np.array([[0, 0, 100, 100.0]]), np.ones(1), np.zeros(1), points, (mask,))]
+        return [Subjects(np.array([[0, 0, 100, 100.0]]), np.ones(1), np.zeros(1), points, (mask,))]
 
 
 @pytest.fixture

@@ -180,7 +180,7 @@ def test_gif_without_delays_runs_at_ten_a_second_and_shows_its_ground(tmp_path):
     frames = list(read_frames(path, start=0.2))  # built on frames 0 and 1, which cannot be skipped
     assert len(frames) == 2
     assert frames[0].image[4].tolist() == [[255] * 3] * 8 + [[255, 0, 0]] * 4 + [[255] * 3] * 4
-    assert next(read.read_frames(path, background=0.0)).image[4, 10].tolist() == [0, 0, 0]
+    assert next(read.read_file(path, background=0.0)).image[4, 10].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import re
 import torch
 from torch import nn
 
-from dreamactor_core.train.pace import PASSES, Pace, forward_work
+from dreamactor_core.train.pace import PASSES_A_STEP, Pace, forward_work
 
 
 def test_work_is_that_of_the_products():
@@ -18,7 +18,7 @@ def test_work_is_that_of_the_products():
 def test_the_share_is_work_a_second_of_what_a_product_reaches():
     pace, layer = Pace(), nn.Linear(1000, 1000)
     pace.count(lambda: layer(torch.zeros(4, 1000)), samples=4)
-    assert pace.work == PASSES * 2 * 1000 * 1000
+    assert pace.work == PASSES_A_STEP * 2 * 1000 * 1000
     assert pace.report() == ""
     pace.add(4)  # the first step of a stretch, which may compile
     assert pace.report() == ""

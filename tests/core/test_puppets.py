@@ -12,7 +12,7 @@ import pytest
 
 from dreamactor_core.pose.keypoints import dump_keypoints, parse_keypoints
 from dreamactor_core.puppets.background import draw_photograph, furnish
-from dreamactor_core.puppets.body import ANKLE, ELBOW, HIP, KNEE, SHOULDER, WRIST, solve
+from dreamactor_core.puppets.body import solve
 from dreamactor_core.puppets.body_plan import BODY_PLANS
 from dreamactor_core.puppets.camera import OUTSIDE, UNSURE
 from dreamactor_core.puppets.captions import describe_motion, describe_puppet
@@ -23,6 +23,7 @@ from dreamactor_core.puppets.motion import MOTION_FAMILIES, MotionKey, sample_ke
 from dreamactor_core.puppets.scene import sample_appearance, sample_performance
 from dreamactor_core.puppets.triplet import triplet, triplet_poses
 from dreamactor_core.puppets.world import LEAD_IN
+from dreamactor_core.skeleton import ANKLE, ELBOW, HIP, KNEE, SHOULDER, WRIST
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMBS = [*ELBOW, *WRIST, *KNEE, *ANKLE]

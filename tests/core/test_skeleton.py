@@ -4,7 +4,6 @@ import numpy as np
 
 from dreamactor_core.mini.warp import ARM_ROWS, FOOT_ROWS, HEAD_ROW, MIRRORED_ROWS, TORSO_ROW
 from dreamactor_core.pose.skeletons import to_points
-from dreamactor_core.puppets import body
 from dreamactor_core.skeleton import (
     FOOT,
     HEAD,
@@ -47,7 +46,6 @@ def test_arrays_of_pieces_leave_the_scene_out():
 
 
 def test_puppets_and_poses_read_the_same_numbers():
-    assert (body.NECK, body.TORSO, body.PARTS) == (NECK, TORSO, PARTS)
     joints = np.zeros((1, 17, 3))
     joints[:, 5], joints[:, 6] = (2, 4, 1), (4, 8, 0.5)  # shoulders of COCO, left and right
     assert to_points(joints, "coco")[0, NECK].tolist() == [3, 6, 0.5]

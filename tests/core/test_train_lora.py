@@ -27,7 +27,7 @@ from dreamactor_core.train.base import open_network
 from dreamactor_core.train.clips import pair_of, read_clip, read_rows, rng_of
 from dreamactor_core.train.examples import draw_example
 from dreamactor_core.train.lora import Examples
-from dreamactor_core.train.network import LoraTrainee, draw_sigma, prepare_network, sigma_range
+from dreamactor_core.train.network import LoraTrainee, draw_lora_sigma, prepare_network, sigma_range
 from dreamactor_core.train.recipe import available_recipes, read_recipe
 from dreamactor_core.train.store import open_store
 
@@ -155,10 +155,10 @@ def test_an_expert_meets_the_noise_levels_it_works_at(base):
     generator = torch.Generator().manual_seed(0)
     for expert in ("high", "low"):
         limits = sigma_range(backbone, expert)
-        levels = torch.stack([draw_sigma(5.0, limits, generator) for _ in range(200)])
+        levels = torch.stack([draw_lora_sigma(5.0, limits, generator) for _ in range(200)])
         assert ((levels >= 0.9) == (expert == "high")).all()
         assert levels.std() > 0.01
-    whole = torch.stack([draw_sigma(2.0, (0, 1), generator) for _ in range(4000)])
+    whole = torch.stack([draw_lora_sigma(2.0, (0, 1), generator) for _ in range(4000)])
     assert whole.median() == pytest.approx(2 / 3, abs=0.02)  # of a logit-normal, shifted
 
 

@@ -18,7 +18,7 @@ from dreamactor_core.puppets.triplet import triplet, triplet_poses
 from dreamactor_core.puppets.world import LEAD_IN
 from dreamactor_core.skeleton import ELBOW, FOREARM, HEAD, PARTS, TORSO, WRIST
 from dreamactor_core.train.cache import puppet_samples
-from dreamactor_core.train.fit import Schedule, fit
+from dreamactor_core.train.fit import Schedule, fit_network
 from dreamactor_core.train.loop import Trainee
 from dreamactor_core.train.mini import estimates
 from dreamactor_core.train.mini.batches import MOVED, PuppeteerBatches, PuppeteerPhase
@@ -433,8 +433,8 @@ def test_a_stage_that_diverges_stops_and_keeps_its_state(tmp_path):
 
     module = torch.nn.Linear(1, 1)
     with pytest.raises(InputError, match=r"loss at step 3: got nan.*state\.pt"):
-        fit(module, lambda x: module(x).square().mean(), batches, Schedule(5, 1e-3, save_every=1),
-            tmp_path, lambda step, loss: None)  # fmt: skip
+        fit_network(module, lambda x: module(x).square().mean(), batches,
+            Schedule(5, 1e-3, save_every=1), tmp_path, lambda step, loss: None)  # fmt: skip
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 2
 
 

@@ -352,7 +352,9 @@ def test_a_broken_folder_is_refused(folders, tmp_path, name, file):
         shutil.rmtree(folder / file)
     else:
         (folder / file).write_text("{")
-    with pytest.raises(InputError, match=r"model folder .* Copy or download the folder again"):
+    with pytest.raises(
+        InputError, match=r"model (folder|file) .* Copy or download the folder again"
+    ):
         find(folder).open(EXACT)
 
 

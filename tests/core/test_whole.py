@@ -5,7 +5,7 @@ import pytest
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import load_lora
 from dreamactor_core.models.loading import load_backbone
-from dreamactor_core.train.mini.stages import LEAST, stages, train_whole
+from dreamactor_core.train.mini.stages import MIN_MINUTES, stages, train_whole
 
 
 def test_a_stage_begins_from_what_the_one_before_it_made(tmp_path):
@@ -22,7 +22,7 @@ def test_a_stage_begins_from_what_the_one_before_it_made(tmp_path):
 
 
 def test_without_time_nothing_is_begun(tmp_path):
-    assert not train_whole(tmp_path, LEAST / 2)
+    assert not train_whole(tmp_path, MIN_MINUTES / 2)
     assert not list(tmp_path.glob("*.done")) and not (tmp_path / "vae").exists()
 
 
@@ -40,7 +40,7 @@ def test_what_is_done_is_skipped_and_a_stage_that_fails_is_named(tmp_path):
 @pytest.mark.slow
 def test_a_rehearsal_makes_a_model_with_both_loras_in_two_bites(tmp_path):
     """About two minutes."""
-    assert not train_whole(tmp_path, LEAST + 0.01, toy=True, threads=1)
+    assert not train_whole(tmp_path, MIN_MINUTES + 0.01, toy=True, threads=1)
     assert (tmp_path / "vae.done").exists() and not (tmp_path / "mini").exists()
     assert train_whole(tmp_path, 30, toy=True, threads=1)
     backbone = load_backbone(str(tmp_path / "mini"))

@@ -45,14 +45,9 @@ from dreamactor_core.mini.text import ByteTextEncoder
 from .processors import qwen2_tokenizer, rotary, t5_tokenizer
 
 GEOMETRY = Geometry(
-    latent_channels=8,
-    spatial_stride=16,
-    size_multiple=16,
-    temporal_stride=4,
-    fps=8,
-    num_frames=25,
-    panel=(32, 32),
-)
+    latent_channels=8, spatial_stride=16, size_multiple=16, temporal_stride=4, fps=8,
+    num_frames=25, panel=(32, 32),
+)  # fmt: skip
 
 
 def tiny_transformer(
@@ -110,17 +105,10 @@ def tiny_wan_transformer(
     torch.manual_seed(seed)
     width = 24 if head == 12 else head
     model = WanTransformer3DModel(
-        num_attention_heads=width // head,
-        attention_head_dim=head,
-        in_channels=in_channels,
-        out_channels=out_channels,
-        text_dim=16,
-        freq_dim=8,
-        ffn_dim=32,
-        num_layers=2,
-        image_dim=image_dim,
-        added_kv_proj_dim=None if image_dim is None else width,
-    )
+        num_attention_heads=width // head, attention_head_dim=head, in_channels=in_channels,
+        out_channels=out_channels, text_dim=16, freq_dim=8, ffn_dim=32, num_layers=2,
+        image_dim=image_dim, added_kv_proj_dim=None if image_dim is None else width,
+    )  # fmt: skip
     torch.nn.init.normal_(model.patch_embedding.weight, std=0.2)
     return model.eval()
 
@@ -136,17 +124,9 @@ def tiny_wan_vae(channels: int = 16, layers: int = 1) -> AutoencoderKLWan:
     if channels == 16:
         return AutoencoderKLWan(base_dim=8, num_res_blocks=layers, **statistics).eval()
     return AutoencoderKLWan(
-        base_dim=8,
-        decoder_base_dim=8,
-        z_dim=channels,
-        num_res_blocks=layers,
-        is_residual=True,
-        in_channels=12,
-        out_channels=12,
-        patch_size=2,
-        scale_factor_spatial=16,
-        **statistics,
-    ).eval()
+        base_dim=8, decoder_base_dim=8, z_dim=channels, num_res_blocks=layers, is_residual=True,
+        in_channels=12, out_channels=12, patch_size=2, scale_factor_spatial=16, **statistics,
+    ).eval()  # fmt: skip
 
 
 def tiny_clip(width: int = 8, image_size: int = 16) -> CLIPVisionModel:

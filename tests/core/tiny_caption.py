@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -83,13 +86,9 @@ def save_llava(folder: Path) -> Path:
     """A random LLaVA that takes pictures of 16 x 16."""
     tokenizer = byte_tokenizer("<image>")
     vision = CLIPVisionConfig(
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        image_size=16,
-        patch_size=8,
-    )
+        hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
+        image_size=16, patch_size=8,
+    )  # fmt: skip
     text = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=16,
@@ -112,3 +111,15 @@ def save_llava(folder: Path) -> Path:
         chat_template=TEMPLATE.replace("IMAGE", "<image>"),
     ).save_pretrained(folder)
     return folder
+
+
+@contextmanager
+def served() -> Iterator[Server]:
+    """A server that answers until the end."""
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()

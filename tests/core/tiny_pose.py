@@ -37,24 +37,12 @@ def save_detector(folder: Path, classes: dict[int, str] = CLASSES) -> Path:
         out_features=["stage2", "stage3", "stage4"],
     )
     config = RTDetrV2Config(
-        backbone_config=backbone,
-        encoder_hidden_dim=16,
-        encoder_in_channels=[8, 8, 8],
-        encoder_layers=1,
-        encoder_ffn_dim=16,
-        encoder_attention_heads=2,
-        num_queries=10,
-        d_model=16,
-        decoder_in_channels=[16, 16, 16],
-        decoder_ffn_dim=16,
-        decoder_layers=2,
-        decoder_attention_heads=2,
-        decoder_n_points=2,
-        num_denoising=0,
-        anchor_image_size=None,
-        id2label=classes,
-        label2id={name: number for number, name in classes.items()},
-    )
+        backbone_config=backbone, encoder_hidden_dim=16, encoder_in_channels=[8, 8, 8],
+        encoder_layers=1, encoder_ffn_dim=16, encoder_attention_heads=2, num_queries=10,
+        d_model=16, decoder_in_channels=[16, 16, 16], decoder_ffn_dim=16, decoder_layers=2,
+        decoder_attention_heads=2, decoder_n_points=2, num_denoising=0, anchor_image_size=None,
+        id2label=classes, label2id={name: number for number, name in classes.items()},
+    )  # fmt: skip
     RTDetrV2ForObjectDetection(config).save_pretrained(folder)
     RTDetrImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
     return folder

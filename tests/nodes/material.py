@@ -26,7 +26,7 @@ from dreamactor_core.models.loading import load_animator
 from dreamactor_core.options import VARIANTS, WEIGHTS
 from dreamactor_core.pose.draw import draw_pose, fit_box
 from dreamactor_core.pose.keypoints import parse_keypoints
-from dreamactor_core.puppets.example import Example, example
+from dreamactor_core.puppets.example import PuppetExample, example
 from dreamactor_core.puppets.world import FPS
 from dreamactor_core.sampling import SampleSettings
 
@@ -62,7 +62,7 @@ def write_lossless(path: Path, frames: np.ndarray) -> None:
         out.mux(stream.encode(None))
 
 
-def drawn(workflow: str) -> Example:
+def drawn(workflow: str) -> PuppetExample:
     """What the example node of a workflow gives."""
     prompt = json.loads((TWINS / f"{workflow}.json").read_text(encoding="utf-8"))
     (node,) = (one for one in prompt.values() if one["class_type"] == "DreamActorExample")
@@ -70,7 +70,7 @@ def drawn(workflow: str) -> Example:
     return example(node["inputs"]["seed"])
 
 
-def answer(variant: str, shown: Example) -> np.ndarray:
+def answer(variant: str, shown: PuppetExample) -> np.ndarray:
     """animate_pass's frames (t, h, w, 3), float32."""
     driver = shown.driving
     if variant == "pose-based":

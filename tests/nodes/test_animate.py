@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -103,6 +104,8 @@ def test_the_result_has_the_drivers_frames_times_and_sound(animated, clip, core)
     assert (result.num_frames, result.fps, result.has_audio) == (20, RATE, True)
     assert result.times == pytest.approx(driver.times, abs=1e-4)
     assert (result.height, result.width) == (64, 64)  # of the reference
+    assert animated.args[1].shape == (20, 64, 64, 3)
+    assert animated.args[2] == pytest.approx(float(RATE), rel=1e-4)
 
 
 def test_the_player_is_given_three_files_that_belong_together(animated, core, folders):
@@ -118,6 +121,72 @@ def test_the_player_is_given_three_files_that_belong_together(animated, core, fo
     middle = [frame.image[16, 16, 0] for frame in core("media").read_frames(at["driving"])]
     assert middle == pytest.approx([10 * k for k in range(20)], abs=3)
     assert core("media").read_image(at["reference"]).shape == (1, 64, 64, 3)
+
+
+def test_a_part_of_the_driver_on_another_panel(animate, little_actor, clip, core, command_line):
+    part = {"start": 0.2, "length": 0.3, "size": 32}
+    output = animate(little_actor, video_from(clip), **part)
+    assert made(output) == command_line(clip, start=0.2, duration=0.3, size=32)
+    video, frames, fps = output.args
+    info = core("media").probe(video.get_stream_source())
+    assert (info.num_frames, info.height, info.width) == (9, 32, 32)
+    assert frames.shape == (9, 32, 32, 3) and fps == pytest.approx(float(RATE), abs=0.05)
+    read = [frame.image for frame in core("media").read_frames(video.get_stream_source())]
+    assert torch.equal(frames.mul(255).round().byte(), torch.from_numpy(np.stack(read)))
+
+
+def test_frames_that_would_fill_the_memory_are_left_to_the_video(
+    animate, little_actor, example, monkeypatch
+):
+    monkeypatch.setattr(importlib.import_module("pack.nodes.host.animate"), "FRAMES_ROOM", 1000)
+    frames = animate(little_actor, example.driving, seed=8, prompt="another").args[1]
+    assert type(frames).__name__ == "ExecutionBlocker"
+    assert "Get Video Components" in frames.message
+
+
+@pytest.fixture
+def calls(little_actor):
+    """Every call of the network."""
+    seen = []
+    network = little_actor.weights.opened.backbone.transformer
+    handle = network.register_forward_pre_hook(lambda *_: seen.append(1))
+    yield seen
+    handle.remove()
+
+
+def test_what_the_model_does_not_read_runs_nothing(animate, little_actor, example, calls):
+    first = animate(little_actor, example.driving, prompt="once")
+    assert len(calls) == 1
+    again = animate(little_actor, example.driving.clone(), prompt="once", seed=5, steps=3)
+    assert len(calls) == 1 and made(again) == made(first)
+    (told,) = again.ui["dreamactor_ignored"]
+    assert told == {"model": "mini", "widgets": ["seed", "steps", "shift", "sampler"]}
+    for changes in ({"prompt": "twice"}, {"cfg": 2.0}, {"length": 0.5}, {"fps": 9.0}):
+        before = len(calls)
+        animate(little_actor, example.driving, **{"prompt": "once"} | changes)
+        assert len(calls) > before, changes
+    animate(little_actor, example.driving.flip(2), prompt="once")
+    assert len(calls) > before + 1
+
+
+def test_the_driver_is_decoded_once(animate, little_actor, clip, monkeypatch):
+    """For the network, and on the way for the player."""
+    opened = []
+    for name in ("dreamactor_core.jobs.inputs", "nodes.host.player"):
+        module = importlib.import_module(f"pack.{name}")
+        read = module.read_frames
+        monkeypatch.setattr(
+            module, "read_frames", lambda *part, read=read: opened.append(part[0]) or read(*part)
+        )
+    animate(little_actor, video_from(clip), prompt="read once")
+    assert opened == [clip]
+
+
+def test_zero_is_the_models_own(animate, little_actor, example):
+    own = animate(little_actor, example.driving, prompt="own", steps=0, cfg=0.0)
+    little_actor.weights.last.clear()
+    one = animate(little_actor, example.driving, prompt="own", steps=1, cfg=1.0)
+    assert made(own) == made(one)
 
 
 def test_the_embedded_model_draws_on_its_own_panel(animate, actor, example, core):

@@ -256,9 +256,9 @@ def test_a_pose_based_lora_without_keypoints_is_refused(refused, run, model):
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"steps": 0}, "num_inference_steps"),
+        ({"steps": -1}, "num_inference_steps"),
         ({"cfg": float("nan")}, "guidance_scale"),
-        ({"shift": 0.0}, "shift"),
+        ({"shift": -0.5}, "shift"),
         ({"sampler": "dpm"}, "sampler"),
         ({"seed": -1}, "seed"),
     ],

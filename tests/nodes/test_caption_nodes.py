@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-from tests.core.tiny_caption import Server, save_llava
+from tests.core.tiny_caption import save_llava, served
 
 KEY = "sk-very-secret-42"
 MOTION = "The subject waves both hands."
@@ -25,13 +25,8 @@ def answer(text: str) -> tuple:
 
 @pytest.fixture
 def server():
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -342,9 +337,9 @@ def test_a_local_model_that_is_not_here_is_told_with_size_licence_and_place(refu
 
     monkeypatch.setattr(download, "get_hf_file_metadata", reached)
     text = refused(captioner="local model")
-    for words in ("Qwen/Qwen3-VL-4B-Instruct", "about 9 GB", "Apache-2.0", "Switch 'download' on"):
+    for words in ("Qwen/Qwen3-VL-4B-Instruct", "about 9 GB", "Apache-2.0", "Use 'download' to"):
         assert words in text
-    assert "into a folder below models/dreamactor and choose it as 'local_model'" in text
+    assert "(of models/dreamactor, for ComfyUI) and choose it as 'local_model'" in text
 
 
 @pytest.mark.parametrize("name", ["../llava", "/etc", "", "mini"])

@@ -138,7 +138,7 @@ def upright(core, host, monkeypatch) -> None:
             values = np.full((8, 8), 255, np.uint8)
             cutout = subjects.Cutout(values, np.array([[width, 0, 0], [0, height / 2, 0]]))
             box = np.array([[0, 0, width, height / 2]])
-            return subjects.Found(box, np.ones(1), np.zeros(1, int), joints, (cutout,))
+            return subjects.Subjects(box, np.ones(1), np.zeros(1, int), joints, (cutout,))
 
     monkeypatch.setattr(host, "load_blazepose", lambda folder, download: Networks())
 
@@ -156,7 +156,7 @@ def test_blazepose_gives_the_outline_too(detect, core, host, monkeypatch):
 
 def test_blazepose_is_looked_for_below_the_model_folder(refused, folders):
     place = str(folders.dreamactor / "blazepose")
-    refused(place, "no copy on this machine", "36 MB", "'download' on", detector="blazepose")
+    refused(place, "no copy on this machine", "36 MB", "Use 'download' to", detector="blazepose")
 
 
 def test_subjects_that_are_left_out_are_told_in_the_words_of_the_node(detect):
@@ -255,8 +255,8 @@ def test_networks_that_are_not_here_are_told_with_size_licence_and_place(refused
         raise AssertionError("the network was asked")
 
     monkeypatch.setattr(download, "get_hf_file_metadata", reached)
-    words = (HUB, "no copy on this machine", "172 MB", "Apache-2.0", "'download' on")
-    refused(*words, "below models/dreamactor and choose it as 'detector'", detector=HUB)
+    words = (HUB, "no copy on this machine", "172 MB", "Apache-2.0", "Use 'download' to")
+    refused(*words, "(of models/dreamactor, for ComfyUI) and choose it as 'detector'", detector=HUB)
     pose = "usyd-community/vitpose-plus-base"
     refused("502 MB", "choose it as 'pose_model'", pose_model=pose)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import importlib
+import math
 import weakref
 
 import numpy as np
@@ -39,6 +41,13 @@ def calls(actor):
     handle = network.register_forward_pre_hook(lambda *_: seen.append(1))
     yield seen
     handle.remove()
+
+
+@pytest.fixture
+def looks(pack, monkeypatch):
+    """Sets how much of the time previews may take."""
+    progress = importlib.import_module("pack.nodes.host.progress")
+    return lambda share: monkeypatch.setattr(progress, "LOOKS", share)
 
 
 @pytest.fixture
@@ -97,7 +106,10 @@ def test_cancel_stops_the_reading_of_a_long_clip(run, actor, example):
 
 
 @pytest.mark.parametrize(("sampler", "total"), [("euler", 3), ("heun", 5)])
-def test_every_step_moves_the_bar_and_shows_the_video_so_far(sample, updates, sampler, total):
+def test_every_step_moves_the_bar_and_shows_the_video_so_far(
+    sample, updates, sampler, total, looks
+):
+    looks(math.inf)
     sample(sampler=sampler)
     assert [update[:2] for update in updates] == [(k + 1, total) for k in range(total)]
     for _, _, (form, picture, side) in updates:
@@ -107,6 +119,12 @@ def test_every_step_moves_the_bar_and_shows_the_video_so_far(sample, updates, sa
     assert abs(first - last).max() <= 1  # the embedded model says it all in its first step
     frames = [first[:, SIDE * k : SIDE * k + SIDE] for k in range(3)]
     assert abs(frames[0] - frames[1]).max() > 50 and abs(frames[1] - frames[2]).max() > 50
+
+
+def test_previews_take_a_tenth_of_the_time_at_most(sample, updates, looks):
+    looks(0)
+    sample(steps=4)
+    assert [preview is None for _, _, preview in updates] == [False, True, True, True]
 
 
 def test_one_bar_runs_over_all_pieces_of_a_long_video(run, little_actor, example, updates):

@@ -327,6 +327,17 @@ def test_another_latent_is_refused_when_it_is_sampled(condition):
         assert len(again.get_wrappers("outer_sample", "dreamactor_native")) == 1
 
 
+def test_below_zero_the_lead_in_is_as_the_lora_was_trained(lora, condition):
+    """4k + 1 frames of a lead, and then four: latent frames."""
+    one = lora()[0]
+    half = lora(lead_in_seconds="0.5")[0]
+    lengths = [
+        condition("inp", model=model, lead_in=-1.0)[3]["samples"].shape[2] for model in (one, half)
+    ]
+    assert lengths == [1 + 4 + 1, 1 + 2 + 1]
+    assert condition("inp", lead_in=-1.0)[3]["samples"].shape[2] == 1 + 4 + 1
+
+
 def test_crop_refuses_what_the_conditioning_did_not_begin(run, condition):
     with pytest.raises(
         ValueError, match=r"^latent: got one of shape \(1, 16, 3, 4, 8\) that knows"

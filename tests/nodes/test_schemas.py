@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import inspect
 import json
 import subprocess
@@ -156,3 +157,10 @@ def test_loading_the_pack_loads_nothing_heavy():
     )
     loaded = {name.split(".")[0] for name in json.loads(ran.stdout.splitlines()[-1])}
     assert not loaded & HEAVY
+
+
+def test_the_browser_greys_out_what_the_embedded_model_does_not_read(model):
+    remember = importlib.import_module("pack.nodes.host.remember")
+    widgets = remember.ignored_by(model)["dreamactor_ignored"][0]["widgets"]
+    code = (ROOT / "js" / "dreamactor_ignored.js").read_text(encoding="utf-8")
+    assert f'"mini (embedded)": {json.dumps(widgets)}' in code

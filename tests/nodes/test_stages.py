@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -208,6 +209,27 @@ def test_a_prefix_takes_the_place_of_the_lead_in(run, actor):
     assert mask[:, 0, 0].tolist() == [1] * 5 + [0] * 4
 
 
+def test_below_zero_the_lead_in_is_as_the_lora_was_trained(run, actor, caplog):
+    (lora,) = actor.loras
+    info = replace(lora.info, lead_in_seconds=0.5)
+    short = replace(actor, loras=(replace(lora, info=info),))
+    frames, composite = run(
+        "Composite", model=short, reference=grey(0.7), driving=grey(0.1, 0.2)
+    ).args
+    assert len(frames) == 5 + 4
+    same, _, image = run("MotionMask", composite=composite, lead_in=-1.0).args
+    assert same is composite and torch.equal(image, frames)  # nothing is built again
+    asked = run("MotionMask", composite=composite, lead_in=1.0).args
+    assert len(asked[2]) == 9 + 4
+    assert "A lead-in of 1 s; the model was trained with one of 0.5 s." in caplog.text
+    back, _, image = run("MotionMask", composite=asked[0], lead_in=-1.0).args
+    assert torch.equal(image, frames) and back.composite.lead == 5
+    prefix = {"prefix": grey(0.4, 0.5, 0.6, 0.8), "prefix_driving": grey(0.01, 0.02, 0.03, 0.04)}
+    (known, *_) = run("MotionMask", composite=composite, lead_in=-1.0, **prefix).args
+    _, mask, image = run("MotionMask", composite=known, lead_in=-1.0).args
+    assert torch.equal(image, frames) and mask[1:, :, :256].max() == 0
+
+
 # ---------------------------------------------------------------- the chain
 
 
@@ -381,8 +403,8 @@ def test_numbers_of_an_image_are_not_rounded_on_the_way(run, core):
 
 
 def test_a_composite_carries_what_is_told_of_the_reference(run, model, example):
-    mask = torch.zeros(1, *PANEL)
-    mask[:, 60:200, 80:180] = 1
+    mask = torch.zeros(1, SIDE, SIDE)
+    mask[:, 15:50, 20:45] = 1
     given = {"model": model, "reference": example.reference, "driving": example.driving}
     value = run("Composite", **given, reference_mask=mask).args[1]
     assert np.array_equal(value.guides.mask, mask[0].numpy()) and value.guides.joints is None

@@ -84,7 +84,7 @@ def test_cancel_stops_it(run, load, given):
 
 def test_what_does_not_fit_is_said(refused, load, given, example):
     first, second = load("first"), load("second")
-    words = ("wan2.2-animate: got no keypoints", "Wire keypoints into the node")
+    words = ("wan2.2-animate: got no keypoints", "Give the driver's keypoints as 'keypoints'")
     refused("Animate", *words, model=first, **given)
     refused("Animate", "points of a face", model=first, keypoints=example.keypoints, **given)
     refused("Animate", "need none", model=second, keypoints=example.keypoints, **given)

@@ -37,6 +37,7 @@ async function main() {
       if (["error", "warning"].includes(line.type()) && ours) complaints.push(line.text());
     });
     await open(page);
+    seen.grey = await grey(page);
     seen.outcome = await run(page);
     const frames = seen.outcome.player.frames;
     await shoot(page);
@@ -104,6 +105,15 @@ async function open(page) {
     [PACK, task.workflow],
   );
   await page.waitForTimeout(1000);
+}
+
+/** Per node that samples, the widgets that cannot be turned. */
+async function grey(page) {
+  return page.evaluate(() =>
+    app.graph.nodes
+      .filter(({ comfyClass }) => /^DreamActor(Animate|Sampler)$/.test(comfyClass))
+      .map(({ widgets }) => widgets.filter((one) => one.disabled).map(({ name }) => name)),
+  );
 }
 
 async function run(page) {

@@ -63,6 +63,12 @@ def visit(request, tools, server, shots, tmp_path_factory) -> Visit:
     return Visit(workflow, seen, tmp_path_factory.mktemp("clips"), server)
 
 
+def test_what_the_embedded_model_does_not_read_is_grey(visit):
+    (names,) = visit.seen["grey"]
+    wanted = {"seed", "steps", "shift"} if visit.has_mask else {"seed", "steps"}
+    assert wanted <= set(names) <= wanted | {"control_after_generate", "sampler"}
+
+
 def test_the_page_does_not_complain_about_us(visit):
     assert visit.seen["complaints"] == []
 

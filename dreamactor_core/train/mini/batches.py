@@ -22,7 +22,7 @@ from ..batches import (
     DrawnSample,
     Phase,
     assemble,
-    compose,
+    compose_sample,
     draw_known,
     draw_tasks,
     lead_groups,
@@ -124,14 +124,14 @@ class PuppeteerBatches:
         known, prefix = draw_known(left, self.lead, conditions, rng)
         prompt = "" if rng.random() < conditions.text_dropout else clips.caption(row)
         if task == "single":
-            return DrawnSample(*compose(self.backbone, left, None, known), prompt), Extras()
+            return DrawnSample(*compose_sample(self.backbone, left, None, known), prompt), Extras()
         right_whole = clips.panel(right_key, row)
         right = frames.of(right_whole)
         dropped = rng.random() < conditions.driving_dropout
         whole = groups == left_whole.shape[2] - 1
         blank = groups if dropped else self.lead if whole and not prefix else 0
         right[:, :, : 1 + blank] = clips.black[:, :, : 1 + blank]
-        target, context, weight = compose(self.backbone, left, right, known)
+        target, context, weight = compose_sample(self.backbone, left, right, known)
         right_whole[:, :, : 1 + self.lead] = clips.black[:, :, : 1 + self.lead]
         if not dropped:  # the whole clip's mean, as at inference, not that of the window
             context = self.backbone.summarise(context, right_whole)

@@ -72,8 +72,8 @@ def create_mini(vae: MiniVAE, config: MiniConfig) -> MiniBackbone:
     return MiniBackbone("mini", geometry, transformer, vae, text_encoder)
 
 
-def check_small(backbone: Backbone) -> None:
-    """Raise InputError for a model that has no parts of the small one's to train."""
+def check_small(backbone: Backbone) -> MiniBackbone:
+    """The same; raises InputError for a model that has no parts of the small one's to train."""
     if not isinstance(backbone, MiniBackbone):
         raise InputError(
             "base",
@@ -81,12 +81,14 @@ def check_small(backbone: Backbone) -> None:
             need="the small model: no other has an eye or a rig",
             fix="Choose mini, or a folder that an earlier stage wrote.",
         )
+    return backbone
 
 
 def load_base(base: str | Path) -> Backbone:
     """A model to train. The small one with panels as large as those that it reads: it paints larger
     ones (panels.magnification), but learns nothing more from them."""
-    return _with_panel(load_backbone(base), 1)
+    backbone = load_backbone(base)
+    return _with_panel(backbone, 1) if isinstance(backbone, MiniBackbone) else backbone
 
 
 def to_ship(backbone: MiniBackbone) -> MiniBackbone:
@@ -94,10 +96,9 @@ def to_ship(backbone: MiniBackbone) -> MiniBackbone:
     return _with_panel(backbone, SHIPPED_FINER)
 
 
-def _with_panel(backbone: Backbone, times: int) -> Backbone:
-    if isinstance(backbone, MiniBackbone):
-        panel = (times * backbone.transformer.config.target_size,) * 2
-        backbone.geometry = replace(backbone.geometry, panel=panel)
+def _with_panel(backbone: MiniBackbone, times: int) -> MiniBackbone:
+    side = times * backbone.transformer.config.target_size
+    backbone.geometry = replace(backbone.geometry, panel=(side, side))
     return backbone
 
 

@@ -25,7 +25,7 @@ from ...mini.vae import PATCH
 from ...puppets.glb import glb_glance
 from ...puppets.world import LEAD_IN
 from ..feeding import workers
-from ..fit import Schedule, fit
+from ..fit import Schedule, fit_network
 from .truth import part_of
 from .world import World, drawing_processes
 
@@ -85,7 +85,9 @@ class Glances(Dataset):
     def _glance_at_body(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """A rigged body."""
         config, size = self.config, self.world.size
+        assert config.bodies is not None
         clip = glb_glance(int(rng.integers(2**31)), config.bodies, "train", config.frames, size)
+        assert clip.parts is not None, "of a rigged body they are known"
         body = np.where(clip.pose.body[..., 2:] > 0, clip.pose.body[..., :2], np.nan)
         joints = torch.from_numpy(body[:, [0, 0]] * size).float()
         picture = through_code(self.backbone, clip.frames)
@@ -133,7 +135,7 @@ def train_eye(
     on_step: Callable[[int, float], None] = lambda step, loss: None,
     minutes: float = math.inf,
 ) -> None:
-    """Train backbone.transformer.eye; see fit."""
+    """Train backbone.transformer.eye; see fit_network."""
     eye = backbone.transformer.eye.to(memory_format=torch.channels_last)
     look = torch.compile(eye, dynamic=False) if config.compile else eye
     glances = Glances(backbone, config)
@@ -146,4 +148,4 @@ def train_eye(
     def batches(order: range) -> DataLoader:
         return loader(sampler=order)
 
-    fit(eye, loss_of, batches, config.schedule, folder, on_step, minutes)
+    fit_network(eye, loss_of, batches, config.schedule, folder, on_step, minutes)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from ...backbones import Backbone
 from ...mini.folder import save_backbone
 from ...mini.vae import MiniVAE
 from ...options import VARIANTS
-from .create import MiniConfig, create_mini, load_base, to_ship
+from .create import MiniConfig, check_small, create_mini, load_base, to_ship
 
 
 def open_start(base: str | Path | None, vae: Path | None) -> Backbone:
@@ -20,7 +21,7 @@ def open_start(base: str | Path | None, vae: Path | None) -> Backbone:
     return create_mini(MiniVAE.from_pretrained(vae).requires_grad_(False), MiniConfig())
 
 
-def save_stage(backbone: Backbone, folder: Path, description: str) -> None:
+def save_stage(backbone: Any, folder: Path, description: str) -> None:
     """Write the model that the next stage starts from."""
     save_backbone(backbone, folder / "model", description=description)
 
@@ -28,7 +29,7 @@ def save_stage(backbone: Backbone, folder: Path, description: str) -> None:
 def ship(base: str | Path, vae: Path, loras: dict[str, Path], folder: Path) -> None:
     """Put the model folder together that the package ships: a trained model, the autoencoder that
     was refined last, and a LoRA file of each variant."""
-    backbone = to_ship(load_base(base))
+    backbone = to_ship(check_small(load_base(base)))
     backbone.vae = MiniVAE.from_pretrained(vae)
     save_backbone(
         backbone,

@@ -12,6 +12,7 @@ from ..cache import read_cache
 from ..loop import TrainConfig, read_config
 from ..objective import FlowObjective, Objective
 from .batches import PuppeteerBatches
+from .create import check_small
 from .objective import PuppeteerObjective, PuppeteerTrainConfig
 from .world import World
 
@@ -39,5 +40,5 @@ def batches_of(backbone: Backbone, cache: Path | None) -> BatchSource:
 
 def objective_of(backbone: Backbone, config: TrainConfig) -> Objective:
     if isinstance(config, PuppeteerTrainConfig):
-        return PuppeteerObjective(backbone, config)
+        return PuppeteerObjective(check_small(backbone), config)
     return FlowObjective(backbone)

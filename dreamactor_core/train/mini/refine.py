@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...animate import build_flow, encode_composite
+from ...animate import Flow, build_flow, encode_composite
 from ...backbones import Backbone
 from ...composite import build_composite, crop_target_latents
 from ...media import to_frames
@@ -68,5 +68,6 @@ def _guess(backbone: Backbone, target: Clip, driver: Clip, seed: int) -> Tensor:
     )
     settings = SampleSettings(num_inference_steps=1, seed=seed)
     encoded = encode_composite(backbone, composite)
-    latents = sample(*build_flow(backbone, encoded, target.caption, settings), settings.sampler)
+    flow: Flow = build_flow(backbone, encoded, target.caption, settings)
+    latents = sample(*flow, sampler=settings.sampler)
     return crop_target_latents(latents)[0].transpose(0, 1).clone()

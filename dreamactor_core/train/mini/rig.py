@@ -18,7 +18,7 @@ from torch import Tensor
 from ...mini.backbone import MiniBackbone
 from ...mini.rig import DrivingClip
 from ...puppets.camera import in_picture
-from ..fit import fit
+from ..fit import fit_network
 from .estimates import draw_estimates
 from .eye import OUTSIDE_WEIGHT
 from .motions import MotionClips, RigConfig
@@ -36,7 +36,7 @@ def train_rig(
     on_step: Callable[[int, float], None] = lambda step, loss: None,
     minutes: float = math.inf,
 ) -> None:
-    """Train backbone.transformer.rig; see fit."""
+    """Train backbone.transformer.rig; see fit_network."""
     began = time.monotonic()
     geometry, rig = backbone.geometry, backbone.transformer.rig
     count = min(config.estimated, config.schedule.steps)
@@ -56,7 +56,7 @@ def train_rig(
         return rig_loss(made, goal, size)
 
     minutes -= (time.monotonic() - began) / 60
-    fit(rig, loss_of, steps, config.schedule, folder, on_step, minutes)
+    fit_network(rig, loss_of, steps, config.schedule, folder, on_step, minutes)
 
 
 def rig_step(clips: MotionClips, step: int) -> RigStep:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from ...errors import InputError
 from ..curve import Curve
-from ..loop import read_config
+from ..loop import TrainConfig, read_config
 from .eye import EyeConfig
 from .motions import RigConfig
 from .objective import PuppeteerTrainConfig
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 PAIR_SEEDS = (20_000, 20_800)  # seeds of the bootstrapped pairs, before they are judged
 TOY_STEPS, TOY_PAIRS = 2, 2
-LEAST = 0.5  # minutes; with less left no stage is begun
+MIN_MINUTES = 0.5  # minutes; with less left no stage is begun
 
 
 class Stage(NamedTuple):
@@ -115,7 +115,7 @@ def train_whole(
         if done.exists():
             continue
         left = minutes - (time.monotonic() - began) / 60
-        if left < LEAST:
+        if left < MIN_MINUTES:
             return False
         command = [sys.executable, "-m", "dreamactor_core", *command, "--out", str(folder)]
         if steps:
@@ -137,6 +137,6 @@ def train_whole(
     return True
 
 
-def _toy(config: PuppeteerTrainConfig) -> PuppeteerTrainConfig:
+def _toy(config: TrainConfig) -> TrainConfig:
     phases = tuple(replace(phase, steps=TOY_STEPS, batch_size=1) for phase in config.phases)
     return replace(config, phases=phases, compile=False, mixed_precision="no")

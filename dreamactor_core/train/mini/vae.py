@@ -29,8 +29,6 @@ from ..optimise import Hooks, Rhythm, Run
 
 logger = logging.getLogger(__name__)
 
-REFINE_STEPS = 800  # see refine.py
-
 
 @dataclass(frozen=True)
 class VaeConfig:
@@ -191,7 +189,7 @@ def _batch(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Codes of random groups (n, c, h', w'), of those before them, and the pixels (n, 12, h, w)."""
     count = config.batch_size // 4 if guesses else 0
-    groups, before = [], []
+    groups, befores = [], []
     for _ in range(config.batch_size - count):
         video = videos[rng.integers(len(videos))]
         # Mirrored and with colours exchanged: more looks than the world was rendered with.
@@ -199,15 +197,15 @@ def _batch(
         folded = to_groups(video)
         g = int(rng.integers(len(folded)))
         groups.append(folded[g])
-        before.append(folded[max(g - 1, 0)])
-    truth, before = torch.stack(groups), torch.stack(before)
+        befores.append(folded[max(g - 1, 0)])
+    truth, before = torch.stack(groups), torch.stack(befores)
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     level, chance = torch.rand(2, len(truth), 1, 1, 1, generator=generator)
     level = config.noise * level * (chance > 0.3)
     z, z_before = vae.code_groups(truth), vae.code_groups(before)
     noise, noise_before = torch.randn(2, *z.shape, generator=generator)
     z, z_before = z + level * noise, z_before + level * noise_before
-    if not count:
+    if not guesses:
         return z, z_before, truth
     picked = [guesses[rng.integers(len(guesses))] for _ in range(count)]
     at = [int(rng.integers(guess.first, len(guess.codes))) for guess in picked]

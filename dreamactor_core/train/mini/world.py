@@ -69,6 +69,7 @@ class World:
         clip = driver if key == "driving" else target
         pose = clip.pose if key in ("target", "driving") else self._pose(key, row)
         joints = pose.body[:, [0, -1], :, :2] * self.size
+        assert clip.parts is not None and clip.places is not None, "of a drawn body they are known"
         # Of three bodies the model knows those at the sides; the others count as scene.
         last = max(1, pose.body.shape[1] - 1)
         parts = np.where((clip.parts - 1) // PARTS % last == 0, clip.parts, 0)

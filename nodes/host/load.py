@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import comfy.model_management as manager
 import torch
@@ -43,8 +44,7 @@ logger = logging.getLogger(__name__)
 
 CODEC = ("vae",)
 ALL = ("transformer", "transformer_2", "text_encoder", "image_encoder", "vae")  # where it has them
-Answer = TypeVar("Answer")
-SMALL = 2**30  # bytes of files
+SMALL_FILES = 2**30  # bytes of files
 ACTIVATIONS = 400  # bytes a pixel of the composite: what the small model needs beside its weights
 
 
@@ -57,18 +57,19 @@ class Lora:
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
+class OpenWeights:
     """Shared by every description made from one Load Model."""
 
     source: Source
     opened: Animator  # wears whatever was asked of it last; see ready()
     device: torch.device  # where it runs
     patchers: dict[str, ModelPatcher]  # by names of ALL; none if diffusers offloads the weights
+    last: dict[str, Any] = field(default_factory=dict)  # see remember.py
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    weights: Weights
+    weights: OpenWeights
     loras: tuple[Lora, ...] = ()
 
     @property
@@ -135,13 +136,13 @@ def open_model(
         source = find(folder)
         opened = source.open(wanted)
     if offload:
-        return Model(Weights(source, opened, device, {}))
+        return Model(OpenWeights(source, opened, device, {}))
     away = device if placement == "gpu" else manager.unet_offload_device()
     patchers = {
         name: ModelPatcher(DreamActorPart(part), load_device=device, offload_device=away)
         for name, part in opened.modules.items()
     }
-    return Model(Weights(source, opened, device, patchers))
+    return Model(OpenWeights(source, opened, device, patchers))
 
 
 def with_lora(model: Model, choice: LoraChoice, strength: float) -> tuple[Model, str]:
@@ -185,20 +186,39 @@ def device_of(model: Model) -> torch.device:
     return model.weights.device
 
 
-def with_room(work: Callable[[], Answer]) -> Answer:
-    """Do the work; when memory runs out, take all models off the device and try once more.
+def tries() -> Iterator[AbstractContextManager[None]]:
+    """Two tries at what the device may have no memory for; the second with all models off it.
 
-    work makes its parts ready itself. Raises InputError when there is no room even then.
+        for attempt in tries():
+            with attempt:
+                ...  # makes its parts ready itself
+
+    Raises InputError when there is no room even then.
     """
-    try:
-        return work()
-    except manager.OOM_EXCEPTION:
-        logger.warning("Out of memory: trying again with nothing else on the device.")
-    # Behind the except block, whose traceback holds the tensors.
+    first = _Try()
+    yield first
+    if not first.failed:
+        return
+    logger.warning("Out of memory: trying again with nothing else on the device.")
     manager.unload_all_models()
     manager.soft_empty_cache()
+    yield _last_try()
+
+
+class _Try(AbstractContextManager):
+    """Ends quietly when memory runs out, and with it the traceback, which holds the tensors."""
+
+    failed = False
+
+    def __exit__(self, kind, error, traceback) -> bool:
+        self.failed = kind is not None and issubclass(kind, manager.OOM_EXCEPTION)
+        return self.failed
+
+
+@contextmanager
+def _last_try() -> Iterator[None]:
     try:
-        return work()
+        yield
     except manager.OOM_EXCEPTION as error:
         raise InputError(
             "memory of the device",
@@ -213,7 +233,7 @@ def with_room(work: Callable[[], Answer]) -> Answer:
 def _auto_dtype(folder: Path, device: torch.device) -> torch.dtype:
     """All 32 bits where they cost little: the result is then that of the command line."""
     size = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
-    if size < SMALL or device.type == "cpu":
+    if size < SMALL_FILES or device.type == "cpu":
         return torch.float32
     return manager.unet_dtype(device, supported_dtypes=[torch.bfloat16, torch.float16])
 

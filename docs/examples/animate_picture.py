@@ -1,4 +1,4 @@
-"""python examples/animate_picture.py knight.png dance.mp4 knight_dances.mp4"""
+"""python docs/examples/animate_picture.py knight.png dance.mp4 knight_dances.mp4"""
 
 import sys
 from pathlib import Path

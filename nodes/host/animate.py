@@ -1,0 +1,141 @@
+"""The one-node graph: the road of the command line, with ComfyUI's inputs at its beginning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from comfy.model_management import throw_exception_if_processing_interrupted
+from comfy_api.latest import InputImpl
+from comfy_execution.graph_utils import ExecutionBlocker
+from torch import Tensor
+
+from ...dreamactor_core.errors import InputError
+from ...dreamactor_core.jobs.inputs import fit_inputs
+from ...dreamactor_core.jobs.job import Job
+from ...dreamactor_core.jobs.run import animate_file, passes_of, read_inputs
+from ...dreamactor_core.media import VideoInfo, probe, read_frames, to_frames
+from ...dreamactor_core.pose.keypoints import parse_keypoints
+from ...dreamactor_core.sampling import SampleSettings
+from .files import LoraChoice
+from .guides import NO_GUIDES, GuideInputs
+from .load import ALL, Model, ready, tries, with_lora
+from .player import driver_beside, player_of
+from .progress import sampling_progress
+from .remember import LastResult, ignored_by
+from .video import Driving, TempFile, audible, naming, temp_file
+
+FRAMES_ROOM = 2**30  # bytes of frames as IMAGE: more of them come from the VIDEO alone
+
+
+class Given(NamedTuple):
+    """What is said of the two."""
+
+    prompt: str
+    keypoints: list[dict] | None  # of the driver
+    guides: GuideInputs = NO_GUIDES  # of the reference
+
+
+@dataclass(frozen=True)
+class DrivingPart:
+    """Of the driving video, and the panel's size. 0: to its end, and the model's own panel."""
+
+    start: float = 0.0  # seconds
+    length: float = 0.0  # seconds
+    size: int = 0  # pixels
+
+
+class Animated(NamedTuple):
+    video: InputImpl.VideoFromFile
+    frames: Tensor | ExecutionBlocker  # (t, h, w, 3)
+    fps: float
+    ui: dict  # what the player shows, and which widgets the model does not read
+
+
+def animate(
+    model: Model,
+    reference: Tensor,
+    driving: Driving,
+    given: Given,
+    settings: SampleSettings,
+    part: DrivingPart,
+) -> Animated:
+    """The video lies in the temp folder. One that differs by nothing that the model reads from the
+    last is that again.
+
+    Raises InputError as jobs.read_inputs and jobs.animate_file do.
+    """
+    variant = "end-to-end" if given.keypoints is None else "pose-based"
+    model = _of_variant(model, variant)
+    result = temp_file(".mp4")
+    job = Job(
+        reference=reference.cpu(),
+        driving=audible(driving),
+        output=result.path,
+        variant=variant,
+        keypoints=None if given.keypoints is None else parse_keypoints(given.keypoints),
+        prompt=given.prompt,
+        settings=settings,
+        size=part.size or None,
+        start=part.start,
+        duration=part.length or None,
+        reference_keypoints=given.guides.pose(),
+        reference_mask=given.guides.mask,
+    )
+    last = LastResult(model, job)
+    if last.value is not None:
+        return last.value
+    model.animator.check(job)
+    with naming(job.driving, "driving"):
+        inputs = read_inputs(job)
+        passes = passes_of(model.animator, inputs)
+        geometry, (height, width) = model.geometry, model.geometry.panel
+        box = fit_inputs(inputs, job.size, model).panel.box
+        for attempt in tries():
+            with attempt, driver_beside(inputs, box.height, box.width) as (read, beside):
+                animator = ready(model, ALL, geometry.num_frames * height * 2 * width)
+                animate_file(animator, job, read, on_step=sampling_progress(animator, passes))
+        throw_exception_if_processing_interrupted()
+    made = _finished(model, job, result, beside)
+    last.keep(made)
+    return made
+
+
+def _finished(model: Model, job: Job, result: TempFile, beside: TempFile) -> Animated:
+    """What the node gives and shows of a job that is done."""
+    info = probe(result.path)
+    shown = player_of(job.reference, beside, result, info) | ignored_by(model)
+    video = InputImpl.VideoFromFile(str(result.path))
+    rate = (info.num_frames - 1) / info.times[-1] if info.num_frames > 1 else float(info.fps)
+    return Animated(video, _frames(result.path, info), rate, shown)
+
+
+def _frames(path: Path, info: VideoInfo) -> Tensor | ExecutionBlocker:
+    """(t, h, w, 3), where that is not too much to hold."""
+    size = 4 * 3 * info.height * info.width * info.num_frames
+    if size > FRAMES_ROOM:
+        return ExecutionBlocker(
+            f"frames of DreamActor Animate would take {size / 2**30:.1f} GB: wire video into Get "
+            "Video Components or Save Video instead."
+        )
+    return to_frames(np.stack([frame.image for frame in read_frames(path)]))
+
+
+def _of_variant(model: Model, variant: str) -> Model:
+    """The model as it is, or with the LoRA of this variant that lies beside it."""
+    if not model.weights.source.takes_loras:
+        return model
+    if not model.loras:
+        return with_lora(model, LoraChoice(variant, None), 1.0)[0]
+    got = model.loras[0].info.variant
+    if got != variant:
+        wired = "no keypoints" if variant == "end-to-end" else "keypoints"
+        raise InputError(
+            "LoRA on the model",
+            got=f"one of the {got} variant and {wired}",
+            need=f"the {variant} one, which goes with {wired}",
+            fix="Choose the other LoRA, or wire keypoints for pose-based and none for end-to-end.",
+        )
+    return model

@@ -1,0 +1,84 @@
+"""Which settings a model does not read, and what it made last: when nothing that it reads has
+changed, nothing runs, though the host sees another seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ...dreamactor_core.jobs.job import Job
+from ...dreamactor_core.media import Footage
+from ...dreamactor_core.sampling import SampleSettings
+from .files import stamp
+from .load import Model
+
+WIDGET_OF_SETTING = {
+    "num_inference_steps": "steps",
+    "guidance_scale": "cfg",
+}  # others as the setting
+
+
+class LastResult:
+    """The result of a job, if it is the last that was made with the model's weights."""
+
+    def __init__(self, model: Model, job: Job):
+        self.last, ignored = model.weights.last, model.defaults.ignored
+        # A model that reads everything needs none: the host itself sees what is new.
+        self.key = _digest(model.loras, _as_read(job, ignored)) if ignored else None
+
+    @property
+    def value(self) -> Any:
+        """None, if it is to be made."""
+        return None if self.key is None else self.last.get(self.key)
+
+    def keep(self, value: Any) -> None:
+        self.last.clear()
+        if self.key is not None:
+            self.last[self.key] = value
+
+
+def ignored_by(model: Model) -> dict:
+    """What a node shows of it: the widgets that this model does not read."""
+    widgets = [WIDGET_OF_SETTING.get(name, name) for name in model.defaults.ignored]
+    return {"dreamactor_ignored": [{"model": model.name, "widgets": widgets}]}
+
+
+def _as_read(job: Job, ignored: tuple[str, ...]) -> Job:
+    """With everything the same that makes no difference."""
+    usual = SampleSettings()
+    settings = replace(job.settings, **{name: getattr(usual, name) for name in ignored})
+    return replace(job, output=Path("any.mp4"), overwrite=False, settings=settings)
+
+
+def _digest(*values: Any) -> str:
+    digest = blake2b()
+    for value in values:
+        _add(digest, value)
+    return digest.hexdigest()
+
+
+def _add(digest: Any, value: Any) -> None:
+    if isinstance(value, Tensor):
+        value = value.cpu().numpy()
+    if isinstance(value, np.ndarray):
+        digest.update(f"{value.shape} {value.dtype}".encode())
+        digest.update(np.ascontiguousarray(value))
+    elif isinstance(value, Footage):  # its sound lies in a file of another name each time
+        sound = value.sound.read_bytes() if value.sound else b""
+        _add(digest, (value.frames, value.fps, sound))
+    elif isinstance(value, Path):
+        digest.update(f"{value} {stamp(value) if value.exists() else ''}".encode())
+    elif is_dataclass(value):
+        _add(digest, [getattr(value, field.name) for field in fields(value)])
+    elif isinstance(value, (tuple, list)):
+        digest.update(f"{len(value)}".encode())
+        for part in value:
+            _add(digest, part)
+    else:
+        digest.update(repr(value).encode())
