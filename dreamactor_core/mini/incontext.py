@@ -16,14 +16,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..backbones import Context, Text
-from ..backbones.hunyuan15 import (
-    LORA_TARGETS,
-    TRAIN_TIMESTEPS,
-    blank_context,
-    decode_video,
-    encode_video,
-)
+from ..backbones import TRAIN_TIMESTEPS, Context, Text
+from ..backbones.hunyuan15 import LORA_TARGETS, ScaledVideo, blank_context
 from ..composite import known_latents
 from ..geometry import Geometry
 from ..options import Defaults
@@ -47,7 +41,7 @@ FEW_STEPS = Defaults(num_inference_steps=4, guidance_scale=1.0, shift=3.0)
 PROMPT_TOKENS = 96
 
 
-class InContextBackbone:
+class InContextBackbone(ScaledVideo):
     """The protocol of backbones/__init__.py. Calls leave nothing behind."""
 
     defaults = FEW_STEPS
@@ -86,15 +80,6 @@ class InContextBackbone:
         """Composite latents (b, c, t', h', 2w') and mask (t, h, 2w, 1), 1 = known -> network input:
         unknown cells are zero."""
         return blank_context(latents, self.pack_known(known, *latents.shape[-2:]))
-
-    def encode_video(self, frames: Tensor) -> Tensor:
-        """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w')."""
-        self.geometry.latent_frames(frames.shape[0])
-        return encode_video(self.vae, frames)
-
-    def decode_video(self, latents: Tensor) -> Tensor:
-        """Latents (1, c, t', h', w') -> (t, h, w, 3) in [0, 1]."""
-        return decode_video(self.vae, latents)
 
     def velocity(self, latents: Tensor, sigma: Tensor, context: Context, text: Text) -> Tensor:
         """d(latents)/d(sigma) at noise level sigma, (b,) or scalar in [0, 1]; 1 is pure noise.
