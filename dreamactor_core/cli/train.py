@@ -69,7 +69,7 @@ from ..weight_files.files import INDEX
 from .shared import add_threads, command_parser
 
 SMALL_STAGES, FULL_STAGES = "train_small", "train_full"  # modules of the stages
-INCONTEXT_STAGE = "train_incontext"
+BARE_STAGES = "train_incontext"
 Command = Callable[[argparse.Namespace], None]
 
 
@@ -288,7 +288,7 @@ def _add_small_model(stage: Callable) -> None:
 
 def _add_bare_method(stage: Callable) -> None:
     text = "mini-incontext, nothing but the method: all its stages and its figures"
-    sub = stage("incontext", _of(INCONTEXT_STAGE, "train_bare_method"), text)
+    sub = stage("incontext", _of(BARE_STAGES, "train_bare_method"), text)
     sub.add_argument("--minutes", type=float, default=9.5, help="of this call in all (9.5)")
     sub.add_argument("--device", default="", help="cpu or cuda (default: a GPU if any)")
     sub.add_argument("--workers", type=int, default=0, help="that draw clips (all cores but two)")

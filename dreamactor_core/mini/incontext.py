@@ -16,8 +16,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..backbones import Context, Text
-from ..backbones.hunyuan15 import LORA_TARGETS, TRAIN_TIMESTEPS, ScaledVideo, blank_context
+from ..backbones import TRAIN_TIMESTEPS, Context, Text
+from ..backbones.hunyuan15 import LORA_TARGETS, ScaledVideo, blank_context
 from ..composite import known_latents
 from ..geometry import Geometry
 from ..options import Defaults

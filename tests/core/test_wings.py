@@ -13,7 +13,8 @@ WINGS = (CORE / "mini", CORE / "train" / "mini")
 DOORS = {
     "mini": ("dreamactor_core/models/",),
     "train.mini": (
-        "dreamactor_core/cli/train",  # train.py and the stages behind it
+        "dreamactor_core/cli/train_small.py",
+        "dreamactor_core/cli/train_incontext",  # .py and _figures.py
         "benchmarks/arms.py",
         "benchmarks/incontext_arms.py",
     ),
