@@ -25,7 +25,7 @@ from ..options import BLAZEPOSE
 FILES = DETECTOR_FILE, LANDMARKER_FILE = "pose_detection.tflite", "pose_landmark_full.tflite"
 WHEEL = "mediapipe==0.10.21"
 SIZE = "36 MB, of which 10 MB are kept, licence Apache-2.0"
-WHEEL_PAGE = "https://pypi.org/project/mediapipe/0.10.21/#files"
+WHEEL_PAGE = "the Python Package Index, project mediapipe, version 0.10.21"
 FOR = [
     "--python-version=3.11",
     "--implementation=cp",

@@ -92,7 +92,8 @@ class LocalOnDemand:
     """Opens the model with the first question that is new: remembered answers need none."""
 
     def __init__(self, local: Local):
-        self.local, self.model = local, None
+        self.local = local
+        self.model: Captioner | None = None
         source = local.source.name if isinstance(local.source, Path) else local.source
         self.name = source if local.quantize == "none" else f"{source}, {local.quantize}"
 

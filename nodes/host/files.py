@@ -40,7 +40,7 @@ class Choice:
 
     what: str  # is chosen
     need: str  # of what is found
-    find: Callable[[], dict[str, Path]]
+    find: Callable[[], Mapping[str, Any]]
     first: Mapping[str, Any] = field(default_factory=dict)  # what there always is
     last: Mapping[str, Any] = field(default_factory=dict)
 

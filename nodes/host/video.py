@@ -71,7 +71,7 @@ def naming(clip: Path | Footage, name: str) -> Iterator[None]:
 
 def audible(driving: Driving) -> Path | Footage:
     """The clip, with its AUDIO beside it as a file."""
-    if driving.audio is None:
+    if driving.audio is None or isinstance(driving.clip, Path):  # a file has its own
         return driving.clip
     file = temp_file(".wav")
     samples = driving.audio["waveform"][0].float().cpu().numpy()
