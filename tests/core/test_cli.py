@@ -306,7 +306,7 @@ BAD = {
     "sampler": (("--sampler", "magic"), "invalid choice: 'magic'"),
     "variant": (("--variant", "both"), "invalid choice: 'both'"),
     "unknown option": (("--frames", 5), "unrecognized arguments: --frames 5"),
-    "no pose": (("--variant", "pose-based"), "pass them with --pose"),
+    "no pose": (("--variant", "pose-based"), "give them as --pose"),
     "pose for nothing": (("--pose", "pose.json"), "Leave them away"),
     "missing pose": ((*POSE, "none.json"), "none.json: got no such file"),
     "short pose": ((*POSE, "short.json"), "got 7 frames, need 8"),

@@ -287,7 +287,7 @@ def test_keypoints_of_another_length_are_refused_before_anything_is_drawn(job, t
     ("change", "message"),
     [
         ({"variant": "pose-based"}, r"Make them with `python -m dreamactor_core pose` and"),
-        ({"keypoints": Path("pose.json")}, "or use --variant pose-based"),
+        ({"keypoints": Path("pose.json")}, "or use the pose-based variant"),
         ({"variant": "poses"}, "need 'pose-based' or 'end-to-end'"),
         (
             {"variant": "pose-based", "keypoints": Path("pose.json"), "pose_fit": "reference"},
