@@ -50,12 +50,17 @@ DEFAULTS = Defaults(50, 6.0, 5.0, shift_large=7.0, follows_aspect=True)
 STEP_DISTILLED = Defaults(12, 1.0, 7.0, follows_aspect=True)
 
 
-class ScaledVideo:
-    """The half of a backbone that encodes and decodes: by an autoencoder whose latents are scaled
-    by one number."""
+class HunyuanLayout:
+    """What the models of this class have in common: the names of their layers, zeros for what is
+    unknown, and an autoencoder whose latents are scaled by one number."""
 
     geometry: Geometry
     vae: Any
+
+    blank = "zero"
+    transformer_2 = None
+    key_names = KEY_NAMES
+    lora_targets = LORA_TARGETS
 
     def encode_video(self, frames: Tensor) -> Tensor:
         """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w'), float32, without sampling."""
@@ -79,14 +84,10 @@ def blank_context(latents: Tensor, known: Tensor) -> Context:
     return Context(latents * known, known)
 
 
-class HunyuanVideo15Backbone(ScaledVideo):
+class HunyuanVideo15Backbone(HunyuanLayout):
     """The protocol of backbones/__init__.py on diffusers' HunyuanVideo15Transformer3DModel."""
 
-    blank = "zero"
-    transformer_2 = None
     predicts_clean = False
-    key_names = KEY_NAMES
-    lora_targets = LORA_TARGETS
 
     def __init__(
         self,

@@ -28,12 +28,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ..backbones import Context, Text
-from ..backbones.hunyuan15 import LORA_TARGETS, ScaledVideo, blank_context
+from ..backbones.hunyuan15 import HunyuanLayout, blank_context
 from ..composite import known_latents
 from ..geometry import Geometry
 from ..options import ONE_STEP
 from ..pose.guides import Guides
-from ..weight_files.hunyuan15_keys import KEY_NAMES
 from .brush import LayerShares, answer_channels, blend, magnify
 from .clean import velocity_to
 from .conditioning import CONDITIONING_CHANNELS, conditioning
@@ -79,16 +78,12 @@ class Painting(NamedTuple):
     layers: LayerShares | None  # of the frames that have a driver; None if no frame has one
 
 
-class MiniBackbone(ScaledVideo):
+class MiniBackbone(HunyuanLayout):
     """The protocol of backbones/__init__.py on pairs of frames. Calls leave nothing behind."""
 
     defaults = ONE_STEP
-    blank = "zero"
-    transformer_2 = None
     step_distilled = False
     predicts_clean = True
-    key_names = KEY_NAMES
-    lora_targets = LORA_TARGETS
 
     def __init__(
         self,

@@ -17,11 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from ..backbones import TRAIN_TIMESTEPS, Context, Text
-from ..backbones.hunyuan15 import LORA_TARGETS, ScaledVideo, blank_context
+from ..backbones.hunyuan15 import HunyuanLayout, blank_context
 from ..composite import known_latents
 from ..geometry import Geometry
 from ..options import Defaults
-from ..weight_files.hunyuan15_keys import KEY_NAMES
 from .clean import velocity_to
 from .codec import BlockCodec
 from .incontext_network import PLACE_CHANNELS, InContextTransformer3DModel, cell_places
@@ -41,16 +40,12 @@ FEW_STEPS = Defaults(num_inference_steps=4, guidance_scale=1.0, shift=3.0)
 PROMPT_TOKENS = 96
 
 
-class InContextBackbone(ScaledVideo):
+class InContextBackbone(HunyuanLayout):
     """The protocol of backbones/__init__.py. Calls leave nothing behind."""
 
     defaults = FEW_STEPS
-    blank = "zero"
-    transformer_2 = None
     step_distilled = False
     predicts_clean = True
-    key_names = KEY_NAMES
-    lora_targets = LORA_TARGETS
 
     def __init__(
         self,
