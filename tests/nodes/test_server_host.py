@@ -159,7 +159,7 @@ def test_three_nodes_make_the_very_video_of_the_command_line(server, base, tmp_p
     alone = tmp_path / "alone.mp4"
     python(
         [
-            *("-m", "dreamactor_core", "animate", "--steps", "4", "--seed", "0"),
+            *("-m", "dreamactor_core", "animate", "--steps", "1", "--seed", "0"),
             *("--reference", str(base / "input" / "reference.png")),
             *("--driving", str(base / "input" / "driving.mkv")),
             *("--prompt", (base / "caption.txt").read_text(), "--output", str(alone)),
