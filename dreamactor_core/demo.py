@@ -53,6 +53,8 @@ def run_demo(
     puppets: seed of the pair. Returns the files written, older ones of the same names replaced.
     Raises InputError when the folder cannot be written or the model cannot be loaded.
     """
+    source = find(model)
+    loras = {variant: choose_loras(source, variant, []) for variant in VARIANTS}
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -63,8 +65,6 @@ def run_demo(
             fix="Choose another one with {option}.",
             option="output",
         ) from error
-    source = find(model)
-    loras = {variant: choose_loras(source, variant, []) for variant in VARIANTS}
     animator = source.open()
     made = _material(folder, animator.geometry, puppets)
     outputs = {variant: folder / f"{variant.replace('-', '_')}.mp4" for variant in VARIANTS}

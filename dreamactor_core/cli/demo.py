@@ -28,6 +28,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def command(args: argparse.Namespace, stop: Stop) -> None:
+    from ..models import find
+
+    find(args.model)  # a mistyped one is told before anything heavy is imported
+
     from ..demo import run_demo
 
     began = time.perf_counter()

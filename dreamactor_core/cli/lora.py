@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from ..options import LORA_STYLES
-from .shared import command_parser
+from .shared import check_paths, command_parser
 
 
 def main(argv: list[str]) -> int:
@@ -23,6 +23,7 @@ def main(argv: list[str]) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> None:
+    check_paths((arguments.file,), ())
     from ..lora.names import family_of
     from ..lora.stored import read_lora_file
 
@@ -33,6 +34,7 @@ def _info(arguments: argparse.Namespace) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
+    check_paths((arguments.file,), (arguments.out,))
     from safetensors.torch import save_file
 
     from ..lora.names import convert_lora

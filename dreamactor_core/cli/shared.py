@@ -58,7 +58,7 @@ class Stop:
 
 def command_parser(name: str, text: str) -> argparse.ArgumentParser:
     """Of a command that has stages or subcommands of its own."""
-    return argparse.ArgumentParser(
+    return Parser(
         prog=f"dreamactor_core {name}",
         description=text,
         formatter_class=argparse.RawDescriptionHelpFormatter,

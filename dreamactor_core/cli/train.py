@@ -65,8 +65,9 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+from ..models import available_models
 from ..weight_files.files import INDEX
-from .shared import add_threads, command_parser
+from .shared import add_threads, check_paths, command_parser
 
 SMALL_STAGES, FULL_STAGES = "train_small", "train_full"  # modules of the stages
 BARE_STAGES = "train_incontext"
@@ -75,7 +76,8 @@ Command = Callable[[argparse.Namespace], None]
 
 def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
-    import torch  # here: --help and a mistyped option are answered at once
+    _check_named(arguments)
+    import torch  # here: --help and what is mistyped are answered at once
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     torch.set_num_threads(arguments.threads or torch.get_num_threads())
@@ -83,6 +85,17 @@ def main(argv: list[str]) -> int:
     with logging_redirect_tqdm():
         arguments.run(arguments)
     return 0
+
+
+def _check_named(arguments: argparse.Namespace) -> None:
+    """Raise InputError for a mistyped path of any stage."""
+    given = {
+        name: value for name, value in vars(arguments).items() if name not in ("out", "config")
+    }
+    check_paths((value for value in given.values() if isinstance(value, Path)), ())
+    base = given.get("base")
+    if base and base not in available_models():
+        check_paths((Path(base),), ())
 
 
 def _of(module: str, name: str) -> Command:
