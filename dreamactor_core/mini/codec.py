@@ -13,38 +13,19 @@ Videos are (b, 3, t, h, w) in [-1, 1]; latents (b, c, t', h / 8, w / 8), about u
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
-from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from torch import Tensor, nn
-from torch.nn.functional import pixel_shuffle, pixel_unshuffle, silu
+from torch import Tensor
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from .vae import GROUP, PATCH, DecoderOutput, EncoderOutput, Point, ResBlock
+from .vae import GROUP, PATCH, EncoderOutput, LinearCodec, Point, group_frames
 
 BLOCK_VALUES = 3 * GROUP * PATCH * PATCH  # that a latent cell stands for
 CODE_TOLERANCE = 0.05  # of [-1, 1]
 
 
-def group_frames(video: Tensor) -> Tensor:
-    """(b, 3, t, h, w), t = 4k + 1 -> (b, k + 1, 12, h, w): frame 0 four times, then fours."""
-    padded = torch.cat([video[:, :, :1].expand(-1, -1, GROUP - 1, -1, -1), video], dim=2)
-    return padded.unflatten(2, (-1, GROUP)).movedim(1, 3).flatten(2, 3)
-
-
-def ungroup_frames(groups: Tensor) -> Tensor:
-    """(b, k + 1, 12, h, w) -> (b, 3, 4k + 1, h, w); the four of frame 0 become their mean."""
-    frames = groups.unflatten(2, (GROUP, 3))
-    first = frames[:, :1].mean(dim=2)
-    return torch.cat([first, frames[:, 1:].flatten(1, 2)], dim=1).transpose(1, 2)
-
-
-class BlockCodec(ModelMixin, ConfigMixin):
-    """Called like diffusers' video autoencoders."""
-
-    spatial_compression_ratio = PATCH
-    temporal_compression_ratio = GROUP
+class BlockCodec(LinearCodec):
+    """One code of a whole group, where MiniVAE's codes each frame."""
 
     @register_to_config
     def __init__(
@@ -58,31 +39,11 @@ class BlockCodec(ModelMixin, ConfigMixin):
         self.register_buffer("mean", torch.zeros(BLOCK_VALUES))
         self.register_buffer("components", torch.zeros(BLOCK_VALUES, latent_channels))
         self.register_buffer("scale", torch.ones(latent_channels))
-        self.enter = nn.Conv2d(2 * latent_channels, channels[0], 3, padding=1)
-        # Finer levels also look at the linear picture itself, folded to their size.
-        self.look = nn.ModuleList(
-            nn.Conv2d(3 * GROUP * (PATCH >> level) ** 2, width, 1) if level else nn.Identity()
-            for level, width in enumerate(channels)
-        )
-        self.levels = nn.ModuleList(
-            nn.Sequential(*(ResBlock(width) for _ in range(count)))
-            for width, count in zip(channels, blocks, strict=True)
-        )
-        self.up = nn.ModuleList(nn.Conv2d(a, 4 * b, 1) for a, b in pairwise(channels))
-        self.leave = nn.Conv2d(channels[-1], 4 * 3 * GROUP, 3, padding=1)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        self.add_convolutions(latent_channels, channels, blocks)
 
     def encode(self, video: Tensor) -> EncoderOutput:
         """(b, 3, t, h, w) in [-1, 1], t = 4k + 1 -> latents (b, c, k + 1, h / 8, w / 8)."""
         return EncoderOutput(Point(self.code(group_frames(video)).transpose(1, 2)))
-
-    def decode(self, latents: Tensor) -> DecoderOutput:
-        """Latents (b, c, t', h', w') -> (b, 3, 4 t' - 3, 8 h', 8 w'), about [-1, 1]."""
-        z = latents.transpose(1, 2)  # b, t', c, h', w'
-        before = torch.cat([z[:, :1], z[:, :-1]], dim=1)
-        groups = self.clean(z.flatten(0, 1), before.flatten(0, 1))
-        return DecoderOutput(ungroup_frames(groups.unflatten(0, z.shape[:2])))
 
     def code(self, groups: Tensor) -> Tensor:
         """Groups (..., 12, h, w) in [-1, 1] -> latents (..., c, h / 8, w / 8)."""
@@ -98,13 +59,7 @@ class BlockCodec(ModelMixin, ConfigMixin):
         """Latents of groups and of the groups before them (n, c, h', w') -> (n, 12, h, w)."""
         with torch.autocast(z.device.type, enabled=False):  # the picture itself stays exact
             linear = self.uncode(z.float())
-        x = self.enter(torch.cat([z, before], dim=1))
-        for level, blocks in enumerate(self.levels):
-            if level > 0:
-                x = pixel_shuffle(self.up[level - 1](x), 2)
-                x = x + self.look[level](pixel_unshuffle(linear, PATCH >> level))
-            x = blocks(x)
-        return linear + pixel_shuffle(self.leave(silu(x)), 2)
+        return self.mend(linear, z, before)
 
     def inverse(self) -> Tensor:
         """(c, 768): the block that one unit of each channel stands for."""

@@ -58,6 +58,19 @@ def join_frames(frames: Tensor) -> Tensor:
     return frames.unflatten(2, (-1, GROUP)).movedim(3, 1).flatten(1, 2)
 
 
+def group_frames(video: Tensor) -> Tensor:
+    """(b, 3, t, h, w), t = 4k + 1 -> (b, k + 1, 12, h, w): frame 0 four times, then fours."""
+    padded = torch.cat([video[:, :, :1].expand(-1, -1, GROUP - 1, -1, -1), video], dim=2)
+    return padded.unflatten(2, (-1, GROUP)).movedim(1, 3).flatten(2, 3)
+
+
+def ungroup_frames(groups: Tensor) -> Tensor:
+    """(b, k + 1, 12, h, w) -> (b, 3, 4k + 1, h, w); the four of frame 0 become their mean."""
+    frames = groups.unflatten(2, (GROUP, 3))
+    first = frames[:, :1].mean(dim=2)
+    return torch.cat([first, frames[:, 1:].flatten(1, 2)], dim=1).transpose(1, 2)
+
+
 class ResBlock(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
@@ -68,26 +81,22 @@ class ResBlock(nn.Module):
         return x + self.conv2(silu(self.conv1(silu(x))))
 
 
-class MiniVAE(ModelMixin, ConfigMixin):
+class LinearCodec(ModelMixin, ConfigMixin):
+    """A linear code of groups of frames whose picture is mended by convolutions, called like
+    diffusers' video autoencoders. Who inherits has the code, and clean()."""
+
     spatial_compression_ratio = PATCH
     temporal_compression_ratio = GROUP
 
-    @register_to_config
-    def __init__(
-        self,
-        latent_channels: int = 128,
-        channels: tuple[int, ...] = (128, 96, 40),  # at 1/8, 1/4 and 1/2 of the size
-        blocks: tuple[int, ...] = (2, 3, 2),
-        scaling_factor: float = 1.0,
-    ):
-        super().__init__()
-        pixels, code = 3 * GROUP, latent_channels // GROUP
-        self.code = nn.Conv2d(3, code, PATCH, stride=PATCH)
-        self.uncode = nn.ConvTranspose2d(code, 3, PATCH, stride=PATCH)
+    def add_convolutions(
+        self, latent_channels: int, channels: tuple[int, ...], blocks: tuple[int, ...]
+    ) -> None:
+        """The layers of mend(), which at first changes nothing."""
+        pixels = 3 * GROUP
         self.enter = nn.Conv2d(2 * latent_channels, channels[0], 3, padding=1)
         # Finer levels also look at the linear picture itself, folded to their size.
         self.look = nn.ModuleList(
-            nn.Conv2d(pixels * (PATCH >> level) ** 2, width, 1) if level >= 1 else nn.Identity()
+            nn.Conv2d(pixels * (PATCH >> level) ** 2, width, 1) if level else nn.Identity()
             for level, width in enumerate(channels)
         )
         self.levels = nn.ModuleList(
@@ -99,6 +108,43 @@ class MiniVAE(ModelMixin, ConfigMixin):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
+    def decode(self, latents: Tensor) -> DecoderOutput:
+        """Latents (b, c, t', h', w') -> (b, 3, 4 t' - 3, 8 h', 8 w'), about [-1, 1]."""
+        z = latents.transpose(1, 2)  # b, t', c, h', w'
+        before = torch.cat([z[:, :1], z[:, :-1]], dim=1)
+        groups = self.clean(z.flatten(0, 1), before.flatten(0, 1))
+        return DecoderOutput(ungroup_frames(groups.unflatten(0, z.shape[:2])))
+
+    def clean(self, z: Tensor, before: Tensor) -> Tensor:
+        """Latents of groups and of the groups before them (n, c, h', w') -> (n, 12, h, w)."""
+        raise NotImplementedError
+
+    def mend(self, linear: Tensor, z: Tensor, before: Tensor) -> Tensor:
+        """The picture that the code alone shows, (n, 12, h, w), without its blur."""
+        x = self.enter(torch.cat([z, before], dim=1))
+        for level, blocks in enumerate(self.levels):
+            if level > 0:
+                x = pixel_shuffle(self.up[level - 1](x), 2)
+                x = x + self.look[level](pixel_unshuffle(linear, PATCH >> level))
+            x = blocks(x)
+        return linear + pixel_shuffle(self.leave(silu(x)), 2)
+
+
+class MiniVAE(LinearCodec):
+    @register_to_config
+    def __init__(
+        self,
+        latent_channels: int = 128,
+        channels: tuple[int, ...] = (128, 96, 40),  # at 1/8, 1/4 and 1/2 of the size
+        blocks: tuple[int, ...] = (2, 3, 2),
+        scaling_factor: float = 1.0,
+    ):
+        super().__init__()
+        code = latent_channels // GROUP
+        self.code = nn.Conv2d(3, code, PATCH, stride=PATCH)
+        self.uncode = nn.ConvTranspose2d(code, 3, PATCH, stride=PATCH)
+        self.add_convolutions(latent_channels, channels, blocks)
+
     def encode(self, video: Tensor) -> EncoderOutput:
         """(b, 3, t, h, w) in [-1, 1], t = 4k + 1 -> latents (b, c, k + 1, h / 8, w / 8)."""
         b = video.shape[0]
@@ -108,27 +154,9 @@ class MiniVAE(ModelMixin, ConfigMixin):
         frames = torch.cat([frames[:, :, :1].expand(-1, -1, GROUP - 1, -1, -1), frames], dim=2)
         return EncoderOutput(Point(join_frames(frames)))
 
-    def decode(self, latents: Tensor) -> DecoderOutput:
-        """Latents (b, c, t', h', w') -> (b, 3, 4 t' - 3, 8 h', 8 w'), about [-1, 1]."""
-        b = latents.shape[0]
-        z = latents.transpose(1, 2)  # b, t', c, h', w'
-        before = torch.cat([z[:, :1], z[:, :-1]], dim=1)
-        groups = self.clean(z.flatten(0, 1), before.flatten(0, 1))
-        video = groups.unflatten(0, (b, -1)).unflatten(2, (GROUP, 3))  # b, t', 4, 3, h, w
-        first = video[:, :1].mean(dim=2)
-        video = torch.cat([first, video[:, 1:].flatten(1, 2)], dim=1)
-        return DecoderOutput(video.transpose(1, 2))
-
     def clean(self, z: Tensor, before: Tensor) -> Tensor:
         """Latents of groups and of the groups before them (n, c, h', w') -> (n, 12, h, w)."""
-        linear = self._of_each_frame(self.uncode, z)
-        x = self.enter(torch.cat([z, before], dim=1))
-        for level, blocks in enumerate(self.levels):
-            if level > 0:
-                x = pixel_shuffle(self.up[level - 1](x), 2)
-                x = x + self.look[level](pixel_unshuffle(linear, PATCH >> level))
-            x = blocks(x)
-        return linear + pixel_shuffle(self.leave(silu(x)), 2)
+        return self.mend(self._of_each_frame(self.uncode, z), z, before)
 
     @torch.no_grad()
     def picture(self, codes: Tensor) -> Tensor:

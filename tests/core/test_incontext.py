@@ -16,9 +16,10 @@ from dreamactor_core.bench.drivers import draw_set, other_prompts
 from dreamactor_core.cli.train_incontext import judge_clips
 from dreamactor_core.composite import build_composite
 from dreamactor_core.errors import InputError
-from dreamactor_core.mini.codec import BLOCK_VALUES, BlockCodec, group_frames, ungroup_frames
+from dreamactor_core.mini.codec import BLOCK_VALUES, BlockCodec
 from dreamactor_core.mini.incontext import create_incontext
 from dreamactor_core.mini.incontext_network import cell_places, known_tokens
+from dreamactor_core.mini.vae import group_frames, ungroup_frames
 from dreamactor_core.puppets.told import TOLD_STATES, UNTOLD, told_triplet
 from dreamactor_core.sampling import SampleSettings, flow_sigmas, sample
 from dreamactor_core.train.mini.incontext_fit import ClockPace, fit_by_clock

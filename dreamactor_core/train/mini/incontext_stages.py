@@ -21,8 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pixel_unshuffle
 
-from ...mini.codec import group_frames
-from ...mini.vae import PATCH
+from ...mini.vae import PATCH, group_frames
 from ...puppets.world import LEAD_IN
 from .incontext_bootstrap import Judge, bootstrap_pairs
 from .incontext_fit import ClockPace, FitReport, fit_by_clock

@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 
 from ...backbones import Context
-from ...mini.codec import BlockCodec, group_frames
+from ...mini.codec import BlockCodec
 from ...mini.text import END
+from ...mini.vae import group_frames
 from ...puppets.world import LEAD_IN
 from ...skeleton import PARTS
 from .incontext_pool import Rows

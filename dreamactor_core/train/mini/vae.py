@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from ...mini.vae import GROUP, PATCH, MiniVAE
+from ...mini.vae import GROUP, PATCH, MiniVAE, group_frames
 from ...pose.draw import draw_pose
 from ...pose.vary import vary_pose
 from ...puppets.triplet import triplet
@@ -61,9 +61,8 @@ def render_videos(seed: int, config: VaeConfig) -> list[np.ndarray]:
 
 def to_groups(video: np.ndarray) -> Tensor:
     """uint8 (t, h, w, 3) -> (t', 12, h, w) in [-1, 1], frame 0 repeated to a group of its own."""
-    frames = torch.from_numpy(video).permute(0, 3, 1, 2).float() / 127.5 - 1
-    frames = torch.cat([frames[:1].expand(GROUP, -1, -1, -1), frames[1:]])
-    return frames.unflatten(0, (-1, GROUP)).flatten(1, 2)
+    frames = torch.from_numpy(video).permute(3, 0, 1, 2).float() / 127.5 - 1
+    return group_frames(frames[None])[0]
 
 
 def train_autoencoder(
