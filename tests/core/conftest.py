@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
 
@@ -29,3 +31,28 @@ def pipelines(tmp_path_factory):
         pipeline.save_pretrained(folder)
         made[kind] = ours, folder
     return made
+
+
+@pytest.fixture
+def fresh_accelerate():
+    """accelerate keeps the first precision asked for as a state of the process."""
+    from accelerate.state import AcceleratorState, GradientState
+
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """Name -> the tiny pipeline folder of a full-size base, made once a module."""
+    from .full_size import full_size_folder
+
+    return cache(lambda name: full_size_folder(name, tmp_path_factory.mktemp(name)))
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """The list of three drawn clips, which lie beside it."""
+    from .clips_on_disk import write_clips
+
+    return write_clips(tmp_path_factory.mktemp("clips"), 3)

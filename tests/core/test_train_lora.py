@@ -6,7 +6,6 @@ import math
 import os
 import shutil
 from dataclasses import replace
-from functools import cache
 
 import pytest
 import torch
@@ -31,8 +30,7 @@ from dreamactor_core.train.network import LoraTrainee, draw_lora_sigma, prepare_
 from dreamactor_core.train.recipe import available_recipes, read_recipe
 from dreamactor_core.train.store import open_store
 
-from .clips_on_disk import write_clips
-from .full_size import BASES, full_size_folder, open_base
+from .full_size import BASES, open_base
 
 RECIPE = {
     "variant": "pose-based",
@@ -47,21 +45,7 @@ RECIPE = {
 EXACT = Placement(dtype=torch.float32)
 
 
-@pytest.fixture(autouse=True)
-def _one_run_a_test():
-    """accelerate keeps the first precision asked for as a state of the process."""
-    AcceleratorState._reset_state(True)
-    GradientState._reset_state()
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return cache(lambda name: full_size_folder(name, tmp_path_factory.mktemp(name)))
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory):
-    return write_clips(tmp_path_factory.mktemp("clips"), 3)
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 
 def write_recipe(folder, **changes):

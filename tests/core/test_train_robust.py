@@ -6,13 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState, GradientState
 from safetensors.torch import load_file
 
 from dreamactor_core.errors import InputError
@@ -21,27 +19,12 @@ from dreamactor_core.train.augment import vary_driver
 from dreamactor_core.train.optimise import Hooks, Rhythm, Run
 from dreamactor_core.train.store import open_store
 
-from .clips_on_disk import write_clips
-from .full_size import full_size_folder
 from .test_train_lora import make_cache, train, write_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(autouse=True)
-def _one_run_a_test():
-    AcceleratorState._reset_state(True)
-    GradientState._reset_state()
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return cache(lambda name: full_size_folder(name, tmp_path_factory.mktemp(name)))
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory):
-    return write_clips(tmp_path_factory.mktemp("clips"), 3)
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 
 class Line(torch.nn.Module):
