@@ -18,6 +18,8 @@ WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 TWINS = ROOT / "tests" / "nodes" / "api"
 NATIVE = ["HunyuanVideo-1.5 native", "Wan2.1 Fun-InP 1.3B (8 GB)", "Wan2.2 native"]
 EMBEDDED = ["DreamActor-M2 end-to-end", "DreamActor-M2 pose-based", "Start here (3 nodes)"]
+WHOLE = ["Wan-Animate (no LoRA needed)"]  # a folder of somebody else's does it all
+RED = "#322"
 ACTIVE, MUTED, BYPASSED = 0, 2, 4
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 TITLE = 30  # pixels: a node's title bar stands above its place
@@ -126,7 +128,7 @@ def _values(node: dict, kind: Core) -> dict:
 
 
 def test_the_workflows_are_there_in_the_one_folder_that_is_served():
-    assert [path.stem for path in WORKFLOWS] == sorted(EMBEDDED + NATIVE)
+    assert [path.stem for path in WORKFLOWS] == sorted(EMBEDDED + NATIVE + WHOLE)
     for other in ("example_workflows", "example", "examples", "workflow"):
         assert not (ROOT / other).exists(), "of two such folders the host serves only the first"
 
@@ -174,14 +176,15 @@ def test_what_must_be_wired_is_wired(graph, node_classes):
                     assert one.id in wired, (node["type"], one.id)
 
 
-def test_there_is_one_legal_value_for_each_widget(graph, kinds, node_classes):
+def test_there_is_one_legal_value_for_each_widget(path, graph, kinds, node_classes):
     for node in graph["nodes"]:
         kind = kinds[node["type"]]
         if node["type"] in node_classes:
             values = _values(node, kind)
             assert len(node.get("widgets_values", [])) == len(values), node["type"]
             for one in node_classes[node["type"]].GET_SCHEMA().inputs:
-                if one.id in values and node["mode"] == ACTIVE:
+                to_download = path.stem in WHOLE and one.id == "model"
+                if one.id in values and node["mode"] == ACTIVE and not to_download:
                     _check_legal(one, values[one.id])
                 assert one.id in values or one.id not in kind.widgets or one.optional, one.id
 
@@ -251,6 +254,17 @@ def test_notes_say_what_it_does_and_how_to_use_ones_own_files(path, graph):
         assert word in _notes(graph), word
     muted = {node["type"] for node in graph["nodes"] if node["mode"] == MUTED}
     assert "LoadImage" in muted and muted & {"LoadVideo", "DreamActorLoadPose"}
+
+
+@pytest.mark.parametrize("name", NATIVE + WHOLE)
+def test_what_must_be_downloaded_is_said_first_and_in_red(name):
+    graph = json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
+    first = graph["nodes"][0]
+    assert first["type"] == "MarkdownNote" and first["color"] == RED and first["pos"] == [0, 0]
+    heading, told = first["widgets_values"][0].split("\n", 1)
+    assert ("before you download" in heading and "no DreamActor LoRA" in told) or (
+        "no LoRA" in heading and "Nothing is downloaded for you" in told
+    )
 
 
 @pytest.mark.parametrize("name", NATIVE)

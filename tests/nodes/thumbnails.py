@@ -32,7 +32,8 @@ def main() -> None:
         with running_server(*host, base) as server:
             for path in sorted((ROOT / "tests" / "nodes" / "api").glob("*.json")):
                 prompt = json.loads(path.read_text(encoding="utf-8"))
-                if "DreamActorLoadModel" not in {node["class_type"] for node in prompt.values()}:
+                loaders = [n for n in prompt.values() if n["class_type"] == "DreamActorLoadModel"]
+                if not loaders or "embedded" not in loaders[0]["inputs"]["model"]:
                     continue  # it needs a model that somebody must download first
                 target = ROOT / "workflows" / f"{path.stem}.jpg"
                 thumbnail(server, prompt, base).save(target, quality=88)
