@@ -16,7 +16,7 @@ from .caption import DreamActorCaption
 from .context import DreamActorComposite, DreamActorEncode, DreamActorMotionMask
 from .detect import DreamActorDetectPose
 from .host.files import register_folders
-from .load import DreamActorLoadLora, DreamActorLoadModel
+from .load import DreamActorLoadLora, DreamActorLoadModel, DreamActorSaveLora
 from .native import (
     DreamActorNativeConditioning,
     DreamActorNativeCrop,
@@ -47,6 +47,7 @@ NODES = [  # in the order of the method
     DreamActorNativeConditioning,
     DreamActorNativeCrop,
     DreamActorDetectPose,
+    DreamActorSaveLora,
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..dreamactor_core.options import DTYPES, OFFLOADS, STORAGES
+from ..dreamactor_core.options import DTYPES, LORA_STYLES, OFFLOADS, STORAGES
 from .host import files
 from .kinds import MENU, ModelType, model_input, strength_input
 
@@ -128,3 +128,45 @@ class DreamActorLoadLora(io.ComfyNode):
         from .host.load import with_lora
 
         return io.NodeOutput(*with_lora(model, files.LORAS.of(lora), strength))
+
+
+class DreamActorSaveLora(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="DreamActorSaveLora",
+            display_name="DreamActor Save LoRA",
+            category=CATEGORY,
+            description="Writes each LoRA of the model to a file of ComfyUI's output folder, in "
+            "the names that another program reads: those of ComfyUI for its own LoRA loaders, or "
+            "those of diffusers and peft. Its strength is written into it.",
+            search_aliases=["dreamactor", "save lora", "convert lora", "export lora"],
+            is_output_node=True,
+            inputs=[
+                model_input(),
+                io.String.Input(
+                    "filename_prefix",
+                    default="loras/DreamActor",
+                    tooltip="Where it is written below ComfyUI's output folder, as text; files are "
+                    "numbered. The loaders of ComfyUI list what lies in loras there.",
+                ),
+                io.Combo.Input(
+                    "style",
+                    options=list(LORA_STYLES[::-1]),
+                    default="comfyui",
+                    tooltip="Name of the program whose names of layers the file has: comfyui for "
+                    "LoraLoaderModelOnly, diffusers for diffusers and peft. Load LoRA reads both.",
+                ),
+            ],
+            outputs=[
+                io.String.Output(
+                    "report", display_name="report", tooltip="Files written, in words."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model, filename_prefix, style) -> io.NodeOutput:
+        from .host.save_lora import save_loras
+
+        return io.NodeOutput(save_loras(model, filename_prefix, style))

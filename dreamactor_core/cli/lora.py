@@ -40,7 +40,7 @@ def _convert(arguments: argparse.Namespace) -> None:
     from ..lora.names import convert_lora
     from ..media.replace import replacing
 
-    made = convert_lora(arguments.file, arguments.style)
+    made = convert_lora(arguments.file, arguments.style, arguments.strength)
     with replacing(arguments.out, arguments.overwrite) as part:
         save_file(made.tensors, part, metadata=made.metadata)
     told = f"{arguments.out}: {made.layers} layers of {made.family}, {arguments.style} names"
@@ -59,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("out", type=Path, metavar="OUT")
     convert.add_argument(
         "--style", choices=LORA_STYLES[::-1], default="comfyui", help="default: comfyui"
+    )
+    convert.add_argument(
+        "--strength", type=float, default=1.0, help="write this strength into it (default: 1)"
     )
     convert.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     return parser

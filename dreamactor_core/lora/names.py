@@ -140,11 +140,12 @@ def write_adapters(adapters: dict[str, Adapter], names: KeyNames, style: str) ->
     return tensors
 
 
-def convert_lora(source: str | Path, style: str) -> Converted:
+def convert_lora(source: str | Path, style: str, strength: float = 1.0) -> Converted:
     """A LoRA file with another program's names; its weights and metadata stay as they are.
 
-    A foreign file's alpha, which diffusers' names do not hold, is multiplied into its ups. Raises
-    InputError for a file of no family that is known, and for an unknown style.
+    strength: multiplied into its ups, so that the file does at 1 what the source did at this. A
+    foreign file's alpha, which diffusers' names do not hold, goes into them too. Raises InputError
+    for a file of no family that is known, and for an unknown style.
     """
     metadata, tensors = read_lora_file(source)
     family = family_of(tensors)
@@ -152,10 +153,17 @@ def convert_lora(source: str | Path, style: str) -> Converted:
     ours = "method" in metadata and "alpha" in metadata  # as lora.adapters.save_lora writes them
     alpha = float(metadata["alpha"]) if ours else peft_alpha(source, metadata)
     adapters = read_adapters(tensors, names, alpha)
+    if strength != 1:
+        adapters = {layer: _stronger(adapter, strength) for layer, adapter in adapters.items()}
     if style == "diffusers" and not ours:
         adapters = {layer: _unscaled(adapter) for layer, adapter in adapters.items()}
         metadata = {k: v for k, v in metadata.items() if k != "lora_adapter_metadata"}
     return Converted(write_adapters(adapters, names, style), metadata, family, len(adapters))
+
+
+def _stronger(adapter: Adapter, strength: float) -> Adapter:
+    bias = None if adapter.bias is None else adapter.bias * strength
+    return adapter._replace(up=adapter.up * strength, bias=bias)
 
 
 def _unscaled(adapter: Adapter) -> Adapter:

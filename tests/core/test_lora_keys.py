@@ -286,6 +286,10 @@ def test_a_foreign_alpha_is_kept_in_either_style(tmp_path):
         assert main(["lora", "convert", str(file), str(out), "--style", style]) == 0
         (adapter,) = read_adapters(load_file(out), wan.KEY_NAMES).values()
         torch.testing.assert_close(adapter.delta(), 0.25 * up @ down)
+    half = ["--strength", "0.5", "--overwrite"]
+    assert main(["lora", "convert", str(file), str(out), *half]) == 0
+    (adapter,) = read_adapters(load_file(out), wan.KEY_NAMES).values()
+    torch.testing.assert_close(adapter.delta(), 0.125 * up @ down)
     assert main(["lora", "convert", str(file), str(out)]) == 2  # it exists
 
 

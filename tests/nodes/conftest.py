@@ -70,7 +70,7 @@ def make_folders(base: Path) -> SimpleNamespace:
     """Empty folders for a host that load_host has made ready, so that no user's file is seen."""
     import folder_paths
 
-    made = {name: base / name for name in ("input", "temp", "models", "loras")}
+    made = {name: base / name for name in ("input", "output", "temp", "models", "loras")}
     made["dreamactor"] = made["models"] / "dreamactor"
     made["diffusion_models"] = made["models"] / "diffusion_models"
     for folder in made.values():
@@ -79,6 +79,7 @@ def make_folders(base: Path) -> SimpleNamespace:
     for name in ("loras", "diffusion_models"):
         folder_paths.folder_names_and_paths[name] = ([str(made[name])], {".safetensors"})
     folder_paths.set_input_directory(str(made["input"]))
+    folder_paths.set_output_directory(str(made["output"]))
     folder_paths.set_temp_directory(str(made["temp"]))
     return SimpleNamespace(**made)
 

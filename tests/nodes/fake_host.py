@@ -311,7 +311,7 @@ management = module(
 
 def _folder_paths() -> ModuleType:
     made = module("folder_paths", folder_names_and_paths={}, models_dir="", filename_list_cache={})
-    places = {"temp": "", "input": "", "user": ""}
+    places = {"temp": "", "input": "", "user": "", "output": ""}
 
     def add_model_folder_path(name: str, path: str) -> None:
         paths, _ = made.folder_names_and_paths.setdefault(name, ([], set()))
@@ -334,17 +334,27 @@ def _folder_paths() -> ModuleType:
         paths = [Path(root) / file for root in get_folder_paths(name)]
         return next((str(path) for path in paths if path.is_file()), None)
 
+    def get_save_image_path(prefix: str, output: str) -> tuple[str, str, int, str, str]:
+        place = Path(output) / prefix
+        place.parent.mkdir(parents=True, exist_ok=True)
+        start = len(place.name) + 1
+        numbers = [int(path.name[start:].split("_")[0]) for path in place.parent.glob("*_*_.*")]
+        return str(place.parent), place.name, max(numbers, default=0) + 1, "", prefix
+
     vars(made).update(
+        get_save_image_path=get_save_image_path,
         add_model_folder_path=add_model_folder_path,
         get_folder_paths=get_folder_paths,
         get_filename_list=get_filename_list,
         get_full_path=get_full_path,
         get_temp_directory=lambda: places["temp"],
         get_input_directory=lambda: places["input"],
+        get_output_directory=lambda: places["output"],
         get_user_directory=lambda: places["user"],
         get_system_user_directory=lambda name: str(Path(places["user"]) / f"__{name}"),
         set_user_directory=lambda path: places.update(user=path),
         set_temp_directory=lambda path: places.update(temp=path),
+        set_output_directory=lambda path: places.update(output=path),
         set_input_directory=lambda path: places.update(input=path),
     )
     return made

@@ -161,8 +161,8 @@ def test_ksampler_and_crop_give_one_frame_for_each_driving_frame(scene):
     assert torch.equal(kept, whole[: lead + DRIVEN, :, :SIDE])
 
 
-def core_velocity(scene, call, lora=None) -> torch.Tensor:
-    """The core's adapter with the same weights, on what the native network was given."""
+def core_backbone(scene, lora=None):
+    """The core's adapter with the same weights, and a LoRA file on it if there is one."""
     family = scene.family()
     state = family.convert(native_weights(scene.kind))
     found = family.describe({key: weight.to("meta") for key, weight in state.items()})
@@ -173,6 +173,12 @@ def core_velocity(scene, call, lora=None) -> torch.Tensor:
     backbone = scene.adapter()(found.name, found.geometry, networks[0], None, None, *experts)
     if lora is not None:
         scene.core("lora.adapters").load_lora(backbone, lora)
+    return backbone
+
+
+def core_velocity(scene, call, lora=None) -> torch.Tensor:
+    """What the core's adapter makes of what the native network was given."""
+    backbone = core_backbone(scene, lora)
     words, options = conditioning(scene.kind, 1)[0]
     letters, image = options.get("conditioning_byt5small"), clip_vision(scene.kind)
     letters = torch.zeros(1, 0, 0) if letters is None else letters
@@ -406,23 +412,55 @@ def test_hosts_own_vae_and_decode_give_the_driving_frames(run, core):
     assert cropped.shape == (DRIVEN, SIDE, SIDE, 3) and cropped.isfinite().all()
 
 
-def test_comfyui_s_own_loader_finds_every_layer_of_a_comfyui_style_file(scene):
-    """Its stock key map and patches, as LoraLoaderModelOnly uses them; no node of ours."""
-    import comfy.lora
-    import comfy.lora_convert
+def merged(network) -> dict[str, torch.Tensor]:
+    """Weights of a network with its LoRA added to them, by the names without a LoRA."""
+    from peft.tuners.lora import LoraLayer
 
-    adapters, _ = random_lora(scene)
-    tensors = in_style(scene, adapters, "comfyui")
+    deltas = {
+        f"{name}.weight": layer.get_delta_weight(layer.active_adapters[0])
+        for name, layer in network.named_modules()
+        if isinstance(layer, LoraLayer)
+    }
+    weights = {
+        key.replace(".base_layer", ""): weight
+        for key, weight in network.state_dict().items()
+        if ".lora_" not in key
+    }
+    return {key: weight + deltas.get(key, 0) for key, weight in weights.items()}
+
+
+@torch.no_grad()
+def test_the_stock_loader_makes_of_a_file_the_weights_that_the_core_makes(
+    scene, folders, tmp_path, caplog
+):
+    """LoraLoaderModelOnly on what Save LoRA, `lora convert` and `train lora` write, no node of
+    ours: each key in its own key map, and every weight of the network equal."""
+    import comfy.lora
+
+    import nodes as comfy_nodes
+
+    adapters, metadata = random_lora(scene)
+    half = {key: tensor.half() for key, tensor in in_style(scene, adapters, "diffusers").items()}
+    save_file(half, file := tmp_path / "lora.safetensors", metadata)
+    made = scene.core("lora.names").convert_lora(file, "comfyui")
+    save_file(made.tensors, path := folders.loras / "stock.safetensors", made.metadata)
     keys = comfy.lora.model_lora_keys_unet(scene.model.model, {})
-    patches = comfy.lora.load_lora(comfy.lora_convert.convert_lora(dict(tensors)), keys)
-    layers = {key.rpartition(".lora_A")[0] for key in tensors if ".lora_A." in key}
-    assert {f"{layer}.weight" for layer in layers} == set(patches)
-    model = scene.model.clone()
-    assert set(model.add_patches(patches)) == set(patches)
-    for layer in layers:
-        key = f"{layer}.weight"
-        down, up = (tensors[f"{layer}.lora_{part}.weight"] for part in "AB")
-        weight = model.model.state_dict()[key].float()
-        patched = comfy.lora.calculate_weight(model.patches[key], weight.clone(), key)
-        change = tensors[f"{layer}.alpha"] / len(down) * (up @ down)
-        assert (patched - weight - change).abs().max() < 1e-5
+    layers = {key.rpartition(".lora_A")[0] for key in made.tensors if ".lora_A." in key}
+    assert layers <= keys.keys() and len(layers) * 3 == len(made.tensors)  # A, B and alpha
+    stock = comfy_nodes.LoraLoaderModelOnly()
+    (model,) = stock.load_lora_model_only(scene.model, path.name, 1.0)
+    path.unlink()
+    assert "not loaded" not in caplog.text
+    assert set(model.patches) == {keys[layer] for layer in layers}
+    state = dict(model.model.diffusion_model.state_dict())
+    for key, patches in model.patches.items():
+        name = key.removeprefix("diffusion_model.")
+        state[name] = comfy.lora.calculate_weight(patches, state[name].clone(), key)
+    native = scene.family().convert(state)
+    ours = merged(core_backbone(scene, file).transformer)
+    plain = merged(core_backbone(scene).transformer)
+    assert native.keys() == ours.keys()
+    changed = {key for key in ours if (ours[key] - plain[key]).abs().max() > 1e-2}
+    assert changed == {f"{layer}.weight" for layer in adapters}
+    for key, weight in ours.items():
+        assert (native[key] - weight).abs().max() <= 1e-6, key
