@@ -1,4 +1,4 @@
-"""The one error a user can meet and mend."""
+"""The one error a user can meet and mend, and the case in which trying the next item is vain."""
 
 from __future__ import annotations
 
@@ -36,3 +36,8 @@ class InputError(ValueError):
         for option in self.options:
             fix = fix.replace("{option}", self.spell(option), 1)
         return f"{self.what}: got {self.got}, need {self.need}. {fix}"
+
+
+class UnavailableError(InputError):
+    """What every item of a job needs is not there (a server, room on the disk): no reason to go on
+    to the next one."""

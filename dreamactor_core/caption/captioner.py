@@ -16,10 +16,6 @@ from ..media import replacing
 BY_HAND = "Write the caption, or its motion and appearance, by hand, or use another captioner."
 
 
-class UnavailableError(InputError):
-    """No captioner answers at all, whatever it is asked: no reason to go on to the next clip."""
-
-
 class Captioner(Protocol):
     @property
     def name(self) -> str:

@@ -25,8 +25,8 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from ..errors import InputError, Options
-from .captioner import BY_HAND, UnavailableError
+from ..errors import InputError, Options, UnavailableError
+from .captioner import BY_HAND
 
 logger = logging.getLogger(__name__)
 

@@ -18,19 +18,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, UnavailableError
+from ..items.run import PATIENCE
 from ..media import check_writable, read_frames, read_image, replacing, to_uint8
-from .captioner import Captioner, UnavailableError
+from .captioner import Captioner
 from .describe import BUDGET, describe
 from .prompts import Prompts, load_prompts
 from .sample import picture_scale, sample_by_motion, shrink
 
 VIDEOS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v"}
-PATIENCE = 3  # clips
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
-class Outcome(NamedTuple):
+class Captioned(NamedTuple):
     clip: Path
     error: str | None  # the sentence, for a clip that has no line
 
@@ -42,8 +42,8 @@ def caption_folder(
     *,
     prompts: Prompts | None = None,
     budget: int = BUDGET,
-    on_clip: Callable[[Outcome, int, int], None] | None = None,
-) -> list[Outcome]:
+    on_clip: Callable[[Captioned, int, int], None] | None = None,
+) -> list[Captioned]:
     """Caption all clips below a folder, in the order of their names. Returns what was tried now.
 
     The reference of a clip is the picture of the same name beside it, and otherwise its own first
@@ -64,10 +64,10 @@ def caption_folder(
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
-            outcomes.append(Outcome(clip, None))
+            outcomes.append(Captioned(clip, None))
             unanswered = 0
         except InputError as error:
-            outcomes.append(Outcome(clip, str(error)))
+            outcomes.append(Captioned(clip, str(error)))
             unanswered = unanswered + 1 if isinstance(error, UnavailableError) else 0
             if unanswered == PATIENCE:
                 raise

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
@@ -15,13 +16,14 @@ from uuid import uuid4
 
 import av
 
-from ..errors import InputError
+from ..errors import InputError, UnavailableError
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment] # there is no such module
 
+SWEEPS = 100  # of other jobs that a part may fall victim to
 PART = re.compile(r"\..+-[0-9a-f]{8}\.part(\.[^.]*)?")  # names that _beside gives
 
 
@@ -143,9 +145,21 @@ def sweep(folder: Path) -> None:
 
 @contextmanager
 def _claimed(part: Path, folder: bool) -> Iterator[None]:
-    """Make the part, and hold a lock on it that ends with this process, however that ends."""
-    part.mkdir() if folder else part.touch()
-    with _lock(part):
+    """Make the part, and hold a lock on it that ends with this process, however that ends.
+
+    Before it is locked, the sweep of a job beside this one may take it for a killed process's.
+    """
+    with ExitStack() as stack:
+        for tried in count(1):
+            part.mkdir(exist_ok=True) if folder else part.touch()
+            try:
+                stack.enter_context(_lock(part))
+                if part.exists():
+                    break  # nobody can lock it now
+            except OSError:
+                if tried == SWEEPS:
+                    raise
+                time.sleep(0.001)
         yield
 
 
@@ -273,7 +287,8 @@ def _write_error(path: Path, error: Exception) -> InputError:
     if code in (errno.ENOSPC, errno.EDQUOT):
         got, need = "no space left on the disk", "room for the whole file"
         fix = "Free some space, or write to another disk."
-    elif code in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return UnavailableError(str(path), got=got, need=need, fix=fix)
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
         got, need = "no permission to write there", "a folder you may write to"
         fix = "Choose another folder, or change its rights."
     else:

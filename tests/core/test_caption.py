@@ -16,7 +16,7 @@ import torch
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 from dreamactor_core import __main__ as cli
-from dreamactor_core.caption.captioner import CachedCaptioner, UnavailableError
+from dreamactor_core.caption.captioner import CachedCaptioner
 from dreamactor_core.caption.check import (
     faults_of_appearance,
     faults_of_fusion,
@@ -30,7 +30,7 @@ from dreamactor_core.caption.folder import caption_folder
 from dreamactor_core.caption.local import load_captioner
 from dreamactor_core.caption.prompts import PLACEHOLDERS, copy_prompts, load_prompts
 from dreamactor_core.caption.sample import MotionSample, choose, sample_by_motion
-from dreamactor_core.errors import InputError
+from dreamactor_core.errors import InputError, UnavailableError
 from dreamactor_core.media import Frame, write_image, write_video
 
 from .processors import Qwen2VLImageProcessorPil

@@ -14,6 +14,7 @@ from PIL import Image
 
 from dreamactor_core.errors import InputError
 from dreamactor_core.media import check_writable, probe, replacing, together, write_video
+from dreamactor_core.media.replace import sweep
 
 from .field_clips import encoded, grey_frames, names
 
@@ -105,6 +106,23 @@ def test_what_a_killed_job_left_is_swept_by_the_next_and_a_living_one_is_not(tmp
         for job in jobs:
             job.kill()
             job.wait()
+
+
+def test_a_part_that_is_swept_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    """Another process may sweep the folder at that very moment."""
+    touch, swept = Path.touch, []
+
+    def touch_and_lose(path):
+        touch(path)
+        if not swept:
+            swept.append(path)
+            sweep(tmp_path)
+            assert not path.exists()
+
+    monkeypatch.setattr(Path, "touch", touch_and_lose)
+    with replacing(tmp_path / "a.txt") as part:
+        part.write_text("whole")
+    assert swept and (tmp_path / "a.txt").read_text() == "whole"
 
 
 def test_files_that_belong_together_appear_together(tmp_path):

@@ -20,7 +20,7 @@ HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths",
 HEAVY = {"torch", "diffusers", "transformers", "peft", "cv2", "av", "numpy"}
 LAYERS = [  # a module imports from rows above its own
     {"errors", "options"},
-    {"geometry", "hub", "skeleton", "versions"},
+    {"geometry", "hub", "items", "skeleton", "versions"},
     {"composite", "media", "sampling"},
     {"weight_files"},
     {"backbones", "pose", "caption"},
@@ -28,7 +28,7 @@ LAYERS = [  # a module imports from rows above its own
     {"animate"},
     {"models"},
     {"jobs"},
-    {"train", "bootstrap", "bench", "demo"},
+    {"train", "footage", "bootstrap", "bench", "demo"},
     {"cli"},
     {"__main__"},
 ]
