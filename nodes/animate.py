@@ -5,18 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..dreamactor_core.puppets.body_plan import BODY_PLANS
-from .kinds import (
-    MENU,
-    Keypoints,
-    driving_input,
-    fps_input,
-    guide_inputs,
-    model_input,
-    part_inputs,
-    prompt_input,
-    sampling_inputs,
-    seed_input,
-)
+from . import kinds
 
 
 class DreamActorExample(io.ComfyNode):
@@ -25,7 +14,7 @@ class DreamActorExample(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorExample",
             display_name="DreamActor Example",
-            category=MENU,
+            category=kinds.MENU,
             description="Draws two puppets that the embedded model has never seen: a picture of "
             "one, and two seconds of the other in motion, with its keypoints. No file is needed.",
             search_aliases=["dreamactor", "demo", "test clip", "puppet", "sample input"],
@@ -36,24 +25,16 @@ class DreamActorExample(io.ComfyNode):
                     default="random",
                     tooltip="Name of the body plan of the character in the reference.",
                 ),
-                seed_input("Number of the pair: another seed, other puppets and another motion."),
+                kinds.seed_input(
+                    "Number of the pair: another seed, other puppets and another motion."
+                ),
             ],
             outputs=[
-                io.Image.Output(
-                    "reference", display_name="reference", tooltip="One picture, 256 x 256 pixels."
-                ),
-                io.Image.Output("driving", display_name="driving", tooltip="16 frames of motion."),
-                Keypoints.Output(
-                    "keypoints",
-                    display_name="keypoints",
-                    tooltip="The driver's, one entry a frame.",
-                ),
-                io.Float.Output(
-                    "fps", display_name="fps", tooltip="Rate of driving, in frames per second."
-                ),
-                io.String.Output(
-                    "caption", display_name="caption", tooltip="A prompt: who does what."
-                ),
+                kinds.output(io.Image, "reference", "One picture, 256 x 256 pixels."),
+                kinds.output(io.Image, "driving", "16 frames of motion."),
+                kinds.output(kinds.Keypoints, "keypoints", "The driver's, one entry a frame."),
+                kinds.output(io.Float, "fps", "Rate of driving, in frames per second."),
+                kinds.output(io.String, "caption", "A prompt: who does what."),
             ],
         )
 
@@ -75,44 +56,40 @@ class DreamActorAnimate(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorAnimate",
             display_name="DreamActor Animate",
-            category=MENU,
+            category=kinds.MENU,
             description="Makes the character of the reference perform the motion of the driving "
             "video. Takes any size, rate and length; gives a video with the driver's frames, "
             "times and sound. Without a LoRA on the model it takes the one that lies beside it: "
             "pose-based when keypoints are wired, else end-to-end.",
             search_aliases=["dreamactor", "character animation", "animate", "motion transfer"],
             inputs=[
-                model_input(),
+                kinds.model_input(),
                 io.Image.Input("reference", tooltip="One picture of the character, of any size."),
-                driving_input(),
-                prompt_input(),
-                seed_input(),
-                *sampling_inputs(),
-                fps_input(),
-                Keypoints.Input(
+                kinds.driving_input(),
+                kinds.prompt_input(),
+                kinds.seed_input(),
+                *kinds.sampling_inputs(),
+                kinds.fps_input(),
+                kinds.Keypoints.Input(
                     "keypoints",
                     optional=True,
                     tooltip="OpenPose keypoints of the driving video, one entry for each of its "
                     "frames: the pose-based variant is used.",
                 ),
-                *guide_inputs("of the reference's aspect in pixels"),
-                *part_inputs(optional=True),
+                *kinds.guide_inputs("of the reference's aspect in pixels"),
+                *kinds.part_inputs(optional=True),
             ],
             outputs=[
-                io.Video.Output(
+                kinds.output(
+                    io.Video,
                     "video",
-                    display_name="video",
-                    tooltip="As many frames, as long and with the same sound as the driver.",
+                    "As many frames, as long and with the same sound as the driver.",
                 ),
-                io.Image.Output(
-                    "frames",
-                    display_name="frames",
-                    tooltip="Those of the video, up to 1 GB of them.",
-                ),
-                io.Float.Output(
+                kinds.output(io.Image, "frames", "Those of the video, up to 1 GB of them."),
+                kinds.output(
+                    io.Float,
                     "fps",
-                    display_name="fps",
-                    tooltip="Their rate, in frames per second; the average of a variable one.",
+                    "Their rate, in frames per second; the average of a variable one.",
                 ),
             ],
         )

@@ -5,33 +5,20 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..dreamactor_core.options import CAPTIONER_NAME, QUANTIZATIONS
+from . import kinds
 from .host import files
-from .kinds import MENU, driving_input, fps_input
 
-CATEGORY = f"{MENU}/context"
 TYPED, LOCAL, ENDPOINT = "typed by hand", "local model", "endpoint"  # captioners
 
 
 def _texts() -> list[io.Input]:
     """What may be typed."""
     return [
-        io.String.Input(
-            "motion",
-            default="",
-            multiline=True,
-            tooltip="What is done, as text: 'is waving both arms'.",
-        ),
-        io.String.Input(
-            "appearance",
-            default="",
-            multiline=True,
-            tooltip="Who does it, as text: 'a red bird with a crown'.",
-        ),
-        io.String.Input(
+        kinds.text_input("motion", "What is done, as text: 'is waving both arms'."),
+        kinds.text_input("appearance", "Who does it, as text: 'a red bird with a crown'."),
+        kinds.text_input(
             "fused",
-            default="",
-            multiline=True,
-            tooltip="Both in one text, in terms of the character's own body: 'a red bird "
+            "Both in one text, in terms of the character's own body: 'a red bird "
             "with a crown is waving both wings'. Empty: appearance and motion are joined.",
         ),
     ]
@@ -54,20 +41,20 @@ def _questions() -> list[io.Input]:
             optional=True,
             tooltip="The character, for a captioner to describe; one picture of any size.",
         ),
-        driving_input(optional=True),
-        fps_input(optional=True),
+        kinds.driving_input(optional=True),
+        kinds.fps_input(optional=True),
     ]
 
 
 def _ways_to_ask() -> list[io.Input]:
     """How each kind of captioner is reached."""
     return [
-        io.Combo.Input(
+        kinds.name_input(
             "local_model",
-            options=files.CAPTIONERS.names(),
-            optional=True,
-            tooltip="Name of the local model (about 9 GB): the usual one, or a folder "
+            files.CAPTIONERS,
+            "Name of the local model (about 9 GB): the usual one, or a folder "
             "below models/dreamactor with a model that answers about pictures.",
+            optional=True,
         ),
         io.Combo.Input(
             "quantize",
@@ -118,25 +105,17 @@ class DreamActorCaption(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorCaption",
             display_name="DreamActor Caption",
-            category=CATEGORY,
+            category=kinds.CONTEXT_MENU,
             description="The target-oriented text: who it is and what it does, fused into one "
             "caption. Write the fused text yourself, leave it empty to have the two joined, or let "
             "a captioner look at the pictures and write what you have left empty.",
             search_aliases=["dreamactor", "prompt", "text", "description", "vlm", "qwen"],
             inputs=[*_texts(), *_questions(), *_ways_to_ask()],
             outputs=[
-                io.String.Output("prompt", display_name="prompt"),
-                io.String.Output(
-                    "motion", display_name="motion", tooltip="As typed, or as the captioner says."
-                ),
-                io.String.Output(
-                    "appearance",
-                    display_name="appearance",
-                    tooltip="As typed, or as the captioner says.",
-                ),
-                io.String.Output(
-                    "note", display_name="note", tooltip="What the captioner did not do well."
-                ),
+                kinds.output(io.String, "prompt"),
+                kinds.output(io.String, "motion", "As typed, or as the captioner says."),
+                kinds.output(io.String, "appearance", "As typed, or as the captioner says."),
+                kinds.output(io.String, "note", "What the captioner did not do well."),
             ],
         )
 

@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .kinds import (
-    MENU,
-    CompositeType,
-    ContextType,
-    guide_inputs,
-    known_inputs,
-    lead_in_input,
-    model_input,
-)
-
-CATEGORY = f"{MENU}/context"
+from . import kinds
 
 
 class DreamActorComposite(io.ComfyNode):
@@ -23,12 +13,12 @@ class DreamActorComposite(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorComposite",
             display_name="DreamActor Composite",
-            category=CATEGORY,
+            category=kinds.CONTEXT_MENU,
             description="Places the reference beside the driving frames: the in-context input of "
             "the method, with the lead-in in which the character moves into the motion.",
             search_aliases=["dreamactor", "in-context", "side by side", "diptych"],
             inputs=[
-                model_input(),
+                kinds.model_input(),
                 io.Image.Input(
                     "reference", tooltip="One picture, the size of the driving frames in pixels."
                 ),
@@ -37,13 +27,11 @@ class DreamActorComposite(io.ComfyNode):
                     tooltip="Frames at the model's rate and size (from DreamActor Fit Media), or "
                     "a skeleton for the pose-based variant; no more than one pass of it holds.",
                 ),
-                *guide_inputs("of the reference's aspect in pixels"),
+                *kinds.guide_inputs("of the reference's aspect in pixels"),
             ],
             outputs=[
-                io.Image.Output(
-                    "composite", display_name="composite", tooltip="To look at: both panels."
-                ),
-                CompositeType.Output("dreamactor_composite", display_name="dreamactor_composite"),
+                kinds.output(io.Image, "composite", "To look at: both panels."),
+                kinds.output(kinds.CompositeType, "dreamactor_composite"),
             ],
         )
 
@@ -69,24 +57,20 @@ class DreamActorMotionMask(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorMotionMask",
             display_name="DreamActor Motion Mask",
-            category=CATEGORY,
+            category=kinds.CONTEXT_MENU,
             description="Says what is known and what the model must draw: the length of the "
             "lead-in, the end of an earlier piece to go on from, or footage to keep around the "
             "character. Replaces what an earlier Motion Mask said.",
             search_aliases=["dreamactor", "known mask", "inpaint", "replace character", "extend"],
             inputs=[
-                CompositeType.Input("composite", tooltip="From DreamActor Composite."),
-                lead_in_input(),
-                *known_inputs(),
+                kinds.CompositeType.Input("composite", tooltip="From DreamActor Composite."),
+                kinds.lead_in_input(),
+                *kinds.known_inputs(),
             ],
             outputs=[
-                CompositeType.Output("composite", display_name="composite"),
-                io.Mask.Output(
-                    "mask", display_name="mask", tooltip="To look at: white is known, black drawn."
-                ),
-                io.Image.Output(
-                    "image", display_name="image", tooltip="To look at: both panels, as masked."
-                ),
+                kinds.output(kinds.CompositeType, "composite"),
+                kinds.output(io.Mask, "mask", "To look at: white is known, black drawn."),
+                kinds.output(io.Image, "image", "To look at: both panels, as masked."),
             ],
         )
 
@@ -108,16 +92,16 @@ class DreamActorEncode(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorEncode",
             display_name="DreamActor Encode",
-            category=CATEGORY,
+            category=kinds.CONTEXT_MENU,
             description="Turns the composite into the latents and the mask that the network reads.",
             search_aliases=["dreamactor", "vae encode", "conditioning"],
             inputs=[
-                model_input(),
-                CompositeType.Input(
+                kinds.model_input(),
+                kinds.CompositeType.Input(
                     "composite", tooltip="From DreamActor Composite or DreamActor Motion Mask."
                 ),
             ],
-            outputs=[ContextType.Output("context", display_name="context")],
+            outputs=[kinds.output(kinds.ContextType, "context")],
         )
 
     @classmethod

@@ -5,8 +5,93 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..dreamactor_core.options import BLAZEPOSE, SUBJECTS
+from . import kinds
 from .host import files
-from .kinds import MENU, Keypoints, fps_input
+
+
+def _networks() -> list[io.Input]:
+    """What finds the subjects and their joints."""
+    return [
+        kinds.name_input(
+            "detector",
+            files.DETECTORS,
+            "Name of what finds the subjects. blazepose: people, their joints and their outline by "
+            "itself (36 MB to fetch), many frames a second on a CPU. Others: an object detector "
+            "(172 MB), animals too, in whose boxes pose_model finds the joints; or a folder below "
+            "models/dreamactor with one.",
+            default=BLAZEPOSE,
+        ),
+        kinds.name_input(
+            "pose_model",
+            files.POSE_MODELS,
+            "Name of the network that finds the joints (502 MB): the usual one, or a folder below "
+            "models/dreamactor with a ViTPose. Not read with blazepose.",
+        ),
+        kinds.name_input(
+            "pose_heads",
+            files.POSE_HEADS,
+            "Name of the original ViTPose++ file (.pth) below models/dreamactor, of the size of "
+            "pose_model: hands, face, feet and animals. none: bodies only. Not read with "
+            "blazepose.",
+        ),
+        kinds.name_input(
+            "animal_model",
+            files.ANIMAL_MODELS,
+            "Name of another ViTPose below models/dreamactor that was trained on animals (AP-10K). "
+            "none: animals need pose_heads. Not read with blazepose.",
+            advanced=True,
+        ),
+    ]
+
+
+def _subjects() -> list[io.Input]:
+    """Who of those that are found is followed, and how closely."""
+    return [
+        io.Combo.Input(
+            "subjects", options=[*SUBJECTS], default="all", tooltip="Whom to follow, a name."
+        ),
+        io.Float.Input(
+            "threshold",
+            default=0.5,
+            min=0.01,
+            max=0.99,
+            step=0.01,
+            tooltip="How sure the detector must be, 0 to 1. Lower finds more, wrong ones too.",
+        ),
+        io.Int.Input(
+            "max_subjects",
+            default=4,
+            min=1,
+            max=32,
+            tooltip="Number of subjects that are kept: those that fill most of the clip.",
+        ),
+        io.Boolean.Input(
+            "smoothing",
+            default=True,
+            tooltip="Hold still what rests, and fill gaps of up to a quarter of a second; "
+            "off or on. Off: what the network said.",
+        ),
+    ]
+
+
+def _results() -> list[io.Output]:
+    return [
+        kinds.output(kinds.Keypoints, "keypoints", "One entry for each frame."),
+        kinds.output(
+            io.Image,
+            "preview",
+            "To look at: the skeletons over up to 64 frames of the clip, spread "
+            "evenly, at most 512 pixels wide and high.",
+        ),
+        kinds.output(io.String, "note", "Who was found, and what was left out."),
+        kinds.output(
+            io.Mask,
+            "mask",
+            "Where the subjects are, 0 to 1, in each frame: a picture's own size "
+            "in pixels, of a clip at most 512 pixels wide and high. Only blazepose tells "
+            "it; black with others.",
+        ),
+    ]
 
 
 class DreamActorDetectPose(io.ComfyNode):
@@ -15,7 +100,7 @@ class DreamActorDetectPose(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorDetectPose",
             display_name="DreamActor Detect Pose",
-            category=f"{MENU}/prepare",
+            category=kinds.PREPARE_MENU,
             description="Finds the people of a clip, or its animals too, follows each of them and "
             "gives their keypoints and their outline. Shows the skeletons over the clip, with the "
             "number of each subject. Of a picture it gives the guides of Animate.",
@@ -24,70 +109,10 @@ class DreamActorDetectPose(io.ComfyNode):
                 *("blazepose", "mediapipe", "person mask"),
             ],
             inputs=[
-                io.MultiType.Input(
-                    "video",
-                    types=[io.Video, io.Image],
-                    tooltip="Who moves: a VIDEO (any size, rate and length), or frames as an IMAGE "
-                    "batch at the rate of fps.",
-                ),
-                fps_input(),
-                io.Combo.Input(
-                    "detector",
-                    options=files.DETECTORS.names(),
-                    default=BLAZEPOSE,
-                    tooltip="Name of what finds the subjects. blazepose: people, their joints and "
-                    "their outline by itself (36 MB to fetch), many frames a second on a CPU. "
-                    "Others: an object detector (172 MB), animals too, in whose boxes pose_model "
-                    "finds the joints; or a folder below models/dreamactor with one.",
-                ),
-                io.Combo.Input(
-                    "pose_model",
-                    options=files.POSE_MODELS.names(),
-                    tooltip="Name of the network that finds the joints (502 MB): the usual one, or "
-                    "a folder below models/dreamactor with a ViTPose. Not read with blazepose.",
-                ),
-                io.Combo.Input(
-                    "pose_heads",
-                    options=files.POSE_HEADS.names(),
-                    tooltip="Name of the original ViTPose++ file (.pth) below models/dreamactor, "
-                    "of the size of pose_model: hands, face, feet and animals. none: bodies only. "
-                    "Not read with blazepose.",
-                ),
-                io.Combo.Input(
-                    "animal_model",
-                    options=files.ANIMAL_MODELS.names(),
-                    advanced=True,
-                    tooltip="Name of another ViTPose below models/dreamactor that was trained on "
-                    "animals (AP-10K). none: animals need pose_heads. Not read with blazepose.",
-                ),
-                io.Combo.Input(
-                    "subjects",
-                    options=[*SUBJECTS],
-                    default="all",
-                    tooltip="Whom to follow, a name.",
-                ),
-                io.Float.Input(
-                    "threshold",
-                    default=0.5,
-                    min=0.01,
-                    max=0.99,
-                    step=0.01,
-                    tooltip="How sure the detector must be, 0 to 1. Lower finds more, wrong ones "
-                    "too.",
-                ),
-                io.Int.Input(
-                    "max_subjects",
-                    default=4,
-                    min=1,
-                    max=32,
-                    tooltip="Number of subjects that are kept: those that fill most of the clip.",
-                ),
-                io.Boolean.Input(
-                    "smoothing",
-                    default=True,
-                    tooltip="Hold still what rests, and fill gaps of up to a quarter of a second; "
-                    "off or on. Off: what the network said.",
-                ),
+                kinds.footage_input("video", "Who moves"),
+                kinds.fps_input(),
+                *_networks(),
+                *_subjects(),
                 io.Boolean.Input(
                     "download",
                     default=False,
@@ -102,27 +127,7 @@ class DreamActorDetectPose(io.ComfyNode):
                     "a person is found in it.",
                 ),
             ],
-            outputs=[
-                Keypoints.Output(
-                    "keypoints", display_name="keypoints", tooltip="One entry for each frame."
-                ),
-                io.Image.Output(
-                    "preview",
-                    display_name="preview",
-                    tooltip="To look at: the skeletons over up to 64 frames of the clip, spread "
-                    "evenly, at most 512 pixels wide and high.",
-                ),
-                io.String.Output(
-                    "note", display_name="note", tooltip="Who was found, and what was left out."
-                ),
-                io.Mask.Output(
-                    "mask",
-                    display_name="mask",
-                    tooltip="Where the subjects are, 0 to 1, in each frame: a picture's own size "
-                    "in pixels, of a clip at most 512 pixels wide and high. Only blazepose tells "
-                    "it; black with others.",
-                ),
-            ],
+            outputs=_results(),
         )
 
     @classmethod
@@ -151,16 +156,16 @@ class DreamActorDetectPose(io.ComfyNode):
         download,
         reference=None,
     ) -> io.NodeOutput:
+        from ..dreamactor_core.pose.networks import NetworkChoice
         from ..dreamactor_core.pose.subjects import DetectSettings
-        from .host.detect import Networks, detect
+        from .host.detect import detect
 
-        networks = Networks(
+        networks = NetworkChoice(
             files.DETECTORS.of(detector),
             files.POSE_MODELS.of(pose_model),
             files.POSE_HEADS.of(pose_heads),
             files.ANIMAL_MODELS.of(animal_model),
-            download,
         )
         settings = DetectSettings(subjects, threshold, max_subjects, smoothing=smoothing)
-        found = detect(video, fps, networks, settings, reference)
+        found = detect(video, fps, networks, download, settings, reference)
         return io.NodeOutput(found.keypoints, found.preview, found.note, found.mask, ui=found.ui)

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
+from .host import files
+
 MENU = "DreamActor-M2"
+LOAD_MENU = f"{MENU}/load"
+PREPARE_MENU = f"{MENU}/prepare"
+CONTEXT_MENU = f"{MENU}/context"
+SAMPLE_MENU = f"{MENU}/sample"
+RESULT_MENU = f"{MENU}/result"
+NATIVE_MENU = f"{MENU}/native"
 
 ModelType = io.Custom("DREAMACTOR_MODEL")  # host.load.Model
 CompositeType = io.Custom("DREAMACTOR_COMPOSITE")  # host.context.CompositeValue
@@ -15,18 +25,38 @@ MAX_SEED = 2**64 - 1
 MAX_SECONDS = 100_000.0
 
 
+def output(kind: Any, name: str, tooltip: str | None = None) -> io.Output:
+    """Shown under the name that saved graphs know it by."""
+    return kind.Output(name, display_name=name, tooltip=tooltip)
+
+
 def model_input() -> io.Input:
     return ModelType.Input("model", tooltip="The model, from DreamActor Load Model or Load LoRA.")
 
 
-def driving_input(optional: bool = False) -> io.Input:
+def name_input(name: str, choice: files.Choice, tooltip: str, **options: Any) -> io.Input:
+    """One of what lies in ComfyUI's folders."""
+    return io.Combo.Input(name, options=choice.names(), tooltip=tooltip, **options)
+
+
+def text_input(name: str, tooltip: str) -> io.Input:
+    """Of several lines, which may stay empty."""
+    return io.String.Input(name, default="", multiline=True, tooltip=tooltip)
+
+
+def footage_input(name: str, what: str, optional: bool = False) -> io.Input:
+    """what: begins the tooltip."""
     return io.MultiType.Input(
-        "driving",
+        name,
         types=[io.Video, io.Image],
         optional=optional,
-        tooltip="The motion: a VIDEO (any size, rate and length), or frames as an IMAGE batch at "
-        "the rate of fps.",
+        tooltip=f"{what}: a VIDEO (any size, rate and length), or frames as an IMAGE batch at the "
+        "rate of fps.",
     )
+
+
+def driving_input(optional: bool = False) -> io.Input:
+    return footage_input("driving", "The motion", optional)
 
 
 def guide_inputs(size: str) -> list[io.Input]:
@@ -75,36 +105,36 @@ def part_inputs(optional: bool = False) -> list[io.Input]:
             tooltip="Side in pixels of a square as large as the panel, which takes the "
             "reference's aspect; a multiple of 16. 0: the model's own panel.",
         ),
-        io.Float.Input(
-            "start",
-            optional=optional,
-            default=0.0,
-            min=0.0,
-            max=MAX_SECONDS,
-            step=0.01,
-            tooltip="Where the driving video is entered, in seconds.",
-        ),
-        io.Float.Input(
-            "length",
-            optional=optional,
-            default=0.0,
-            min=0.0,
-            max=MAX_SECONDS,
-            step=0.01,
-            tooltip="How much of it is used, in seconds. 0: to its end.",
-        ),
+        _seconds("start", optional, "Where the driving video is entered, in seconds."),
+        _seconds("length", optional, "How much of it is used, in seconds. 0: to its end."),
     ]
 
 
-def strength_input() -> io.Input:
+def _seconds(name: str, optional: bool, tooltip: str) -> io.Input:
     return io.Float.Input(
-        "strength",
-        default=1.0,
-        min=-4.0,
-        max=4.0,
-        step=0.05,
-        tooltip="Strength, a factor: 1 as trained, 0 off.",
+        name,
+        optional=optional,
+        default=0.0,
+        min=0.0,
+        max=MAX_SECONDS,
+        step=0.01,
+        tooltip=tooltip,
     )
+
+
+def lora_inputs(choice: files.Choice, tooltip: str) -> list[io.Input]:
+    """lora, strength."""
+    return [
+        name_input("lora", choice, tooltip),
+        io.Float.Input(
+            "strength",
+            default=1.0,
+            min=-4.0,
+            max=4.0,
+            step=0.05,
+            tooltip="Strength, a factor: 1 as trained, 0 off.",
+        ),
+    ]
 
 
 def lead_in_input() -> io.Input:
@@ -159,13 +189,24 @@ def seed_input(tooltip: str = NOISE) -> io.Input:
 
 
 def prompt_input() -> io.Input:
-    return io.String.Input(
+    return text_input(
         "prompt",
-        default="",
-        multiline=True,
-        tooltip="What the character looks like and does, in one sentence of plain text; may stay "
+        "What the character looks like and does, in one sentence of plain text; may stay "
         "empty. The embedded model reads the first 95 bytes, and hardly heeds them.",
     )
+
+
+def keep_lead_in_input() -> io.Input:
+    return io.Boolean.Input(
+        "keep_lead_in",
+        default=False,
+        tooltip="Keep the frames in which the character moves from the reference into "
+        "the motion; off or on.",
+    )
+
+
+def report_output() -> io.Output:
+    return output(io.String, "report", "Layers patched, in words.")
 
 
 def sampling_inputs() -> list[io.Input]:
@@ -179,23 +220,23 @@ def sampling_inputs() -> list[io.Input]:
             tooltip="Steps from noise to video, a number. 0: the model's own, 40 to 50 for large "
             "ones. The embedded model answers at once: it does not read this.",
         ),
-        io.Float.Input(
+        _guidance(
             "cfg",
-            default=0.0,
-            min=-20.0,
-            max=20.0,
-            step=0.1,
-            tooltip="Text guidance, a factor: 1 is off (and twice as fast), 3 to 7 follows the "
-            "prompt more closely. 0: the model's own.",
+            0.0,
+            "Text guidance, a factor: 1 is off (and twice as fast), 3 to 7 follows the prompt more "
+            "closely. 0: the model's own.",
         ),
-        io.Float.Input(
+        _guidance(
             "driving_cfg",
-            default=1.0,
-            min=-20.0,
-            max=20.0,
-            step=0.1,
+            1.0,
+            "Motion guidance, a factor: 1 is off, above 1 the driving video is followed more "
+            "closely than without it. Costs one more pass of the network a step.",
             advanced=True,
-            tooltip="Motion guidance, a factor: 1 is off, above 1 the driving video is followed "
-            "more closely than without it. Costs one more pass of the network a step.",
         ),
     ]
+
+
+def _guidance(name: str, default: float, tooltip: str, **options: Any) -> io.Input:
+    return io.Float.Input(
+        name, default=default, min=-20.0, max=20.0, step=0.1, tooltip=tooltip, **options
+    )

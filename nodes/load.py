@@ -5,10 +5,8 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..dreamactor_core.options import DTYPES, LORA_STYLES, OFFLOADS, STORAGES
+from . import kinds
 from .host import files
-from .kinds import MENU, ModelType, model_input, strength_input
-
-CATEGORY = f"{MENU}/load"
 
 
 class DreamActorLoadModel(io.ComfyNode):
@@ -17,16 +15,16 @@ class DreamActorLoadModel(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorLoadModel",
             display_name="DreamActor Load Model",
-            category=CATEGORY,
+            category=kinds.LOAD_MENU,
             description="Opens a model. The embedded one comes with the pack and runs on any "
             "machine; others are folders below models/dreamactor: small models with a model.json, "
             "full-size backbones and Wan-Animate as diffusers writes them.",
             search_aliases=["dreamactor", "character animation model", "checkpoint", "backbone"],
             inputs=[
-                io.Combo.Input(
+                kinds.name_input(
                     "model",
-                    options=files.MODELS.names(),
-                    tooltip="Name of the model: the embedded one, or a folder (with a model.json "
+                    files.MODELS,
+                    "Name of the model: the embedded one, or a folder (with a model.json "
                     "or model_index.json) below models/dreamactor.",
                 ),
                 io.Combo.Input(
@@ -67,7 +65,7 @@ class DreamActorLoadModel(io.ComfyNode):
                     "as placement says.",
                 ),
             ],
-            outputs=[ModelType.Output("model", display_name="model")],
+            outputs=[kinds.output(kinds.ModelType, "model")],
         )
 
     @classmethod
@@ -92,26 +90,22 @@ class DreamActorLoadLora(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorLoadLora",
             display_name="DreamActor Load LoRA",
-            category=CATEGORY,
+            category=kinds.LOAD_MENU,
             description="Puts a LoRA on the model: it makes the model a DreamActor. end-to-end "
             "looks at the driving video itself, pose-based at a drawn skeleton. Several may be "
             "chained; the model that comes in stays as it is.",
             search_aliases=["dreamactor", "lora", "pose-based", "end-to-end", "variant"],
             inputs=[
-                model_input(),
-                io.Combo.Input(
-                    "lora",
-                    options=files.LORAS.names(),
-                    tooltip="Name of the LoRA: a variant that lies beside the model, or a file of "
+                kinds.model_input(),
+                *kinds.lora_inputs(
+                    files.LORAS,
+                    "Name of the LoRA: a variant that lies beside the model, or a file of "
                     "models/loras or models/dreamactor that was made for this model.",
                 ),
-                strength_input(),
             ],
             outputs=[
-                ModelType.Output("model", display_name="model"),
-                io.String.Output(
-                    "report", display_name="report", tooltip="Layers patched, in words."
-                ),
+                kinds.output(kinds.ModelType, "model"),
+                kinds.report_output(),
             ],
         )
 
@@ -136,14 +130,14 @@ class DreamActorSaveLora(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorSaveLora",
             display_name="DreamActor Save LoRA",
-            category=CATEGORY,
+            category=kinds.LOAD_MENU,
             description="Writes each LoRA of the model to a file of ComfyUI's output folder, in "
             "the names that another program reads: those of ComfyUI for its own LoRA loaders, or "
             "those of diffusers and peft. Its strength is written into it.",
             search_aliases=["dreamactor", "save lora", "convert lora", "export lora"],
             is_output_node=True,
             inputs=[
-                model_input(),
+                kinds.model_input(),
                 io.String.Input(
                     "filename_prefix",
                     default="loras/DreamActor",
@@ -158,11 +152,7 @@ class DreamActorSaveLora(io.ComfyNode):
                     "LoraLoaderModelOnly, diffusers for diffusers and peft. Load LoRA reads both.",
                 ),
             ],
-            outputs=[
-                io.String.Output(
-                    "report", display_name="report", tooltip="Files written, in words."
-                ),
-            ],
+            outputs=[kinds.output(io.String, "report", "Files written, in words.")],
         )
 
     @classmethod

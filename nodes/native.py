@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from . import kinds
 from .host import files
-from .kinds import (
-    MENU,
-    known_inputs,
-    lead_in_input,
-    strength_input,
-)
 from .prepare import DreamActorFitMedia
-
-CATEGORY = f"{MENU}/native"
 
 
 def _model_input(tooltip: str) -> io.Input:
@@ -26,7 +19,7 @@ class DreamActorNativeLora(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorNativeLora",
             display_name="DreamActor Native LoRA",
-            category=CATEGORY,
+            category=kinds.NATIVE_MENU,
             description="Puts a LoRA on a MODEL of ComfyUI, in whatever names it was saved "
             "(diffusers, peft, kohya, musubi, ComfyUI), and says how many layers it patched. "
             "Refuses one that does not fit, of which ComfyUI would leave parts out in silence.",
@@ -35,19 +28,15 @@ class DreamActorNativeLora(io.ComfyNode):
                 _model_input(
                     "HunyuanVideo-1.5 or Wan, from Load Diffusion Model or a GGUF loader."
                 ),
-                io.Combo.Input(
-                    "lora",
-                    options=files.NATIVE_LORAS.names(),
-                    tooltip="Name of a .safetensors file of models/loras or models/dreamactor: a "
+                *kinds.lora_inputs(
+                    files.NATIVE_LORAS,
+                    "Name of a .safetensors file of models/loras or models/dreamactor: a "
                     "DreamActor LoRA made for this model, or any other of it (few steps, a style).",
                 ),
-                strength_input(),
             ],
             outputs=[
-                io.Model.Output("model", display_name="model"),
-                io.String.Output(
-                    "report", display_name="report", tooltip="Layers patched, in words."
-                ),
+                kinds.output(io.Model, "model"),
+                kinds.report_output(),
             ],
         )
 
@@ -71,7 +60,7 @@ class DreamActorNativeFit(io.ComfyNode):
     def define_schema(cls):
         """Fit Media's, but for the model."""
         schema = DreamActorFitMedia.define_schema()
-        schema.node_id, schema.category = "DreamActorNativeFit", CATEGORY
+        schema.node_id, schema.category = "DreamActorNativeFit", kinds.NATIVE_MENU
         schema.display_name = "DreamActor Native Fit"
         schema.description = (
             "Brings the reference and the driving video to one size and to the rate of a MODEL "
@@ -97,7 +86,7 @@ class DreamActorNativeConditioning(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorNativeConditioning",
             display_name="DreamActor Conditioning",
-            category=CATEGORY,
+            category=kinds.NATIVE_MENU,
             description="Places the reference beside the driving frames and gives them to a MODEL "
             "of ComfyUI as its own conditioning: HunyuanVideo-1.5, Wan I2V, Fun-InP, Wan2.2 A14B "
             "or TI2V-5B. Any sampler of ComfyUI goes on from there.",
@@ -116,20 +105,20 @@ class DreamActorNativeConditioning(io.ComfyNode):
                     "a skeleton for the pose-based variant; no more than one pass of the model "
                     "holds, unless it has context windows.",
                 ),
-                lead_in_input(),
+                kinds.lead_in_input(),
                 io.ClipVisionOutput.Input(
                     "clip_vision_output",
                     optional=True,
                     tooltip="The fitted reference as CLIP Vision Encode sees it: for "
                     "HunyuanVideo-1.5 and Wan 2.1. Wan 2.2 does not read it.",
                 ),
-                *known_inputs(),
+                *kinds.known_inputs(),
             ],
             outputs=[
-                io.Model.Output("model", display_name="model"),
-                io.Conditioning.Output("positive", display_name="positive"),
-                io.Conditioning.Output("negative", display_name="negative"),
-                io.Latent.Output("latent", display_name="latent"),
+                kinds.output(io.Model, "model"),
+                kinds.output(io.Conditioning, "positive"),
+                kinds.output(io.Conditioning, "negative"),
+                kinds.output(io.Latent, "latent"),
             ],
         )
 
@@ -165,7 +154,7 @@ class DreamActorNativeCrop(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorNativeCrop",
             display_name="DreamActor Native Crop",
-            category=CATEGORY,
+            category=kinds.NATIVE_MENU,
             description="Cuts the result out of what the sampler gives: the left half of the "
             "latent, which then takes half the time to decode; and of decoded frames the left half "
             "without lead-in and padding, one for each driving frame.",
@@ -176,12 +165,7 @@ class DreamActorNativeCrop(io.ComfyNode):
                     tooltip="What a sampler made of the latent of DreamActor Conditioning, or "
                     "what another Native Crop left of it.",
                 ),
-                io.Boolean.Input(
-                    "keep_lead_in",
-                    default=False,
-                    tooltip="Keep the frames in which the character moves from the reference into "
-                    "the motion; off or on.",
-                ),
+                kinds.keep_lead_in_input(),
                 io.Image.Input(
                     "images",
                     optional=True,
@@ -190,10 +174,8 @@ class DreamActorNativeCrop(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Latent.Output("latent", display_name="latent"),
-                io.Image.Output(
-                    "images", display_name="images", tooltip="Only when images are wired in."
-                ),
+                kinds.output(io.Latent, "latent"),
+                kinds.output(io.Image, "images", "Only when images are wired in."),
             ],
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .kinds import MENU, driving_input, fps_input
+from . import kinds
 
 
 class DreamActorPlayer(io.ComfyNode):
@@ -13,19 +13,19 @@ class DreamActorPlayer(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorPlayer",
             display_name="DreamActor Player",
-            category=f"{MENU}/result",
+            category=kinds.RESULT_MENU,
             description="Plays reference, driver and result side by side and in step, in the node.",
             search_aliases=["dreamactor", "compare videos", "preview", "wipe"],
             is_output_node=True,
             inputs=[
                 io.Image.Input("reference", tooltip="One picture, of any size in pixels."),
-                driving_input(),
+                kinds.driving_input(),
                 io.MultiType.Input(
                     "result",
                     types=[io.Video, io.Image],
                     tooltip="The result: a VIDEO, or frames as an IMAGE batch at the rate of fps.",
                 ),
-                fps_input(),
+                kinds.fps_input(),
             ],
             outputs=[],
         )

@@ -5,10 +5,8 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..dreamactor_core.options import POSE_FITS
+from . import kinds
 from .host import files
-from .kinds import MENU, Keypoints, driving_input, fps_input, model_input, part_inputs
-
-CATEGORY = f"{MENU}/prepare"
 
 
 class DreamActorFitMedia(io.ComfyNode):
@@ -17,26 +15,22 @@ class DreamActorFitMedia(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorFitMedia",
             display_name="DreamActor Fit Media",
-            category=CATEGORY,
+            category=kinds.PREPARE_MENU,
             description="Brings the reference and the driving video to one size and to the "
             "model's rate. Nothing is cropped or stretched: bars fill what is left.",
             search_aliases=["dreamactor", "letterbox", "resample video", "frame rate", "resize"],
             inputs=[
-                model_input(),
+                kinds.model_input(),
                 io.Image.Input("reference", tooltip="One picture of the character, of any size."),
-                driving_input(),
-                fps_input(),
-                *part_inputs(),
+                kinds.driving_input(),
+                kinds.fps_input(),
+                *kinds.part_inputs(),
             ],
             outputs=[
-                io.Image.Output("reference", display_name="reference"),
-                io.Image.Output("driving", display_name="driving"),
-                io.Float.Output(
-                    "fps", display_name="fps", tooltip="The model's rate, in frames per second."
-                ),
-                io.Audio.Output(
-                    "audio", display_name="audio", tooltip="The driving VIDEO's sound, if any."
-                ),
+                kinds.output(io.Image, "reference"),
+                kinds.output(io.Image, "driving"),
+                kinds.output(io.Float, "fps", "The model's rate, in frames per second."),
+                kinds.output(io.Audio, "audio", "The driving VIDEO's sound, if any."),
             ],
         )
 
@@ -53,12 +47,14 @@ class DreamActorDrawPose(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorDrawPose",
             display_name="DreamActor Draw Pose",
-            category=CATEGORY,
+            category=kinds.PREPARE_MENU,
             description="Draws keypoints as the coloured skeleton that the pose-based variant "
             "reads; one picture for each frame.",
             search_aliases=["dreamactor", "skeleton", "openpose", "dwpose", "keypoints"],
             inputs=[
-                Keypoints.Input("keypoints", tooltip="OpenPose keypoints, one entry a frame."),
+                kinds.Keypoints.Input(
+                    "keypoints", tooltip="OpenPose keypoints, one entry a frame."
+                ),
                 io.Int.Input(
                     "width", default=256, min=16, max=8192, tooltip="Width of a picture in pixels."
                 ),
@@ -73,7 +69,7 @@ class DreamActorDrawPose(io.ComfyNode):
                     "all frames is stretched onto it, as in training; none: every place stays.",
                 ),
             ],
-            outputs=[io.Image.Output("skeleton", display_name="skeleton")],
+            outputs=[kinds.output(io.Image, "skeleton")],
         )
 
     @classmethod
@@ -89,20 +85,18 @@ class DreamActorLoadPose(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorLoadPose",
             display_name="DreamActor Load Pose",
-            category=CATEGORY,
+            category=kinds.PREPARE_MENU,
             description="Reads OpenPose JSON, one entry for each frame of a video, from "
             "ComfyUI's input folder.",
             search_aliases=["dreamactor", "openpose json", "keypoint file", "import pose"],
             inputs=[
-                io.Combo.Input(
-                    "file",
-                    options=files.POSES.names(),
-                    tooltip="Name of a JSON file in ComfyUI's input folder.",
+                kinds.name_input(
+                    "file", files.POSES, "Name of a JSON file in ComfyUI's input folder."
                 ),
             ],
             outputs=[
-                Keypoints.Output("keypoints", display_name="keypoints"),
-                io.Int.Output("count", display_name="count", tooltip="Number of frames."),
+                kinds.output(kinds.Keypoints, "keypoints"),
+                kinds.output(io.Int, "count", "Number of frames."),
             ],
         )
 

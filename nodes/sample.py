@@ -5,9 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..dreamactor_core.options import SAMPLERS
-from .kinds import MENU, ContextType, model_input, prompt_input, sampling_inputs, seed_input
-
-CATEGORY = f"{MENU}/sample"
+from . import kinds
 
 
 class DreamActorSampler(io.ComfyNode):
@@ -16,23 +14,20 @@ class DreamActorSampler(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorSampler",
             display_name="DreamActor Sampler",
-            category=CATEGORY,
+            category=kinds.SAMPLE_MENU,
             description="Draws the left panel: the character in motion. Shows the growing video "
             "while it works.",
             search_aliases=["dreamactor", "ksampler", "denoise", "mmdit"],
             inputs=[
-                model_input(),
-                ContextType.Input("context", tooltip="From DreamActor Encode."),
-                prompt_input(),
-                io.String.Input(
+                kinds.model_input(),
+                kinds.ContextType.Input("context", tooltip="From DreamActor Encode."),
+                kinds.prompt_input(),
+                kinds.text_input(
                     "negative",
-                    default="",
-                    multiline=True,
-                    tooltip="What the text guidance leads away from, as text. Not read when cfg "
-                    "is 1.",
+                    "What the text guidance leads away from, as text. Not read when cfg is 1.",
                 ),
-                seed_input(),
-                *sampling_inputs(),
+                kinds.seed_input(),
+                *kinds.sampling_inputs(),
                 io.Float.Input(
                     "shift",
                     default=0.0,
@@ -51,7 +46,7 @@ class DreamActorSampler(io.ComfyNode):
                     tooltip="Name of the solver. heun calls the network twice a step.",
                 ),
             ],
-            outputs=[io.Latent.Output("latent", display_name="latent")],
+            outputs=[kinds.output(io.Latent, "latent")],
         )
 
     @classmethod
@@ -91,11 +86,11 @@ class DreamActorDecode(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorDecode",
             display_name="DreamActor Decode",
-            category=CATEGORY,
+            category=kinds.SAMPLE_MENU,
             description="Turns the sampled latents into frames, one for each driving frame.",
             search_aliases=["dreamactor", "vae decode", "crop"],
             inputs=[
-                model_input(),
+                kinds.model_input(),
                 io.Latent.Input("latent", tooltip="From DreamActor Sampler."),
                 io.Combo.Input(
                     "crop",
@@ -104,14 +99,9 @@ class DreamActorDecode(io.ComfyNode):
                     tooltip="What is shown: the result alone, or the result beside the driving "
                     "panel (twice as wide).",
                 ),
-                io.Boolean.Input(
-                    "keep_lead_in",
-                    default=False,
-                    tooltip="Keep the frames in which the character moves from the reference into "
-                    "the motion; off or on.",
-                ),
+                kinds.keep_lead_in_input(),
             ],
-            outputs=[io.Image.Output("frames", display_name="frames")],
+            outputs=[kinds.output(io.Image, "frames")],
         )
 
     @classmethod

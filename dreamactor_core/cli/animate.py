@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict, replace
-from pathlib import Path
 
 from ..options import POSE_FITS, RATES, VARIANTS
 from .shared import (
     Stop,
     add_model,
+    add_path,
     add_sampling,
     check_paths,
     files_of,
@@ -43,26 +43,24 @@ EXAMPLES = """examples:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument_group("files")
-    files.add_argument("--reference", type=Path, required=True, metavar="IMG", help="the character")
-    files.add_argument("--driving", type=Path, required=True, metavar="VIDEO", help="the motion")
-    files.add_argument("--output", type=Path, required=True, metavar="OUT.mp4", help="the result")
-    files.add_argument(
-        "--pose", type=Path, metavar="JSON", help="keypoints of every frame of VIDEO (pose-based)"
-    )
-    files.add_argument(
+    add_path(files, "--reference", "IMG", "the character", required=True)
+    add_path(files, "--driving", "VIDEO", "the motion", required=True)
+    add_path(files, "--output", "OUT.mp4", "the result", required=True)
+    add_path(files, "--pose", "JSON", "keypoints of every frame of VIDEO (pose-based)")
+    add_path(
+        files,
         "--reference-keypoints",
-        type=Path,
-        metavar="JSON",
-        help="joints of the character in IMG, one frame, in place of those that are found; pose "
+        "JSON",
+        "joints of the character in IMG, one frame, in place of those that are found; pose "
         "writes a person's",
     )
-    files.add_argument(
+    add_path(
+        files,
         "--reference-mask",
-        type=Path,
-        metavar="PNG",
-        help="white where the character is in IMG (IMG's own transparency)",
+        "PNG",
+        "white where the character is in IMG (IMG's own transparency)",
     )
-    files.add_argument("--json", type=Path, metavar="REPORT", help="write what was done, as JSON")
+    add_path(files, "--json", "REPORT", "write what was done, as JSON")
     files.add_argument("--overwrite", action="store_true", help="replace files that exist")
     _add_result(parser)
     add_model(parser)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .shared import Stop, check_paths, quiet, write_json
+from .shared import Stop, add_path, check_paths, quiet, write_json
 
 if TYPE_CHECKING:
     from ..caption.captioner import Captioner
@@ -76,10 +76,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=float, default=120.0, metavar="S", help="seconds for an answer (120)"
     )
     how = parser.add_argument_group("how")
-    how.add_argument("--prompts", type=Path, metavar="DIR", help="questions of your own")
-    how.add_argument(
-        "--copy-prompts", type=Path, metavar="DIR", help="write ours to DIR, to edit, and end"
-    )
+    add_path(how, "--prompts", "DIR", "questions of your own")
+    add_path(how, "--copy-prompts", "DIR", "write ours to DIR, to edit, and end")
     how.add_argument(
         "--budget",
         type=int,
@@ -87,19 +85,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="tokens of pictures in one question: more frames, or fewer (4096)",
     )
-    how.add_argument("--cache", type=Path, metavar="DIR", help="where answers are remembered")
+    add_path(how, "--cache", "DIR", "where answers are remembered")
     how.add_argument("--no-cache", action="store_true", help="remember nothing, ask everything")
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument_group("files")
-    files.add_argument("--reference", type=Path, metavar="IMG", help="the character")
-    files.add_argument("--driving", type=Path, metavar="VIDEO", help="the motion")
-    files.add_argument("--folder", type=Path, metavar="DIR", help="or all clips below DIR")
-    files.add_argument(
-        "--output", type=Path, metavar="FILE", help="the caption as text; the lines of --folder"
-    )
-    files.add_argument("--json", type=Path, metavar="FILE", help="all three texts and the notes")
+    add_path(files, "--reference", "IMG", "the character")
+    add_path(files, "--driving", "VIDEO", "the motion")
+    add_path(files, "--folder", "DIR", "or all clips below DIR")
+    add_path(files, "--output", "FILE", "the caption as text; the lines of --folder")
+    add_path(files, "--json", "FILE", "all three texts and the notes")
     files.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds in (0)")
     files.add_argument("--duration", type=float, metavar="S", help="seconds of VIDEO (all)")
     files.add_argument("--overwrite", action="store_true", help="replace files that exist")

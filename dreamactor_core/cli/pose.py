@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import InputError
-from .shared import Stop, check_paths, quiet
+from .shared import Stop, add_path, check_paths, quiet
 
 if TYPE_CHECKING:
     from ..media import VideoInfo
@@ -53,24 +53,20 @@ class PoseResult(NamedTuple):
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument_group("files")
-    files.add_argument("--video", type=Path, required=True, metavar="V", help="who moves")
-    files.add_argument(
-        "--output", type=Path, required=True, metavar="JSON", help="keypoints of every frame"
-    )
-    files.add_argument(
-        "--overlay", type=Path, metavar="MP4", help="write V with the skeletons on it, to check"
-    )
-    files.add_argument(
+    add_path(files, "--video", "V", "who moves", required=True)
+    add_path(files, "--output", "JSON", "keypoints of every frame", required=True)
+    add_path(files, "--overlay", "MP4", "write V with the skeletons on it, to check")
+    add_path(
+        files,
         "--mask",
-        type=Path,
-        metavar="PNG",
-        help="write where the people are: white on black, a PNG of a picture, an MP4 of a video",
+        "PNG",
+        "write where the people are: white on black, a PNG of a picture, an MP4 of a video",
     )
-    files.add_argument(
+    add_path(
+        files,
         "--proportions-of",
-        type=Path,
-        metavar="IMG",
-        help="give the skeletons the bone lengths of the people in this picture",
+        "IMG",
+        "give the skeletons the bone lengths of the people in this picture",
     )
     files.add_argument("--overwrite", action="store_true", help="replace files that exist")
     who = parser.add_argument_group("who is followed")
@@ -92,11 +88,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "finds animals too: folder, or name on the hub",
     )
     models.add_argument("--pose-model", metavar="DIR", help="ViTPose: folder, or name on the hub")
-    models.add_argument(
+    add_path(
+        models,
         "--pose-heads",
-        type=Path,
-        metavar="FILE",
-        help="original ViTPose++ file of the same size: adds hands, face, feet and animals",
+        "FILE",
+        "original ViTPose++ file of the same size: adds hands, face, feet and animals",
     )
     models.add_argument(
         "--animal-model", metavar="DIR", help="another ViTPose for animals, trained on AP-10K"
@@ -118,7 +114,7 @@ def write_pose(args: argparse.Namespace, on_frames: Callable[[int, int], None]) 
     from ..pose.detect import detect_pose
     from ..pose.draw import overlay_pose
     from ..pose.keypoints import save_keypoints
-    from ..pose.networks import load_networks
+    from ..pose.networks import NetworkChoice, load_networks
     from ..pose.retarget import match_proportions
     from ..pose.subjects import DetectSettings
 
@@ -134,14 +130,8 @@ def write_pose(args: argparse.Namespace, on_frames: Callable[[int, int], None]) 
     info = probe(args.video)
     _check_outputs(args, info.num_frames)
     picture = read_image(args.proportions_of)[0].numpy() if args.proportions_of else None
-    networks = load_networks(
-        args.detector,
-        args.pose_model,
-        args.pose_heads,
-        args.animal_model,
-        download=args.download,
-        device=args.device,
-    )
+    choice = NetworkChoice(args.detector, args.pose_model, args.pose_heads, args.animal_model)
+    networks = load_networks(choice, download=args.download, device=args.device)
     frames = (frame.image for frame in read_frames(args.video))
     total = info.num_frames
     pose, notes, masks = detect_pose(

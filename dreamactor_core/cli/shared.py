@@ -65,6 +65,13 @@ def command_parser(name: str, text: str) -> argparse.ArgumentParser:
     )
 
 
+def add_path(
+    group: argparse._ActionsContainer, name: str, metavar: str, text: str, **options: Any
+) -> None:
+    """An option that names a file or a folder."""
+    group.add_argument(name, type=Path, metavar=metavar, help=text, **options)
+
+
 def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=int, default=0, help="CPU threads (default: torch's own choice)"
@@ -109,36 +116,28 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_files(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
+    add_path(
+        group,
         "--weights",
-        type=Path,
-        action="append",
-        metavar="FILE",
-        help="safetensors (fp8_scaled too) or GGUF in the place of the transformer of a full-size "
+        "FILE",
+        "safetensors (fp8_scaled too) or GGUF in the place of the transformer of a full-size "
         "model; give the high-noise and the low-noise file of two experts",
-    )
-    group.add_argument(
-        "--vae", type=Path, metavar="FILE", help="safetensors in the place of its autoencoder"
-    )
-    group.add_argument(
-        "--text-encoder",
-        type=Path,
         action="append",
-        metavar="FILE",
-        help="safetensors in the place of its text encoder; give both of HunyuanVideo's, in any "
-        "order",
     )
-    group.add_argument(
-        "--image-encoder",
-        type=Path,
-        metavar="FILE",
-        help="safetensors in the place of its image encoder",
+    add_path(group, "--vae", "FILE", "safetensors in the place of its autoencoder")
+    add_path(
+        group,
+        "--text-encoder",
+        "FILE",
+        "safetensors in the place of its text encoder; give both of HunyuanVideo's, in any order",
+        action="append",
     )
-    group.add_argument(
+    add_path(group, "--image-encoder", "FILE", "safetensors in the place of its image encoder")
+    add_path(
+        group,
         "--comfyui",
-        type=Path,
-        metavar="FOLDER",
-        help="look for these files by name in FOLDER/models (diffusion_models, vae, ...)",
+        "FOLDER",
+        "look for these files by name in FOLDER/models (diffusion_models, vae, ...)",
     )
 
 
@@ -203,19 +202,26 @@ def placement_of(args: argparse.Namespace, source: Source) -> Placement:
 
     from ..backbones.placement import Placement
 
-    gpu = torch.cuda.is_available()
-    device = args.device or (source.usual_device if gpu else "cpu")
-    if device.startswith("cuda") and not gpu:
-        fix = "Use --device cpu."
-        raise InputError("--device", got=f"{device}, but no GPU", need="one", fix=fix)
     return Placement(
-        device,
+        chosen_device(args, source.usual_device),
         getattr(torch, DTYPES[args.dtype] if args.dtype else source.usual_dtype),
         storage=args.storage,
         offload=args.offload,
         vae_tiling=args.vae_tiling,
         drop_padding=True,
     )
+
+
+def chosen_device(args: argparse.Namespace, usual: str) -> str:
+    """--device, or what is usual where there is a GPU. Raises InputError for one that is not."""
+    import torch
+
+    gpu = torch.cuda.is_available()
+    device = args.device or (usual if gpu else "cpu")
+    if device.startswith("cuda") and not gpu:
+        fix = "Use --device cpu."
+        raise InputError("--device", got=f"{device}, but no GPU", need="one", fix=fix)
+    return device
 
 
 def check_paths(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -> None:

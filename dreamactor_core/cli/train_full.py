@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ..backbones.placement import Placement
 from ..bench.metrics import psnr, ssim
-from ..errors import InputError
+from ..errors import InputError, check_choice
 from ..lora.adapters import load_lora
 from ..models.estimate import GIB
 from ..models.loading import load_backbone
@@ -26,6 +26,7 @@ from ..train.clips import default_size, read_rows
 from ..train.plan import plan, plan_lines
 from ..train.recipe import available_recipes, read_recipe
 from ..train.store import fill_store, meta_of, open_store
+from .shared import chosen_device
 
 logger = logging.getLogger(__name__)
 
@@ -132,16 +133,10 @@ def plan_training(arguments: argparse.Namespace) -> None:
 
 
 def training_placement(arguments: argparse.Namespace, storage: str = "") -> Placement:
-    gpu = torch.cuda.is_available()
     mine = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # of several processes each has its own GPU
-    device = arguments.device or (mine if gpu else "cpu")
-    if device.startswith("cuda") and not gpu:
-        fix = "Use --device cpu."
-        raise InputError("--device", got=f"{device}, but no GPU", need="one", fix=fix)
+    device = chosen_device(arguments, mine)
     name = arguments.dtype or ("fp32" if device == "cpu" else "bf16")
-    if name not in DTYPES:
-        need = " or ".join(DTYPES)
-        raise InputError("--dtype", got=repr(name), need=need, fix="Use bf16.")
+    check_choice("--dtype", name, DTYPES, fix="Use bf16.")
     return Placement(
         device,
         getattr(torch, DTYPES[name]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import InputError
 from ..options import BLAZEPOSE
@@ -11,30 +12,32 @@ from .blazepose_files import FILES
 from .subjects import PoseNetworks
 
 
+class NetworkChoice(NamedTuple):
+    """detector: "blazepose", a folder with its files or a wheel that holds them, or an object
+    detector as in models.load_pose_models; None: blazepose, unless one of the others is given,
+    which are as there, and for it alone."""
+
+    detector: str | Path | None = None
+    estimator: str | Path | None = None
+    heads: Path | None = None
+    animals: str | Path | None = None
+
+
 def load_networks(
-    detector: str | Path | None = None,
-    estimator: str | Path | None = None,
-    heads: Path | None = None,
-    animals: str | Path | None = None,
-    *,
-    download: bool = False,
-    device: str = "auto",
+    choice: NetworkChoice, *, download: bool = False, device: str = "auto"
 ) -> PoseNetworks:
     """Load what is needed.
 
-    detector: "blazepose", a folder with its files or a wheel that holds them, or an object detector
-        as in models.load_pose_models; None: blazepose, unless one of the next three is given.
-    estimator, heads, animals, device: as there, and for it alone.
+    device: "cpu", "cuda" and so on, of all but blazepose; "auto": a GPU if there is one.
     Raises InputError for what is not on this machine when download is False, for what cannot be
     fetched, and for a folder that holds something else.
     """
-    others = [given for given in (estimator, heads, animals) if given is not None]
+    detector = choice.detector
+    others = [given for given in choice[1:] if given is not None]
     if not (is_blazepose(detector) or (detector is None and not others)):
         from .models import load_pose_models  # transformers take seconds to import
 
-        return load_pose_models(
-            detector, estimator, heads, animals, download=download, device=device
-        )
+        return load_pose_models(*choice, download=download, device=device)
     if others:
         raise InputError(
             f"pose model {others[0]}",

@@ -29,6 +29,7 @@ from ...dreamactor_core.pose.detect import Detection, detect_pose
 from ...dreamactor_core.pose.draw import overlay_pose
 from ...dreamactor_core.pose.keypoints import Pose, dump_keypoints
 from ...dreamactor_core.pose.models import load_pose_models
+from ...dreamactor_core.pose.networks import NetworkChoice
 from ...dreamactor_core.pose.retarget import match_proportions
 from ...dreamactor_core.pose.subjects import Cutout, DetectSettings, PoseNetworks, spread_all
 from . import files
@@ -38,16 +39,6 @@ from .video import driving_of, naming, temp_file
 NETWORKS_ROOM = 3 * 2**30  # bytes: both networks in half precision, and what they hold at work
 LONGEST_SIDE = 512  # pixels of the preview, and of a clip's masks
 PREVIEW_FRAMES = 64  # frames of the preview, so that a long clip does not fill the memory
-
-
-class Networks(NamedTuple):
-    """Folders, or names on the hub. With BLAZEPOSE as detector the next three serve not."""
-
-    detector: Path | str
-    pose_model: Path | str
-    pose_heads: Path | None
-    animal_model: Path | None
-    download: bool
 
 
 class FoundPose(NamedTuple):
@@ -61,7 +52,8 @@ class FoundPose(NamedTuple):
 def detect(
     video: object,
     fps: float,
-    networks: Networks,
+    networks: NetworkChoice,
+    download: bool,
     settings: DetectSettings,
     reference: Tensor | None,
 ) -> FoundPose:
@@ -70,6 +62,7 @@ def detect(
     Raises InputError for what cannot be read, networks that are not on this machine, and a device
     that is too full.
     """
+    settings = replace(settings, masks=networks.detector == BLAZEPOSE)
     clip = driving_of(video, fps, "frames").clip
     with naming(clip, "video"):
         info = probe(clip)
@@ -77,7 +70,7 @@ def detect(
         check_frames("reference", reference)
     bar = ProgressBar(2 * info.num_frames)  # finding, then drawing
     try:
-        pose, notes, masks = _found(clip, info, networks, settings, reference, bar)
+        pose, notes, masks = _found(clip, info, _open(networks, download), settings, reference, bar)
     except manager.OOM_EXCEPTION as error:
         raise InputError(
             "memory of the device",
@@ -98,36 +91,27 @@ def detect(
 def _found(
     clip: Path | Footage,
     info: VideoInfo,
-    networks: Networks,
+    networks: PoseNetworks,
     settings: DetectSettings,
     reference: Tensor | None,
     bar: ProgressBar,
 ) -> Detection:
-    opened = _open(networks)
-    settings = replace(settings, masks=networks.detector == BLAZEPOSE)
     images = (frame.image for frame in watched(read_frames(clip)))
-    found = detect_pose(images, info.times, opened, settings, bar.update_absolute)
+    found = detect_pose(images, info.times, networks, settings, bar.update_absolute)
     if reference is None:
         return found
-    look = detect_pose([reference[0].cpu().numpy()], [0.0], opened, settings)
+    look = detect_pose([reference[0].cpu().numpy()], [0.0], networks, settings)
     notes = [*found.notes, *(f"reference: {note}" for note in look.notes)]
     return found._replace(pose=match_proportions(found.pose, look.pose), notes=notes)
 
 
-def _open(networks: Networks) -> PoseNetworks:
+def _open(networks: NetworkChoice, download: bool) -> PoseNetworks:
     """Large ones on ComfyUI's device; they leave it with the node, for the video model needs it."""
     if networks.detector == BLAZEPOSE:
-        return load_blazepose(files.blazepose_place(), download=networks.download)
+        return load_blazepose(files.blazepose_place(), download=download)
     device = manager.get_torch_device()
     manager.free_memory(NETWORKS_ROOM, device)
-    return load_pose_models(
-        networks.detector,
-        networks.pose_model,
-        networks.pose_heads,
-        networks.animal_model,
-        download=networks.download,
-        device=str(device),
-    )
+    return load_pose_models(*networks, download=download, device=str(device))
 
 
 def _spread(masks: list[list[Cutout]] | None, info: VideoInfo) -> Tensor:

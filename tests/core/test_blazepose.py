@@ -21,7 +21,7 @@ from dreamactor_core.pose.blazepose_files import (
 )
 from dreamactor_core.pose.detect import detect_pose
 from dreamactor_core.pose.guides import read_guides
-from dreamactor_core.pose.networks import load_networks
+from dreamactor_core.pose.networks import NetworkChoice, load_networks
 from dreamactor_core.pose.skeletons import to_points
 from dreamactor_core.pose.subjects import Cutout, DetectSettings, spread_all
 from dreamactor_core.pose.tflite import open_tflite
@@ -313,11 +313,11 @@ def test_blazepose_serves_unless_another_network_is_named(monkeypatch, tmp_path)
     monkeypatch.setenv("DREAMACTOR_MODELS", str(tmp_path))
     for named in (None, "blazepose"):
         with pytest.raises(InputError, match="blazepose in "):
-            load_networks(named)
+            load_networks(NetworkChoice(named))
     with pytest.raises(InputError, match="one beside blazepose"):
-        load_networks("blazepose", estimator="somebody/vitpose")
+        load_networks(NetworkChoice("blazepose", estimator="somebody/vitpose"))
     with pytest.raises(InputError, match="nowhere: got no such folder"):
-        load_networks("nowhere", heads=Path("head.pth"))
+        load_networks(NetworkChoice("nowhere", heads=Path("head.pth")))
 
 
 # The command
