@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 Options = str | Iterable[str]
 
@@ -41,3 +41,9 @@ class InputError(ValueError):
 class UnavailableError(InputError):
     """What every item of a job needs is not there (a server, room on the disk): no reason to go on
     to the next one."""
+
+
+def check_choice(what: str, value: str, choices: Collection[str], fix: str) -> None:
+    """Raise InputError for a value that is none of the choices."""
+    if value not in choices:
+        raise InputError(what, got=repr(value), need=" or ".join(choices), fix=fix)

@@ -7,6 +7,35 @@ from diffusers.models.attention_dispatch import dispatch_attention_fn
 from torch import Tensor, nn
 
 
+class JointAttention:
+    """diffusers' attention processor without a mask of tokens x tokens: every token counts."""
+
+    _attention_backend = None
+    _parallel_config = None
+
+    def __call__(
+        self,
+        attn: nn.Module,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        attention_mask: Tensor | None,
+        image_rotary_emb: tuple[Tensor, Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        return joint_attention(
+            attn,
+            hidden_states,
+            encoder_hidden_states,
+            image_rotary_emb,
+            mask=self.mask_of(attention_mask, hidden_states.shape[1]),
+            backend=self._attention_backend,
+        )
+
+    def mask_of(self, words: Tensor | None, tokens: int) -> Tensor | None:
+        """words: mask (b, m) of a prompt; tokens: how many the picture has. -> joint_attention's
+        mask."""
+        return None
+
+
 def joint_attention(
     attn: nn.Module,
     picture: Tensor,

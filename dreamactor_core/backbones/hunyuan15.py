@@ -26,7 +26,7 @@ from ..weight_files.family import Family, Found, Tensors, count_blocks
 from ..weight_files.hunyuan15_keys import KEY_NAMES
 from ..weight_files.keys import convert_checkpoint
 from . import HEAD_DIM, TRAIN_TIMESTEPS, Context, EncodeText, LoraTargets, Text, to_picture
-from .attention import joint_attention
+from .attention import JointAttention
 from .device import get_module_execution_device
 
 if TYPE_CHECKING:
@@ -51,16 +51,38 @@ STEP_DISTILLED = Defaults(12, 1.0, 7.0, follows_aspect=True)
 
 
 class HunyuanLayout:
-    """What the models of this class have in common: the names of their layers, zeros for what is
-    unknown, and an autoencoder whose latents are scaled by one number."""
-
-    geometry: Geometry
-    vae: Any
+    """What the models of this class have in common: their parts, the names of their layers, zeros
+    for what is unknown, and an autoencoder whose latents are scaled by one number."""
 
     blank = "zero"
+    step_distilled = False
     transformer_2 = None
     key_names = KEY_NAMES
     lora_targets = LORA_TARGETS
+
+    def __init__(
+        self, name: str, geometry: Geometry, transformer: Any, vae: Any, text_encoder: EncodeText
+    ):
+        """vae: encode(x).latent_dist.mode(), decode(z).sample and config.scaling_factor, as
+        diffusers has them, x in [-1, 1]."""
+        self.name = name
+        self.geometry = geometry
+        self.transformer = transformer
+        self.vae = vae
+        self.text_encoder = text_encoder
+        config = transformer.config
+        assert (config.in_channels, config.out_channels) == self.network_channels(
+            geometry.latent_channels
+        )
+
+    @staticmethod
+    def network_channels(latent: int) -> tuple[int, int]:
+        """How many channels the network reads and answers with, for so many of a latent."""
+        return 2 * latent + 1, latent
+
+    def encode_text(self, prompts: list[str], reference: Tensor | None) -> Text:
+        """Prompts -> Text; reference (1, h, w, 3) for models with an image stream."""
+        return self.text_encoder(prompts, reference)
 
     def encode_video(self, frames: Tensor) -> Tensor:
         """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w'), float32, without sampling."""
@@ -76,12 +98,18 @@ class HunyuanLayout:
         pixels = self.vae.decode(latents).sample
         return (pixels[0].float().movedim(0, -1) / 2 + 0.5).clamp(0, 1)
 
+    def context(self, latents: Tensor, known: Tensor) -> Context:
+        """Composite latents (b, c, t', h', 2w') and mask (t, h, 2w, 1), 1 = known -> network input.
 
-def blank_context(latents: Tensor, known: Tensor) -> Context:
-    """Composite latents (b, c, t', h', 2w') and their mask (1, 1, t', h', 2w'), 1 = known -> the
-    network's input, zero where nothing is known."""
-    known = known.to(latents)
-    return Context(latents * known, known)
+        Unknown cells become zero: black pixels encode to something else, and the network was
+        pre-trained to read exact zeros there.
+        """
+        known = self.pack_known(known, *latents.shape[-2:]).to(latents)
+        return Context(latents * known, known)
+
+    def pack_known(self, known: Tensor, height: int, width: int) -> Tensor:
+        """Mask (t, h, w, 1), 1 = known -> (1, 1, t', height, width)."""
+        return known_latents(known, self.geometry.temporal_stride, height, width)
 
 
 class HunyuanVideo15Backbone(HunyuanLayout):
@@ -98,17 +126,9 @@ class HunyuanVideo15Backbone(HunyuanLayout):
         text_encoder: EncodeText,
         defaults: Defaults = ONE_STEP,
     ):
-        """vae: encode(x).latent_dist.mode(), decode(z).sample and config.scaling_factor, as
-        diffusers has them, x in [-1, 1]."""
-        config, latent = transformer.config, geometry.latent_channels
-        assert (config.in_channels, config.out_channels) == (2 * latent + 1, latent)
-        self.name = name
-        self.geometry = geometry
-        self.transformer = transformer
-        self.vae = vae
-        self.text_encoder = text_encoder
+        super().__init__(name, geometry, transformer, vae, text_encoder)
         self.defaults = defaults
-        self.step_distilled = config.use_meanflow
+        self.step_distilled = transformer.config.use_meanflow
         self.without_padding = False
 
     def drop_padding(self) -> None:
@@ -120,23 +140,6 @@ class HunyuanVideo15Backbone(HunyuanLayout):
         self.without_padding = True
         for block in self.transformer.transformer_blocks:
             block.attn.set_processor(JointAttention())
-
-    def encode_text(self, prompts: list[str], reference: Tensor | None) -> Text:
-        """Prompts -> Text; reference (1, h, w, 3) for models with an image stream."""
-        return self.text_encoder(prompts, reference)
-
-    def context(self, latents: Tensor, known: Tensor) -> Context:
-        """Composite latents (b, c, t', h', 2w') and mask (t, h, 2w, 1), 1 = known -> network input.
-
-        Unknown cells become zero: black pixels encode to something else, and the network was
-        pre-trained to read exact zeros there.
-        """
-        mask = self.pack_known(known, *latents.shape[-2:])
-        return blank_context(latents, mask)
-
-    def pack_known(self, known: Tensor, height: int, width: int) -> Tensor:
-        """Mask (t, h, w, 1), 1 = known -> (1, 1, t', height, width)."""
-        return known_latents(known, self.geometry.temporal_stride, height, width)
 
     def velocity(
         self,
@@ -195,29 +198,6 @@ class HunyuanVideo15TextEncoder:
             device = get_module_execution_device(pipeline.image_encoder)
             image = pipeline.encode_image(to_picture(reference), batch, device, dtype)
         return Text(words, mask, words_2, mask_2, image)
-
-
-class JointAttention:
-    """diffusers' attention processor without a mask of tokens x tokens: every token counts."""
-
-    _attention_backend = None
-    _parallel_config = None
-
-    def __call__(
-        self,
-        attn: nn.Module,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor,
-        attention_mask: Tensor,
-        image_rotary_emb: tuple[Tensor, Tensor],
-    ) -> tuple[Tensor, Tensor]:
-        return joint_attention(
-            attn,
-            hidden_states,
-            encoder_hidden_states,
-            image_rotary_emb,
-            backend=self._attention_backend,
-        )
 
 
 def _valid_tokens(text: Text) -> Text:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ..backbones import hunyuan15, wan
-from ..errors import InputError
+from ..errors import InputError, check_choice
 from ..options import LORA_STYLES
 from ..weight_files.keys import KeyNames, no_such_layer, take_part
 from .stored import check_numbers, peft_alpha, read_lora_file
@@ -121,10 +121,7 @@ def write_adapters(adapters: dict[str, Adapter], names: KeyNames, style: str) ->
 
     ComfyUI's style stores alpha with each layer. Raises InputError for an unknown style.
     """
-    if style not in LORA_STYLES:
-        raise InputError(
-            "LoRA style", got=repr(style), need=" or ".join(LORA_STYLES), fix="Use diffusers."
-        )
+    check_choice("LoRA style", style, LORA_STYLES, fix="Use diffusers.")
     prefix, tensors = STYLE_PREFIXES[style], {}
     if style == "comfyui":
         adapters = _native(adapters, names)

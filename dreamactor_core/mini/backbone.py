@@ -28,8 +28,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ..backbones import Context, Text
-from ..backbones.hunyuan15 import HunyuanLayout, blank_context
-from ..composite import known_latents
+from ..backbones.hunyuan15 import HunyuanLayout
 from ..geometry import Geometry
 from ..options import ONE_STEP
 from ..pose.guides import Guides
@@ -67,12 +66,6 @@ def side_by_side(grid: Grid, tokens: Tensor) -> tuple[Grid, Tensor]:
     return grid, tokens
 
 
-def network_channels(latent_channels: int) -> tuple[int, int]:
-    """How many channels the network reads and answers with, for so many of a latent."""
-    code = latent_channels // GROUP
-    return 2 * code + 1 + CONDITIONING_CHANNELS, answer_channels(code)
-
-
 class Painting(NamedTuple):
     latents: Tensor  # (b, c, t', h', width) clean latents
     layers: LayerShares | None  # of the frames that have a driver; None if no frame has one
@@ -81,8 +74,10 @@ class Painting(NamedTuple):
 class MiniBackbone(HunyuanLayout):
     """The protocol of backbones/__init__.py on pairs of frames. Calls leave nothing behind."""
 
+    transformer: MiniTransformer3DModel
+    vae: MiniVAE
+
     defaults = ONE_STEP
-    step_distilled = False
     predicts_clean = True
 
     def __init__(
@@ -94,19 +89,17 @@ class MiniBackbone(HunyuanLayout):
         text_encoder: ByteTextEncoder,
         layout: Layout = side_by_side,
     ):
-        config = transformer.config
-        channels = network_channels(geometry.latent_channels)
-        assert (config.in_channels, config.out_channels) == channels
+        super().__init__(name, geometry, transformer, vae, text_encoder)
         # They learn by themselves, see train/mini/eye.py and train/mini/rig.py.
         for part in (transformer.eye, transformer.rig):
             part.requires_grad_(False)
-        self.name = name
-        self.geometry = geometry
-        self.transformer = transformer
-        self.vae = vae
-        self.text_encoder = text_encoder
         self.layout = layout
         self.guides: Guides | None = None
+
+    @staticmethod
+    def network_channels(latent: int) -> tuple[int, int]:
+        code = latent // GROUP
+        return 2 * code + 1 + CONDITIONING_CHANNELS, answer_channels(code)
 
     def told(self, guides: Guides) -> MiniBackbone:
         """The same weights, told what the reference shows."""
@@ -114,19 +107,10 @@ class MiniBackbone(HunyuanLayout):
         other.guides = guides
         return other
 
-    def encode_text(self, prompts: list[str], reference: Tensor | None) -> Text:
-        """Prompts -> Text; the reference is read from the composite alone."""
-        return self.text_encoder(prompts, reference)
-
-    def pack_known(self, known: Tensor, height: int, width: int) -> Tensor:
-        """Mask (t, h, w, 1), 1 = known -> (1, 1, t', height, width)."""
-        return known_latents(known, self.geometry.temporal_stride, height, width)
-
     def context(self, latents: Tensor, known: Tensor) -> Context:
         """Composite latents (b, c, t', h', 2w') and mask (t, h, 2w, 1), 1 = known -> network input:
         unknown cells are zero, and the right of frame 0 holds the mean of the driver."""
-        context = blank_context(latents, self.pack_known(known, *latents.shape[-2:]))
-        return self.summarise(context, latents.chunk(2, dim=-1)[1])
+        return self.summarise(super().context(latents, known), latents.chunk(2, dim=-1)[1])
 
     def summarise(self, context: Context, driving: Tensor) -> Context:
         """Context with the mean of driving (b, c, t', h', w'), a whole clip of which the context

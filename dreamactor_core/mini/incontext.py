@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..backbones import TRAIN_TIMESTEPS, Context, Text
-from ..backbones.hunyuan15 import HunyuanLayout, blank_context
-from ..composite import known_latents
+from ..backbones.hunyuan15 import HunyuanLayout
 from ..geometry import Geometry
 from ..options import Defaults
 from .clean import velocity_to
@@ -28,14 +27,9 @@ from .text import PAD, ByteTextEncoder
 
 INCONTEXT = "mini-incontext"
 INCONTEXT_GEOMETRY = Geometry(
-    latent_channels=128,
-    spatial_stride=8,
-    size_multiple=8,
-    temporal_stride=4,
-    fps=8.0,
-    num_frames=17,
-    panel=(64, 64),
-)
+    latent_channels=128, spatial_stride=8, size_multiple=8, temporal_stride=4, fps=8.0,
+    num_frames=17, panel=(64, 64),
+)  # fmt: skip
 FEW_STEPS = Defaults(num_inference_steps=4, guidance_scale=1.0, shift=3.0)
 PROMPT_TOKENS = 96
 
@@ -43,38 +37,16 @@ PROMPT_TOKENS = 96
 class InContextBackbone(HunyuanLayout):
     """The protocol of backbones/__init__.py. Calls leave nothing behind."""
 
+    transformer: InContextTransformer3DModel
+    vae: BlockCodec
+    text_encoder: FixedTextEncoder
+
     defaults = FEW_STEPS
-    step_distilled = False
     predicts_clean = True
 
-    def __init__(
-        self,
-        name: str,
-        geometry: Geometry,
-        transformer: InContextTransformer3DModel,
-        vae: BlockCodec,
-        text_encoder: FixedTextEncoder,
-    ):
-        config = transformer.config
-        assert (config.in_channels, config.out_channels) == channels_of(geometry.latent_channels)
-        self.name = name
-        self.geometry = geometry
-        self.transformer = transformer
-        self.vae = vae
-        self.text_encoder = text_encoder
-
-    def encode_text(self, prompts: list[str], reference: Tensor | None) -> Text:
-        """Prompts -> Text; the reference is read from the composite alone."""
-        return self.text_encoder(prompts, reference)
-
-    def pack_known(self, known: Tensor, height: int, width: int) -> Tensor:
-        """Mask (t, h, w, 1), 1 = known -> (1, 1, t', height, width)."""
-        return known_latents(known, self.geometry.temporal_stride, height, width)
-
-    def context(self, latents: Tensor, known: Tensor) -> Context:
-        """Composite latents (b, c, t', h', 2w') and mask (t, h, 2w, 1), 1 = known -> network input:
-        unknown cells are zero."""
-        return blank_context(latents, self.pack_known(known, *latents.shape[-2:]))
+    @staticmethod
+    def network_channels(latent: int) -> tuple[int, int]:
+        return 2 * latent + 1 + PLACE_CHANNELS, latent
 
     def velocity(self, latents: Tensor, sigma: Tensor, context: Context, text: Text) -> Tensor:
         """d(latents)/d(sigma) at noise level sigma, (b,) or scalar in [0, 1]; 1 is pure noise.
@@ -129,11 +101,6 @@ class FixedTextEncoder(ByteTextEncoder):
         return embeds, torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
 
 
-def channels_of(latent: int) -> tuple[int, int]:
-    """How many channels the network reads and answers with, for so many of a latent."""
-    return 2 * latent + 1 + PLACE_CHANNELS, latent
-
-
 def create_incontext(
     *,
     layers: int = 6,
@@ -144,22 +111,15 @@ def create_incontext(
 ) -> InContextBackbone:
     """A new model with random weights that answers with the still reference."""
     codec = codec or BlockCodec(INCONTEXT_GEOMETRY.latent_channels)
-    reads, answers = channels_of(codec.config.latent_channels)
+    reads, answers = InContextBackbone.network_channels(codec.config.latent_channels)
     third = 2 * (head_dim // 6)
     transformer = InContextTransformer3DModel(
-        in_channels=reads,
-        out_channels=answers,
-        num_attention_heads=heads,
-        attention_head_dim=head_dim,
-        num_layers=layers,
-        num_refiner_layers=1,
-        patch_size=1,
-        patch_size_t=1,
-        text_embed_dim=text_dim,
-        text_embed_2_dim=1,
-        image_embed_dim=1,
+        in_channels=reads, out_channels=answers,
+        num_attention_heads=heads, attention_head_dim=head_dim,
+        num_layers=layers, num_refiner_layers=1, patch_size=1, patch_size_t=1,
+        text_embed_dim=text_dim, text_embed_2_dim=1, image_embed_dim=1,
         rope_axes_dim=(head_dim - 2 * third, third, third),
-    )
+    )  # fmt: skip
     nn.init.zeros_(transformer.proj_out.weight)
     nn.init.zeros_(transformer.proj_out.bias)
     text_encoder = FixedTextEncoder.create(text_dim, 2, 4, 1, 1)

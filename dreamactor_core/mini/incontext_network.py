@@ -12,8 +12,7 @@ import torch
 from diffusers import HunyuanVideo15Transformer3DModel
 from torch import Tensor, nn
 
-from ..backbones.attention import rotate
-from ..backbones.hunyuan15 import JointAttention
+from ..backbones.attention import JointAttention, rotate
 from .network import Grid
 
 PLACE_WAVES = 4

@@ -6,11 +6,11 @@ from functools import wraps
 
 import torch
 from diffusers import HunyuanVideo15Transformer3DModel
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import pad
 
 from ..backbones import TRAIN_TIMESTEPS
-from ..backbones.attention import joint_attention
+from ..backbones.attention import JointAttention
 from .eye import Eye
 from .rig import Rig
 
@@ -60,29 +60,10 @@ class MiniTransformer3DModel(HunyuanVideo15Transformer3DModel):
         return self.proj_out(self.norm_out(picture, time)).transpose(1, 2)
 
 
-class TokenAttention:
-    """diffusers' attention processor for positions of each sample's own, without a mask of tokens x
-    tokens. attention_mask (b, m): which words may be read; None: all."""
+class TokenAttention(JointAttention):
+    """Positions of each sample's own; words that are padding are masked, for each of them."""
 
-    _attention_backend = None
-    _parallel_config = None
-
-    def __call__(
-        self,
-        attn: nn.Module,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor,
-        attention_mask: Tensor | None,
-        image_rotary_emb: tuple[Tensor, Tensor],
-    ) -> tuple[Tensor, Tensor]:
-        mask = attention_mask
-        if mask is not None:
-            mask = pad(mask, (hidden_states.shape[1], 0), value=True)[:, None, None]
-        return joint_attention(
-            attn,
-            hidden_states,
-            encoder_hidden_states,
-            image_rotary_emb,
-            mask=mask,
-            backend=self._attention_backend,
-        )
+    def mask_of(self, words: Tensor | None, tokens: int) -> Tensor | None:
+        if words is None:
+            return None
+        return pad(words, (tokens, 0), value=True)[:, None, None]

@@ -11,6 +11,7 @@ import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import diffusers
 from torch import nn
@@ -36,7 +37,8 @@ from ..weight_files.checkpoint import (
     reading,
     recognise,
 )
-from ..weight_files.configs import check_configs
+from ..weight_files.configs import check_configs, refusing_broken
+from ..weight_files.family import Family
 from ..weight_files.files import Files
 from ..weight_files.parts import ENCODERS, Part, load_part, recognise_parts
 from . import Task
@@ -94,20 +96,7 @@ class Pipeline:
             store_as(networks[name], placement)  # before the next one is held in full
         for name, part in self.parts.items():
             networks[name] = load_part(part, VAE_DTYPE if name == "vae" else placement.dtype)
-        try:
-            pipeline = getattr(diffusers, first.family.pipeline).from_pretrained(
-                self.folder,
-                torch_dtype={"default": placement.dtype, "vae": VAE_DTYPE},
-                local_files_only=True,
-                **networks,
-            )
-        except Exception as error:  # diffusers and transformers raise a dozen kinds
-            raise InputError(
-                f"model folder {self.folder}",
-                got=f"{type(error).__name__}: {error}",
-                need=f"vae, encoders and tokenizers of {first.family.title}",
-                fix="Copy or download the folder again.",
-            ) from error
+        pipeline = read_pipeline(self.folder, first.family, placement, networks)
         backbone = first.family.build(first.found, pipeline)
         encoders = [getattr(pipeline, name, None) for name in ENCODERS]
         shrunk = replace(placement, storage="")
@@ -150,6 +139,20 @@ def _encoder_bytes(folder: Path, parts: dict[str, Part], placement: Placement) -
     own = sum(path.stat().st_size for path in files if path.parent.name not in parts)
     named = [part.header.num_parameters() for name, part in parts.items() if name in ENCODERS]
     return own + sum(named) * placement.dtype.itemsize
+
+
+def read_pipeline(
+    folder: Path, family: Family, placement: Placement, networks: dict[str, nn.Module]
+) -> Any:
+    """The pipeline of a folder around parts that are open already. Raises InputError for a broken
+    file."""
+    with refusing_broken(folder, f"vae, encoders and tokenizers of {family.title}"):
+        return getattr(diffusers, family.pipeline).from_pretrained(
+            folder,
+            torch_dtype={"default": placement.dtype, "vae": VAE_DTYPE},
+            local_files_only=True,
+            **networks,
+        )
 
 
 def _load_network(checkpoint: Checkpoint, placement: Placement) -> nn.Module:

@@ -6,10 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
 from ..mini.info import INFO, parse_info
 from ..options import ONE_STEP
-from ..weight_files.configs import check_configs
+from ..weight_files.configs import check_configs, refusing_broken
 from ..weight_files.files import Files
 from . import Task, does_not_apply
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from ..backbones.placement import Placement
     from .in_context import InContext
 
+SMALL_PARTS = f"{INFO}, transformer/, vae/ and text_encoder/ as save_backbone writes them"
 PLACEMENT_NEEDED = "device and dtype alone: it is small"
 
 
@@ -33,10 +33,8 @@ class Small:
             raise does_not_apply(called, PLACEMENT_NEEDED)
         self.folder, self.called = folder, called
         check_configs(folder)
-        try:
+        with refusing_broken(folder, SMALL_PARTS):
             self.info = parse_info((folder / INFO).read_text(encoding="utf-8"))
-        except (OSError, LookupError, TypeError, ValueError) as error:
-            raise _broken(folder, error) from error
         self.name, self.geometry = self.info.name, self.info.geometry
 
     def check(self, task: Task) -> None:
@@ -63,17 +61,7 @@ class Small:
 
         placement = placement or plain_placement()
         self.estimate(placement, (0, 0), 0, 0)
-        try:
-            backbone = read_backbone(self.folder, self.info, placement.device, placement.dtype)
-        except Exception as error:  # the readers raise a dozen kinds for a broken file
-            raise _broken(self.folder, error) from error
-        return InContext(backbone)
-
-
-def _broken(folder: Path, error: Exception) -> InputError:
-    return InputError(
-        f"model folder {folder}",
-        got=f"{type(error).__name__}: {error}",
-        need=f"{INFO}, transformer/, vae/ and text_encoder/ as save_backbone writes them",
-        fix="Copy or download the folder again.",
-    )
+        with refusing_broken(self.folder, SMALL_PARTS):
+            return InContext(
+                read_backbone(self.folder, self.info, placement.device, placement.dtype)
+            )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from ..backbones.placement import VAE_DTYPE, Placement, place, plain_placement, 
 from ..errors import InputError
 from ..versions import require
 from ..weight_files.checkpoint import Checkpoint, read_header
-from ..weight_files.configs import check_configs
+from ..weight_files.configs import check_configs, refusing_broken
 from ..weight_files.family import Found
 from ..weight_files.files import Files
 from . import Task, does_not_apply
@@ -29,6 +27,7 @@ from .wan_animate import WanAnimate
 from .wan_animate_kinds import MODULAR_INDEX, WanAnimateKind, check_task
 
 PIPELINE_PARTS = ("tokenizer", "text_encoder", "image_encoder", "vae", "transformer", "scheduler")
+ANIMATE_PARTS = "the parts of {} as diffusers writes them"
 CLIP_BYTES = 60  # a pixel and frame of the clip, in all the forms that the pipelines hold at once
 COMPILED = "WanAnimate2Transformer3DModel"
 
@@ -63,7 +62,7 @@ class WanAnimateFolder:
         height, width = panel
         # wan2.2-animate adds its skeleton to the tokens of the picture; the other reads the driver.
         counted = (height, width // 2 if self.kind.variant == "pose-based" else width)
-        with _reading(self.folder, self.name):
+        with refusing_broken(self.folder, ANIMATE_PARTS.format(self.name)):
             estimated = _estimate(self.folder, self.kind, placement, counted)
         clip = height * width * max(num_frames, self.geometry.num_frames)
         beside = 0 if placement.device == "cpu" else self.kind.device_bytes * clip
@@ -82,7 +81,7 @@ class WanAnimateFolder:
         if self.kind.network == "WanAnimate2Transformer3DModel":
             require("diffusers", "0.40", "Wan-Animate-2")
         check_configs(folder)
-        with _reading(folder, self.name):
+        with refusing_broken(folder, ANIMATE_PARTS.format(self.name)):
             for (
                 part
             ) in PIPELINE_PARTS:  # transformers takes a tokenizer without files for an empty one
@@ -142,18 +141,3 @@ def _estimate(
     checkpoint = Checkpoint(read_header(folder / "transformer"), wan.FAMILY, found)
     encoders = sum(path.stat().st_size for path in folder.glob("*_encoder/*.safetensors"))
     return estimate(checkpoint, placement, panel, encoder_bytes=encoders)
-
-
-@contextmanager
-def _reading(folder: Path, name: str) -> Iterator[None]:
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:  # diffusers and transformers raise a dozen kinds for a broken file
-        raise InputError(
-            f"model folder {folder}",
-            got=f"{type(error).__name__}: {error}",
-            need=f"the parts of {name} as diffusers writes them",
-            fix="Copy or download the folder again.",
-        ) from error

@@ -10,45 +10,30 @@ import re
 import zlib
 from pathlib import Path
 
+from .. import skeleton
 from ..errors import InputError
-from ..skeleton import (
-    ANKLE,
-    EAR,
-    ELBOW,
-    FOOT,
-    FOREARM,
-    HEAD,
-    HIP,
-    KNEE,
-    SHIN,
-    SHOULDER,
-    THIGH,
-    TORSO,
-    UPPER_ARM,
-    WRIST,
-)
 from .splits import Split
 
 CHARACTER_TEST_SHARE = 3  # one character in this many of a group is held out
 
 # Bones whose near end is the joint, without their side, the first found counts. Forelegs are arms.
 JOINT_BONES = {
-    SHOULDER: ("upperarm", "frontupperleg", "frontupleg"),
-    ELBOW: ("lowerarm", "frontlowerleg", "frontlowleg"),
-    WRIST: ("wrist", "palmi", "middle1", "ff", "frontfoot"),
-    HIP: ("upperleg", "backupleg", "backleg"),
-    KNEE: ("midleg", "lowerleg", "backupperleg", "backlowleg"),
-    ANKLE: ("foot", "ffb", "backfoot"),
-    EAR: ("ear1",),
+    skeleton.SHOULDER: ("upperarm", "frontupperleg", "frontupleg"),
+    skeleton.ELBOW: ("lowerarm", "frontlowerleg", "frontlowleg"),
+    skeleton.WRIST: ("wrist", "palmi", "middle1", "ff", "frontfoot"),
+    skeleton.HIP: ("upperleg", "backupleg", "backleg"),
+    skeleton.KNEE: ("midleg", "lowerleg", "backupperleg", "backlowleg"),
+    skeleton.ANKLE: ("foot", "ffb", "backfoot"),
+    skeleton.EAR: ("ear1",),
 }
 JOINT_PARTS = {  # of what hangs on a joint
-    SHOULDER: UPPER_ARM,
-    ELBOW: FOREARM,
-    WRIST: FOREARM,
-    HIP: THIGH,
-    KNEE: SHIN,
-    ANKLE: FOOT,
-    EAR: (HEAD, HEAD),
+    skeleton.SHOULDER: skeleton.UPPER_ARM,
+    skeleton.ELBOW: skeleton.FOREARM,
+    skeleton.WRIST: skeleton.FOREARM,
+    skeleton.HIP: skeleton.THIGH,
+    skeleton.KNEE: skeleton.SHIN,
+    skeleton.ANKLE: skeleton.FOOT,
+    skeleton.EAR: (skeleton.HEAD, skeleton.HEAD),
 }
 GROUP_NOUNS = {
     "mech": "robot",
@@ -205,7 +190,7 @@ def parts_of(nodes: tuple[str, ...], parents: tuple[int, ...]) -> list[int]:
         if node in standing:
             parts.append(part_of[standing[node]])
         elif name.lower() == "head":
-            parts.append(HEAD)
+            parts.append(skeleton.HEAD)
         else:
-            parts.append(parts[parent] if parent >= 0 else TORSO)
+            parts.append(parts[parent] if parent >= 0 else skeleton.TORSO)
     return parts

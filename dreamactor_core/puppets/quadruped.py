@@ -6,22 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..skeleton import (
-    ANKLE,
-    ELBOW,
-    FOOT,
-    FOREARM,
-    HEAD,
-    HIP,
-    KNEE,
-    NECK,
-    SHIN,
-    SHOULDER,
-    THIGH,
-    TORSO,
-    UPPER_ARM,
-    WRIST,
-)
+from .. import skeleton
 from .colours import Colour, lighten
 from .figure import PosedPuppet
 from .head import draw_head
@@ -37,27 +22,41 @@ class Leg(NamedTuple):
 
 
 FORELEGS = [
-    Leg((SHOULDER[i], ELBOW[i], WRIST[i]), UPPER_ARM[i], FOREARM[i], FOREARM[i]) for i in (0, 1)
+    Leg(
+        (skeleton.SHOULDER[i], skeleton.ELBOW[i], skeleton.WRIST[i]),
+        skeleton.UPPER_ARM[i],
+        skeleton.FOREARM[i],
+        skeleton.FOREARM[i],
+    )
+    for i in (0, 1)
 ]
-HIND_LEGS = [Leg((HIP[i], KNEE[i], ANKLE[i]), THIGH[i], SHIN[i], FOOT[i]) for i in (0, 1)]
+HIND_LEGS = [
+    Leg(
+        (skeleton.HIP[i], skeleton.KNEE[i], skeleton.ANKLE[i]),
+        skeleton.THIGH[i],
+        skeleton.SHIN[i],
+        skeleton.FOOT[i],
+    )
+    for i in (0, 1)
+]
 
 
 def draw_quadruped(figure: PosedPuppet) -> None:
     """The whole body, back to front."""
     pen, who, up, h = figure.pen, figure.who, figure.up, figure.who.height
-    front = figure.joints[NECK] - up * 0.05 * h
+    front = figure.joints[skeleton.NECK] - up * 0.05 * h
     radius = (who.hip * 0.7 + 0.07) * h
     far = lighten(who.top, -0.25)
     _draw_leg(figure, FORELEGS[0], far)
     _draw_leg(figure, HIND_LEGS[0], far)
-    pen.part = TORSO
+    pen.part = skeleton.TORSO
     _draw_trunk(figure, front, radius)
     _draw_leg(figure, HIND_LEGS[1], who.top)
     _draw_leg(figure, FORELEGS[1], who.top)
-    pen.part = HEAD
+    pen.part = skeleton.HEAD
     pen.limb(front, figure.head, radius * 0.62, who.head_size * h * 0.6, who.top)
     if who.extra == "scarf":
-        pen.part = TORSO
+        pen.part = skeleton.TORSO
         ends = front + up * radius * 0.7, front + up * radius * 0.2
         pen.limb(*ends, 0.05 * h, 0.05 * h, who.accent)
     draw_head(figure)

@@ -8,16 +8,15 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-import diffusers
 import torch
 from diffusers.hooks import apply_group_offloading
 from torch import nn
 
 from ..backbones import Backbone
-from ..backbones.placement import VAE_DTYPE, Placement, quantization_of, store_as
+from ..backbones.placement import Placement, quantization_of, store_as
 from ..errors import InputError
 from ..lora.adapters import EXPERTS
-from ..models.pipeline import FAMILIES
+from ..models.pipeline import FAMILIES, read_pipeline
 from ..weight_files.checkpoint import Checkpoint, read_header, reading, recognise
 from ..weight_files.parts import ENCODERS, INDEX
 
@@ -38,20 +37,7 @@ def open_encoders(folder: str | Path, placement: Placement) -> Backbone:
     checkpoints = _recognise(folder)
     first = next(iter(checkpoints.values()))
     networks = {name: _on_meta(checkpoint) for name, checkpoint in checkpoints.items()}
-    try:
-        pipeline = getattr(diffusers, first.family.pipeline).from_pretrained(
-            folder,
-            torch_dtype={"default": placement.dtype, "vae": VAE_DTYPE},
-            local_files_only=True,
-            **networks,
-        )
-    except Exception as error:  # diffusers and transformers raise a dozen kinds for a broken file
-        raise InputError(
-            f"model folder {folder}",
-            got=f"{type(error).__name__}: {error}",
-            need=f"vae, encoders and tokenizers of {first.family.title}",
-            fix="Copy or download the folder again.",
-        ) from error
+    pipeline = read_pipeline(folder, first.family, placement, networks)
     if placement.vae_tiling:
         pipeline.vae.enable_tiling()
     device = torch.device(placement.device)

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, check_choice
 from ..geometry import Geometry
 from ..media import VideoInfo, fit_frames, probe, read_frames, retime
 from ..media.replace import check_readable
@@ -77,10 +77,7 @@ def read_rows(path: Path, variant: str) -> tuple[list[Row], list[str]]:
 
     Raises InputError when more than half of them cannot be used, or there is none.
     """
-    if variant not in VARIANTS:
-        raise InputError(
-            "variant", got=repr(variant), need=" or ".join(VARIANTS), fix="Pass --variant."
-        )
+    check_choice("variant", variant, VARIANTS, fix="Pass --variant.")
     check_readable(path, "a JSON-lines file of clips")
     rows, wrong = [], []
     for number, parse in _entries(path):

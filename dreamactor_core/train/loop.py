@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..backbones import Backbone
-from ..errors import InputError
+from ..errors import InputError, check_choice
 from ..lora.adapters import LoraSpec
 from .batches import Batch, BatchSource, Phase
 from .feeding import workers
@@ -59,13 +59,7 @@ class TrainConfig:
     validate_every: int = 500
 
     def __post_init__(self):
-        if self.optimizer not in OPTIMIZERS:
-            raise InputError(
-                "optimizer",
-                got=repr(self.optimizer),
-                need=" or ".join(OPTIMIZERS),
-                fix="Correct the configuration.",
-            )
+        check_choice("optimizer", self.optimizer, OPTIMIZERS, fix="Correct the configuration.")
 
     @property
     def steps(self) -> int:

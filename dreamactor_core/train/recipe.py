@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, check_choice
 from ..geometry import Geometry
 from ..lora.adapters import LoraSpec
 from ..options import VARIANTS
@@ -73,13 +73,8 @@ class Recipe:
     about: dict[str, str] = field(default_factory=dict, compare=False)  # why each is what it is
 
     def __post_init__(self):
-        choices = (("variant", VARIANTS), ("optimizer", LORA_OPTIMIZERS))
-        for name, allowed in choices:
-            if getattr(self, name) not in allowed:
-                need = " or ".join(allowed)
-                raise InputError(
-                    name, got=repr(getattr(self, name)), need=need, fix="Correct the recipe."
-                )
+        check_choice("variant", self.variant, VARIANTS, fix="Correct the recipe.")
+        check_choice("optimizer", self.optimizer, LORA_OPTIMIZERS, fix="Correct the recipe.")
         positive = ("steps", "batch_size", "learning_rate", "sigma_shift", "save_steps")
         for name in positive:
             if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..backbones import Backbone, Text
-from ..errors import InputError
+from ..errors import InputError, check_choice
 from ..media.replace import replacing
 from .clips import Row, pair_of, read_clip, rng_of
 from .examples import EncodedExample, draw_example, encode_example, usable_frames
@@ -149,8 +149,7 @@ def encoder_fingerprint(vae: nn.Module) -> str:
 def meta_of(
     backbone: Backbone, variant: str, size: int, recipe: CacheRecipe, stored: str, seed: int
 ) -> StoreMeta:
-    if stored not in STORED:
-        raise InputError("stored", got=repr(stored), need=" or ".join(STORED), fix="Use float32.")
+    check_choice("stored", stored, STORED, fix="Use float32.")
     backbone.geometry.check_panel(size, size)
     recorded = json.loads(json.dumps(asdict(recipe)))
     return StoreMeta(

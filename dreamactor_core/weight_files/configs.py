@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,25 @@ def read_json(path: Path) -> dict[str, Any]:
             f"model file {path}",
             got=f"{type(error).__name__}: {error}",
             need="the JSON of the model's makers",
+            fix="Copy or download the folder again.",
+        ) from error
+
+
+@contextmanager
+def refusing_broken(folder: Path, need: str) -> Iterator[None]:
+    """Whatever the model's own library says of a folder it cannot read becomes an InputError.
+
+    diffusers and transformers raise a dozen kinds for a broken file.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"model folder {folder}",
+            got=f"{type(error).__name__}: {error}",
+            need=need,
             fix="Copy or download the folder again.",
         ) from error
 

@@ -11,7 +11,7 @@ from diffusers import HunyuanVideo15Transformer3DModel
 from ...backbones import Backbone
 from ...errors import InputError
 from ...geometry import Geometry
-from ...mini.backbone import MiniBackbone, network_channels
+from ...mini.backbone import MiniBackbone
 from ...mini.network import MiniTransformer3DModel
 from ...mini.text import ByteTextEncoder
 from ...mini.vae import GROUP, PATCH, MiniVAE
@@ -42,7 +42,7 @@ def create_mini(vae: MiniVAE, config: MiniConfig) -> MiniBackbone:
     eye sees none.
     """
     torch.manual_seed(config.seed)
-    read, answered = network_channels(vae.config.latent_channels)
+    read, answered = MiniBackbone.network_channels(vae.config.latent_channels)
     transformer = MiniTransformer3DModel(
         in_channels=read,
         out_channels=answered,

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ...errors import InputError
+from ...errors import InputError, check_choice
 from ...mini.backbone import MiniBackbone, Painting
 from ...mini.clean import velocity_to
 from ...mini.vae import MiniVAE
@@ -30,13 +30,7 @@ class PuppeteerTrainConfig(TrainConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.loss not in LOSSES:
-            raise InputError(
-                "loss",
-                got=repr(self.loss),
-                need=" or ".join(LOSSES),
-                fix="Correct the configuration.",
-            )
+        check_choice("loss", self.loss, LOSSES, fix="Correct the configuration.")
 
 
 @dataclass(frozen=True)
