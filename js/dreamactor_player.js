@@ -27,7 +27,8 @@ app.registerExtension({
     const { onExecuted } = node;
     node.onExecuted = function (output) {
       onExecuted.call(this, output);
-      dropLivePreview(this);
+      // Pictures that were still under way come after the result.
+      for (const wait of [0, 300, 1500]) setTimeout(() => dropLivePreview(this), wait);
     };
   },
 });
@@ -38,6 +39,7 @@ app.registerExtension({
  * not found, the picture stays.
  */
 function dropLivePreview(node) {
+  if (!node.graph) return; // removed in the meantime
   const place = node.graph.isRootGraph ? `${node.id}` : `${node.graph.id}:${node.id}`;
   app.extensionManager._p?._s?.get("nodeOutput")?.revokePreviewsByLocatorId?.(place);
   node.imgs = undefined;

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+from torch import Tensor
+
 from ..backbones.placement import Placement
 from ..errors import InputError
 from ..media import Footage, check_writable, retimed_length, video_stream
@@ -85,8 +87,12 @@ def animate_file(
     job: Job,
     inputs: Inputs | None = None,
     on_step: Callable[[Step], None] | None = None,
+    on_frame: Callable[[Tensor, int, int], None] | None = None,
 ) -> Report:
-    """Do a job. on_step hears each step of the network; what it raises leaves no file.
+    """Do a job. What on_step or on_frame raises leaves no file.
+
+    on_step hears each step of the network. on_frame hears each picture (h, w, 3) that is about to
+    be written, how many of the video's frames there are then, and how many there will be.
 
     inputs: those of the job, where they are open already. Raises InputError as read_inputs and
     Animator.check do, and when the size does not fit the model.
@@ -100,7 +106,7 @@ def animate_file(
     lead = animator.geometry.lead_frames(animator.lead_in_seconds) if job.keep_lead_in else 0
     timeline = timeline_of(inputs.clip, fps, lead, job.rate)
     views = Views(fitted, lead, job.rate, job.side_by_side)
-    position = 0  # of the model's next frame
+    position = written = 0  # frames of the model, of the video
     with video_stream(
         job.output,
         timeline.times,
@@ -112,7 +118,11 @@ def animate_file(
         for frames in animator.frames(fitted, job, on_step):
             for frame in frames:
                 for _ in range(timeline.shown[position]):
-                    write(views.of(frame))
+                    picture = views.of(frame)
+                    written += 1
+                    if on_frame is not None:
+                        on_frame(picture, written, len(timeline.times))
+                    write(picture)
                 position += 1
     return Report(
         output=str(job.output),

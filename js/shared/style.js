@@ -7,13 +7,15 @@ export function sheet() {
   if (made) return made;
   made = new CSSStyleSheet();
   made.replaceSync(`
-    :host { display: block; width: 100%; height: 100%; box-sizing: border-box; overflow: hidden;
+    :host { display: block; position: relative; width: 100%; height: 100%; box-sizing: border-box; overflow: hidden;
       color: var(--input-text, #ddd); font: 12px/1.3 Inter, system-ui, sans-serif; }
     * { box-sizing: border-box; }
     [hidden] { display: none !important; }
     p { margin: 0; height: 100%; min-height: 40px; display: grid; place-content: center;
       text-align: center; text-wrap: balance; padding: 6px 14px; border-radius: 8px;
       color: var(--descrip-text, #999); border: 1px dashed var(--border-color, #555); }
+    .words { position: absolute; inset: 6px 6px auto auto; padding: 2px 10px; border-radius: 9px;
+      font-variant-numeric: tabular-nums; color: #fff; background: rgb(0 0 0 / 65%); }
     .stage { height: 100%; display: flex; flex-direction: column; gap: 6px; outline: none; }
     .panels { flex: 1 1 0; min-height: 0; display: grid; gap: 6px; grid-auto-flow: column;
       grid-auto-columns: minmax(0, 1fr); }

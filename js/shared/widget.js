@@ -34,13 +34,14 @@ export function showResults(node, key, { invitation, minHeight, build }) {
   let view = null;
   let grown = false;
 
-  const message = (text) => root.replaceChildren(element("p", { role: "status" }, say(text)));
+  const words = element("div", { className: "words", role: "status", hidden: true });
+  const message = (text) => root.replaceChildren(element("p", { role: "status" }, say(text)), words);
   const show = (payload, fresh) => {
     view?.clock.dispose();
     const stage = element("div", { className: "stage", tabIndex: 0, role: "group" });
     view = build(stage, payload, fresh);
     host.style.minHeight = `${minHeight}px`;
-    root.replaceChildren(stage);
+    root.replaceChildren(stage, words);
     const mine = view;
     mine.ready.then(
       () => {
@@ -84,7 +85,12 @@ export function showResults(node, key, { invitation, minHeight, build }) {
     }
   });
   sight.observe(host);
+  const stop = listenToProgress(node, (text) => {
+    words.textContent = text;
+    words.hidden = !text;
+  });
   chain(node, "onRemoved", () => {
+    stop();
     sight.disconnect();
     view?.clock.dispose();
     view = null;
@@ -95,6 +101,27 @@ export function showResults(node, key, { invitation, minHeight, build }) {
     event.preventDefault();
     app.canvas.processMouseWheel(event);
   });
+}
+
+/**
+ * Calls tell with what the node is doing, and with "" when it is done, failed or stopped. Returns
+ * the end of it.
+ */
+function listenToProgress(node, tell) {
+  const { api } = app;
+  const listeners = {
+    "dreamactor.progress": ({ detail }) => {
+      if (String(detail.node).split(":").at(-1) !== String(node.id)) return;
+      tell(`${say(detail.stage)} ${detail.done}/${detail.total}`);
+    },
+  };
+  for (const end of ["execution_success", "execution_error", "execution_interrupted"])
+    listeners[end] = () => tell("");
+  for (const [kind, hear] of Object.entries(listeners)) api.addEventListener(kind, hear);
+  chain(node, "onExecuted", () => tell(""));
+  return () => {
+    for (const [kind, hear] of Object.entries(listeners)) api.removeEventListener(kind, hear);
+  };
 }
 
 function chain(object, name, after) {

@@ -23,7 +23,7 @@ from .files import LoraChoice
 from .guides import NO_GUIDES, GuideInputs
 from .load import ALL, Model, ready, tries, with_lora
 from .player import driver_beside, player_of
-from .progress import sampling_progress
+from .progress import JobProgress
 from .remember import LastResult, ignored_by
 from .video import Driving, TempFile, audible, naming, temp_file
 
@@ -96,7 +96,12 @@ def animate(
         for attempt in tries():
             with attempt, driver_beside(inputs, box.height, box.width) as (read, beside):
                 animator = ready(model, ALL, geometry.num_frames * height * 2 * width)
-                animate_file(animator, job, read, on_step=sampling_progress(animator, passes))
+                steps = settings.num_inference_steps or animator.defaults.num_inference_steps
+                progress = JobProgress(animator, passes, steps, read)
+                with progress.listening():
+                    animate_file(
+                        animator, job, progress.inputs, progress.on_step, progress.on_frame
+                    )
         throw_exception_if_processing_interrupted()
     made = _finished(model, job, result, beside)
     last.keep(made)

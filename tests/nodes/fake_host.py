@@ -260,6 +260,19 @@ class ProgressBar:
         self.update_absolute(self.current + value)
 
 
+NODE_ID = "5"  # of whatever runs
+
+
+class PromptServer:
+    client_id = "the browser"
+
+    def __init__(self):
+        self.sent = []
+
+    def send_sync(self, event: str, data: dict, sid: str | None = None) -> None:
+        self.sent.append((event, data, sid))
+
+
 def module(name: str, **names) -> ModuleType:
     made = ModuleType(name)
     vars(made).update(names)
@@ -378,6 +391,11 @@ def install() -> None:
         sd,
         module("comfy.patcher_extension", WrappersMP=SimpleNamespace(OUTER_SAMPLE="outer_sample")),
         module("comfy_execution"),
+        module(
+            "comfy_execution.utils",
+            get_executing_context=lambda: SimpleNamespace(node_id=NODE_ID),
+        ),
+        module("server", PromptServer=SimpleNamespace(instance=PromptServer())),
         module("comfy_execution.graph_utils", ExecutionBlocker=ExecutionBlocker),
         module("node_helpers", conditioning_set_values=conditioning_set_values),
         module("comfy.model_patcher", ModelPatcher=ModelPatcher),

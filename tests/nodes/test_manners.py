@@ -6,6 +6,8 @@ import gc
 import importlib
 import math
 import weakref
+from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -127,18 +129,81 @@ def test_previews_take_a_tenth_of_the_time_at_most(sample, updates, looks):
     assert [preview is None for _, _, preview in updates] == [False, True, True, True]
 
 
-def test_one_bar_runs_over_all_pieces_of_a_long_video(run, little_actor, example, updates):
-    long = example.driving.repeat(6, 1, 1, 1)  # 30 frames: two passes
-    words = {"prompt": "", "seed": 0, "steps": 2, "fps": 8.0}
-    run(
-        "Animate",
-        model=little_actor,
-        reference=example.reference,
-        driving=long,
-        **words,
-        **SETTINGS,
+@pytest.fixture
+def words(folders, monkeypatch):
+    """What the node says in the browser while it runs: (stage, done, total)."""
+    import server
+
+    progress = importlib.import_module("pack.nodes.host.progress")
+    heard = SimpleNamespace(told=[], then=lambda stage: None)
+
+    def hear(event, data, sid=None):
+        assert event == "dreamactor.progress" and data["node"] == "5"
+        heard.told.append((data["stage"], data["done"], data["total"]))
+        heard.then(data["stage"])
+
+    monkeypatch.setattr(progress, "WORDS_EVERY", 0)
+    monkeypatch.setattr(
+        progress, "get_executing_context", lambda: SimpleNamespace(node_id="5", list_index=None)
     )
-    assert [update[:2] for update in updates] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    monkeypatch.setattr(
+        server.PromptServer,
+        "instance",
+        SimpleNamespace(send_sync=hear, client_id="one"),
+        raising=False,
+    )
+    return heard
+
+
+@pytest.fixture
+def long_job(little_actor, example):
+    """30 frames: two passes of two steps."""
+    return {
+        "model": little_actor,
+        "reference": example.reference,
+        "driving": example.driving.repeat(6, 1, 1, 1),
+        "prompt": "",
+        "seed": 0,
+        "steps": 2,
+        "fps": 8.0,
+    } | SETTINGS
+
+
+def test_one_bar_runs_frame_by_frame_over_all_pieces_of_a_long_video(
+    run, long_job, updates, words, looks
+):
+    looks(math.inf)
+    run("Animate", **long_job)
+    values = [value for value, *_ in updates]
+    assert values == sorted(values) and values[-1] == 1000
+    assert {total for _, total, _ in updates} == {1000}
+    assert max(b - a for a, b in pairwise(values)) < 150  # of 4 steps none is one leap
+    said = dict.fromkeys(stage for stage, *_ in words.told)
+    assert list(said) == ["Reading the driver", "Drawing", "Writing"]
+    for stage in said:
+        counts = [done for name, done, _ in words.told if name == stage]
+        assert counts == sorted(counts) and counts[-1] == 30
+        assert {total for name, _, total in words.told if name == stage} == {30}
+    shown = [preview for *_, preview in updates if preview is not None]
+    assert {picture.size for _, picture, _ in shown} >= {(SIDE, SIDE)}  # frames as they are written
+
+
+@pytest.mark.parametrize("stage", ["Reading the driver", "Drawing", "Writing"])
+def test_cancel_is_heard_in_every_stage_and_leaves_no_file(run, long_job, folders, words, stage):
+    """The bar stands still from there on: not one more word."""
+    import comfy.model_management as management
+
+    before = sorted(folders.temp.rglob("*.*"))
+
+    def then(said: str) -> None:
+        if said == stage:
+            management.interrupt_current_processing()
+
+    words.then = then
+    with pytest.raises(management.InterruptProcessingException):
+        run("Animate", **long_job | {"prompt": stage})  # another job than the last
+    assert [name for name, *_ in words.told].count(stage) == 1
+    assert sorted(folders.temp.rglob("*.*")) == before
 
 
 def test_a_full_device_is_emptied_and_tried_once_more(sample, actor, monkeypatch):

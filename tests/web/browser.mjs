@@ -92,7 +92,7 @@ async function open(page) {
   await page.goto(task.url);
   await ready(page);
   await page.evaluate(
-    async ([pack, name]) => {
+    async ([pack, name, ours]) => {
       const listed = await (await fetch("/api/workflow_templates")).json();
       if (!listed[pack].includes(name)) throw new Error(`${name} is not in the template list`);
       const file = `/api/workflow_templates/${pack}/${encodeURIComponent(name)}.json`;
@@ -101,8 +101,15 @@ async function open(page) {
       window.told = [];
       for (const kind of ["executed", "execution_success", "execution_error"])
         api.addEventListener(kind, (event) => told.push({ kind, ...event.detail }));
+      window.said = new Set(); // by our nodes, while they run
+      const words = () =>
+        [...document.querySelectorAll(ours)]
+          .map(({ shadowRoot }) => shadowRoot.querySelector(".words:not([hidden])")?.textContent)
+          .filter(Boolean);
+      setInterval(() => words().forEach((one) => said.add(one)), 50);
+      window.saying = words;
     },
-    [PACK, task.workflow],
+    [PACK, task.workflow, OURS],
   );
   await page.waitForTimeout(1000);
 }
@@ -126,6 +133,8 @@ async function run(page) {
     error: told.find(({ kind }) => kind === "execution_error")?.exception_message,
     player: told.find(({ output }) => output?.dreamactor_player)?.output.dreamactor_player[0],
     mask: told.find(({ output }) => output?.dreamactor_mask)?.output.dreamactor_mask[0],
+    said: [...said],
+    saying: saying(),
   }));
 }
 

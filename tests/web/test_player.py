@@ -23,7 +23,7 @@ from .conftest import look
 
 FOLDER = Path(__file__).parents[2] / "workflows"
 WORKFLOWS = sorted(
-    path.stem for path in FOLDER.glob("*.json") if '"DreamActorLoadModel"' in path.read_text()
+    path.stem for path in FOLDER.glob("*.json") if '"mini (embedded)"' in path.read_text()
 )
 GIVEN, DRAWN = [45, 212, 191], [251, 146, 60]  # colours of the veil in js/dreamactor_mask.js
 LOST = "preview files are gone"
@@ -32,8 +32,8 @@ LOST = "preview files are gone"
 class Visit:
     """What was seen of one workflow, and the files behind it."""
 
-    def __init__(self, workflow: str, seen: dict, folder: Path, server):
-        self.seen, self.player = seen, seen["outcome"]["player"]
+    def __init__(self, workflow: str, again: bool, seen: dict, folder: Path, server):
+        self.seen, self.player, self.again = seen, seen["outcome"]["player"], again
         self.has_mask = "DreamActorMotionMask" in (FOLDER / f"{workflow}.json").read_text()
         self.clips = {
             name: decode(server.fetch(self.player[name], folder)) for name in ("driving", "result")
@@ -60,13 +60,25 @@ def visit(request, tools, server, shots, tmp_path_factory) -> Visit:
     workflow, nodes2 = request.param
     seen = look(tools, server, workflow, nodes2, shots)
     assert "error" not in seen["outcome"], seen["outcome"]
-    return Visit(workflow, seen, tmp_path_factory.mktemp("clips"), server)
+    return Visit(workflow, nodes2, seen, tmp_path_factory.mktemp("clips"), server)
 
 
 def test_what_the_embedded_model_does_not_read_is_grey(visit):
     (names,) = visit.seen["grey"]
     wanted = {"seed", "steps", "shift"} if visit.has_mask else {"seed", "steps"}
     assert wanted <= set(names) <= wanted | {"control_after_generate", "sampler"}
+
+
+def test_a_node_says_what_it_does_while_it_runs_and_nothing_afterwards(visit):
+    said = visit.seen["outcome"]["said"]
+    stages = {words.rsplit(" ", 1)[0] for words in said}
+    assert stages <= {"Reading the driver", "Drawing", "Writing"}
+    # The other graphs spread it over nodes; a second visit gets the result out of the cache.
+    assert ("Drawing" in stages) == (not visit.has_mask and not visit.again)
+    for words in said:
+        done, total = map(int, words.rsplit(" ", 1)[1].split("/"))
+        assert 0 <= done <= total
+    assert visit.seen["outcome"]["saying"] == []
 
 
 def test_the_page_does_not_complain_about_us(visit):
