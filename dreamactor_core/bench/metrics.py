@@ -7,6 +7,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from ..pose.keypoints import MIN_CONFIDENCE, Pose
+
 FOREGROUND = 0.1  # a pixel this far from the empty scene, in any channel, belongs to the character
 COLOUR_LEVELS = 16  # of each channel, when colours are told apart
 
@@ -81,6 +83,26 @@ def leak(made: np.ndarray, reference: np.ndarray, driver: np.ndarray) -> Share:
     """
     to_reference, to_driver = (_squared_distance(made, colours) for colours in (reference, driver))
     return Share(to_reference, to_reference + to_driver)
+
+
+def keypoint_distance(made: Pose, truth: Pose) -> float:
+    """How far the joints made are from the true ones, in heights of the true body, 0..1.
+
+    The mean over the body joints that the truth has, of the first person of each; a joint that is
+    missing in what was made, or further away, counts 1. NaN where the truth has nobody.
+    """
+    if not truth.body.shape[1]:
+        return float("nan")
+    want = truth.body[:, 0]  # (t, 18, 3)
+    got = made.body[:, 0] if made.body.shape[1] else np.zeros_like(want)
+    seen, found = (joints[..., 2] >= MIN_CONFIDENCE for joints in (want, got))
+    if not seen.any():
+        return float("nan")
+    y = want[..., 1]
+    heights = np.where(seen, y, -np.inf).max(axis=1) - np.where(seen, y, np.inf).min(axis=1)
+    height = heights[seen.any(axis=1)].max()
+    away = np.linalg.norm((got - want)[..., :2] * [truth.aspect, 1], axis=-1) / max(height, 1e-6)
+    return float(np.where(found, away.clip(0, 1), 1.0)[seen].mean())
 
 
 def _squared_distance(made: np.ndarray, colours: np.ndarray) -> float:

@@ -201,7 +201,7 @@ def _add_lora(stage: Callable) -> None:
 
 
 def _add_check(stage: Callable) -> None:
-    text = "animate clips by themselves and compare: PSNR, SSIM, a video of each side by side"
+    text = "animate clips, by their own motion and by each other's: figures, videos side by side"
     sub = stage("check", _of(FULL_STAGES, "check_lora"), text)
     sub.add_argument("--base", required=True, help="folder of a full-size base")
     sub.add_argument("--pairs", type=Path, required=True, help="JSON lines of clips")
@@ -215,6 +215,18 @@ def _add_check(stage: Callable) -> None:
     sub.add_argument("--guidance", type=float, default=1.0, help="of the text (default: 1, off)")
     sub.add_argument("--shift", type=float, default=5.0, help="of the noise levels (default: 5)")
     sub.add_argument("--vae-tiling", action="store_true", help="less memory")
+    sub.add_argument(
+        "--driven",
+        choices=("both", "self", "cross"),
+        default="both",
+        help="self: by their own motion, whose truth is known; cross: each by the next one's "
+        "(default: both)",
+    )
+    sub.add_argument(
+        "--detector",
+        help="that finds keypoints for their distance, as in `pose` (default: blazepose if it is "
+        "on this machine)",
+    )
     _add_device(sub)
 
 

@@ -8,21 +8,27 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from ..backbones.placement import Placement
-from ..bench.metrics import psnr, ssim
+from ..bench.metrics import keypoint_distance, leak, psnr, ssim
+from ..bootstrap.judge import judge
 from ..errors import InputError, check_choice
 from ..lora.adapters import load_lora
 from ..models.estimate import GIB
 from ..models.loading import load_backbone
 from ..options import DTYPES, LORA_STYLES
+from ..pose.detect import detect_pose
+from ..pose.networks import load_networks
+from ..pose.subjects import DetectSettings
 from ..sampling import SampleSettings
 from ..train import lora
 from ..train.base import open_encoders
-from ..train.check import CheckTask, check_clips
+from ..train.check import CheckTask, Measure, check_clips
 from ..train.clips import default_size, read_rows
+from ..train.cross import cross_clips
 from ..train.plan import plan, plan_lines
 from ..train.recipe import available_recipes, read_recipe
 from ..train.store import fill_store, meta_of, open_store
@@ -120,10 +126,50 @@ def check_lora(arguments: argparse.Namespace) -> None:
         shift=arguments.shift,
     )
     size = arguments.size or default_size(backbone.geometry)
-    figures = {"PSNR in dB": psnr, "SSIM": ssim}
+    figures = measures(arguments.detector)
     task = CheckTask(recipe.variant, size, arguments.frames, settings, figures, arguments.out)
-    for score in check_clips(backbone, rows[: arguments.count], task):
-        logger.info("%s", score)
+    rows = rows[: arguments.count]
+    if arguments.driven != "cross":
+        for score in check_clips(backbone, rows, task):
+            logger.info("%s", score)
+    if arguments.driven != "self":
+        task.out.mkdir(parents=True, exist_ok=True)
+        for crossed in cross_clips(backbone, rows, task, compare):
+            logger.info("%s", crossed)
+
+
+def measures(detector: str | None) -> dict[str, Measure]:
+    """Figures of frames whose truth is known. The distance of keypoints needs networks that find
+    them: those of `detector`, or BlazePose if it is on this machine, else it is left out.
+
+    Raises InputError when a named detector is not there.
+    """
+    figures: dict[str, Measure] = {"PSNR in dB": psnr, "SSIM": ssim}
+    try:
+        networks = load_networks(detector)
+    except InputError as error:
+        if detector is not None:
+            raise
+        logger.info("no keypoint distance: %s", error)
+        return figures
+    settings = DetectSettings(max_subjects=1)
+
+    def distance(frames: np.ndarray, truth: np.ndarray) -> float:
+        times = [frame / 24 for frame in range(len(truth))]  # smoothing alone reads them
+        found = (detect_pose(list(part), times, networks, settings) for part in (frames, truth))
+        return keypoint_distance(*(detection.pose for detection in found))
+
+    return figures | {"keypoint distance": distance}
+
+
+def compare(made: np.ndarray, reference: np.ndarray, driver: np.ndarray) -> dict[str, float]:
+    """A Compare: the judge's scores, 1 to 5, and whose colours they are, 0 the reference's."""
+    verdict = judge(driver, made, reference[0])
+    colours = (part.reshape(-1, 3) for part in (made, reference, driver))
+    share = leak(*colours)
+    figures = {"identity": verdict.identity, "motion": verdict.motion}
+    figures |= {"stability": verdict.stability}
+    return figures | {"leak": share.part / share.whole if share.whole else 0.5}
 
 
 def plan_training(arguments: argparse.Namespace) -> None:

@@ -77,16 +77,18 @@ def check_clips(backbone: Backbone, rows: list[Row], task: CheckTask) -> Iterato
             wrong = error
             continue
         scores.append(_check(backbone, clip, task))
-        with (
-            replacing(task.out / SCORES, overwrite=True) as part,
-            part.open("w", newline="") as file,
-        ):
-            writer = csv.DictWriter(file, scores[0].row().keys())
-            writer.writeheader()
-            writer.writerows(score.row() for score in scores)
+        write_table(task.out / SCORES, [score.row() for score in scores])
         yield scores[-1]
     if not scores and wrong is not None:
         raise wrong
+
+
+def write_table(path: Path, rows: list[dict]) -> None:
+    """Dictionaries of the same names as CSV with a head line."""
+    with replacing(path, overwrite=True) as part, part.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _check(backbone: Backbone, clip: TrainingClip, task: CheckTask) -> Score:
@@ -101,13 +103,6 @@ def _check(backbone: Backbone, clip: TrainingClip, task: CheckTask) -> Score:
         for part in (made, still)
     )
     return Score(clip.row.name, *figures)
-
-
-def _write(path: Path, scores: list[Score]) -> None:
-    with replacing(path, overwrite=True) as part, part.open("w", newline="") as file:
-        writer = csv.DictWriter(file, scores[0].row().keys())
-        writer.writeheader()
-        writer.writerows(score.row() for score in scores)
 
 
 def _plain(clip: TrainingClip) -> Pair:

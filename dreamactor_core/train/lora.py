@@ -167,7 +167,6 @@ def train_lora(job: LoraJob, on_step: Callable[[int, float], None] | None = None
 
     if run.done >= recipe.steps:
         run.save(Hooks(on_save=save))
-        return run.done
     done = run.train(
         lambda first: examples.batches(first, accelerator.process_index, accelerator.num_processes),
         recipe.rate,

@@ -125,6 +125,7 @@ class Run:
         checkpoint is kept.
         """
         hooks, rhythm = hooks or Hooks(), self.rhythm
+        self._catch_up(hooks)
         began = saved_at = time.monotonic()
         drawn = iter(batches(self.done + 1))
         with _stop_signals() as stopped:
@@ -231,6 +232,17 @@ class Run:
             return list(flags)
         told = torch.tensor([int(flag) for flag in flags], device=self.accelerator.device)
         return [bool(flag) for flag in broadcast(told, from_process=0).tolist()]
+
+    def _catch_up(self, hooks: Hooks) -> None:
+        """A kill between a checkpoint and the look at it is no reason to leave that look out."""
+        due = self._validates(self.done) or self.done == self.rhythm.steps
+        if not (hooks.validate and self.done and due):
+            return
+        path = self.folder / STEPS
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        looked = [json.loads(line)["step"] for line in lines if '"validation"' in line]
+        if self.done not in looked:
+            self._validate(self.done, hooks.validate)
 
     def _validates(self, step: int) -> bool:
         every = self.rhythm.validate_steps

@@ -21,6 +21,7 @@ from dreamactor_core.puppets.triplet import triplet
 from dreamactor_core.puppets.world import LEAD_IN
 from dreamactor_core.sampling import SampleSettings
 
+from .poses import pose_of
 from .tiny import GEOMETRY, tiny_backbone
 
 FIGURES = {
@@ -85,6 +86,21 @@ def test_absolute_error_and_psnr():
     assert metrics.psnr(half, grey) == pytest.approx(
         (20 + 99) / 2, abs=1e-4
     )  # the mean over frames
+
+
+def test_keypoints_are_apart_in_heights_of_the_true_body():
+    truth = pose_of(4)
+    truth.body[:, 0, 0, 1], truth.body[:, 0, 1, 1] = 0.1, 0.9  # 0.8 tall
+    truth = replace(truth, aspect=2.0)
+    assert metrics.keypoint_distance(truth, truth) == 0
+    made = truth.map(np.copy)
+    made.body[..., 0] += 0.04  # of a width of 2
+    assert metrics.keypoint_distance(made, truth) == pytest.approx(0.08 / 0.8)
+    made.body[:, :, 9:, 2] = 0  # half of its joints are missing
+    assert metrics.keypoint_distance(made, truth) == pytest.approx((0.1 + 1) / 2)
+    nobody = truth.map(lambda points: points[:, :0])
+    assert metrics.keypoint_distance(nobody, truth) == 1
+    assert math.isnan(metrics.keypoint_distance(truth, nobody))
 
 
 def test_ssim_is_that_of_its_definition():

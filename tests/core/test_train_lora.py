@@ -442,4 +442,14 @@ def test_a_lora_is_checked_on_clips_whose_truth_is_known(base, clips, tmp_path, 
         info = probe(out / f"{row['clip']}.mp4")
         assert (info.width, info.height, info.num_frames) == (4 * 32, 32, 32)  # 49 less the lead
     assert "000002-clip1: PSNR in dB" in caplog.text
+    crossed = list(csv.DictReader((out / "cross.csv").open()))
+    names = ["000001-clip0", "000002-clip1"]
+    assert [(row["reference"], row["driver"]) for row in crossed] == [
+        (names[0], names[1]),
+        (names[1], names[0]),
+    ]
+    assert all(1 <= float(row[name]) <= 5 for row in crossed for name in ("identity", "motion"))
+    assert all(0 <= float(row["leak"]) <= 1 for row in crossed)
+    info = probe(out / "000001-clip0-driven-by-000002-clip1.mp4")
+    assert (info.width, info.height, info.num_frames) == (3 * 32, 32, 32)
     assert call(*command, "--cache", cached) == 2  # three clips: none was held out

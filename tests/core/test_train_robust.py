@@ -64,6 +64,25 @@ def test_each_step_takes_its_own_rate_and_the_mean_of_its_batches(tmp_path):
     ]
 
 
+def test_a_kill_between_a_save_and_its_validation_costs_no_validation(tmp_path):
+    looked = []
+
+    def look(step):
+        looked.append(step)
+        return 0.5
+
+    def killed(step):
+        raise SystemExit
+
+    _, run = run_of(tmp_path, save_steps=2, validate_steps=2)
+    with pytest.raises(SystemExit):
+        run.train(ones, lambda step: 0.1, Hooks(on_save=killed, validate=look))
+    for _ in range(2):  # the second has nothing left to do
+        _, run = run_of(tmp_path, save_steps=2, validate_steps=2)
+        assert run.train(ones, lambda step: 0.1, Hooks(validate=look)) == 4
+    assert looked == [2, 4]
+
+
 def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint(tmp_path):
     _, run = run_of(tmp_path, steps=100)
     saved = []
