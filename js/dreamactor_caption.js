@@ -30,6 +30,14 @@ app.registerExtension({
       attrs: { type: "password", autocomplete: "off" },
       defaultValue: "",
     },
+    {
+      id: "DreamActor-M2.CaptionHosts",
+      category: ["DreamActor-M2", "Captions", "Hosts"],
+      name: "Other hosts that may get your pictures",
+      tooltip: "Names, with commas between. A workflow that names any other is refused.",
+      type: "text",
+      defaultValue: "",
+    },
   ],
   nodeCreated(node) {
     if (node.comfyClass !== "DreamActorCaption") return;

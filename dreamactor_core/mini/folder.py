@@ -22,6 +22,7 @@ from torch import nn
 from transformers import T5EncoderModel
 
 from ..backbones.hunyuan15 import HunyuanVideo15Backbone
+from ..media import replacing
 from .backbone import MiniBackbone
 from .info import INFO, Info
 from .network import MiniTransformer3DModel
@@ -72,15 +73,19 @@ def save_backbone(
     description: str = "",
     trained_on: str = "",
 ) -> None:
-    """Write the folder that read_backbone reads. Weights are stored as dtype; LoRAs must be off."""
+    """Write the folder that read_backbone reads, each part beside its old one until it is whole.
+
+    Weights are stored as dtype; LoRAs must be off.
+    """
     assert not getattr(backbone.transformer, "peft_config", None), "remove_lora first"
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name in PARTS_OF_FOLDER:
         # nn.Module's own cast: diffusers' warns of layers it would rather keep in float32
-        part = nn.Module.to(deepcopy(getattr(backbone, name)), dtype=dtype)
-        part.save_pretrained(folder / name)
-        _forget_origin(folder / name / "config.json")
+        network = nn.Module.to(deepcopy(getattr(backbone, name)), dtype=dtype)
+        with replacing(folder / name, overwrite=True, folder=True) as part:
+            network.save_pretrained(part)
+            _forget_origin(part / "config.json")
     info = {
         "name": backbone.name,
         "prediction_type": PREDICTION_TYPES[type(backbone)],
@@ -89,7 +94,8 @@ def save_backbone(
         "trained_on": trained_on,
         "geometry": asdict(backbone.geometry),
     }
-    (folder / INFO).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+    with replacing(folder / INFO, overwrite=True) as file:
+        file.write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
 
 
 def _forget_origin(config: Path) -> None:

@@ -5,6 +5,7 @@ import { sheet } from "./style.js";
 import { say } from "./words.js";
 
 const REMEMBERED = "dreamactor.results";
+const STAGES = { read: "Reading the driver", draw: "Drawing", write: "Writing" };
 
 /** The last result of a node, so that a reload of the page or an undo does not empty it. */
 function remember(node, key, payload) {
@@ -112,7 +113,7 @@ function listenToProgress(node, tell) {
   const listeners = {
     "dreamactor.progress": ({ detail }) => {
       if (String(detail.node).split(":").at(-1) !== String(node.id)) return;
-      tell(`${say(detail.stage)} ${detail.done}/${detail.total}`);
+      tell(`${say(STAGES[detail.stage])} ${detail.done}/${detail.total}`);
     },
   };
   for (const end of ["execution_success", "execution_error", "execution_interrupted"])

@@ -63,6 +63,20 @@ def test_a_saved_backbone_is_the_same_when_loaded(vae, tmp_path):
     assert torch.equal(results[0], results[2]) and torch.equal(results[1], results[3])
 
 
+def test_a_save_that_fails_leaves_each_part_as_it_was_or_new(tmp_path):
+    save_backbone(tiny_backbone(), tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    broken = tiny_backbone()
+    broken.vae = torch.nn.Identity()  # which nobody can save
+    with pytest.raises(AttributeError):
+        save_backbone(broken, tmp_path)
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert after.keys() == before.keys()  # no part that is half written, hidden ones included
+    new = {path.relative_to(tmp_path).parts[0] for path in after if after[path] != before[path]}
+    assert new <= {"transformer"}
+    load_backbone(tmp_path)
+
+
 def test_half_files_are_loaded_to_the_wanted_precision_and_saving_changes_nothing(tmp_path):
     backbone = tiny_backbone()
     before = backbone.transformer.proj_out.weight.clone()
