@@ -79,7 +79,7 @@ def arm_config(backbone: Backbone, arm: Arm, steps: int) -> TrainConfig:
 def backbone_of(arm: Arm, base: str) -> Backbone:
     backbone = load_base(base)
     if arm.in_time:
-        backbone.layout = in_time
+        backbone.grid_of = in_time
     for module in (backbone.text_encoder, backbone.vae):
         module.requires_grad_(False)
     return backbone

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import count, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .backbones import Backbone, Context, paint_blank
+from .backbones.tokens import ONE_WAY, PANELS, ConditionMemory
 from .composite import (
     NOTHING,
     ONE_SECOND,
@@ -149,19 +150,19 @@ def build_flow(backbone: Backbone, encoded: Encoded, prompt: str, settings: Samp
     reference = crop_target(composite.frames[:1])
     schedule = settings.schedule(backbone.defaults, *reference.shape[1:3])
     sigmas = flow_sigmas(schedule.num_inference_steps, schedule.shift)
-    velocity = partial(backbone.velocity, context=context)
+    velocity: Any = partial(backbone.velocity, context=context)
     if backbone.step_distilled:  # its network is told where each step ends
         velocity = partial(velocity, sigmas=sigmas)
     text = backbone.encode_text([prompt], reference)
     no_text = no_driving = None
     if schedule.guidance_scale != 1:
         negative = backbone.encode_text([settings.negative_prompt], reference)
-        no_text = partial(velocity, text=negative)
+        no_text = _branch(backbone, partial(velocity, text=negative))
     if settings.driving_guidance_scale != 1:
         undriven = _context(backbone, without_driving(composite))
-        no_driving = partial(velocity, context=undriven, text=text)
+        no_driving = _branch(backbone, partial(velocity, context=undriven, text=text))
     guided = with_guidance(
-        partial(velocity, text=text),
+        _branch(backbone, partial(velocity, text=text)),
         no_text,
         no_driving,
         text_scale=schedule.guidance_scale,
@@ -213,9 +214,27 @@ def _lead(geometry: Geometry, lead_in: LeadIn, known: Known) -> int:
 
 def composite_latents(backbone: Backbone, composite: Composite) -> Tensor:
     """What backbone.context is given, here and in training: the composite's pixels, blanked where
-    they are unknown, encoded as one picture -> (1, c, t', h', 2w').
+    they are unknown, encoded -> (1, c, t', h', 2w').
     """
-    return backbone.encode_video(paint_blank(composite.frames, composite.known, backbone.blank))
+    frames = paint_blank(composite.frames, composite.known, backbone.blank)
+    return encode_panels(backbone, frames)
+
+
+def encode_panels(backbone: Backbone, frames: Tensor) -> Tensor:
+    """(t, h, 2w, 3) in [0, 1] -> latents (1, c, t', h', 2w'): as one picture, or each panel by
+    itself where they are no neighbours to the network.
+    """
+    if backbone.layout == PANELS:
+        return backbone.encode_video(frames)
+    panels = crop_target(frames), crop_driving(frames)
+    return torch.cat([backbone.encode_video(panel) for panel in panels], dim=-1)
+
+
+def _branch(backbone: Backbone, velocity: Callable[..., Tensor]) -> Velocity:
+    """A branch of guidance, its conditions computed once if the layout lets it."""
+    if backbone.layout == ONE_WAY:
+        return partial(velocity, memory=ConditionMemory())
+    return velocity
 
 
 def _context(backbone: Backbone, composite: Composite) -> Context:

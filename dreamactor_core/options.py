@@ -12,6 +12,9 @@ WEIGHTS = Path(__file__).parent / "weights"  # of the models in the package, a f
 DEFAULT_MODEL = "mini"  # the model that is taken if none is named
 
 VARIANTS = ("pose-based", "end-to-end")  # what the right panel shows: a skeleton, or the driver
+# How a network is shown reference and driver: beside the target in one picture, or as tokens of
+# their own without noise, which read the target too or not.
+LAYOUTS = ("panels", "tokens", "tokens-one-way")
 LEAD_IN_SECONDS = 1.0  # empty driving frames in front of the first real one (paper section 5.1)
 RATES = ("driver", "native")  # of the result: the driver's own frames, or the model's
 # One box stretched onto the panel, where the camera saw it, or as the reference stands.

@@ -69,6 +69,18 @@ class Backbone(Protocol):
         """ "zero" or "grey": what an unknown left panel holds."""
 
     @property
+    def layouts(self) -> tuple[str, ...]:
+        """Those of options.LAYOUTS that it can work in."""
+
+    @property
+    def layout(self) -> str:
+        """The one that it works in: "panels", unless lay_out said otherwise. One way, velocity
+        also takes memory=, a tokens.ConditionMemory of its context and text."""
+
+    def lay_out(self, layout: str) -> None:
+        """Work in another of `layouts` from now on."""
+
+    @property
     def transformer(self) -> Any:
         """The network (nn.Module) that LoRA adapts."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from torch import Tensor, nn
@@ -44,9 +47,11 @@ def joint_attention(
     *,
     mask: Tensor | None = None,
     backend: str | None = None,
+    attend: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Tokens (b, l, d) and words (b, m, d) -> the same. attn: diffusers' Attention; freqs: cos and
-    sin as for rotate; mask, broadcast to (b, heads, l + m, l + m): what may be attended to."""
+    sin as for rotate; mask, broadcast to (b, heads, l + m, l + m): what may be attended to; attend:
+    in place of both, heads (b, l + m, n, d) of query, key, value -> the same."""
     query, key, value = (
         layer(picture).unflatten(2, (attn.heads, -1)) for layer in (attn.to_q, attn.to_k, attn.to_v)
     )
@@ -63,7 +68,9 @@ def joint_attention(
         torch.cat(pair, dim=1).to(value.dtype)
         for pair in zip((query, key, value), of_words, strict=True)
     )
-    answer = dispatch_attention_fn(*joint, attn_mask=mask, backend=backend)
+    if attend is None:
+        attend = partial(dispatch_attention_fn, attn_mask=mask, backend=backend)
+    answer = attend(*joint)
     picture, words = answer.flatten(2).split([picture.shape[1], words.shape[1]], dim=1)
     return attn.to_out[1](attn.to_out[0](picture)), attn.to_add_out(words)
 

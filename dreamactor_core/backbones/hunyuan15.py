@@ -12,10 +12,14 @@ about unit variance.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import HunyuanVideo15Transformer3DModel
+from diffusers.models.transformers.transformer_hunyuan_video15 import (
+    HunyuanVideo15AttnProcessor2_0,
+)
 from torch import Tensor, nn
 
 from ..composite import known_latents
@@ -26,8 +30,9 @@ from ..weight_files.family import Family, Found, Tensors, count_blocks
 from ..weight_files.hunyuan15_keys import KEY_NAMES
 from ..weight_files.keys import convert_checkpoint
 from . import HEAD_DIM, TRAIN_TIMESTEPS, Context, EncodeText, LoraTargets, Text, to_picture
-from .attention import JointAttention
+from .attention import JointAttention, joint_attention
 from .device import get_module_execution_device
+from .tokens import PANELS, ConditionMemory, Exchange, Layouts, velocity_by_tokens
 
 if TYPE_CHECKING:
     from diffusers import HunyuanVideo15ImageToVideoPipeline
@@ -56,6 +61,8 @@ class HunyuanLayout:
 
     blank = "zero"
     step_distilled = False
+    layouts: tuple[str, ...] = (PANELS,)
+    layout = PANELS
     transformer_2 = None
     key_names = KEY_NAMES
     lora_targets = LORA_TARGETS
@@ -83,6 +90,10 @@ class HunyuanLayout:
     def encode_text(self, prompts: list[str], reference: Tensor | None) -> Text:
         """Prompts -> Text; reference (1, h, w, 3) for models with an image stream."""
         return self.text_encoder(prompts, reference)
+
+    def lay_out(self, layout: str) -> None:
+        """Work in another of `layouts` from now on."""
+        assert layout in self.layouts, layout
 
     def encode_video(self, frames: Tensor) -> Tensor:
         """(t, h, w, 3) in [0, 1] -> latents (1, c, t', h', w'), float32, without sampling."""
@@ -112,7 +123,7 @@ class HunyuanLayout:
         return known_latents(known, self.geometry.temporal_stride, height, width)
 
 
-class HunyuanVideo15Backbone(HunyuanLayout):
+class HunyuanVideo15Backbone(Layouts, HunyuanLayout):
     """The protocol of backbones/__init__.py on diffusers' HunyuanVideo15Transformer3DModel."""
 
     predicts_clean = False
@@ -138,8 +149,15 @@ class HunyuanVideo15Backbone(HunyuanLayout):
         them, and keeps fused kernels from running. The answer is the same up to rounding.
         """
         self.without_padding = True
+        self._set_processors()
+
+    def _set_processors(self) -> None:
+        plain = JointAttention if self.without_padding else HunyuanVideo15AttnProcessor2_0
         for block in self.transformer.transformer_blocks:
-            block.attn.set_processor(JointAttention())
+            processor = plain()
+            if self.exchange is not None:
+                processor = StreamAttention(processor, self.exchange)
+            block.attn.set_processor(processor)
 
     def velocity(
         self,
@@ -148,15 +166,27 @@ class HunyuanVideo15Backbone(HunyuanLayout):
         context: Context,
         text: Text,
         sigmas: Tensor | None = None,
+        memory: ConditionMemory | None = None,
     ) -> Tensor:
         """d(latents)/d(sigma) at noise level sigma, (b,) or scalar, in [0, 1]; 1 is pure noise.
 
         Differentiable. A context or text of batch 1 serves the whole batch of latents. sigmas: the
         falling levels (n + 1,) of the sampler. A step-distilled network then answers with the mean
         velocity from sigma to the level after it; without them, with the velocity at sigma itself.
+        memory: see Backbone.layout.
         """
+        sigma = sigma.to(latents.device).expand(len(latents))
+        answer = partial(self._answer, sigmas=sigmas)
+        if self.exchange is None:
+            return answer(latents, sigma, context, text)
+        network, given = self.transformer, (context, _valid_tokens(text))
+        return velocity_by_tokens(answer, self.exchange, network, latents, sigma, given, memory)
+
+    def _answer(
+        self, latents: Tensor, sigma: Tensor, context: Context, text: Text, sigmas: Tensor | None
+    ) -> Tensor:
+        """The network's, of samples of any size."""
         batch, dtype = latents.shape[0], self.transformer.dtype
-        sigma = sigma.to(latents.device).expand(batch)
         end = None
         if self.step_distilled:
             end = (_level_after(sigma, sigmas) * TRAIN_TIMESTEPS).to(dtype)
@@ -198,6 +228,35 @@ class HunyuanVideo15TextEncoder:
             device = get_module_execution_device(pipeline.image_encoder)
             image = pipeline.encode_image(to_picture(reference), batch, device, dtype)
         return Text(words, mask, words_2, mask_2, image)
+
+
+class StreamAttention:
+    """The attention of two streams (tokens.py), each with its words; a plain one when alone."""
+
+    _attention_backend = None
+    _parallel_config = None
+
+    def __init__(self, plain: Any, exchange: Exchange):
+        self.plain, self.exchange = plain, exchange
+
+    def __call__(
+        self,
+        attn: nn.Module,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        attention_mask: Tensor,
+        image_rotary_emb: tuple[Tensor, Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        inputs = hidden_states, encoder_hidden_states
+        if self.exchange.alone:
+            return self.plain(attn, *inputs, attention_mask, image_rotary_emb)
+        attend = partial(
+            self.exchange.attend,
+            attn,
+            pictures=hidden_states.shape[1],
+            backend=self._attention_backend,
+        )
+        return joint_attention(attn, *inputs, image_rotary_emb, attend=attend)
 
 
 def _valid_tokens(text: Text) -> Text:

@@ -17,11 +17,13 @@ Frames are float32 in [0, 1], (t, h, w, 3); latents are (b, c, t', h', w'), abou
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import WanTransformer3DModel
 from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
+from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 from torch import Tensor, nn
 
 from ..composite import known_latents
@@ -31,13 +33,14 @@ from ..options import ONE_STEP, Defaults
 from ..weight_files.family import Family, Found, Tensors, count_blocks
 from ..weight_files.wan_keys import KEY_NAMES
 from . import HEAD_DIM, TRAIN_TIMESTEPS, Context, EncodeText, LoraTargets, Text
+from .attention import rotate
 from .device import get_module_execution_device
+from .tokens import ConditionMemory, Exchange, Layouts, towards, velocity_by_tokens
 from .wan_text import WanTextEncoder
 
 if TYPE_CHECKING:
     from diffusers import WanImageToVideoPipeline
 
-LEAST_SIGMA = 0.02  # training alone meets less; a clean cell's velocity is divided by sigma
 PATCH_SIZE = 2  # latent cells along each side of a token
 BOUNDARY_RATIO = 0.9  # of A14B image-to-video, for files that do not say (Wan 2.2's own config)
 
@@ -60,7 +63,7 @@ A14B_DEFAULTS = Defaults(40, 3.5, 5.0, follows_aspect=True)
 TI2V_DEFAULTS = Defaults(50, 5.0, 5.0, follows_aspect=True)
 
 
-class WanBackbone:
+class WanBackbone(Layouts):
     """The protocol of backbones/__init__.py on diffusers' WanTransformer3DModel."""
 
     blank = "grey"
@@ -133,16 +136,38 @@ class WanBackbone:
             return pack_token_mask(known, stride, height, width)
         return pack_mask(known, stride, height, width)
 
-    def velocity(self, latents: Tensor, sigma: Tensor, context: Context, text: Text) -> Tensor:
+    def velocity(
+        self,
+        latents: Tensor,
+        sigma: Tensor,
+        context: Context,
+        text: Text,
+        memory: ConditionMemory | None = None,
+    ) -> Tensor:
         """d(latents)/d(sigma) at noise level sigma, (b,) or scalar, in [0, 1]; 1 is pure noise.
 
         Differentiable. A context or text of batch 1 serves the whole batch of latents, which must
-        lie on one side of the boundary between two experts.
+        lie on one side of the boundary between two experts. memory: see Backbone.layout.
         """
+        sigma = sigma.to(latents.device).expand(len(latents))
+        network = self._expert(sigma * TRAIN_TIMESTEPS)
+        answer = partial(self._answer, network)
+        if self.exchange is None:
+            return answer(latents, sigma, context, text)
+        given = context, text
+        return velocity_by_tokens(answer, self.exchange, network, latents, sigma, given, memory)
+
+    def _answer(
+        self,
+        network: WanTransformer3DModel,
+        latents: Tensor,
+        sigma: Tensor,
+        context: Context,
+        text: Text,
+    ) -> Tensor:
+        """A network's, of samples of any size."""
         batch = latents.shape[0]
-        sigma = sigma.to(latents.device).expand(batch)
         timestep = sigma * TRAIN_TIMESTEPS
-        network = self._expert(timestep)
         given, known = (part.expand(batch, *part.shape[1:]) for part in context)
         if self.by_token:
             noisy, unknown = known * given + (1 - known) * latents, 1 - known
@@ -163,8 +188,15 @@ class WanBackbone:
         if not self.by_token:
             return predicted
         # What is given is not predicted: its velocity is the one that leads to it.
-        level = sigma.clamp(min=LEAST_SIGMA).to(latents.dtype).view(-1, 1, 1, 1, 1)
-        return torch.where(known == 1, (latents - given) / level, predicted)
+        return torch.where(known == 1, towards(given, latents, sigma), predicted)
+
+    def _set_processors(self) -> None:
+        for network in filter(None, (self.transformer, self.transformer_2)):
+            for block in network.blocks:
+                exchange = self.exchange
+                block.attn1.set_processor(
+                    WanAttnProcessor() if exchange is None else StreamAttention(exchange)
+                )
 
     def _expert(self, timestep: Tensor) -> WanTransformer3DModel:
         if self.transformer_2 is None:
@@ -180,6 +212,36 @@ class WanBackbone:
             for values in (config.latents_mean, config.latents_std)
         )
         return mean.to(latents), (1.0 / std).to(latents)
+
+
+class StreamAttention(WanAttnProcessor):
+    """Self-attention of two streams (tokens.py); the stock one when alone."""
+
+    def __init__(self, exchange: Exchange):
+        super().__init__()
+        self.exchange = exchange
+
+    def __call__(
+        self,
+        attn: nn.Module,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        rotary_emb: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        if self.exchange.alone or rotary_emb is None:
+            inputs = hidden_states, encoder_hidden_states, attention_mask, rotary_emb
+            return super().__call__(attn, *inputs)
+        freqs = tuple(part[0, :, 0] for part in rotary_emb)  # (l, d)
+        value = attn.to_v(hidden_states).unflatten(2, (attn.heads, -1))
+        query, key = (
+            rotate(norm(layer(hidden_states)).unflatten(2, (attn.heads, -1)), freqs).to(value.dtype)
+            for norm, layer in ((attn.norm_q, attn.to_q), (attn.norm_k, attn.to_k))
+        )
+        answer = self.exchange.attend(
+            attn, query, key, value, hidden_states.shape[1], self._attention_backend
+        )
+        return attn.to_out[1](attn.to_out[0](answer.flatten(2)))
 
 
 def pack_mask(known: Tensor, temporal_stride: int, height: int, width: int) -> Tensor:

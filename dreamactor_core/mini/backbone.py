@@ -93,7 +93,7 @@ class MiniBackbone(HunyuanLayout):
         # They learn by themselves, see train/mini/eye.py and train/mini/rig.py.
         for part in (transformer.eye, transformer.rig):
             part.requires_grad_(False)
-        self.layout = layout
+        self.grid_of = layout
         self.guides: Guides | None = None
 
     @staticmethod
@@ -215,7 +215,7 @@ class MiniBackbone(HunyuanLayout):
             read = cells[..., tokens]
         else:
             read = cells.gather(2, tokens[:, None].expand(-1, cells.shape[1], -1))
-        positions = self.transformer.positions(*self.layout(tuple(pairs.shape[2:]), tokens))
+        positions = self.transformer.positions(*self.grid_of(tuple(pairs.shape[2:]), tokens))
         return read.to(self.transformer.dtype), positions
 
     def _paint_larger(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from dreamactor_core.backbones import Context, Text
+from dreamactor_core.backbones.tokens import PANELS
 from dreamactor_core.composite import known_latents
 from dreamactor_core.geometry import Geometry
 from dreamactor_core.options import ONE_STEP
@@ -22,6 +23,7 @@ class Oracle:
 
     name, blank, offset, step_distilled = "oracle", "zero", 1 / 64, False
     defaults = ONE_STEP
+    layout = PANELS
     geometry = Geometry(
         latent_channels=3 * STRIDE * STRIDE * GROUP,
         spatial_stride=STRIDE,

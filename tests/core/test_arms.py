@@ -35,7 +35,7 @@ def test_in_time_the_network_is_told_that_the_panels_follow_each_other(base):
         arms.backbone_of(arms.Arm(in_time=each), base / "model") for each in (False, True)
     )
     pixels = torch.arange(2 * 4 * 8).view(2, 4, 8)
-    grid, tokens = in_time.layout((2, 4, 8), pixels.flatten())
+    grid, tokens = in_time.grid_of((2, 4, 8), pixels.flatten())
     laid = torch.empty(4, 4, 4, dtype=torch.long)
     laid.view(-1)[tokens] = pixels.flatten()
     assert grid == (4, 4, 4)
@@ -50,7 +50,7 @@ def test_in_time_the_network_is_told_that_the_panels_follow_each_other(base):
             each.velocity(latents, torch.ones(1), context, text) for each in (plain, in_time)
         ]
     assert not torch.allclose(*answers)
-    in_time.layout = plain.layout
+    in_time.grid_of = plain.grid_of
     with torch.inference_mode():
         torch.testing.assert_close(
             in_time.velocity(latents, torch.ones(1), context, text), answers[0]
