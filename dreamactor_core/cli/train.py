@@ -66,6 +66,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..models import available_models
+from ..options import LAYOUTS
 from ..weight_files.files import INDEX
 from .shared import add_threads, check_paths, command_parser
 
@@ -177,6 +178,7 @@ def _add_cache(stage: Callable) -> None:
     )
     group.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
     _add_device(group)
+    _add_layout(group)
 
 
 def _add_lora(stage: Callable) -> None:
@@ -198,6 +200,7 @@ def _add_lora(stage: Callable) -> None:
         help="names in the LoRA files: diffusers, comfyui or both (default: both)",
     )
     _add_device(group)
+    _add_layout(group)
 
 
 def _add_check(stage: Callable) -> None:
@@ -251,6 +254,15 @@ def _add_device(group: argparse._ActionsContainer) -> None:
     group.add_argument("--device", default="", help="cpu, cuda, cuda:1 (default: a GPU if any)")
     group.add_argument(
         "--dtype", default="", help="fp32, bf16 or fp16 (default: bf16, on a CPU fp32)"
+    )
+
+
+def _add_layout(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--layout",
+        default=LAYOUTS[0],
+        help=f"how reference and driver reach the network: {', '.join(LAYOUTS)}; the same for "
+        "train cache and train lora (%(default)s, as in the paper)",
     )
 
 

@@ -19,7 +19,7 @@ from ..errors import InputError, check_choice
 from ..lora.adapters import load_lora
 from ..models.estimate import GIB
 from ..models.loading import load_backbone
-from ..options import DTYPES, LORA_STYLES
+from ..options import DTYPES, LAYOUTS, LORA_STYLES
 from ..pose.detect import detect_pose
 from ..pose.networks import load_networks
 from ..pose.subjects import DetectSettings
@@ -51,6 +51,7 @@ def cache_stage(arguments: argparse.Namespace) -> None:
         logger.warning("left out: %s", reason)
     part, parts = _part(arguments.part)
     backbone = open_encoders(arguments.base, training_placement(arguments))
+    backbone.lay_out(_layout(arguments))
     size = arguments.size or default_size(backbone.geometry)
     meta = meta_of(backbone, recipe.variant, size, recipe.cache, arguments.stored, arguments.seed)
     mine, bad = rows[part::parts], 0
@@ -93,6 +94,7 @@ def lora_stage(arguments: argparse.Namespace) -> None:
         init=arguments.init,
         styles=styles,
         minutes=arguments.minutes,
+        layout=_layout(arguments),
     )
     with tqdm(total=recipe.steps, desc=arguments.out.name) as bar:
 
@@ -190,6 +192,13 @@ def training_placement(arguments: argparse.Namespace, storage: str = "") -> Plac
         offload="leaf" if getattr(arguments, "offload", False) else "",
         vae_tiling=getattr(arguments, "vae_tiling", False),
     )
+
+
+def _layout(arguments: argparse.Namespace) -> str:
+    if arguments.layout not in LAYOUTS:
+        need = " or ".join(LAYOUTS)
+        raise InputError("--layout", got=repr(arguments.layout), need=need, fix="Use panels.")
+    return arguments.layout
 
 
 def _bytes(text: str) -> float:

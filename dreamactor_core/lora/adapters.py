@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from ..backbones import Backbone
 from ..errors import InputError
 from ..media import replacing
+from ..options import LAYOUTS
 from ..weight_files.keys import no_such_layer
 from .files import LoraFile, LoraInfo, WantedLora, check_fits, read_lora
 from .names import Adapter, fitting, read_adapters, write_adapters
@@ -108,16 +109,20 @@ def load_lora(
     name: str | None = None,
 ) -> LoadedLora:
     """Add a LoRA, or that of a file, next to those already there. Its name is the file's by
-    default.
+    default, its layout the backbone's from then on.
 
     Raises InputError, before anything is changed, when the file does not fit the backbone.
     """
     path, info, _, tensors = lora if isinstance(lora, LoraFile) else read_lora(lora)
-    check_fits(info, backbone.name, backbone.blank, backbone.geometry.fps)
+    ours = backbone.name, backbone.blank, backbone.geometry.fps
+    check_fits(info, *ours, layouts=backbone.layouts)
+    if lora_strengths(backbone):
+        check_fits(info, *ours, layouts=(backbone.layout,))
     network = _network(backbone, info.expert)
     adapters = read_adapters(tensors, backbone.key_names, info.alpha)
     _check_shapes(network, adapters, info.rank)
     name = _free_name(backbone, path, name)
+    backbone.lay_out(info.layout)
     _add_adapters(backbone, network, adapters, name, strength)
     return LoadedLora(name, len(adapters), info)
 
@@ -224,6 +229,8 @@ def remove_lora(backbone: Backbone, name: str) -> None:
         else:
             network.unload_lora()
         _maybe_remove_and_reapply_group_offloading(network)
+        if not lora_strengths(backbone):
+            backbone.lay_out(LAYOUTS[0])
         return
     raise InputError(
         "LoRA name",

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ..errors import InputError
-from ..options import LEAD_IN_SECONDS, VARIANTS
+from ..options import LAYOUTS, LEAD_IN_SECONDS, VARIANTS
 from .stored import LARGEST_SCALE, read_lora_file
 
 METHOD = "dreamactor-m2"
@@ -33,6 +33,7 @@ class LoraInfo:
     side: str = REFERENCE_SIDE
     method: str = METHOD
     expert: str = ""  # "high" or "low" for a backbone of two experts; then alone it is written
+    layout: str = LAYOUTS[0]  # of LAYOUTS; files from before it have none, and are of the first
 
 
 class LoraFile(NamedTuple):
@@ -63,7 +64,7 @@ def parse_lora(path: str | Path, metadata: dict[str, str], tensors: dict[str, Te
             need=repr(METHOD),
             fix="Choose a LoRA made for this method.",
         )
-    said = {"expert": ""} | metadata
+    said = {"expert": "", "layout": LAYOUTS[0]} | metadata
     try:
         info = LoraInfo(
             **{field.name: READERS[str(field.type)](said[field.name]) for field in fields(LoraInfo)}
@@ -79,8 +80,16 @@ def parse_lora(path: str | Path, metadata: dict[str, str], tensors: dict[str, Te
     return LoraFile(Path(path), info, metadata, tensors)
 
 
-def check_fits(info: LoraInfo, name: str, blank: str, fps: float, file: str = "the LoRA") -> None:
-    """Raise InputError for a LoRA of another layout than the model's: its name, blank and rate."""
+def check_fits(
+    info: LoraInfo,
+    name: str,
+    blank: str,
+    fps: float,
+    file: str = "the LoRA",
+    layouts: Sequence[str] = LAYOUTS[:1],
+) -> None:
+    """Raise InputError for a LoRA that was made for another model: another name, blank or rate, or
+    a layout that it cannot work in."""
     ours, models = "", ", that of the model"
     for what, got, accepted, whose in (
         ("variant", info.variant, VARIANTS, ours),
@@ -88,6 +97,7 @@ def check_fits(info: LoraInfo, name: str, blank: str, fps: float, file: str = "t
         ("base model", info.base, (name,), models),
         ("blank", info.blank, (blank,), models),
         ("frame rate", info.fps, (fps,), models),
+        ("layout", info.layout, layouts, models),
     ):
         if got not in accepted:
             raise InputError(
@@ -98,11 +108,15 @@ def check_fits(info: LoraInfo, name: str, blank: str, fps: float, file: str = "t
             )
 
 
-def check_agrees(info: LoraInfo, variant: str, lead_in_seconds: float, file: str) -> None:
-    """Raise InputError for a LoRA of another variant or lead-in than what it works with."""
+def check_agrees(
+    info: LoraInfo, variant: str, lead_in_seconds: float, file: str, layout: str = ""
+) -> None:
+    """Raise InputError for a LoRA of another variant, lead-in or layout than what it works with;
+    layout "": any."""
     for what, got, need in (
         ("variant", info.variant, variant),
         ("lead-in", info.lead_in_seconds, lead_in_seconds),
+        ("layout", info.layout, layout or info.layout),
     ):
         if got != need:
             raise InputError(
@@ -117,12 +131,14 @@ def check_agrees(info: LoraInfo, variant: str, lead_in_seconds: float, file: str
 def check_together(loras: Sequence[WantedLora], variant: str) -> float:
     """The lead-in seconds of LoRAs that work together; the usual ones without any.
 
-    Raises InputError for one of another variant, or of another lead-in than the first.
+    Raises InputError for one of another variant, or of another lead-in or layout than the first.
     """
-    lead_in = loras[0].file.info.lead_in_seconds if loras else LEAD_IN_SECONDS
+    if not loras:
+        return LEAD_IN_SECONDS
+    first = loras[0].file.info
     for file, _ in loras:
-        check_agrees(file.info, variant, lead_in, str(file.path))
-    return lead_in
+        check_agrees(file.info, variant, first.lead_in_seconds, str(file.path), first.layout)
+    return first.lead_in_seconds
 
 
 def _check_info(info: LoraInfo) -> None:

@@ -71,6 +71,7 @@ def card(info: LoraInfo, recipe: Recipe, store: Store, step: int, folder: Path) 
             f"| learning rate | {recipe.learning_rate:g} |",
             f"| lead-in | {info.lead_in_seconds:g} s of empty driving frames |",
             f"| rate | {info.fps:g} frames a second |",
+            f"| layout | {info.layout} |",
             "",
             score,
             "",

@@ -8,7 +8,8 @@ from pixels by the same code, and the answer to it.
     answer                          [  target   |  as above ]
 
 Both are encoded as one picture, both panels together: an autoencoder is causal in time and looks
-around in space, so latents of the parts are not the parts of the latents. What is drawn anew:
+around in space, so latents of the parts are not the parts of the latents. (In the layouts of tokens
+each panel is a picture, here as at inference.) What is drawn anew:
 
     text dropout                            derived exactly: the empty prompt is encoded beside
     window, prefix, kept pixels,            part of the pixels, so drawn before encoding: in every
@@ -25,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..animate import OVERLAP, composite_latents, without_driving
+from ..animate import OVERLAP, composite_latents, encode_panels, without_driving
 from ..backbones import Backbone, Text
 from ..composite import Composite, Known, build_composite, crop_target, known_latents
 from ..errors import InputError
@@ -133,7 +134,7 @@ def encode_example(backbone: Backbone, example: TrainingExample) -> EncodedExamp
     cells = known_latents(composite.known, 1, height, width)[0, 0]  # (t, h', 2w')
     return EncodedExample(
         latents=latents,
-        answer=backbone.encode_video(example.answer),
+        answer=encode_panels(backbone, example.answer),
         known=cells[..., None].to(torch.uint8),
         text=backbone.encode_text([example.prompt], crop_target(composite.frames[:1])),
     )

@@ -28,7 +28,7 @@ from ..backbones import Backbone, Context
 from ..backbones.placement import Placement
 from ..errors import InputError
 from ..lora.adapters import LoraInfo, save_lora
-from ..options import LORA_STYLES
+from ..options import LAYOUTS, LORA_STYLES
 from .base import open_network
 from .card import write_card
 from .examples import EncodedExample, flow_target
@@ -43,7 +43,7 @@ from .network import (
 )
 from .optimise import Hooks, Rhythm, Run
 from .recipe import Recipe
-from .store import Store, open_store
+from .store import Store, open_store, panels_of
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ class LoraJob:
     init: Path | None = None  # LoRA to start from (paper section 3.4: stage 2 from stage 1)
     styles: tuple[str, ...] = LORA_STYLES
     minutes: float = math.inf
+    layout: str = LAYOUTS[0]  # of LAYOUTS
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,14 @@ def train_lora(job: LoraJob, on_step: Callable[[int, float], None] | None = None
             need=f"examples for {backbone.name}",
             fix="Make a cache with this base, in another folder.",
         )
+    if store.meta.panels != (wanted := panels_of(job.layout)):
+        raise InputError(
+            f"cache {job.examples}",
+            got=f"panels encoded {store.meta.panels}",
+            need=f"panels encoded {wanted}, for layout {job.layout}",
+            fix=f"Make them with `train cache --layout {job.layout}`, in another folder.",
+        )
+    backbone.lay_out(job.layout)
     network = prepare_network(backbone, recipe.lora, job.expert, job.init, recipe.seed)
     examples = Examples(backbone, store, recipe, sigma_range(backbone, job.expert))
     info = LoraInfo(
@@ -154,6 +163,7 @@ def train_lora(job: LoraJob, on_step: Callable[[int, float], None] | None = None
         rank=recipe.lora.rank,
         alpha=recipe.lora.alpha,
         expert=job.expert,
+        layout=job.layout,
     )
     trainee = LoraTrainee(backbone, network)
     run = Run(trainee, [_optimizer(network, recipe)], _rhythm(job), job.out, _identity(job, info))
@@ -235,7 +245,8 @@ def _rhythm(job: LoraJob) -> Rhythm:
 def _identity(job: LoraJob, info: LoraInfo) -> dict:
     """What cannot change on the way; steps, rates and the like may."""
     recipe = job.recipe
-    return {
+    another = {} if job.layout == LAYOUTS[0] else {"layout": job.layout}
+    return another | {
         "base": info.base,
         "variant": info.variant,
         "expert": info.expert,

@@ -53,19 +53,21 @@ def prepare_network(
 
     A network that is not in float32 is to be called under autocast.
     """
+    layout = backbone.layout
     if init is None:
         with torch.random.fork_rng():  # the same beginning in every run
             torch.manual_seed(seed)
             add_lora(backbone, spec, LORA, expert)
     else:
         start = load_lora(backbone, init, name=LORA).info
-        got = start.rank, start.alpha, start.expert
-        if got != (spec.rank, spec.alpha, expert):
+        got = start.rank, start.alpha, start.expert, start.layout
+        if got != (spec.rank, spec.alpha, expert, layout):
             raise InputError(
                 f"LoRA {init}",
-                got=f"rank {start.rank}, alpha {start.alpha:g}, expert {start.expert or 'none'}",
+                got=f"rank {start.rank}, alpha {start.alpha:g}, expert {start.expert or 'none'}, "
+                f"layout {start.layout}",
                 need=f"rank {spec.rank}, alpha {spec.alpha:g}, expert "
-                f"{expert or 'none'}, as asked for",
+                f"{expert or 'none'}, layout {layout}, as asked for",
                 fix="Change the recipe, or start without --init.",
             )
     network = backbone.transformer_2 if expert == "low" else backbone.transformer

@@ -26,6 +26,7 @@ from torch import nn
 from ..backbones import Backbone, Text
 from ..errors import InputError, check_choice
 from ..media.replace import replacing
+from ..options import LAYOUTS
 from .clips import Row, pair_of, read_clip, rng_of
 from .examples import EncodedExample, draw_example, encode_example, usable_frames
 from .recipe import CacheRecipe
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 META, EMPTY, EXAMPLES = "meta.json", "empty.safetensors", "examples"
 STORED = ("float32", "float16")
+TOGETHER, APART = "together", "apart"
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class StoreMeta:
     recipe: dict  # CacheRecipe, as JSON
     stored: str = "float32"  # precision of the latents
     seed: int = 0
+    panels: str = TOGETHER  # or APART: how they were encoded
 
 
 def fill_store(
@@ -161,7 +164,13 @@ def meta_of(
         recorded,
         stored,
         seed,
+        panels_of(backbone.layout),
     )
+
+
+def panels_of(layout: str) -> str:
+    """How a layout wants its panels encoded."""
+    return TOGETHER if layout == LAYOUTS[0] else APART
 
 
 def _agree(folder: Path, meta: StoreMeta) -> None:

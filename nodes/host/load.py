@@ -37,7 +37,7 @@ from ...dreamactor_core.lora.files import LoraFile, LoraInfo, check_agrees, read
 from ...dreamactor_core.models import Animator, Source, find
 from ...dreamactor_core.models.in_context import InContext
 from ...dreamactor_core.models.loras import takes_none
-from ...dreamactor_core.options import DTYPES, LEAD_IN_SECONDS, Defaults
+from ...dreamactor_core.options import DTYPES, LAYOUTS, LEAD_IN_SECONDS, Defaults
 from .files import LoraChoice, stamp
 
 logger = logging.getLogger(__name__)
@@ -157,7 +157,8 @@ def with_lora(model: Model, choice: LoraChoice, strength: float) -> tuple[Model,
     path = choice.file or source.lora_beside(choice.variant)
     file = read_lora(path)
     for before in model.loras[:1]:
-        check_agrees(file.info, before.info.variant, before.info.lead_in_seconds, path.name)
+        info = before.info
+        check_agrees(file.info, info.variant, info.lead_in_seconds, path.name, info.layout)
     wanted = replace(model, loras=(*model.loras, Lora(path, strength, stamp(path), file.info)))
     _bring_to(wanted, {path: file})
     name = _names(wanted)[-1]
@@ -178,7 +179,10 @@ def ready(model: Model, parts: tuple[str, ...], pixels: int) -> Animator:
     manager.load_models_gpu(patchers, memory_required=ACTIVATIONS * pixels, force_full_load=True)
     if parts is ALL:
         _bring_to(model)
-    return model.animator
+    animator = model.animator
+    if animator.backbone is not None:  # its encoders ask for it too
+        animator.backbone.lay_out(model.loras[0].info.layout if model.loras else LAYOUTS[0])
+    return animator
 
 
 def device_of(model: Model) -> torch.device:

@@ -30,7 +30,8 @@ def with_native_lora(model: ModelPatcher, path: Path, strength: float) -> tuple[
     if info is not None:
         check_fits(info, native.name, native.blank, native.geometry.fps, path.name)
         if (before := model.get_attachment(LORA_ON_MODEL)) is not None:
-            check_agrees(info, before.variant, before.lead_in_seconds, path.name)
+            lead_in, layout = before.lead_in_seconds, before.layout
+            check_agrees(info, before.variant, lead_in, path.name, layout)
     alpha = info.alpha if info else peft_alpha(path, metadata)
     modules = dict(model.model.diffusion_model.named_modules())
     adapters = fitting(

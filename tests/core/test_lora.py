@@ -138,6 +138,7 @@ def test_metadata_says_how_to_use_the_file(tmp_path):
             "base": "tiny",
             "rank": "4",
             "alpha": "8.0",
+            "layout": "panels",
         }
     assert read_lora(path).info == INFO
 
