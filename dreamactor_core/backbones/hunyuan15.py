@@ -156,7 +156,7 @@ class HunyuanVideo15Backbone(Layouts, HunyuanLayout):
         for block in self.transformer.transformer_blocks:
             processor = plain()
             if self.exchange is not None:
-                processor = StreamAttention(processor, self.exchange)
+                processor = HunyuanStreamAttention(processor, self.exchange)
             block.attn.set_processor(processor)
 
     def velocity(
@@ -230,7 +230,7 @@ class HunyuanVideo15TextEncoder:
         return Text(words, mask, words_2, mask_2, image)
 
 
-class StreamAttention:
+class HunyuanStreamAttention:
     """The attention of two streams (tokens.py), each with its words; a plain one when alone."""
 
     _attention_backend = None

@@ -195,7 +195,7 @@ class WanBackbone(Layouts):
             for block in network.blocks:
                 exchange = self.exchange
                 block.attn1.set_processor(
-                    WanAttnProcessor() if exchange is None else StreamAttention(exchange)
+                    WanAttnProcessor() if exchange is None else WanStreamAttention(exchange)
                 )
 
     def _expert(self, timestep: Tensor) -> WanTransformer3DModel:
@@ -214,7 +214,7 @@ class WanBackbone(Layouts):
         return mean.to(latents), (1.0 / std).to(latents)
 
 
-class StreamAttention(WanAttnProcessor):
+class WanStreamAttention(WanAttnProcessor):
     """Self-attention of two streams (tokens.py); the stock one when alone."""
 
     def __init__(self, exchange: Exchange):

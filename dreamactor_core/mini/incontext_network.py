@@ -17,7 +17,7 @@ from .network import Grid
 
 PLACE_WAVES = 4
 PLACE_CHANNELS = 1 + 3 * 2 * PLACE_WAVES
-LAYOUTS = ("side-by-side", "in-time")  # of the panels; the second is the rival of Table 2
+ARRANGEMENTS = ("side-by-side", "in-time")  # of the panels; the second is the rival of Table 2
 GIVEN = ("noisy", "clean", "one-way")  # cells that are known: as the paper has them, or see below
 
 
@@ -25,7 +25,7 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
     """The stock network without the streams that stay empty here (ByT5, image encoder).
 
     Every text token counts, padding too: it reads as silence, and the attention needs no mask.
-    layout: see LAYOUTS; it decides what rotary embedding says of the right panel.
+    layout: see ARRANGEMENTS; it decides what rotary embedding says of the right panel.
     given: "noisy" as in the paper; "clean": what is known (the first frame on the left, the right
     panel) comes without noise and at noise level 0; "one-way": it also reads nothing but itself, so
     its keys and values are the same at every step of sampling.

@@ -43,7 +43,7 @@ from .network import (
 )
 from .optimise import Hooks, Rhythm, Run
 from .recipe import Recipe
-from .store import Store, open_store, panels_of
+from .store import Store, StoreMeta, open_store, panels_for
 
 logger = logging.getLogger(__name__)
 
@@ -137,20 +137,7 @@ def train_lora(job: LoraJob, on_step: Callable[[int, float], None] | None = None
             fix="Make them with `train cache --config` of this recipe, in another folder.",
         )
     backbone = open_network(job.base, job.placement, job.expert)
-    if store.meta.base != backbone.name:
-        raise InputError(
-            f"cache {job.examples}",
-            got=f"examples for {store.meta.base}",
-            need=f"examples for {backbone.name}",
-            fix="Make a cache with this base, in another folder.",
-        )
-    if store.meta.panels != (wanted := panels_of(job.layout)):
-        raise InputError(
-            f"cache {job.examples}",
-            got=f"panels encoded {store.meta.panels}",
-            need=f"panels encoded {wanted}, for layout {job.layout}",
-            fix=f"Make them with `train cache --layout {job.layout}`, in another folder.",
-        )
+    _check_store(job, store.meta, backbone.name)
     backbone.lay_out(job.layout)
     network = prepare_network(backbone, recipe.lora, job.expert, job.init, recipe.seed)
     examples = Examples(backbone, store, recipe, sigma_range(backbone, job.expert))
@@ -185,6 +172,21 @@ def train_lora(job: LoraJob, on_step: Callable[[int, float], None] | None = None
     if run.main:  # with the last validation in it
         write_card(info, recipe, store, done, job.out)
     return done
+
+
+def _check_store(job: LoraJob, made: StoreMeta, base: str) -> None:
+    """Raise InputError for examples that were made for another base or layout."""
+    wanted = panels_for(job.layout)
+    if made.base != base:
+        got, need = f"examples for {made.base}", f"examples for {base}"
+        fix = "Make a cache with this base"
+    elif made.panels != wanted:
+        got = f"panels encoded {made.panels}"
+        need = f"panels encoded {wanted}, for layout {job.layout}"
+        fix = f"Make them with `train cache --layout {job.layout}`"
+    else:
+        return
+    raise InputError(f"cache {job.examples}", got=got, need=need, fix=f"{fix}, in another folder.")
 
 
 def write_lora(backbone: Backbone, info: LoraInfo, path: Path, style: str = "diffusers") -> None:

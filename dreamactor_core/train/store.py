@@ -35,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 META, EMPTY, EXAMPLES = "meta.json", "empty.safetensors", "examples"
 STORED = ("float32", "float16")
-TOGETHER, APART = "together", "apart"
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class StoreMeta:
     recipe: dict  # CacheRecipe, as JSON
     stored: str = "float32"  # precision of the latents
     seed: int = 0
-    panels: str = TOGETHER  # or APART: how they were encoded
+    panels: str = "together"  # or "apart": how they were encoded
 
 
 def fill_store(
@@ -164,13 +163,13 @@ def meta_of(
         recorded,
         stored,
         seed,
-        panels_of(backbone.layout),
+        panels_for(backbone.layout),
     )
 
 
-def panels_of(layout: str) -> str:
+def panels_for(layout: str) -> str:
     """How a layout wants its panels encoded."""
-    return TOGETHER if layout == LAYOUTS[0] else APART
+    return "together" if layout == LAYOUTS[0] else "apart"
 
 
 def _agree(folder: Path, meta: StoreMeta) -> None:
