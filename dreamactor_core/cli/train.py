@@ -300,6 +300,10 @@ def _add_small_model(stage: Callable) -> None:
         _add_minutes(sub)
         if part == "eye":
             _add_bodies(sub)
+            text = "half of the pictures in other styles, and some of nothing (with --base)"
+            sub.add_argument("--broad", action="store_true", help=text)
+            text = "of --broad: pictures and clips for grounds, textures, and people"
+            sub.add_argument("--media", type=Path, metavar="FOLDER", help=text)
     text = "train the small transformer and its text encoder from nothing"
     sub = stage("foundation", _of(SMALL_STAGES, "train_foundation"), text)
     _add_run(sub, "foundation")

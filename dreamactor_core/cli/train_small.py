@@ -18,8 +18,9 @@ from ..sampling import SampleSettings
 from ..train.cache import paired_samples, puppet_samples, write_cache
 from ..train.loop import TrainConfig, train
 from ..train.mini.create import check_small, load_base
-from ..train.mini.eye import EyeConfig, train_eye
+from ..train.mini.eye import train_eye
 from ..train.mini.folders import open_start, save_stage, ship
+from ..train.mini.glances import BROAD_DIET, EyeConfig
 from ..train.mini.motions import RigConfig
 from ..train.mini.recipe import batches_of, config_of, objective_of
 from ..train.mini.refine import train_refinement
@@ -47,12 +48,12 @@ def train_part(arguments: argparse.Namespace) -> None:
     backbone = check_small(open_start(arguments.base, arguments.vae))
     name = arguments.part
     learn, kind = TRAINABLE_PARTS[name]
-    config = kind()
+    config = BROAD_DIET if name == "eye" and arguments.broad else kind()
     if arguments.part_steps:
         schedule = replace(config.schedule, steps=arguments.part_steps)
         config = replace(config, schedule=schedule)
     if name == "eye":
-        config = replace(config, bodies=arguments.bodies)
+        config = replace(config, bodies=arguments.bodies, media=arguments.media)
         if config.schedule.steps < WORTH_COMPILING:
             config = replace(config, compile=False)
     bar = tqdm(total=config.schedule.steps, desc=name)

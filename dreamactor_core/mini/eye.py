@@ -11,13 +11,18 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad, pixel_shuffle, silu
+from torch.nn.functional import grid_sample, pad, pixel_shuffle, silu
 
 from ..skeleton import JOINTS, PARTS
 from .vae import PATCH
 
 MAX_BODIES = 2  # at most
 LABELS = 1 + PARTS  # of a pixel: the scene, or a part of a body
+
+# Of the shipped eye, fitted and tabled by benchmarks/eye.py: weights of the features of a picture
+# and a constant, with labels and without.
+TELLING, TELLING_OF_JOINTS = (-2.91, 1.96, 0.33, -9.08), (-3.03, -8.18)
+CONFIDENT = 0.3  # confidence from which a picture has a body whose joints are believed
 
 
 class BodyEstimate(NamedTuple):
@@ -36,6 +41,37 @@ class BodyEstimate(NamedTuple):
     def keypoints(self) -> Tensor:
         """(n, 2, 18, 3): joints and their uncertainty."""
         return torch.cat([self.joints, self.uncertainty.unsqueeze(-1)], dim=-1)
+
+
+def confidence(estimate: BodyEstimate) -> Tensor:
+    """(n,) in [0, 1]: the share of joints that are expected to lie within a tenth of their body's
+    size of where they are; of a picture without a body 0.
+
+    Labels make it surer, but are not needed. It means what it says of the shipped eye on pictures
+    that it has looked at with `averaged`. Compare with CONFIDENT.
+    """
+    features = telling(estimate)
+    *weights, constant = TELLING_OF_JOINTS if estimate.labels is None else TELLING
+    return (features @ features.new_tensor(weights) + constant).sigmoid()
+
+
+def telling(estimate: BodyEstimate) -> Tensor:
+    """(n, 3): what tells a body from none, of bodies that there are: how uncertain their joints are
+    (logarithm of a share of the picture's longer side); with labels also the share of a body where
+    its joints are, and the area of all (logarithm of a share of the picture); else (n, 1)."""
+    height, width = (PATCH * cells for cells in estimate.features.shape[2:])
+    second = (estimate.two_bodies > 0).to(estimate.joints) / 2
+    weights = torch.stack([1 - second, second], dim=1)  # n, 2
+    unsure = (estimate.uncertainty.mean(dim=2) + 0.5).div(max(height, width)).log()
+    unsure = (weights * unsure).sum(dim=1)
+    if estimate.labels is None:
+        return unsure[:, None]
+    body = 1 - estimate.labels.softmax(dim=1)[:, :1]  # n, 1, h, w
+    size = estimate.joints.new_tensor([width, height])
+    inside = grid_sample(body, 2 * estimate.joints / size - 1, align_corners=False)[:, 0]
+    inside = (weights * inside.mean(dim=2)).sum(dim=1)
+    area = (body.mean(dim=(1, 2, 3)) + 1e-3).log()
+    return torch.stack([unsure, inside, area], dim=1)
 
 
 class EyeBlock(nn.Module):

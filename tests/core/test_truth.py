@@ -28,12 +28,10 @@ from dreamactor_core.train.mini.eye import (
     JOINT_WEIGHT,
     LABEL_WEIGHT,
     OUTSIDE_WEIGHT,
-    UNKNOWN,
-    EyeConfig,
-    Glances,
     eye_loss,
     train_eye,
 )
+from dreamactor_core.train.mini.glances import UNKNOWN, EyeConfig, Glances
 from dreamactor_core.train.mini.motions import MotionClips, RigConfig, moved_points
 from dreamactor_core.train.mini.objective import PuppeteerObjective
 from dreamactor_core.train.mini.rig import train_rig

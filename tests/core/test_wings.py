@@ -8,14 +8,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "dreamactor_core"
 WINGS = (CORE / "mini", CORE / "train" / "mini")
-# Who may ask a wing for something: models open it, the command line runs its stages, and so does
-# the bench that trains one.
+# Who may ask a wing for something: models open it, the command line runs its stages, and so do
+# the benches that train or fit one.
 DOORS = {
     "mini": ("dreamactor_core/models/",),
     "train.mini": (
         "dreamactor_core/cli/train_small.py",
         "dreamactor_core/cli/train_incontext",  # .py and _figures.py
         "benchmarks/arms.py",
+        "benchmarks/eye.py",
         "benchmarks/incontext_arms.py",
     ),
 }

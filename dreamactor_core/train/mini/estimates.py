@@ -22,7 +22,7 @@ from ...pose.keypoints import Pose
 from ...puppets.triplet import triplet
 from ...puppets.world import LEAD_IN
 from ..feeding import workers
-from .eye import through_code
+from .glances import through_code
 from .world import drawing_processes
 
 SHARD = 250  # triplets of a file

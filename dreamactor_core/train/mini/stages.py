@@ -22,7 +22,7 @@ from typing import NamedTuple
 from ...errors import InputError
 from ..curve import Curve
 from ..loop import TrainConfig, read_config
-from .eye import EyeConfig
+from .glances import EyeConfig
 from .motions import RigConfig
 from .objective import PuppeteerTrainConfig
 

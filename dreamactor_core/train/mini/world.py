@@ -54,19 +54,22 @@ class World:
         """A clip, (1, c, t', h', w') float32."""
         return self._encode(self.frames(key, row))
 
+    def clip(self, key: str, row: int) -> Clip:
+        """The "target" or the "driving" one, as it was drawn."""
+        target, driver = self._clips(row)
+        return target if key == "target" else driver
+
     def frames(self, key: str, row: int) -> np.ndarray:
         """(t, h, w, 3) uint8"""
-        target, driver = self._clips(row)
         if key in ("target", "driving"):
-            return (target if key == "target" else driver).frames
+            return self.clip(key, row).frames
         return draw_pose(self._pose(key, row), self.size, self.size)
 
     def caption(self, row: int) -> str:
         return self._clips(row)[0].caption
 
     def truth(self, key: str, row: int) -> ClipTruth:
-        target, driver = self._clips(row)
-        clip = driver if key == "driving" else target
+        clip = self.clip("driving" if key == "driving" else "target", row)
         pose = clip.pose if key in ("target", "driving") else self._pose(key, row)
         joints = pose.body[:, [0, -1], :, :2] * self.size
         assert clip.parts is not None and clip.places is not None, "of a drawn body they are known"
