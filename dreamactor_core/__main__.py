@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 
-from .cli import animate, bench, caption, demo, pose
+from .cli import animate, bench, caption, demo, joints, pose
 from .cli.shared import Parser, Stop
 from .errors import InputError
 from .versions import check_versions
@@ -28,6 +28,7 @@ COMMANDS = {
     "demo": (demo, "two videos from the built-in model, no files"),
     "bench": (bench, "measure it where the truth is known"),
     "pose": (pose, "keypoints of a video"),
+    "joints": (joints, "keypoints of a picture, placed by hand"),
     "caption": (caption, "who does what"),
 }
 STAGED = {  # modules of cli/ with stages, options and a --help of their own

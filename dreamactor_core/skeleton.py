@@ -40,3 +40,12 @@ def _mirrored(count: int, pairs: tuple[tuple[int, int], ...]) -> tuple[int, ...]
 
 MIRRORED_JOINT = _mirrored(JOINTS, (SHOULDER, ELBOW, WRIST, HIP, KNEE, ANKLE, EYE, EAR))
 MIRRORED_PART = _mirrored(1 + PARTS, (UPPER_ARM, FOREARM, THIGH, SHIN, FOOT))
+
+# Joints of a body that stands and is seen from the front, (x, y) from its neck in lengths of its
+# trunk; its right is our left. The same stands in js/shared/joints_body.js.
+STANDING = (
+    *((0, -0.35), (0, 0)),
+    *((-0.35, 0.05), (-0.45, 0.6), (-0.5, 1.1), (0.35, 0.05), (0.45, 0.6), (0.5, 1.1)),
+    *((-0.2, 1), (-0.22, 1.8), (-0.22, 2.6), (0.2, 1), (0.22, 1.8), (0.22, 2.6)),
+    *((-0.07, -0.42), (0.07, -0.42), (-0.15, -0.4), (0.15, -0.4)),
+)

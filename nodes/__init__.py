@@ -16,6 +16,7 @@ from .caption import DreamActorCaption
 from .context import DreamActorComposite, DreamActorEncode, DreamActorMotionMask
 from .detect import DreamActorDetectPose
 from .host.files import register_folders
+from .joints import DreamActorJoints
 from .load import DreamActorLoadLora, DreamActorLoadModel, DreamActorSaveLora
 from .native import (
     DreamActorNativeConditioning,
@@ -48,6 +49,7 @@ NODES = [  # in the order of the method
     DreamActorNativeCrop,
     DreamActorDetectPose,
     DreamActorSaveLora,
+    DreamActorJoints,
 ]
 
 

@@ -36,6 +36,7 @@ from ..skeleton import (
     PARTS,
     SHIN,
     SHOULDER,
+    STANDING,
     THIGH,
     TORSO,
     UPPER_ARM,
@@ -56,15 +57,6 @@ MIN_SHARE = 1e-6  # share, whose logarithm is taken
 HINGE = 0.4  # of the way to the next joint: reach of what two parts take along both
 BEYOND = 0.12  # of the shin: so far behind the ankle the foot begins
 
-# A body that stands and is seen from the front, in lengths of its trunk; its right is our left.
-STANDING = np.array(
-    [
-        *((0, -0.35), (0, 0)),
-        *((-0.35, 0.05), (-0.45, 0.6), (-0.5, 1.1), (0.35, 0.05), (0.45, 0.6), (0.5, 1.1)),
-        *((-0.2, 1), (-0.22, 1.8), (-0.22, 2.6), (0.2, 1), (0.22, 1.8), (0.22, 2.6)),
-        *((-0.07, -0.42), (0.07, -0.42), (-0.15, -0.4), (0.15, -0.4)),
-    ]
-)
 HANGS_ON = {joint: NECK for joint in (*SHOULDER, *HIP, NOSE)}
 HANGS_ON |= {end: start for start, end in LIMB_JOINTS.values()}
 HANGS_ON |= {joint: NOSE for joint in FACE_JOINTS if joint != NOSE}
@@ -135,7 +127,8 @@ def with_all_joints(joints: np.ndarray) -> np.ndarray:
     known = trunk if len(trunk) > 1 else np.flatnonzero(seen).tolist()
     here = joints[known, 0] + 1j * joints[known, 1]
     fits = []
-    for standing in (STANDING, STANDING * [-1, 1]):  # seen from the front, or from behind
+    front = np.array(STANDING)
+    for standing in (front, front * [-1, 1]):  # or seen from behind
         there = standing[known, 0] + 1j * standing[known, 1]
         from_middle = there - there.mean()
         turn = (from_middle.conj() * (here - here.mean())).sum() / (abs(from_middle) ** 2).sum()

@@ -8,7 +8,7 @@ const REMEMBERED = "dreamactor.results";
 const STAGES = { read: "Reading the driver", draw: "Drawing", write: "Writing" };
 
 /** The last result of a node, so that a reload of the page or an undo does not empty it. */
-function remember(node, key, payload) {
+export function remember(node, key, payload) {
   const { graph } = node;
   const place = [graph?.rootGraph?.id, graph?.id, node.id, key].join("/");
   const all = JSON.parse(sessionStorage.getItem(REMEMBERED) ?? "{}");
@@ -125,7 +125,8 @@ function listenToProgress(node, tell) {
   };
 }
 
-function chain(object, name, after) {
+/** `after` is called behind whatever object[name] does already. */
+export function chain(object, name, after) {
   const before = object[name];
   object[name] = function (...given) {
     const answer = before?.apply(this, given);

@@ -3,39 +3,16 @@
 //   node browser.mjs '{"playwright", "chromium", "url", "workflow", "nodes2", "shots"}'
 //
 // Prints one JSON object; test_player.py says what must hold of it.
-import { mkdirSync } from "node:fs";
-import { pathToFileURL } from "node:url";
+import { inPage, ready, task } from "./page.mjs";
 
-const task = JSON.parse(process.argv[2]);
-const { chromium } = await import(pathToFileURL(`${task.playwright}/index.mjs`));
 const PACK = "ComfyUI-DreamActor-M2";
 const PLAYER = '[data-dreamactor="dreamactor_player"]';
 const MASK = '[data-dreamactor="dreamactor_mask"]';
 const OURS = `${PLAYER}, ${MASK}`;
 const RENDERER = task.nodes2 ? "nodes 2.0" : "classic";
-const FLAGS =
-  "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run " +
-  "--disable-background-networking --disable-component-update --disable-sync";
-
 async function main() {
-  mkdirSync(task.shots, { recursive: true });
-  await configure({
-    "Comfy.TutorialCompleted": true, // else a dialog covers the first graph
-    "Comfy.VueNodes.Enabled": task.nodes2,
-    "Comfy.Minimap.Visible": false,
-    "Comfy.Workflow.Persist": true,
-    "LiteGraph.Canvas.MinFontSizeForLOD": 0, // small words in the pictures, too
-  });
-  const browser = await chromium.launch({ executablePath: task.chromium, args: FLAGS.split(" ") });
-  try {
-    const page = await browser.newPage({ viewport: { width: 1680, height: 1000 } });
+  await inPage(async (page, complaints) => {
     const seen = {};
-    const complaints = [];
-    page.on("pageerror", (error) => complaints.push(String(error)));
-    page.on("console", (line) => {
-      const ours = `${line.text()} ${line.location().url}`.toLowerCase().includes("dreamactor");
-      if (["error", "warning"].includes(line.type()) && ours) complaints.push(line.text());
-    });
     await open(page);
     seen.grey = await grey(page);
     seen.outcome = await run(page);
@@ -52,28 +29,8 @@ async function main() {
     seen.complaints = [...complaints]; // those that follow are asked for
     seen.lost = await reload(page, true);
     seen.removed = await remove(page);
-    console.log(JSON.stringify(seen));
-  } finally {
-    await browser.close();
-  }
-}
-
-async function configure(settings) {
-  for (const [id, value] of Object.entries(settings))
-    await fetch(`${task.url}/settings/${id}`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(value),
-    });
-}
-
-async function ready(page) {
-  await page.waitForFunction(
-    () => window.app?.extensionManager && LiteGraph.registered_node_types.DreamActorPlayer,
-    null,
-    { timeout: 120_000, polling: 500 },
-  );
-  await page.waitForTimeout(1500);
+    return seen;
+  });
 }
 
 /** Each of our widgets shows its clips, at rest or playing, or a sentence in their place. */

@@ -52,22 +52,21 @@ def pytest_terminal_summary(terminalreporter):
 
 def look(tools: Tools, server: Server, workflow: str, nodes2: bool, shots: Path) -> dict:
     """Use a workflow as browser.mjs says; returns what it saw."""
-    task = {
-        "playwright": tools.playwright,
-        "chromium": tools.chromium,
-        "url": server.url,
-        "workflow": workflow,
-        "nodes2": nodes2,
-        "shots": str(shots),
-    }
+    task = {"url": server.url, "workflow": workflow, "nodes2": nodes2, "shots": str(shots)}
+    return act(tools, "browser.mjs", task, server)
+
+
+def act(tools: Tools, script: str, task: dict, server: Server | None = None) -> dict:
+    """Run a script of this folder with its task; returns what it prints."""
+    task = {"playwright": tools.playwright, "chromium": tools.chromium, **task}
     done = subprocess.run(
-        [tools.node, str(HERE / "browser.mjs"), json.dumps(task)],
+        [tools.node, str(HERE / script), json.dumps(task)],
         capture_output=True,
         text=True,
         timeout=900,
         check=False,
     )
-    assert done.returncode == 0, f"{done.stderr}\n{server.log_tail()}"
+    assert done.returncode == 0, f"{done.stderr}\n{server.log_tail() if server else ''}"
     return json.loads(done.stdout)
 
 
