@@ -95,6 +95,7 @@ def _write(args: argparse.Namespace, guides: Guides) -> None:
     from ..media import together, write_image
     from ..pose.keypoints import save_keypoints
 
+    assert guides.mask is not None
     paths = [args.output, *([args.mask] if args.mask else [])]
     with together(paths, args.overwrite) as (keypoints, *mask):
         save_keypoints(keypoints, guides.pose(), guides.width, guides.height)

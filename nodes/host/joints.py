@@ -39,6 +39,7 @@ def place_joints(picture: Tensor, text: str, given: GuideInputs) -> PlacedJoints
     image, edits = to_uint8(picture), read_edits(text)
     height, width = image.shape[:2]
     start = start_of(image, given.pose(), given.mask)
+    start = start._replace(mask=mask_of(image, start, edits))
     guides = placed(image, start, edits)
     assert guides.mask is not None
     pose = guides.pose()
@@ -47,22 +48,19 @@ def place_joints(picture: Tensor, text: str, given: GuideInputs) -> PlacedJoints
         dump_keypoints(pose, width, height),
         torch.from_numpy(guides.mask)[None],
         to_frames(preview)[None],
-        {"dreamactor_joints": [_shown(image, start, mask_of(image, start, edits))]},
+        {"dreamactor_joints": [_shown(image, start)]},
     )
 
 
-def _shown(image: np.ndarray, start: Start, mask: np.ndarray) -> dict:
+def _shown(image: np.ndarray, start: Start) -> dict:
     """What the widget shows and starts from, as it takes it."""
+    assert start.mask is not None
     height, width = image.shape[:2]
     scale = min(1.0, SHOWN_SIDE / max(height, width))
     small = [max(1, round(side * scale)) for side in (height, width)]
-    files = {
-        "picture": fit(image, *small),
-        "mask": fit(np.repeat(start.mask[..., None], 3, 2), *small),
-    }
     shown: dict = {"bodies": as_value(start.bodies), "notes": start.notes}
-    for name, frame in files.items():
+    for name, frame in (("picture", image), ("mask", start.mask[..., None].repeat(3, axis=2))):
         file = temp_file(".png")
-        write_image(file.path, frame)
+        write_image(file.path, fit(frame, *small))
         shown[name] = file.view
     return shown

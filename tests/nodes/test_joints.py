@@ -63,6 +63,18 @@ def test_it_starts_from_the_keypoints_and_the_mask_that_are_wired(run, picture):
     assert found.ui["dreamactor_joints"][0]["bodies"] == [BODY]
 
 
+def test_where_no_ground_is_plain_the_mask_follows_the_joints(run):
+    noise = torch.rand(1, 80, 80, 3, generator=torch.Generator().manual_seed(0))
+    masks = []
+    for x in (0.25, 0.75):
+        bodies = [[[x, 0.2], [x, 0.3], *[None] * 6, [x, 0.5], [x, 0.8], *[None] * 8]]
+        made = run("Joints", image=noise, joints=value(bodies))
+        masks.append(made.args[1][0])
+        assert "standing" in made.ui["dreamactor_joints"][0]["notes"]
+    assert masks[0][40, 20] == 1 and masks[0][40, 60] == 0
+    assert masks[1][40, 60] == 1 and masks[1][40, 20] == 0
+
+
 def test_shares_hold_for_the_picture_at_another_size(run, picture):
     text = value([BODY], [[1, 0.2, 0.1, 0.1]])
     large = picture.repeat_interleave(4, dim=1).repeat_interleave(4, dim=2)
