@@ -40,7 +40,10 @@ STANDING_BOX = (-0.6, -0.7, 1.2, 3.45)
 TALL = 0.8  # of a picture's height
 MOST_STROKES, MOST_POINTS = 10_000, 100_000  # of a value: more was not painted by hand
 CUT_SIDE = 256  # pixels of the longer side on which a mask is sought about joints
-SURE, NEAR = 0.02, 0.16  # of a body's larger side, from its bones: inside for sure, and perhaps
+BONE, ABOUT_BONE = (
+    0.02,
+    0.16,
+)  # of a body's larger side, from its bones: inside for sure, and perhaps
 LEAST_SIDE = 8  # pixels
 ROUNDS = 4  # of GrabCut
 
@@ -250,7 +253,7 @@ def cut_about(image: np.ndarray, bodies: np.ndarray) -> np.ndarray:
     size = tuple(max(LEAST_SIDE, round(side * scale)) for side in (width, height))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     told = np.full(small.shape[:2], cv2.GC_BGD, np.uint8)
-    for kind, share in ((cv2.GC_PR_FGD, NEAR), (cv2.GC_FGD, SURE)):
+    for kind, share in ((cv2.GC_PR_FGD, ABOUT_BONE), (cv2.GC_FGD, BONE)):
         for body in bodies:
             _draw_bones(told, body, kind, share)
     seen = [(told == kind).any() for kind in (cv2.GC_BGD, cv2.GC_FGD)]
