@@ -21,17 +21,17 @@ from ..models.estimate import GIB
 from ..models.loading import load_backbone
 from ..options import DTYPES, LAYOUTS, LORA_STYLES
 from ..pose.detect import detect_pose
-from ..pose.networks import load_networks
+from ..pose.networks import NetworkChoice, load_networks
 from ..pose.subjects import DetectSettings
 from ..sampling import SampleSettings
 from ..train import lora
-from ..train.base import open_encoders
+from ..train.caching import CacheJob, cache_clips
 from ..train.check import CheckTask, Measure, check_clips
 from ..train.clips import default_size, read_rows
 from ..train.cross import cross_clips
 from ..train.plan import plan, plan_lines
 from ..train.recipe import available_recipes, read_recipe
-from ..train.store import fill_store, meta_of, open_store
+from ..train.store import open_store
 from .shared import chosen_device
 
 logger = logging.getLogger(__name__)
@@ -45,30 +45,25 @@ def cache_stage(arguments: argparse.Namespace) -> None:
             need="--pairs and --config: a full-size base learns from clips, by a recipe",
             fix=f"Pass a list of clips and one of {', '.join(available_recipes())}.",
         )
-    recipe = read_recipe(arguments.config)
-    rows, wrong = read_rows(arguments.pairs, recipe.variant)
-    for reason in wrong:
-        logger.warning("left out: %s", reason)
-    part, parts = _part(arguments.part)
-    backbone = open_encoders(arguments.base, training_placement(arguments))
-    backbone.lay_out(_layout(arguments))
-    size = arguments.size or default_size(backbone.geometry)
-    meta = meta_of(backbone, recipe.variant, size, recipe.cache, arguments.stored, arguments.seed)
-    mine, bad = rows[part::parts], 0
-    for row, reason in tqdm(
-        fill_store(backbone, mine, meta, recipe.cache, arguments.out), total=len(mine), unit="clip"
-    ):
-        if reason:
-            bad += 1
-            logger.warning("left out: %s: %s", row.name, reason)
-    logger.info("%d clips in %s, %d left out", len(mine) - bad, arguments.out, bad + len(wrong))
-    if bad == len(mine):
-        raise InputError(
-            f"clips of {arguments.pairs}",
-            got="none that can be used",
-            need="at least 1",
-            fix="See above for what is wrong with each.",
-        )
+    job = CacheJob(
+        base=Path(arguments.base),
+        clips=arguments.pairs,
+        recipe=read_recipe(arguments.config),
+        out=arguments.out,
+        placement=training_placement(arguments),
+        size=arguments.size,
+        stored=arguments.stored,
+        seed=arguments.seed,
+        part=_part(arguments.part),
+        layout=_layout(arguments),
+    )
+    with tqdm(unit="clip") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        cache_clips(job, show)
 
 
 def lora_stage(arguments: argparse.Namespace) -> None:
@@ -148,7 +143,7 @@ def measures(detector: str | None) -> dict[str, Measure]:
     """
     figures: dict[str, Measure] = {"PSNR in dB": psnr, "SSIM": ssim}
     try:
-        networks = load_networks(detector)
+        networks = load_networks(NetworkChoice(detector))
     except InputError as error:
         if detector is not None:
             raise
