@@ -19,6 +19,10 @@ LEAD_IN_SECONDS = 1.0  # empty driving frames in front of the first real one (pa
 RATES = ("driver", "native")  # of the result: the driver's own frames, or the model's
 # One box stretched onto the panel, where the camera saw it, or as the reference stands.
 POSE_FITS = ("box", "none", "reference")
+# Who draws: the model's network, or nobody but scissors (mini/skeletal); auto: the latter where
+# joints and outline of the reference are known.
+PAINTERS = ("auto", "network", "cutout")
+BACKGROUND_WORDS = ("reference", "transparent")  # or a colour #RRGGBB, or a file
 BLAZEPOSE = "blazepose"  # what finds people if no other network is named; also its folder's name
 # On the hub: what is fetched where no other network is named.
 DETECTOR_NAME = "PekingU/rtdetr_r50vd_coco_o365"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
-from ..options import POSE_FITS, RATES, VARIANTS
+from ..options import PAINTERS, POSE_FITS, RATES, VARIANTS
 from .shared import (
     Stop,
     add_model,
@@ -20,6 +21,9 @@ from .shared import (
     quiet,
     settings_of,
 )
+
+if TYPE_CHECKING:
+    from ..jobs.job import Job
 
 ABOUT = """Make the character of --reference perform the motion of --driving and write --output.
 
@@ -45,7 +49,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     files = parser.add_argument_group("files")
     add_path(files, "--reference", "IMG", "the character", required=True)
     add_path(files, "--driving", "VIDEO", "the motion", required=True)
-    add_path(files, "--output", "OUT.mp4", "the result", required=True)
+    add_path(
+        files,
+        "--output",
+        "OUT",
+        "the result: .mp4, .webm, .mov, or without an ending a new folder of PNG frames",
+        required=True,
+    )
     add_path(files, "--pose", "JSON", "keypoints of every frame of VIDEO (pose-based)")
     add_path(
         files,
@@ -80,6 +90,22 @@ def _add_result(parser: argparse.ArgumentParser) -> None:
         help="the pose's box stretched onto the panel, as in training; or none: everyone stays "
         "where the driver's camera saw them, and as large; or reference: with the bones, the size "
         "and the place of --reference-keypoints (box)",
+    )
+    what.add_argument(
+        "--painter",
+        choices=PAINTERS,
+        default="auto",
+        help="who draws: the network; or cutout, which turns and moves pieces of IMG, as fine as "
+        "it is, 24 to 30 times a second; or auto: cutout where the embedded model is told joints "
+        "and outline of the character, or finds a person's (auto)",
+    )
+    what.add_argument(
+        "--background",
+        default="reference",
+        metavar="WHAT",
+        help="behind a character that is cut out: reference, its picture without it; transparent "
+        "(for .webm, .mov, PNG frames); a colour such as #00B140; or a picture or video file "
+        "(reference)",
     )
     what.add_argument("--prompt", default="", help="what the character does, in words (none)")
     what.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds into it (0)")
@@ -117,13 +143,46 @@ def command(args: argparse.Namespace, stop: Stop) -> None:
     check_paths(named, (args.output, args.json))
     source = find(args.model, files_of(args))
 
-    from ..jobs.job import Job
+    from ..jobs.painter import with_painter
     from ..jobs.run import animate_file, passes_of, preflight, read_inputs
     from ..lora.files import check_together
     from ..media import check_writable, together
     from ..models.loras import choose_loras
 
-    job = Job(
+    job = _job_of(args)
+    if args.json:
+        check_writable(args.json, args.overwrite)
+    placement = placement_of(args, source)
+    source.check(job)
+    inputs = read_inputs(job)
+    wanted = choose_loras(source, args.variant, loras)
+    lead_in_seconds = check_together(wanted, args.variant)
+    if estimated := preflight(source, placement, inputs, args.size, lead_in_seconds):
+        print(f"{args.model}: {estimated}", file=sys.stderr)
+    with quiet():
+        animator = source.open(placement).wearing(wanted)
+    animator, inputs = with_painter(animator, inputs, job)
+    outputs = [args.output, *filter(None, [args.json])]
+    with (
+        progress(stop, passes_of(animator, inputs)) as on_step,
+        together(outputs, args.overwrite, outputs[: job.is_folder]) as (
+            part,
+            *texts,
+        ),  # video and report, or neither
+    ):
+        hidden = replace(job, output=part, overwrite=True)
+        report = animate_file(animator, hidden, inputs, on_step)
+        report = replace(report, output=str(args.output))
+        for text in texts:
+            text.write_text(json_text(asdict(report)), encoding="utf-8")
+    frames, length = report.frames, report.duration
+    print(f"{args.output}: {frames} frames, {length:.2f} s, made in {report.seconds:.1f} s")
+
+
+def _job_of(args: argparse.Namespace) -> Job:
+    from ..jobs.job import Job
+
+    return Job(
         reference=args.reference,
         driving=args.driving,
         output=args.output,
@@ -141,27 +200,6 @@ def command(args: argparse.Namespace, stop: Stop) -> None:
         overwrite=args.overwrite,
         reference_keypoints=args.reference_keypoints,
         reference_mask=args.reference_mask,
+        painter=args.painter,
+        background=args.background,
     )
-    if args.json:
-        check_writable(args.json, args.overwrite)
-    placement = placement_of(args, source)
-    source.check(job)
-    inputs = read_inputs(job)
-    wanted = choose_loras(source, args.variant, loras)
-    lead_in_seconds = check_together(wanted, args.variant)
-    if estimated := preflight(source, placement, inputs, args.size, lead_in_seconds):
-        print(f"{args.model}: {estimated}", file=sys.stderr)
-    with quiet():
-        animator = source.open(placement).wearing(wanted)
-    outputs = [args.output, *filter(None, [args.json])]
-    with (
-        progress(stop, passes_of(animator, inputs)) as on_step,
-        together(outputs, args.overwrite) as (part, *texts),  # video and report, or neither
-    ):
-        hidden = replace(job, output=part, overwrite=True)
-        report = animate_file(animator, hidden, inputs, on_step)
-        report = replace(report, output=str(args.output))
-        for text in texts:
-            text.write_text(json_text(asdict(report)), encoding="utf-8")
-    frames, length = report.frames, report.duration
-    print(f"{args.output}: {frames} frames, {length:.2f} s, made in {report.seconds:.1f} s")

@@ -35,6 +35,7 @@ from ..media import (
     retimed_length,
     to_uint8,
 )
+from ..models import Bodies
 from ..options import Defaults
 from ..pose.draw import DREAMACTOR, Style, draw_pose, fit_box
 from ..pose.ground import outline
@@ -53,6 +54,7 @@ class Inputs(NamedTuple):
     frames: Callable[[], Iterator[Frame]]  # reads that part, from its beginning each time
     pose: Pose | None  # of every frame of the clip
     guides: Guides | None = None  # of the reference
+    searched: bool = False  # guides are all there is to know of it
 
 
 class Panel(NamedTuple):
@@ -114,18 +116,27 @@ class Fitted:
 
     @cached_property
     def guides(self) -> Guides | None:
-        """What is known of the reference, in pixels of the panel: what was told, its alpha among
-        it; joints of a person who is found in it; and about joints the outline on plain ground, or
-        of such a person."""
-        guides, panel, picture = self.inputs.guides, self.panel, self.inputs.reference[0]
-        if guides is None or guides.joints is None:
-            mask = None if guides is None else guides.mask
-            guides = find_person(picture, mask) or guides
-        elif guides.mask is None:
-            mask = outline(to_uint8(picture))
-            person = find_person(picture) if mask is None else None
-            guides = guides._replace(mask=person.mask if person else mask)
+        """What is known of the reference, see known_of, in pixels of the panel."""
+        guides, panel = known_of(self.inputs), self.panel
         return guides and guides.in_panel(panel.box, panel.height, panel.width)
+
+    @property
+    def times(self) -> np.ndarray:
+        """(n,) seconds of the frames that are to be made."""
+        return np.arange(retimed_length(self.inputs.clip.duration, self.fps)) / self.fps
+
+    @property
+    def bodies(self) -> Bodies | None:
+        """Who moves in the driving video, as its keypoints tell; None without keypoints."""
+        pose = self.inputs.pose
+        if pose is None:
+            return None
+        return Bodies(pose.body * [pose.aspect, 1, 1], np.array(self.inputs.clip.times))
+
+    def driver_frames(self, fps: float, height: int, width: int) -> Iterator[Tensor]:
+        """The driver alone, (height, width, 3) in [0, 1], at any rate."""
+        clip = retime(self.inputs.frames(), fps, self.inputs.clip.duration)
+        return (fit(image, height, width) for image in clip)
 
     @cached_property
     def reference(self) -> Tensor:
@@ -137,8 +148,7 @@ class Fitted:
         if self.inputs.pose is not None:
             pose = fit_box(self.inputs.pose) if self.pose_fit == "box" else self._in_place()
             return self._drawn(pose, DREAMACTOR)
-        clip = retime(self.inputs.frames(), self.fps, self.inputs.clip.duration)
-        return (fit(image, self.panel.height, self.panel.width) for image in clip)
+        return self.driver_frames(self.fps, self.panel.height, self.panel.width)
 
     def skeletons(self) -> Iterator[Tensor]:
         """The skeleton as Wan-Animate knows it, (h, w, 3) in [0, 1], where the driver's camera saw
@@ -177,6 +187,22 @@ class Fitted:
             one = pose.map(itemgetter(slice(k, k + 1)))
             drawn = draw_pose(one, panel.height, panel.width, style=style)[0]
             yield fit(drawn, panel.height, panel.width)
+
+
+def known_of(inputs: Inputs) -> Guides | None:
+    """What is known of the reference, in its pixels: what was told, its alpha among it; joints of a
+    person who is found in it; and about joints the outline on plain ground, or of such a person."""
+    guides, picture = inputs.guides, inputs.reference[0]
+    if inputs.searched:
+        return guides
+    if guides is None or guides.joints is None:
+        mask = None if guides is None else guides.mask
+        return find_person(picture, mask) or guides
+    if guides.mask is None:
+        mask = outline(to_uint8(picture))
+        person = find_person(picture) if mask is None else None
+        return guides._replace(mask=person.mask if person else mask)
+    return guides
 
 
 class Sized(Protocol):

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..media import Footage
-from ..options import POSE_FITS, RATES, VARIANTS, Defaults
+from ..options import PAINTERS, POSE_FITS, RATES, VARIANTS, Defaults
 from ..pose.keypoints import Pose
 from ..sampling import SampleSettings
+from .background import TRANSPARENT_ENDINGS, Background, background_of
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Job:
 
     reference: Path | Tensor  # a file, or a picture (1, h, w, 3) in [0, 1]
     driving: Path | Footage
-    output: Path  # .mp4
+    output: Path  # .mp4, .webm or .mov; without an ending a folder of PNG frames
     variant: str = "end-to-end"  # or "pose-based"
     keypoints: Path | Pose | None = None  # of every frame of driving; for pose-based
     # As in training; "none": where the driver's camera saw it; "reference": with its bones.
@@ -36,9 +37,16 @@ class Job:
     overwrite: bool = False
     reference_keypoints: Path | Pose | None = None  # of the picture, one frame
     reference_mask: Path | Tensor | None = None  # (1, h, w) in [0, 1], 1 where the character is
+    painter: str = "auto"  # one of PAINTERS
+    background: str | Path | Footage = "reference"  # "transparent", "#RRGGBB"; a picture or a clip
 
     def __post_init__(self):
-        for name, accepted in (("variant", VARIANTS), ("rate", RATES), ("pose_fit", POSE_FITS)):
+        for name, accepted in (
+            ("variant", VARIANTS),
+            ("rate", RATES),
+            ("pose_fit", POSE_FITS),
+            ("painter", PAINTERS),
+        ):
             if getattr(self, name) not in accepted:
                 need = " or ".join(map(repr, accepted))
                 raise InputError(
@@ -68,12 +76,33 @@ class Job:
                 fix="Pass them with {option}; the command pose finds a person's.",
                 option="reference_keypoints",
             )
-        if self.output.suffix.lower() != ".mp4":
+        self._check_ending()
+
+    @property
+    def is_folder(self) -> bool:
+        """Of frames: its name, or that beside which it is written, has no ending."""
+        return self.output.suffix in ("", ".part")
+
+    @property
+    def behind(self) -> Background:
+        """What the figure is drawn over."""
+        return background_of(self.background)
+
+    def _check_ending(self) -> None:
+        ending = self.output.suffix.lower()
+        if not self.is_folder and ending not in (".mp4", *TRANSPARENT_ENDINGS):
             raise InputError(
                 str(self.output),
                 got=f"the ending {self.output.suffix!r}",
-                need="'.mp4', the one format that is written",
+                need="'.mp4', '.webm', '.mov', or none for a folder of PNG frames",
                 fix=f"Call it {self.output.with_suffix('.mp4').name}.",
+            )
+        if self.behind.transparent and ending == ".mp4":
+            raise InputError(
+                str(self.output),
+                got="a transparent background in MP4, which has none",
+                need="'.webm', '.mov', or no ending for a folder of PNG frames",
+                fix=f"Call it {self.output.with_suffix('.webm').name}.",
             )
 
     def settled(self, defaults: Defaults, height: int, width: int) -> Job:
@@ -100,3 +129,4 @@ class Report:
     passes: int
     seconds: float  # of work
     versions: dict[str, str]
+    painter: str = "network"  # or "cutout"

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,14 +22,16 @@ from torch import Tensor
 
 from ..backbones.placement import Placement
 from ..errors import InputError
-from ..media import Footage, check_writable, retimed_length, video_stream
+from ..media import Footage, check_writable, frames_stream, retimed_length, video_stream
+from ..media.stream import Write
 from ..models import Animator, Source
 from ..models.estimate import Estimate
 from ..options import LEAD_IN_SECONDS
 from ..sampling import Step
 from .inputs import Inputs, fit_inputs, open_inputs, panel_of
 from .job import Job, Report
-from .timeline import Views, timeline_of
+from .painter import with_painter
+from .timeline import Timeline, Views, timeline_of
 
 PACKAGES = ("torch", "diffusers", "av")  # whose versions a report names
 
@@ -38,8 +41,8 @@ def read_inputs(job: Job) -> Inputs:
 
     Raises InputError for an output that cannot be written, and as open_inputs does.
     """
-    check_writable(job.output, job.overwrite)
-    for source in (job.reference, job.driving):
+    check_writable(job.output, job.overwrite, folder=job.is_folder)
+    for source in (job.reference, job.driving, job.behind.scene):
         if not isinstance(source, Path):
             continue
         if job.output.exists() and source.exists() and job.output.samefile(source):
@@ -99,7 +102,7 @@ def animate_file(
     """
     began = time.perf_counter()
     animator.check(job)
-    inputs = inputs or read_inputs(job)
+    animator, inputs = with_painter(animator, inputs or read_inputs(job), job)
     fitted = fit_inputs(inputs, job.size, animator, job.pose_fit)
     panel, fps = fitted.panel, animator.geometry.fps
     job = job.settled(animator.defaults, panel.height, panel.width)
@@ -107,21 +110,14 @@ def animate_file(
     timeline = timeline_of(inputs.clip, fps, lead, job.rate)
     views = Views(fitted, lead, job.rate, job.side_by_side)
     position = written = 0  # frames of the model, of the video
-    with video_stream(
-        job.output,
-        timeline.times,
-        duration=timeline.duration,
-        audio_from=job.driving.sound if isinstance(job.driving, Footage) else job.driving,
-        audio_start=job.start - lead / fps,
-        overwrite=job.overwrite,
-    ) as write:
+    with _output(job, timeline, lead / fps) as write:
         for frames in animator.frames(fitted, job, on_step):
             for frame in frames:
                 for _ in range(timeline.shown[position]):
                     picture = views.of(frame)
                     written += 1
                     if on_frame is not None:
-                        on_frame(picture, written, len(timeline.times))
+                        on_frame(picture[..., :3], written, len(timeline.times))
                     write(picture)
                 position += 1
     return Report(
@@ -139,4 +135,23 @@ def animate_file(
         passes=passes_of(animator, inputs),
         seconds=round(time.perf_counter() - began, 3),
         versions={"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
+        painter=animator.painter,
     )
+
+
+@contextmanager
+def _output(job: Job, timeline: Timeline, lead: float) -> Iterator[Write]:
+    """What takes frames: a folder, or a video with the driver's sound behind `lead` seconds."""
+    if job.is_folder:
+        with frames_stream(job.output, overwrite=job.overwrite) as write:
+            yield write
+        return
+    with video_stream(
+        job.output,
+        timeline.times,
+        duration=timeline.duration,
+        audio_from=job.driving.sound if isinstance(job.driving, Footage) else job.driving,
+        audio_start=job.start - lead,
+        overwrite=job.overwrite,
+    ) as write:
+        yield write

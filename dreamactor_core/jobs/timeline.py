@@ -43,12 +43,15 @@ class Views:
         self.drivers = _drivers(fitted, lead, rate) if side_by_side else None
 
     def of(self, frame: Tensor) -> Tensor:
-        """The model's frame (h, w, 3) as it is written next, (h', w' or 3w', 3)."""
+        """The model's frame (h, w, 3 or 4) as it is written next, (h', w' or 3w', 3 or 4)."""
         result = self._cropped(frame)
         if self.drivers is None:
             return result
         driver = fit(next(self.drivers), self.box.height, self.box.width)
-        return torch.cat([self.reference, driver, result], dim=1)
+        beside = torch.cat([self.reference, driver], dim=1)
+        if result.shape[2] == 4:
+            beside = torch.cat([beside, torch.ones_like(beside[..., :1])], dim=2)
+        return torch.cat([beside, result], dim=1)
 
     def _cropped(self, frame: Tensor) -> Tensor:
         box = self.box

@@ -12,7 +12,7 @@ from .pixels import to_frames
 from .replace import check_writable, replacing, together
 from .sound import Sound, read_sound, write_sound
 from .stream import video_stream
-from .write import write_frames, write_image, write_loop, write_video
+from .write import frames_stream, write_frames, write_image, write_loop, write_video
 
 __all__ = [
     "Box",
@@ -26,6 +26,7 @@ __all__ = [
     "content_box",
     "fit",
     "fit_frames",
+    "frames_stream",
     "hold_indices",
     "probe",
     "read_frames",

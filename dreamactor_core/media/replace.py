@@ -50,11 +50,11 @@ def check_readable(path: str | PathLike, need: str) -> Path:
     return path
 
 
-def check_writable(path: str | PathLike, overwrite: bool = False) -> None:
+def check_writable(path: str | PathLike, overwrite: bool = False, folder: bool = False) -> None:
     """What replacing() would refuse, said before long work begins. Leaves nothing behind."""
     path = Path(path)
     try:
-        _check_target(path, overwrite)
+        _check_target(path, overwrite, folder)
         trial = _beside(_target(path))
         try:
             trial.touch()
@@ -95,10 +95,13 @@ def replacing(
 
 
 @contextmanager
-def together(paths: Sequence[Path], overwrite: bool = False) -> Iterator[list[Path]]:
+def together(
+    paths: Sequence[Path], overwrite: bool = False, folders: Sequence[Path] = ()
+) -> Iterator[list[Path]]:
     """replacing() for several files that belong together: they appear when all are written.
 
-    Should the second name fail, a first one that was free before is freed again.
+    Should the second name fail, a first one that was free before is freed again. folders: which of
+    the paths are to be folders.
     """
     blamed, fresh = paths[0], []
     try:
@@ -106,7 +109,7 @@ def together(paths: Sequence[Path], overwrite: bool = False) -> Iterator[list[Pa
             parts = []
             for path in paths:
                 blamed = path
-                parts.append(stack.enter_context(_held(path, overwrite)))
+                parts.append(stack.enter_context(_held(path, overwrite, path in folders)))
             blamed = paths[0]
             yield parts
             for path, part in zip(paths, parts, strict=True):
@@ -119,7 +122,7 @@ def together(paths: Sequence[Path], overwrite: bool = False) -> Iterator[list[Pa
         raise _write_error(blamed, error) from error
     finally:
         for one in fresh:
-            one.unlink(missing_ok=True)
+            _remove(one)
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain, count, pairwise
 from os import PathLike
@@ -82,11 +83,27 @@ def write_frames(
     The folder appears when all are written; an older one is replaced if overwrite is True. Returns
     how many there are. Raises InputError as `replacing` does.
     """
-    number = -1
+    written = 0
+    with frames_stream(folder, overwrite) as write:
+        for frame in frames:
+            write(frame)
+            written += 1
+    return written
+
+
+@contextmanager
+def frames_stream(
+    folder: str | PathLike, overwrite: bool = False
+) -> Iterator[Callable[[np.ndarray | Tensor], None]]:
+    """As write_frames, of a caller that makes frames in a loop of its own: yields a function that
+    takes one."""
     with replacing(folder, overwrite, folder=True) as part:
-        for number, frame in enumerate(frames):
-            Image.fromarray(to_uint8(frame)).save(part / f"{number:05d}.png")
-    return number + 1
+        numbers = count()
+
+        def write(frame: np.ndarray | Tensor) -> None:
+            Image.fromarray(to_uint8(frame)).save(part / f"{next(numbers):05d}.png")
+
+        yield write
 
 
 def write_video(

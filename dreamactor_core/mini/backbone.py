@@ -18,11 +18,12 @@ that is cut out and moved is as sharp as the reference.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -30,12 +31,14 @@ from torch.nn.functional import pad
 from ..backbones import Context, Text
 from ..backbones.hunyuan15 import HunyuanLayout
 from ..geometry import Geometry
+from ..media import content_box, fit
 from ..options import ONE_STEP
 from ..pose.guides import Guides
 from .brush import LayerShares, answer_channels, blend, magnify
 from .clean import velocity_to
 from .conditioning import CONDITIONING_CHANNELS, conditioning
 from .cutout import CutOut, cut_out
+from .found import guides_found, joints_found
 from .guides import guided
 from .network import Grid, MiniTransformer3DModel
 from .panels import (
@@ -106,6 +109,29 @@ class MiniBackbone(HunyuanLayout):
         other = copy(self)
         other.guides = guides
         return other
+
+    @torch.inference_mode()
+    def seen(self, reference: Tensor, guides: Guides | None) -> Guides:
+        """Joints and outline in a reference (1, h, w, 3) in [0, 1], in its pixels: what guides
+        tell, and what they do not as the eye finds it."""
+        height, width = reference.shape[1:3]
+        panel = self.geometry.panel
+        box = content_box(height, width, *panel)
+        found = self.transformer.eye.averaged(self._pictures(fit(reference[0], *panel)[None]))
+        return guides_found(found, guides or Guides(height, width), box)
+
+    @torch.inference_mode()
+    def watch(self, frames: Iterable[Tensor]) -> np.ndarray:
+        """Joints (t, 2, 18, 3) in frames (h, w, 3) in [0, 1] of the size that was learned: x, y in
+        pixels and confidence; one body alone is there twice."""
+        eye = self.transformer.eye
+        seen = (eye.averaged(self._pictures(frame[None]), labels=False) for frame in frames)
+        return np.concatenate([joints_found(each) for each in seen])
+
+    def _pictures(self, frames: Tensor) -> Tensor:
+        """(n, h, w, 3) in [0, 1] -> (n, 3, h, w) in [-1, 1]."""
+        eye = self.transformer.eye
+        return (2 * frames.movedim(-1, 1) - 1).to(eye.sort.weight)
 
     def context(self, latents: Tensor, known: Tensor) -> Context:
         """Composite latents (b, c, t', h', 2w') and mask (t, h, 2w, 1), 1 = known -> network input:

@@ -10,9 +10,9 @@ it. An Animator has its weights. Nobody else asks which kind a model is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..errors import InputError
 from ..geometry import Geometry
@@ -45,6 +45,13 @@ class Task(Protocol):
     def keep_lead_in(self) -> bool: ...
 
 
+class Bodies(NamedTuple):
+    """Who moves in a driving video."""
+
+    joints: np.ndarray  # (t, p, 18, 3): x, y in one unit for both, and confidence; p bodies
+    times: np.ndarray  # (t,) seconds
+
+
 class Shown(Protocol):
     """What the model is shown, in one panel at its own rate: a jobs.inputs.Fitted."""
 
@@ -54,6 +61,17 @@ class Shown(Protocol):
     @property
     def guides(self) -> Guides | None:
         """What is told of the reference, in pixels of the panel."""
+
+    @property
+    def times(self) -> np.ndarray:
+        """(n,) seconds of the frames that are to be made."""
+
+    @property
+    def bodies(self) -> Bodies | None:
+        """Who moves in the driving video, where keypoints tell."""
+
+    def driver_frames(self, fps: float, height: int, width: int) -> Iterator[Tensor]:
+        """The driving video at any rate, frames (height, width, 3) in [0, 1]."""
 
     def driving(self) -> Iterator[Tensor]:
         """The right panel, frames (h, w, 3) in [0, 1]: the driver, or its pose drawn."""
@@ -79,11 +97,31 @@ class ModelTraits(Protocol):
         """Raise InputError for a task that it cannot do."""
 
 
+class Watcher(Protocol):
+    """What finds bodies in pictures."""
+
+    def seen(self, reference: Tensor, guides: Guides | None) -> Guides:
+        """Joints and outline in a reference (1, h, w, 3), in its pixels: what guides do not
+        tell."""
+
+    def watch(self, frames: Iterable[Tensor]) -> np.ndarray:
+        """Joints (t, 2, 18, 3) of x, y, confidence in frames (h, w, 3)."""
+
+
 class Animator(ModelTraits, Protocol):
     """A model that is open: it performs motions."""
 
     @property
     def lead_in_seconds(self) -> float: ...
+
+    @property
+    def painter(self) -> str:
+        """Who draws: "network" or "cutout"."""
+
+    @property
+    def eye(self) -> Watcher | None:
+        """Of a model that moves cut-outs of the reference: what finds bodies. models.skeletal may
+        do so in its place."""
 
     @property
     def backbone(self) -> Backbone | None:

@@ -16,7 +16,7 @@ from ..lora.files import WantedLora, check_together
 from ..options import LEAD_IN_SECONDS, Defaults
 from ..pose.guides import Guides
 from ..sampling import Step
-from . import Shown, Task
+from . import Shown, Task, Watcher
 
 MODULES = ("transformer", "transformer_2", "text_encoder", "image_encoder", "vae")
 
@@ -43,6 +43,15 @@ class InContext:
     @property
     def loras(self) -> dict[str, float]:
         return lora_strengths(self.backbone)
+
+    @property
+    def painter(self) -> str:
+        return "network"
+
+    @property
+    def eye(self) -> Watcher | None:
+        """The backbone itself, if it asks an eye for what guides may tell."""
+        return self.backbone if hasattr(self.backbone, "told") else None  # type: ignore[return-value]
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:

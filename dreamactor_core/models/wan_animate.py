@@ -36,6 +36,7 @@ class WanAnimate:
     transformer_2 = None
     backbone = None  # it runs whole or not at all
     lead_in_seconds = 0.0
+    painter, eye = "network", None
 
     def __init__(self, kind: WanAnimateKind, pipeline: Any):
         """pipeline: diffusers' WanAnimatePipeline, or a modular one of the second generation."""

@@ -35,6 +35,7 @@ from dreamactor_core.mini.folder import save_backbone
 from dreamactor_core.options import (
     DTYPES,
     OFFLOADS,
+    PAINTERS,
     POSE_FITS,
     RATES,
     SAMPLERS,
@@ -125,6 +126,7 @@ def test_animate_writes_the_video_and_the_report(run, inputs, model):
         "frames": 8,
         "duration": 1.0,
         "passes": 1,
+        "painter": "network",
     }
 
 
@@ -175,7 +177,8 @@ def test_options_and_defaults_are_those_of_the_core():
     )
     assert settings_of(args, args.seed) == SampleSettings()
     job = Job(args.reference, args.driving, args.output)
-    for name in ("variant", "pose_fit", "prompt", "size", "start", "duration", "rate", "overwrite"):
+    shared = "variant pose_fit painter background prompt size start duration rate overwrite"
+    for name in shared.split():
         assert getattr(args, name) == getattr(job, name), name
     assert not (args.keep_lead_in or args.side_by_side or args.pose)
     commands = cli.parser()._subparsers._group_actions[0].choices
@@ -184,6 +187,7 @@ def test_options_and_defaults_are_those_of_the_core():
         "variant": set(VARIANTS),
         "rate": set(RATES),
         "pose_fit": set(POSE_FITS),
+        "painter": set(PAINTERS),
         "sampler": set(SAMPLERS),
         "dtype": set(DTYPES),
         "storage": set(STORAGES) - {""},

@@ -1,0 +1,290 @@
+"""A figure taken apart: a layer of pixels for each part of the body, and hinges between them.
+
+A hinge is what two parts have about the joint they turn about. It bends where they turn (draw.py),
+so that an outline runs on around an elbow, and nothing gapes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from ...skeleton import (
+    ANKLE,
+    ELBOW,
+    FACE_JOINTS,
+    FOOT,
+    FOREARM,
+    HEAD,
+    HIP,
+    KNEE,
+    LIMB_JOINTS,
+    NECK,
+    SHIN,
+    SHOULDER,
+    THIGH,
+    TORSO,
+    UPPER_ARM,
+    WRIST,
+)
+from ..guides import INSIDE, SEEN, part_labels, with_all_joints
+
+EDGE = 1.5  # pixels: an outline is this wide at most, or limbs would be ghosts of themselves
+COMMON = 2  # pixels that a layer has of its neighbours, or lines of the ground would show between
+ABOUT_JOINT = 0.9  # of the outer bone: so far about a joint a plane through it parts the two
+BENT = 0.4  # of the shorter bone that meets in a hinge: so far along both it bends
+LEAST_RADIUS = 3.0  # pixels
+BEFORE_TRUNK = (*UPPER_ARM, *FOREARM)  # what may lie before trunk and legs in the picture
+
+
+class Joining(NamedTuple):
+    """Two parts of a body and the joint about which the outer one turns."""
+
+    inner: int
+    outer: int
+    joint: int
+    root: int  # the joint from which the inner part comes
+    tip: int  # the joint to which the outer part goes
+
+
+JOININGS = (
+    Joining(TORSO, HEAD, NECK, HIP[0], FACE_JOINTS[0]),
+    *(
+        Joining(inner[side], outer[side], joint[side], root[side], tip[side])
+        for side in (0, 1)
+        for inner, outer, joint, root, tip in (
+            ((TORSO, TORSO), UPPER_ARM, SHOULDER, (NECK, NECK), ELBOW),
+            (UPPER_ARM, FOREARM, ELBOW, SHOULDER, WRIST),
+            ((TORSO, TORSO), THIGH, HIP, (NECK, NECK), KNEE),
+            (THIGH, SHIN, KNEE, HIP, ANKLE),
+            (SHIN, FOOT, ANKLE, KNEE, ANKLE),
+        )
+    ),
+)
+
+
+class Layer(NamedTuple):
+    pixels: np.ndarray  # (h, w, 4) uint8: colours times coverage, and coverage
+    corner: tuple[int, int]  # (x, y) of its first pixel in the picture
+
+
+class Hinge(NamedTuple):
+    joining: Joining
+    radius: float  # pixels from the joint to the end of the line along which the two parts meet
+    bent: float  # pixels along either bone: how far it bends, if it hardly does
+    layer: Layer  # what both parts have about the joint
+
+
+class Figure(NamedTuple):
+    joints: np.ndarray  # (18, 2)
+    seen: np.ndarray  # (18,) bool: told, not made
+    layers: dict[int, Layer]  # by part; what the picture does not show is not there
+    hinges: dict[tuple[int, int], Hinge]  # by the two parts
+
+    @property
+    def box(self) -> tuple[np.ndarray, np.ndarray]:
+        """The left top and the right bottom corner (2,) of what it shows of itself."""
+        corners = np.array([layer.corner for layer in self.layers.values()])
+        sizes = np.array([layer.pixels.shape[1::-1] for layer in self.layers.values()])
+        return corners.min(axis=0), (corners + sizes).max(axis=0)
+
+
+def cut_figures(
+    picture: np.ndarray, ground: np.ndarray, bodies: np.ndarray, mask: np.ndarray
+) -> list[Figure]:
+    """Everybody in a picture, from the left to the right.
+
+    bodies (m, 18, 3): x, y in pixels and confidence of joints; mask (h, w) in [0, 1]
+    ground: the picture without them; what shines through their outlines is taken off.
+    """
+    bodies = np.stack([with_all_joints(body) for body in bodies])
+    bodies = bodies[np.argsort(bodies[..., 0].mean(axis=1))]
+    alpha = sharpened(mask)
+    share = alpha[..., None]
+    own = (picture - (1 - share) * ground.astype(np.float32)) / share.clip(1 / 255)
+    own = np.where(share > 0, own, picture).clip(0, 255)
+    owner = _owners(bodies, alpha.shape)
+    return [
+        _cut(own, alpha * (owner == k), body)
+        for k, body in enumerate(bodies)
+        if (alpha * (owner == k) >= INSIDE).any()
+    ]
+
+
+def sharpened(mask: np.ndarray) -> np.ndarray:
+    """A mask (h, w) in [0, 1] whose outline is blurred, with one that is EDGE wide at most."""
+    inside = (mask >= INSIDE).astype(np.uint8)
+    rim = int((inside - cv2.erode(inside, np.ones((3, 3), np.uint8))).sum())
+    partly = int(((mask > 0.02) & (mask < 0.98)).sum())
+    gain = max(1.0, partly / max(rim, 1) / EDGE)
+    return ((mask - INSIDE) * gain + INSIDE).clip(0, 1).astype(np.float32)
+
+
+def _owners(bodies: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Which body is nearest to each pixel, (h, w): by the lines of its bones."""
+    nearest = []
+    for body in bodies:
+        lines = np.full(shape, 255, np.uint8)
+        for start, end in (*LIMB_JOINTS.values(), (NECK, FACE_JOINTS[0]), (NECK, HIP[0])):
+            ends = [tuple(np.rint(body[joint, :2]).astype(int).tolist()) for joint in (start, end)]
+            cv2.line(lines, *ends, 0, 1)
+        nearest.append(cv2.distanceTransform(lines, cv2.DIST_L2, 5))
+    return np.argmin(nearest, axis=0)
+
+
+def _cut(own: np.ndarray, alpha: np.ndarray, body: np.ndarray) -> Figure:
+    """own (h, w, 3) float32: colours of the figure alone; alpha (h, w): where it is."""
+    joints, seen = body[:, :2].copy(), body[:, 2] >= SEEN
+    parts = part_labels(body[None], alpha)[1:].argmax(axis=0) + 1
+    parts[alpha <= 0] = 0
+    for joining in JOININGS:
+        if seen[joining.joint] and joining.joint != NECK:
+            _part_by_plane(parts, joining, joints)
+    layers = {}
+    kernel = np.ones((2 * COMMON + 1,) * 2)
+    for part in np.unique(parts[alpha >= INSIDE]).tolist():
+        cover, colours = alpha * cv2.dilate((parts == part).astype(np.uint8), kernel), own
+        if part == TORSO:
+            cover, colours = _with_hidden(parts, alpha, own, joints)
+        layers[part] = _layer(colours, cover)
+    hinges = {}
+    for joining in JOININGS:
+        if joining.inner in layers and joining.outer in layers:
+            hinge = _hinge(parts, alpha, own, joining, joints)
+            if hinge is not None:
+                hinges[joining.inner, joining.outer] = hinge
+    return Figure(joints, seen, layers, hinges)
+
+
+def _hinge(
+    parts: np.ndarray, alpha: np.ndarray, own: np.ndarray, joining: Joining, joints: np.ndarray
+) -> Hinge | None:
+    """None where the two parts do not touch each other."""
+    joint = joints[joining.joint]
+    radius = _meeting(parts, joining, joint)
+    if radius is None:
+        return None
+    radius = max(LEAST_RADIUS, radius + COMMON)
+    y, x = np.ogrid[: parts.shape[0], : parts.shape[1]]
+    near = (x + 0.5 - joint[0]) ** 2 + (y + 0.5 - joint[1]) ** 2 <= (radius + 2) ** 2
+    either = np.isin(parts, (joining.inner, joining.outer)).astype(np.uint8)
+    cover = alpha * near * cv2.dilate(either, np.ones((3, 3)))
+    if not (cover > 0).any():
+        return None
+    bent = max(LEAST_RADIUS, BENT * _bone(joining, joints))
+    return Hinge(joining, radius, bent, _layer(own, cover))
+
+
+def _bone(joining: Joining, joints: np.ndarray) -> float:
+    """The length of the shorter of the two bones that meet, pixels."""
+    joint = joints[joining.joint]
+    ends = [joining.root] if joining.outer in FOOT else [joining.tip]
+    if joining.inner != TORSO:
+        ends.append(joining.root)
+    return float(min(np.linalg.norm(joints[end] - joint) for end in ends))
+
+
+def _meeting(parts: np.ndarray, joining: Joining, joint: np.ndarray) -> float | None:
+    """How far from the joint the line reaches along which the two parts meet."""
+    inner = cv2.dilate((parts == joining.inner).astype(np.uint8), np.ones((3, 3)))
+    rows, columns = np.nonzero((inner > 0) & (parts == joining.outer))
+    if not len(rows):
+        return None
+    far = np.hypot(columns + 0.5 - joint[0], rows + 0.5 - joint[1])
+    return float(np.quantile(far, 0.98))
+
+
+def directions(joining: Joining, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors (2,) from the joint back along the inner part, and on along the outer one."""
+    joint = joints[joining.joint]
+    back = joints[joining.root] - joint
+    on = joints[joining.tip] - joint
+    if joining.joint == NECK:
+        back = joints[list(HIP)].mean(axis=0) - joint
+        on = joints[list(FACE_JOINTS)].mean(axis=0) - joint
+    elif joining.outer in FOOT:
+        on = -back
+    return _unit(back), _unit(on)
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / max(float(np.linalg.norm(vector)), 1e-6)
+
+
+def bisector(back: np.ndarray, on: np.ndarray) -> np.ndarray:
+    """The unit vector (2,) of the plane between two bones that leave a joint that way."""
+    across = on - back
+    if np.linalg.norm(across) < 1e-3:  # folded onto each other
+        across = np.array([on[1], -on[0]])
+    return _unit(across)
+
+
+def _part_by_plane(parts: np.ndarray, joining: Joining, joints: np.ndarray) -> None:
+    """Near a joint, what belongs to either part belongs to that on its side of the joint."""
+    height, width = parts.shape
+    joint = joints[joining.joint]
+    reach = max(LEAST_RADIUS, ABOUT_JOINT * _bone(joining, joints))
+    left, top = np.floor(joint - reach).astype(int).clip(0, [width, height])
+    right, bottom = np.ceil(joint + reach).astype(int).clip(0, [width, height])
+    y, x = np.mgrid[top:bottom, left:right] + 0.5
+    off = np.stack([x - joint[0], y - joint[1]], axis=-1)
+    near = (off**2).sum(axis=-1) <= reach**2
+    beyond = off @ bisector(*directions(joining, joints)) > 0
+    here = parts[top:bottom, left:right]
+    either = near & np.isin(here, (joining.inner, joining.outer))
+    here[either] = np.where(beyond, joining.outer, joining.inner)[either]
+
+
+def _with_hidden(
+    parts: np.ndarray, alpha: np.ndarray, own: np.ndarray, joints: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coverage and colours of the torso with what arms hide of it: within its corners, and
+    wherever it shows on both sides nearby."""
+    torso = (parts == TORSO) & (alpha >= INSIDE)
+    corners = joints[[SHOULDER[0], SHOULDER[1], HIP[1], HIP[0]]]
+    hull = np.zeros(parts.shape, np.uint8)
+    cv2.fillConvexPoly(hull, cv2.convexHull(np.rint(corners).astype(np.int32)), 1)
+    span = max(3, int(0.5 * np.linalg.norm(corners[0] - corners[1])))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (span, span))
+    padded = np.pad(torso.astype(np.uint8), span)
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)[span:-span, span:-span]
+    hidden = (alpha > 0) & np.isin(parts, BEFORE_TRUNK) & ((closed > 0) | (hull > 0))
+    if not hidden.any() or not torso.any():
+        return alpha * (parts == TORSO), own
+    # An arm's outline is not the torso's colour.
+    line = cv2.dilate(hidden.astype(np.uint8), np.ones((3, 3), np.uint8))
+    colours = fill(own, torso & (line == 0))
+    cover = np.where(hidden, 1.0, alpha * (parts == TORSO)).astype(np.float32)
+    return cover, np.where(hidden[..., None], colours, own)
+
+
+def fill(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(h, w, 3) float32 where known (h, w) bool, and elsewhere what lies around, smooth: pull and
+    push, as completion.inpaint."""
+    weight = known.astype(np.float32)[..., None]
+    return _filled(picture * weight, weight)
+
+
+def _filled(total: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """total = picture * weight."""
+    height, width = total.shape[:2]
+    if min(height, width) < 2:
+        return total / np.maximum(weight, 1e-6)
+    half = ((width + 1) // 2, (height + 1) // 2)
+    small_weight = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)[..., None]
+    small = cv2.resize(total, half, interpolation=cv2.INTER_AREA)
+    gain = np.minimum(4 * small_weight, 1) / np.maximum(small_weight, 1e-6)
+    around = _filled(small * gain, small_weight * gain)
+    around = cv2.resize(around, (width, height), interpolation=cv2.INTER_LINEAR)
+    return total + (1 - weight) * around
+
+
+def _layer(colours: np.ndarray, cover: np.ndarray) -> Layer:
+    """Cropped to where it covers anything."""
+    rows, columns = (np.flatnonzero((cover > 0).any(axis=axis)) for axis in (1, 0))
+    here = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    share = cover[here][..., None]
+    pixels = np.concatenate([colours[here] * share, 255 * share], axis=2)
+    return Layer(np.rint(pixels).astype(np.uint8), (int(columns[0]), int(rows[0])))

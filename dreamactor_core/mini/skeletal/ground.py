@@ -1,0 +1,39 @@
+"""What lies behind a figure: the picture without it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .figure import fill
+
+HALO = 0.012  # of the longer side: so far around a figure its outline and blur may reach
+SMALL = 256  # pixels of the longer side at which what is behind is made up
+GRAIN = 5  # pixels: structure finer than this is grain
+
+
+def clean_ground(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Picture (h, w, 3) uint8 without what the mask (h, w) in [0, 1] shows, bit for bit as it was
+    from HALO around that on; what is all figure has the colours of its border."""
+    reach = 2 * max(2, round(HALO * max(mask.shape))) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    hidden = cv2.dilate((mask > 0.02).astype(np.uint8), kernel) > 0
+    if hidden.all():
+        hidden = mask >= mask.max()
+    if hidden.all():
+        return picture.copy()
+    made = fill(picture.astype(np.float32), ~hidden)
+    made = made + _grain(picture, ~hidden)
+    return np.where(hidden[..., None], np.rint(made.clip(0, 255)), picture).astype(np.uint8)
+
+
+def _grain(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(h, w, 3) noise as strong as what is fine in the picture, so that what is made up is not
+    smoother than what is around it; none on flat ground."""
+    fine = picture - cv2.GaussianBlur(picture, (GRAIN, GRAIN), 0).astype(np.float32)
+    inner = cv2.erode(known.astype(np.uint8), np.ones((GRAIN, GRAIN), np.uint8)) > 0
+    if not inner.any():
+        return np.zeros(picture.shape, np.float32)
+    strength = np.median(np.abs(fine[inner]), axis=0) / 0.6745  # robust to edges
+    noise = np.random.default_rng(0).standard_normal((*picture.shape[:2], 1))
+    return (noise * strength).astype(np.float32)

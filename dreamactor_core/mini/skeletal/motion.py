@@ -1,0 +1,311 @@
+"""From the driver's joints to the figure's, at any times.
+
+Limbs keep the figure's lengths and take the driver's directions; one that points at the camera is
+shorter. The trunk leans as the driver's does. The figure goes where the driver goes from his mean
+place, as far as its size says, and its lower foot stands where the picture has it, lifted as far
+as the driver has left the ground. A joint that the driver never shows stays as the picture has it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ...skeleton import (
+    ANKLE,
+    EAR,
+    EYE,
+    FACE_JOINTS,
+    HIP,
+    KNEE,
+    LIMB_JOINTS,
+    MIRRORED_JOINT,
+    NECK,
+    SHOULDER,
+)
+from ..guides import SEEN
+from .draw import Goal
+from .feet import planted, stand
+from .figure import Figure
+
+SHOWN = 0.1  # share of the frames in which a joint must be seen to be followed
+FULL_LENGTH = 0.9  # quantile of a bone's length over time that is its own
+LEAST_LENGTH = {"trunk": 0.6, "limb": 0.6}  # of its length: a bone is drawn no shorter
+LENIENT = 1.1  # a bone is only shorter once it is so much shorter
+STEADY = 0.5  # seconds on either side over which the driver's size is averaged
+GROUND = 1.0  # seconds on either side within which the driver's lowest foot is on the ground
+MOST_NOD = 0.8  # radians that a head is turned against the trunk
+SELDOM = 0.02  # share of the frames in which a figure may reach beyond the picture
+LEAST_SIZE = 0.6  # to which it is made smaller
+CARDINAL = np.pi / 2
+
+
+class Driver(NamedTuple):
+    """Somebody's joints over time."""
+
+    joints: np.ndarray  # (n, 18, 2) in any unit that is the same along both axes, no gaps
+    shown: np.ndarray  # (18,) bool: those that are ever seen
+    times: np.ndarray  # (n,) seconds
+
+
+def driver_at(body: np.ndarray, times: np.ndarray, wanted: np.ndarray) -> Driver | None:
+    """Joints (t, 18, 3) of x, y, confidence at times (t,) -> at wanted (n,), straight between those
+    that are seen; None for somebody who is never seen."""
+    seen = body[..., 2] >= SEEN
+    shown = seen.mean(axis=0) >= SHOWN
+    if shown.sum() < 2:
+        return None
+    joints = np.zeros((len(wanted), body.shape[1], 2))
+    for joint in np.flatnonzero(shown):
+        here = seen[:, joint]
+        for axis in (0, 1):
+            joints[:, joint, axis] = np.interp(wanted, times[here], body[here, joint, axis])
+    return Driver(joints, shown, wanted)
+
+
+def perform(figure: Figure, driver: Driver, panel: tuple[int, int]) -> list[Goal]:
+    """A figure in each of the driver's frames, in a picture of panel (height, width)."""
+    reference = figure.joints
+    driver = _as_seen(reference, driver)
+    posed = _posed(reference, driver)
+    place = _place(reference, driver, posed, _scale(reference, driver))
+    joints = posed + place[:, None]
+    joints = stand(joints, planted(driver.joints, driver.shown, driver.times), driver.times)
+    turns = _foot_turns(reference, joints, driver)
+    joints, size = _in_view(figure, joints, panel)
+    return [Goal(*each, size) for each in zip(joints, turns, strict=True)]
+
+
+def _as_seen(reference: np.ndarray, driver: Driver) -> Driver:
+    """Sides changed for a driver who is seen from behind where the figure is seen from the front;
+    mirrored where both are on four legs and face apart."""
+    joints, shown = driver.joints, driver.shown
+    if shown[list(SHOULDER)].all():
+        across = np.median(joints[:, SHOULDER[1], 0] - joints[:, SHOULDER[0], 0])
+        own = reference[SHOULDER[1], 0] - reference[SHOULDER[0], 0]
+        if across * own < 0:
+            joints, shown = joints[:, MIRRORED_JOINT], shown[list(MIRRORED_JOINT)]
+    trunk, own = _trunk(joints, shown), _trunk(reference[None], np.ones(18, bool))
+    if trunk is not None and own is not None:
+        trunk, own = trunk.mean(axis=0), own[0]
+        if abs(trunk[0]) > abs(trunk[1]) and abs(own[0]) > abs(own[1]) and trunk[0] * own[0] < 0:
+            joints = joints * [-1, 1]
+    return Driver(joints, shown, driver.times)
+
+
+def _trunk(joints: np.ndarray, shown: np.ndarray) -> np.ndarray | None:
+    """(n, 2) from the middle of the hips to the neck."""
+    if not shown[[*HIP, NECK]].all():
+        return None
+    return joints[:, NECK] - joints[:, HIP].mean(axis=1)
+
+
+def _posed(reference: np.ndarray, driver: Driver) -> np.ndarray:
+    """(n, 18, 2), the middle of the hips where the picture has it."""
+    count = len(driver.joints)
+    pelvis = reference[list(HIP)].mean(axis=0)
+    lean, press = np.zeros(count), np.ones(count)
+    trunk, own = _trunk(driver.joints, driver.shown), reference[NECK] - pelvis
+    if trunk is not None:
+        lean = _lean(trunk, own)
+        press = _shortening(driver, np.linalg.norm(trunk, axis=1), LEAST_LENGTH["trunk"])
+    made = np.repeat(reference[None].astype(float), count, axis=0)
+    way = own / max(np.linalg.norm(own), 1e-6)
+    off = reference - pelvis
+    off = off + (press[:, None] - 1)[..., None] * (off @ way)[:, None] * way
+    made = pelvis + _rotated(off, lean[:, None])
+    nod = lean + _nod(driver, lean)
+    face = list(FACE_JOINTS)
+    made[:, face] = made[:, NECK, None] + _rotated(reference[face] - reference[NECK], nod[:, None])
+    for start, end in LIMB_JOINTS.values():
+        bone = reference[end] - reference[start]
+        moved = _rotated(bone, _turn(made, reference, start, lean))
+        if driver.shown[[start, end]].all():
+            own = driver.joints[:, end] - driver.joints[:, start]
+            length = np.linalg.norm(own, axis=1)
+            short = _shortening(driver, length, LEAST_LENGTH["limb"])[:, None]
+            moved = own / length.clip(1e-6)[:, None] * np.linalg.norm(bone) * short
+        made[:, end] = made[:, start] + moved
+    return made
+
+
+def _turn(made: np.ndarray, reference: np.ndarray, start: int, lean: np.ndarray) -> np.ndarray:
+    """How far the bone is turned that ends where another one starts; a trunk by its lean."""
+    for root, joint in LIMB_JOINTS.values():
+        if joint == start:
+            return _angle(made[:, joint] - made[:, root]) - _angle(
+                reference[joint] - reference[root]
+            )
+    return lean
+
+
+def _lean(trunk: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """How far the trunk (n, 2) leans, in radians: from upright if the figure's own (2,) is, else
+    from that of up, down, left and right that it is nearest to on average."""
+    base = -CARDINAL
+    if abs(own[0]) > abs(own[1]):
+        base = CARDINAL * round(float(_angle(trunk.mean(axis=0))) / CARDINAL)
+    return _wrapped(_angle(trunk) - base)
+
+
+def _nod(driver: Driver, lean: np.ndarray) -> np.ndarray:
+    """(n,) radians that the head is turned against the trunk: by the line of the ears, or the
+    eyes, as far as it is seen from the front, and by the way from neck to face."""
+    total, weights = np.zeros(len(lean)), np.full(len(lean), 1e-6)
+    joints, shown = driver.joints, driver.shown
+    size = _bones(driver).sum(axis=1).clip(1e-6)
+    for right, left in (EAR, EYE):
+        if shown[[right, left]].all():
+            line = joints[:, left] - joints[:, right]
+            turn = _wrapped(_angle(line) - np.pi * (np.median(line[:, 0]) < 0) - lean)
+            weight = (np.linalg.norm(line, axis=1) / size * 20) ** 2
+            total, weights = total + weight * turn, weights + weight
+            break
+    face = [joint for joint in (*EAR, *EYE) if shown[joint]]
+    if face and shown[NECK]:
+        turn = _wrapped(_angle(joints[:, face].mean(axis=1) - joints[:, NECK]) + CARDINAL - lean)
+        turn = turn - np.median(turn)  # a face that looks aside is no head that lies aside
+        total, weights = total + 0.5 * turn, weights + 0.5
+    return (total / weights).clip(-MOST_NOD, MOST_NOD)
+
+
+def _bones(driver: Driver) -> np.ndarray:
+    """(n, k) lengths of the trunk and the limbs that are seen."""
+    lengths = [
+        np.linalg.norm(driver.joints[:, end] - driver.joints[:, start], axis=1)
+        for start, end in LIMB_JOINTS.values()
+        if driver.shown[[start, end]].all()
+    ]
+    trunk = _trunk(driver.joints, driver.shown)
+    if trunk is not None:
+        lengths.append(np.linalg.norm(trunk, axis=1))
+    if driver.shown[list(SHOULDER)].all():
+        lengths.append(np.linalg.norm(np.diff(driver.joints[:, SHOULDER], axis=1)[:, 0], axis=1))
+    return np.stack(lengths, axis=1) if lengths else np.ones((len(driver.joints), 1))
+
+
+def _shortening(driver: Driver, length: np.ndarray, least: float) -> np.ndarray:
+    """(n,) in [least, 1]: a bone's length against its own, whatever the driver's distance."""
+    size = averaged(_bones(driver).sum(axis=1), driver.times, STEADY).clip(1e-6)
+    share = length / size
+    return (LENIENT * share / max(np.quantile(share, FULL_LENGTH), 1e-6)).clip(least, 1)
+
+
+def _scale(reference: np.ndarray, driver: Driver) -> float:
+    """How many times larger the figure is than the driver, by the bones that he shows."""
+    still = Driver(reference[None], driver.shown, driver.times[:1])
+    own = np.quantile(_bones(driver), FULL_LENGTH, axis=0).sum()
+    return float(_bones(still).sum() / max(own, 1e-6))
+
+
+def _place(reference: np.ndarray, driver: Driver, posed: np.ndarray, scale: float) -> np.ndarray:
+    """(n, 2): how far the figure is moved in each frame."""
+    root = [joint for joint in HIP if driver.shown[joint]] or [
+        joint for joint in (NECK, *SHOULDER) if driver.shown[joint]
+    ]
+    if not root:
+        return np.zeros((len(posed), 2))
+    path = scale * driver.joints[:, root].mean(axis=1)
+    place = path - path.mean(axis=0)
+    ankles = [ankle for ankle in ANKLE if driver.shown[ankle]]
+    if ankles:
+        lowest = driver.joints[:, ankles, 1].max(axis=1)
+        ground = averaged(_highest(lowest, driver.times, GROUND), driver.times, GROUND)
+        lifted = scale * (ground - lowest).clip(0)
+        stands = reference[list(ANKLE), 1].max()
+        place[:, 1] = stands - lifted - posed[:, ANKLE, 1].max(axis=1)
+    return place
+
+
+def _in_view(
+    figure: Figure, joints: np.ndarray, panel: tuple[int, int]
+) -> tuple[np.ndarray, float]:
+    """Joints (n, 18, 2), moved aside and, about where the figure stands, made smaller, so that it
+    stays in the picture with all that it shows there; and how large it is."""
+    own = figure.joints
+    low, high = figure.box
+    before, behind = own.min(axis=0) - low, high - own.max(axis=0)  # what is beyond the joints
+    lows, highs = joints.min(axis=1) - before, joints.max(axis=1) + behind
+    left, top = np.quantile(lows, SELDOM, axis=0)
+    right = np.quantile(highs[:, 0], 1 - SELDOM)
+    height, width = panel
+    foot = np.array([own[list(HIP), 0].mean(), own[list(ANKLE), 1].max()])
+    room = foot[1] - min(max(low[1], 0.0), 0.02 * height)
+    size = min(1.0, room / max(foot[1] - top, 1.0), width / max(right - left, 1.0))
+    size = max(size, LEAST_SIZE) if low[1] > 1 else 1.0
+    joints = foot + size * (joints - foot)
+    left, right = (foot[0] + size * (each - foot[0]) for each in (left, right))
+    aside = 0.0
+    if right - left <= width + 1:
+        aside = max(0.0, -left) - max(0.0, right - width)
+    return joints + np.array([aside, 0]), size
+
+
+def _foot_turns(reference: np.ndarray, joints: np.ndarray, driver: Driver) -> np.ndarray:
+    """(n, 2) radians: a foot is level on the ground, and turns with its shin as it leaves it."""
+    turns = []
+    ground = reference[list(ANKLE), 1].max()
+    for knee, ankle in zip(KNEE, ANKLE, strict=True):
+        own = reference[ankle] - reference[knee]
+        shin = _wrapped(_angle(joints[:, ankle] - joints[:, knee]) - _angle(own))
+        up = (ground - joints[:, ankle, 1]) / max(np.linalg.norm(own), 1e-6)
+        up = up - max(0.0, (ground - reference[ankle, 1]) / max(np.linalg.norm(own), 1e-6))
+        turns.append(shin * (2 * up).clip(0, 1))
+    return np.stack(turns, axis=1)
+
+
+def averaged(values: np.ndarray, times: np.ndarray, reach: float) -> np.ndarray:
+    """Means (n,) of values (n, ...) over what lies within reach seconds on either side."""
+    first = np.searchsorted(times, times - reach - 1e-9)
+    last = np.searchsorted(times, times + reach + 1e-9)
+    total = np.concatenate([np.zeros_like(values[:1], float), np.cumsum(values, axis=0)])
+    count = (last - first).reshape(-1, *[1] * (values.ndim - 1))
+    return (total[last] - total[first]) / count
+
+
+def _highest(values: np.ndarray, times: np.ndarray, reach: float) -> np.ndarray:
+    first = np.searchsorted(times, times - reach - 1e-9)
+    last = np.searchsorted(times, times + reach + 1e-9)
+    return np.array([values[a:b].max() for a, b in zip(first, last, strict=True)])
+
+
+def _angle(vectors: np.ndarray) -> np.ndarray:
+    return np.arctan2(vectors[..., 1], vectors[..., 0])
+
+
+def _wrapped(angle: np.ndarray) -> np.ndarray:
+    return (angle + np.pi) % (2 * np.pi) - np.pi
+
+
+def _rotated(vectors: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Vectors (..., 2) turned by angles (...)."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    x, y = vectors[..., 0], vectors[..., 1]
+    return np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
+
+
+def main_bodies(joints: np.ndarray, count: int) -> list[int]:
+    """Which of p bodies (t, p, 18, 3) are followed, at most count: who are seen longest and
+    largest, from the left to the right."""
+    seen = joints[..., 2:] >= SEEN
+    low = np.where(seen, joints[..., :2], np.inf).min(axis=2)
+    high = np.where(seen, joints[..., :2], -np.inf).max(axis=2)
+    sizes = np.where(np.isfinite(high), high - low, 0).max(axis=-1).sum(axis=0)
+    largest = [int(k) for k in np.argsort(-sizes, kind="stable")[:count] if sizes[k] > 0]
+    place = {k: float(np.median(joints[:, k, :, 0][seen[:, k, :, 0]])) for k in largest}
+    return sorted(largest, key=place.__getitem__)
+
+
+def set_out(figure: Figure, first: Goal, count: int) -> list[Goal]:
+    """From the picture to the first frame of a motion, count frames, gently."""
+    share = np.linspace(0, 1, count, endpoint=False)
+    ways = share * share * (3 - 2 * share)
+    return [
+        Goal(
+            figure.joints + way * (first.joints - figure.joints),
+            way * first.feet,
+            1 + way * (first.size - 1),
+        )
+        for way in ways.tolist()
+    ]
