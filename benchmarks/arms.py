@@ -27,14 +27,15 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dreamactor_core.backbones import Backbone
 from dreamactor_core.bench.puppets import bench_puppets
 from dreamactor_core.bench.report import Result, in_words, join
 from dreamactor_core.lora.adapters import add_lora
+from dreamactor_core.mini.backbone import MiniBackbone
 from dreamactor_core.sampling import SampleSettings
-from dreamactor_core.train.loop import TrainConfig, train
-from dreamactor_core.train.mini.create import load_base
-from dreamactor_core.train.mini.recipe import batches_of, config_of, objective_of
+from dreamactor_core.train.loop import read_config, train
+from dreamactor_core.train.mini.batches import batches_of
+from dreamactor_core.train.mini.create import check_small, load_base
+from dreamactor_core.train.mini.objective import PuppeteerObjective, PuppeteerTrainConfig
 
 LORA, ROW = "arm", "pose-based"
 FIGURES = ("relative_error", "silhouette_iou", "identity_error")
@@ -67,8 +68,8 @@ def in_time(grid: Grid, tokens: Tensor) -> tuple[Grid, Tensor]:
     return (2 * frames, height, width), (frame * height + row) * width + column % width
 
 
-def arm_config(backbone: Backbone, arm: Arm, steps: int) -> TrainConfig:
-    config = config_of(backbone, "pose_based")
+def arm_config(arm: Arm, steps: int) -> PuppeteerTrainConfig:
+    config = read_config("pose_based", PuppeteerTrainConfig)
     (phase,) = config.phases
     phase = replace(phase, steps=steps, tasks=arm.tasks or phase.tasks)
     if not arm.text:
@@ -76,8 +77,8 @@ def arm_config(backbone: Backbone, arm: Arm, steps: int) -> TrainConfig:
     return replace(config, phases=(phase,))
 
 
-def backbone_of(arm: Arm, base: str) -> Backbone:
-    backbone = load_base(base)
+def backbone_of(arm: Arm, base: str) -> MiniBackbone:
+    backbone = check_small(load_base(base))
     if arm.in_time:
         backbone.grid_of = in_time
     for module in (backbone.text_encoder, backbone.vae):
@@ -89,9 +90,9 @@ def run(name: str, arguments: argparse.Namespace) -> Result:
     """Train one arm and score it on every seed."""
     arm = ARMS[name]
     backbone = backbone_of(arm, arguments.base)
-    config = arm_config(backbone, arm, arguments.steps)
+    config = arm_config(arm, arguments.steps)
     add_lora(backbone, config.lora, LORA)
-    source, objective = batches_of(backbone, arguments.cache), objective_of(backbone, config)
+    source, objective = batches_of(backbone, arguments.cache), PuppeteerObjective(backbone, config)
     with tqdm(total=config.steps, desc=name) as bar:
 
         def show(step: int, loss: float) -> None:

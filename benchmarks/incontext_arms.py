@@ -38,7 +38,6 @@ from dreamactor_core.puppets.told import UNTOLD
 from dreamactor_core.train.mini.incontext_fit import ClockPace, fit_by_clock
 from dreamactor_core.train.mini.incontext_model import (
     ADAPTER,
-    adapter_of,
     add_adapter,
     fresh_adapter,
     load_adapter,
@@ -128,20 +127,18 @@ def run_arm(session: Session, figures: Scores, name: str, seed: int) -> None:
     if not arm.own_network:
         start = session.loras["pose-based"] if arm.warm else fresh_adapter(backbone, seed, arm.rank)
         load_adapter(backbone, start)
-        train_arm(session, arm, seed, adapter_of(backbone))
+        train_arm(session, arm, seed)
         return score_arm(session, figures, name, seed)
     network = backbone.transformer
     network.delete_adapters(ADAPTER)
     kept = {_plain(key): p.detach().clone() for key, p in network.named_parameters()}
-    named = dict(network.named_parameters())
     if arm.attention:
         add_adapter(backbone, session.sizes.rank, attention=True)
         load_adapter(backbone, fresh_adapter(backbone, seed))
-        named = adapter_of(backbone)
     try:
         if arm.all_weights:
             network.requires_grad_(True)
-        train_arm(session, arm, seed, named)
+        train_arm(session, arm, seed)
         score_arm(session, figures, name, seed)
     finally:
         if arm.attention:
@@ -158,19 +155,19 @@ def _plain(name: str) -> str:
     return name.replace(".base_layer.", ".")
 
 
-def train_arm(session: Session, arm: Arm, seed: int, named: dict) -> None:
+def train_arm(session: Session, arm: Arm, seed: int) -> None:
     backbone = session.backbone
     backbone.transformer.train()
     rng, generator = session.rng(9, seed), session.generator(90 + seed)
 
-    def loss(step: int) -> torch.Tensor:
+    def loss() -> torch.Tensor:
         batch = lora_batch(session, arm.task, rng, generator)
         return loss_of(backbone, batch if arm.text else silenced(batch))
 
     pace = ClockPace(60.0, LORA_RATE * arm.rate, steps=arm_steps(session), warm_up=20, ema=0.98)
     compiler = "default" if arm.given == "noisy" and not arm.own_network else "force_eager"
     with torch.compiler.set_stance(compiler):
-        fit_by_clock(named, loss, pace, arm.task)
+        fit_by_clock(backbone.transformer, loss, pace, session.state / f"arm-{arm.task}")
     backbone.transformer.eval()
 
 

@@ -281,6 +281,9 @@ def _add_run(sub: argparse.ArgumentParser, config: str) -> None:
     sub.add_argument(
         "--steps", type=int, default=2, help="sampling steps of the small model's validation"
     )
+    sub.add_argument(
+        "--validation-pairs", type=int, default=4, metavar="N", help="that it animates (4)"
+    )
 
 
 def _add_small_model(stage: Callable) -> None:
@@ -288,6 +291,9 @@ def _add_small_model(stage: Callable) -> None:
     sub = stage("vae", _of(SMALL_STAGES, "train_vae"), text)
     sub.add_argument(
         "--clean-steps", type=int, help="of the clean-up; 0 leaves it as it is", metavar="STEPS"
+    )
+    sub.add_argument(
+        "--code-triplets", type=int, metavar="N", help="puppets that the linear code is fitted to"
     )
     for part, text in (
         ("eye", "teach the small model's eye where bodies are"),
@@ -341,6 +347,7 @@ def _add_start(sub: argparse.ArgumentParser) -> None:
     start = sub.add_mutually_exclusive_group(required=True)
     start.add_argument("--vae", type=Path, help="autoencoder folder: start from nothing")
     start.add_argument("--base", help="model name or folder: go on from these weights")
+    sub.add_argument("--size", type=int, metavar="PX", help="side of a new model's panels (128)")
 
 
 def _add_minutes(sub: argparse.ArgumentParser) -> None:

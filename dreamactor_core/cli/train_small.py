@@ -10,19 +10,20 @@ from functools import partial
 
 from tqdm import tqdm
 
-from ..backbones import Backbone
 from ..errors import InputError
 from ..lora.adapters import LoraInfo, add_lora, load_lora, save_lora
+from ..mini.backbone import MiniBackbone
 from ..options import LEAD_IN_SECONDS, VARIANTS
 from ..sampling import SampleSettings
 from ..train.cache import paired_samples, puppet_samples, write_cache
-from ..train.loop import TrainConfig, train
+from ..train.loop import read_config, train
+from ..train.mini.batches import batches_of
 from ..train.mini.create import check_small, load_base
 from ..train.mini.eye import train_eye
 from ..train.mini.folders import open_start, save_stage, ship
 from ..train.mini.glances import BROAD_DIET, EyeConfig
 from ..train.mini.motions import RigConfig
-from ..train.mini.recipe import batches_of, config_of, objective_of
+from ..train.mini.objective import PuppeteerObjective, PuppeteerTrainConfig
 from ..train.mini.refine import train_refinement
 from ..train.mini.rig import train_rig
 from ..train.mini.stages import train_whole
@@ -40,12 +41,15 @@ TRAINABLE_PARTS: dict[str, tuple[Callable, Callable]] = {
 def train_vae(arguments: argparse.Namespace) -> None:
     steps = VaeConfig().steps if arguments.clean_steps is None else arguments.clean_steps
     bar = tqdm(total=steps, desc="vae")
-    train_autoencoder(arguments.out, steps, partial(_show, bar))
+    config = replace(VaeConfig(), steps=steps)
+    if arguments.code_triplets:
+        config = replace(config, code_triplets=arguments.code_triplets)
+    train_autoencoder(arguments.out, config, partial(_show, bar))
 
 
 def train_part(arguments: argparse.Namespace) -> None:
     """The eye or the rig."""
-    backbone = check_small(open_start(arguments.base, arguments.vae))
+    backbone = check_small(open_start(arguments.base, arguments.vae, arguments.size))
     name = arguments.part
     learn, kind = TRAINABLE_PARTS[name]
     config = BROAD_DIET if name == "eye" and arguments.broad else kind()
@@ -82,16 +86,16 @@ def cache_stage(arguments: argparse.Namespace) -> None:
 
 
 def train_foundation(arguments: argparse.Namespace) -> None:
-    backbone = open_start(arguments.base, arguments.vae)
+    backbone = check_small(open_start(arguments.base, arguments.vae, arguments.size))
     backbone.vae.requires_grad_(False)
-    config = config_of(backbone, arguments.config)
+    config = read_config(arguments.config, PuppeteerTrainConfig)
     _run(backbone, config, arguments, skeleton=False)
     save_stage(backbone, arguments.out, "The foundation of the small model.")
 
 
 def lora_stage(arguments: argparse.Namespace) -> None:
-    backbone = load_base(arguments.base)
-    config = config_of(backbone, arguments.config)
+    backbone = check_small(load_base(arguments.base))
+    config = read_config(arguments.config, PuppeteerTrainConfig)
     if config.lora is None or not config.variant:
         raise InputError(
             f"configuration {arguments.config}", got="no lora or no variant", need="both",
@@ -140,11 +144,16 @@ def export(arguments: argparse.Namespace) -> None:
     ship(arguments.base, arguments.vae, loras, arguments.out)
 
 
-def _run(backbone: Backbone, config: TrainConfig, arguments, *, skeleton: bool) -> None:
-    source, objective = batches_of(backbone, arguments.cache), objective_of(backbone, config)
+def _run(
+    backbone: MiniBackbone, config: PuppeteerTrainConfig, arguments, *, skeleton: bool
+) -> None:
+    source, objective = batches_of(backbone, arguments.cache), PuppeteerObjective(backbone, config)
     geometry = backbone.geometry
     pairs = validation_pairs(
-        range(900, 904), geometry.panel[0], geometry.num_frames, skeleton=skeleton
+        range(900, 900 + arguments.validation_pairs),
+        geometry.panel[0],
+        geometry.num_frames,
+        skeleton=skeleton,
     )
     bar = tqdm(total=config.steps, desc=str(arguments.out.name))
     log = arguments.out / "validation.csv"

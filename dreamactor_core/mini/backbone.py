@@ -79,6 +79,7 @@ class MiniBackbone(HunyuanLayout):
 
     transformer: MiniTransformer3DModel
     vae: MiniVAE
+    text_encoder: ByteTextEncoder
 
     defaults = ONE_STEP
     predicts_clean = True

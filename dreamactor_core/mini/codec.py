@@ -66,20 +66,11 @@ class BlockCodec(LinearCodec):
         return (self.components * self.scale).T
 
     @torch.no_grad()
-    def fit(self, moment: Tensor, total: Tensor, count: int) -> float:
-        """Set the code from sums over blocks x (n, 768): of x x^T, of x, and n.
-
-        Channel scales are the square root of their deviations: half-way between equal weight in
-        pixels and equal variance. Returns the share of the variance that is kept.
-        """
-        mean = (total / count).double()
-        variance, components = torch.linalg.eigh((moment / count).double() - mean.outer(mean))
-        keep = self.config.latent_channels
-        deviation = variance.flip(0)[:keep].clamp(min=1e-12).sqrt()
+    def set_linear_code(self, mean: Tensor, components: Tensor, scale: Tensor) -> None:
+        """mean (768,), components (768, c) unit vectors, scale (c,) by which codes are divided."""
         self.mean.copy_(mean)
-        self.components.copy_(components.flip(1)[:, :keep])
-        self.scale.copy_(deviation.sqrt() * deviation.mean().sqrt())
-        return (deviation.square().sum() / variance.sum()).item()
+        self.components.copy_(components)
+        self.scale.copy_(scale)
 
     def pixel_distance(self, error: Tensor) -> Tensor:
         """Errors of latent cells (..., c) -> (...): mean absolute error of their pixels.

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..backbones import Backbone, Context
 from ..errors import InputError
 from ..geometry import Geometry
-from .cache import KEYS, Cache
+from .cache import KEYS
 
 # What the right panel shows; "single" has none. "driving>pose" asks for the target's skeleton in
 # place of its picture: pose estimation by the same diptych, from a skeleton as the reference.
@@ -109,47 +109,6 @@ class DrawnSample(NamedTuple):
     context: Context
     weight: Tensor
     prompt: str
-
-
-@dataclass(frozen=True)
-class CachedBatches:
-    """Batches of any backbone from a cache of its latents."""
-
-    backbone: Backbone
-    cache: Cache
-    workers: ClassVar[int] = 0
-
-    @property
-    def latent_frames(self) -> int:
-        return self.cache.latent_frames
-
-    def draw(self, phase: Phase, rng: np.random.Generator) -> Batch:
-        tasks = draw_tasks(phase, rng)
-        rows = self.cache.draw_rows(len(tasks), rng)
-        samples = [
-            self._draw_sample(phase, task, row, rng) for task, row in zip(tasks, rows, strict=True)
-        ]
-        return assemble(samples, phase, rng)
-
-    def _draw_sample(
-        self, phase: Phase, task: str, row: int, rng: np.random.Generator
-    ) -> DrawnSample:
-        cache, groups = self.cache, phase.latent_frames - 1
-        right_key, _, left_key = task.partition(">")
-        left_whole = cache.panel(left_key or "target", row)
-        whole = left_whole.shape[2] - 1
-        start = 1 + int(rng.integers(whole - groups + 1))
-        chosen = [0, *range(start, start + groups)]
-        left, lead = left_whole[:, :, chosen], lead_groups(self.backbone.geometry)
-        known, prefix = draw_known(left, lead, phase.conditions, rng)
-        prompt = "" if rng.random() < phase.conditions.text_dropout else cache.caption(row)
-        right = None
-        if task != "single":
-            right = cache.panel(right_key, row)[:, :, chosen]
-            dropped = rng.random() < phase.conditions.driving_dropout
-            blank = groups if dropped else lead if not prefix and groups == whole else 0
-            right[:, :, : 1 + blank] = cache.black[:, :, : 1 + blank]
-        return DrawnSample(*compose_sample(self.backbone, left, right, known), prompt)
 
 
 def assemble(samples: list[DrawnSample], phase: Phase, rng: np.random.Generator) -> Batch:

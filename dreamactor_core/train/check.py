@@ -76,7 +76,7 @@ def check_clips(backbone: Backbone, rows: list[Row], task: CheckTask) -> Iterato
         except InputError as error:
             wrong = error
             continue
-        scores.append(_check(backbone, clip, task))
+        scores.append(_check_clip(backbone, clip, task))
         write_table(task.out / SCORES, [score.row() for score in scores])
         yield scores[-1]
     if not scores and wrong is not None:
@@ -91,7 +91,7 @@ def write_table(path: Path, rows: list[dict]) -> None:
         writer.writerows(rows)
 
 
-def _check(backbone: Backbone, clip: TrainingClip, task: CheckTask) -> Score:
+def _check_clip(backbone: Backbone, clip: TrainingClip, task: CheckTask) -> Score:
     reference, driving, truth = _window(_plain(clip), task.frames, backbone.geometry)
     made = animate_pass(backbone, reference, driving, clip.row.caption, task.settings).cpu()
     still = reference.expand_as(truth)

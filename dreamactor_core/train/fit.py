@@ -27,7 +27,7 @@ class Schedule:
         return self.learning_rate * min(1, step / self.warm_up) * way
 
 
-class _Loss(nn.Module):
+class LossOf(nn.Module):
     """A module whose forward pass is the loss of a batch, a tuple."""
 
     def __init__(self, module: nn.Module, loss_of: Callable[..., Tensor]):
@@ -62,7 +62,7 @@ def fit_network(
         minutes=minutes,
         checkpoint="state.pt",
     )
-    run = Run(_Loss(module, loss_of), [optimizer], rhythm, folder, {})
+    run = Run(LossOf(module, loss_of), [optimizer], rhythm, folder, {})
     count = 0
 
     def drawn(first: int) -> Iterable[Any]:

@@ -1,4 +1,4 @@
-"""Stages of the small model, and of any backbone that is trained from a cache of panels.
+"""Stages of the small model.
 
 A stage is a configuration (configs/*.json): which weights learn, from which cache, in which
 phases. A run lives in a folder: checkpoint.pt (resumes exactly: batches are drawn from the seed
@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -27,13 +26,14 @@ from ..errors import InputError, check_choice
 from ..lora.adapters import LoraSpec
 from .batches import Batch, BatchSource, Phase
 from .feeding import workers
-from .objective import Objective
 from .optimise import Hooks, Rhythm, Run
+from .optimizers import optimizers_of
 from .pace import paced
+
+Objective = Callable[[Any], Tensor]  # a Batch, of the kind that its model has -> the loss, a scalar
 
 CONFIGS = Path(__file__).parent / "configs"
 OPTIMIZERS = ("adamw", "muon")
-VISUAL_MATRIX = re.compile(r"\btransformer_blocks\.\d+\.(attn\.to_(q|k|v|out)|ff)\.")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,10 @@ class TrainConfig:
         return self.phases[-1]
 
 
-def read_config(name_or_path: str | Path, kind: type[TrainConfig] = TrainConfig) -> TrainConfig:
+Config = TypeVar("Config", bound=TrainConfig)
+
+
+def read_config(name_or_path: str | Path, kind: type[Config]) -> Config:
     """A name in train/configs, or a JSON file -> a configuration of the kind; keys that it has not
     are refused by name."""
     path = CONFIGS / f"{name_or_path}.json"
@@ -149,8 +152,10 @@ def train(
         torch._dynamo.config.cache_size_limit = 64  # one entry for each length of clip and prompt
         backbone.transformer.compile_repeated_blocks(fullgraph=True, dynamic=False)
     trainee = Trainee(backbone, objective)
-    run = Run(trainee, _optimizers(trainee, config), _rhythm(config, minutes), folder,
-              _identity(config))  # fmt: skip
+    optimizers = optimizers_of(
+        trainee, config.learning_rate, config.weight_decay, muon=config.optimizer == "muon"
+    )
+    run = Run(trainee, optimizers, _rhythm(config, minutes), folder, _identity(config))
     backbone.vae.to(run.accelerator.device)  # for validate
     batches = Batches(source, config, run.accelerator.process_index)
 
@@ -192,31 +197,6 @@ def _identity(config: TrainConfig) -> dict:
 def _stretch(config: TrainConfig, step: int) -> tuple[Phase, int]:
     phase = config.phase_at(step)
     return phase, phase.batch_size
-
-
-def _optimizers(trainee: Trainee, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """AdamW for everything, or Muon for the visual stream's matrices and AdamW for the rest.
-
-    Muon needs about 0.7 of the steps here, at 1.1 times the cost of one. Modulation stays with
-    AdamW: at one noise level its gradient has rank 1, and Muon would blow up the noise around it;
-    so does the text stream, which steps without a prompt teach nothing.
-    """
-    learning = {name: p for name, p in trainee.named_parameters() if p.requires_grad}
-    matrices = [
-        name
-        for name, p in learning.items()
-        if config.optimizer == "muon" and p.ndim == 2 and VISUAL_MATRIX.search(name)
-    ]
-    by_muon = [learning.pop(name) for name in matrices]
-    rates = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
-    optimizers: list[torch.optim.Optimizer] = []
-    if learning:
-        adamw = torch.optim.AdamW(list(learning.values()), betas=(0.9, 0.99), fused=True, **rates)
-        optimizers.append(adamw)
-    if by_muon:
-        muon = torch.optim.Muon(by_muon, ns_steps=4, adjust_lr_fn="match_rms_adamw", **rates)
-        optimizers.append(muon)
-    return optimizers
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

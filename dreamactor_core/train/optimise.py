@@ -29,7 +29,8 @@ from diffusers.training_utils import EMAModel
 from torch import nn
 
 from ..errors import InputError
-from .curve import Curve
+from .course import Course, OffCourseError
+from .curve import Curve, append_line, forget_after
 from .feeding import to_device
 
 logger = logging.getLogger(__name__)
@@ -51,9 +52,10 @@ class Rhythm:
     precision: str = "no"  # accelerate's mixed_precision
     clip: float = 1.0  # largest norm of the gradient
     ema_decay: float = 0.0
-    checkpoint: str = CHECKPOINT
+    checkpoint: str = CHECKPOINT  # "": none, and nothing to resume from
     curve: str = CURVE
     device: str = ""  # "cpu", or a GPU by name; "": accelerate's choice
+    setbacks: int = 0  # so often a run off its course (course.py) begins anew from good weights
 
 
 def _nothing(*_: Any) -> None:
@@ -93,14 +95,13 @@ class Run:
         )
         folder.mkdir(parents=True, exist_ok=True)
         self.learning = [p for p in module.parameters() if p.requires_grad]
-        self.ema = None
-        if rhythm.ema_decay:
-            options = {"use_ema_warmup": True, "inv_gamma": 10, "power": 0.9}
-            self.ema = EMAModel(self.learning, decay=rhythm.ema_decay, **options)
+        self.ema = self._new_average()
         self.module, *self.optimizers = self.accelerator.prepare(module.train(), *optimizers)
         self.done = self._resume()
         if self.ema:
             self.ema.to(self.accelerator.device)
+        self.course = Course(self.learning) if rhythm.setbacks else None
+        self.setbacks, self.stopped = 0, False
         self.curve = Curve(folder / rhythm.curve)
 
     @property
@@ -117,8 +118,8 @@ class Run:
         rate: Callable[[int], float],
         hooks: Hooks | None = None,
     ) -> int:
-        """To the last step, for rhythm.minutes, or until SIGINT or SIGTERM, whichever is first;
-        returns the step reached, with a checkpoint of it.
+        """To the last step, for rhythm.minutes, or until SIGINT or SIGTERM (then `stopped` is
+        True), whichever is first; returns the step reached, with a checkpoint of it.
 
         batches(first): those of steps first, first + 1, ..., rhythm.accumulate of each, in this
         process. Raises InputError when the loss is no longer a number or memory runs out; the last
@@ -130,12 +131,18 @@ class Run:
         drawn = iter(batches(self.done + 1))
         with _stop_signals() as stopped:
             for step in range(self.done + 1, rhythm.steps + 1):
-                loss, norm = self._step(step, drawn, rate(step))
+                now_rate = rate(step) / 2**self.setbacks
+                try:
+                    loss, norm = self._step(step, drawn, now_rate)
+                except OffCourseError as error:
+                    self._set_back(error)
+                    continue
                 self.done, now = step, time.monotonic()
-                self._note(step, loss, rate(step), norm, now - began)
+                self._note(step, loss, now_rate, norm, now - began)
                 if self.main:
                     hooks.on_step(step, loss)
-                late = stopped.is_set() or now - began > 60 * rhythm.minutes
+                self.stopped = stopped.is_set()
+                late = self.stopped or now - began > 60 * rhythm.minutes
                 due = now - saved_at > 60 * rhythm.save_minutes
                 late, due = self._agreed(late, due)
                 last = late or step == rhythm.steps
@@ -152,7 +159,8 @@ class Run:
     def save(self, hooks: Hooks) -> None:
         """A checkpoint and the curve, then what the caller saves."""
         if self.main:
-            self._write_checkpoint()
+            if self.rhythm.checkpoint:
+                self._write_checkpoint()
             if self.curve.rows:
                 self.curve.draw()
             with self.averaged():
@@ -207,7 +215,30 @@ class Run:
             ) from error
         if self.ema:
             self.ema.step(self.learning)
-        return self._of_all(sum(losses) / len(losses)), norm
+        loss = self._of_all(sum(losses) / len(losses))
+        if self.course:
+            self.course.look(step, loss)
+        return loss, norm
+
+    def _new_average(self) -> EMAModel | None:
+        if not self.rhythm.ema_decay:
+            return None
+        options = {"use_ema_warmup": True, "inv_gamma": 10, "power": 0.9}
+        return EMAModel(self.learning, decay=self.rhythm.ema_decay, **options)
+
+    def _set_back(self, error: OffCourseError) -> None:
+        """The last good weights, new optimisers and averages, half the rate; the error itself where
+        that has been tried often enough."""
+        if self.course:
+            self.course.restore()
+        if self.setbacks == self.rhythm.setbacks:
+            raise error
+        self.setbacks += 1
+        logger.warning("%s, back to the last good weights", error)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+            optimizer.state.clear()
+        self.ema = self._new_average()
 
     def _of_all(self, loss: float) -> float:
         """The mean over processes."""
@@ -218,12 +249,11 @@ class Run:
 
     def _check_finite(self, step: int, loss: float) -> None:
         if not math.isfinite(loss):
-            raise InputError(
-                f"loss at step {step}",
-                got=loss,
-                need="a finite number",
-                fix="Train again with a lower learning rate: it goes on from the last checkpoint, "
-                f"{self.path}.",
+            fix = "Train again with a lower learning rate"
+            if self.rhythm.checkpoint:
+                fix += f": it goes on from the last checkpoint, {self.path}"
+            raise OffCourseError(
+                f"loss at step {step}", got=loss, need="a finite number", fix=f"{fix}."
             )
 
     def _agreed(self, *flags: bool) -> list[bool]:
@@ -261,13 +291,13 @@ class Run:
         self.module.train()
         if self.main and figure is not None:
             logger.info("step %d: validation %.4f", step, figure)
-            _append(self.folder / STEPS, {"step": step, "validation": figure})
+            append_line(self.folder / STEPS, {"step": step, "validation": figure})
 
     def _note(self, step: int, loss: float, rate: float, norm: float, seconds: float) -> None:
         if self.main:
             self.curve.add(step, loss, seconds)
             line = {"step": step, "loss": loss, "rate": rate, "norm": norm, "seconds": seconds}
-            _append(self.folder / STEPS, line)
+            append_line(self.folder / STEPS, line)
 
     def _write_checkpoint(self) -> None:
         """Beside and rename: a kill or a full disk while saving leaves the last one whole."""
@@ -293,7 +323,7 @@ class Run:
 
     def _resume(self) -> int:
         path = self.path
-        if not path.exists():
+        if not (self.rhythm.checkpoint and path.exists()):
             return 0
         try:
             state = torch.load(path, weights_only=True, map_location="cpu")
@@ -324,7 +354,7 @@ class Run:
         if self.ema:
             self.ema.load_state_dict(state["ema"])
         if self.main:
-            _forget_after(self.folder / STEPS, state["step"])
+            forget_after(self.folder / STEPS, state["step"])
         logger.info("resumed %s at step %d of %d", self.folder, state["step"], self.rhythm.steps)
         return state["step"]
 
@@ -351,23 +381,3 @@ def _stop_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _append(path: Path, line: dict) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-
-
-def _forget_after(path: Path, step: int) -> None:
-    """Drop the lines of steps that will be done again."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            kept += [line] if json.loads(line)["step"] <= step else []
-        except (ValueError, KeyError, TypeError):
-            continue  # cut off by a kill
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    temporary.replace(path)

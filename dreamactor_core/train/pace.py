@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -72,6 +72,7 @@ def forward_work(forward: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
+@cache
 def product_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Floating-point operations a second in the best of some products of square matrices."""
     side = SIDES.get(device.type, SIDES["cpu"])

@@ -57,9 +57,8 @@ def test_in_time_the_network_is_told_that_the_panels_follow_each_other(base):
         )
 
 
-def test_an_arm_changes_what_it_names(base):
-    backbone = arms.backbone_of(arms.Arm(), base / "model")
-    config_of = partial(arms.arm_config, backbone, steps=7)
+def test_an_arm_changes_what_it_names():
+    config_of = partial(arms.arm_config, steps=7)
     full, others = config_of(arms.ARMS["full"]), arms.ARMS.copy()
     assert full.steps == 7 and full.phases[0].tasks == {"skeleton": 1.0}
     assert config_of(others["in-time"]) == full

@@ -1,5 +1,6 @@
 """mini-incontext: its code, its network, and what it learns from."""
 
+import json
 import math
 import os
 from pathlib import Path
@@ -36,8 +37,12 @@ from dreamactor_core.train.mini.incontext_model import (
 )
 from dreamactor_core.train.mini.incontext_pool import caption_ids
 from dreamactor_core.train.mini.incontext_tasks import compose_panels, restyle, warp
+from dreamactor_core.train.mini.principal import Moments
 
 GRID = (5, 8, 16)
+
+
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 
 @pytest.fixture
@@ -102,11 +107,15 @@ def test_the_decoder_reads_nothing_that_comes_later():
     assert not torch.equal(before[:, :, 9:], after[:, :, 9:])
 
 
-def test_fit_finds_the_directions_of_the_blocks():
+def test_the_linear_code_has_the_directions_of_the_blocks():
     codec = BlockCodec(2, (8, 8, 8), (1, 1, 1))
     basis = torch.eye(BLOCK_VALUES)[:2] * torch.tensor([[3.0], [1.0]])
     blocks = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0)) @ basis + 0.5
-    kept = codec.fit(blocks.T @ blocks, blocks.sum(0), len(blocks))
+    moments = Moments()
+    for half in blocks.chunk(2):
+        moments.add(half)
+    *code, kept = moments.code(2)
+    codec.set_linear_code(*code)
     assert kept == pytest.approx(1, abs=1e-4)
     assert codec.components[0, 0].abs() > 0.99 and codec.components[1, 1].abs() > 0.99
     torch.testing.assert_close(codec.mean, torch.full((BLOCK_VALUES,), 0.5), atol=0.2, rtol=0)
@@ -214,7 +223,7 @@ def test_text_is_of_one_length_and_silence_is_zero(backbone):
     )
 
 
-def test_a_lora_of_fewer_directions_keeps_the_others_at_zero(backbone):
+def test_a_lora_of_fewer_directions_keeps_the_others_at_zero(backbone, tmp_path):
     backbone.transformer.requires_grad_(False)
     add_adapter(backbone, 4)
     load_adapter(backbone, fresh_adapter(backbone, seed=0, rank=2))
@@ -223,12 +232,8 @@ def test_a_lora_of_fewer_directions_keeps_the_others_at_zero(backbone):
     ids = torch.from_numpy(caption_ids("x"))[None]
     generator = torch.Generator().manual_seed(0)
     batch = compose_panels(backbone.vae, video, video.flip(-1), ids, generator)
-    fit_by_clock(
-        adapter_of(backbone),
-        lambda step: loss_of(backbone, batch),
-        ClockPace(60, 1e-2, steps=3),
-        "x",
-    )
+    pace = ClockPace(60, 1e-2, steps=3)
+    fit_by_clock(backbone.transformer, lambda: loss_of(backbone, batch), pace, tmp_path)
     state = adapter_state(backbone)
     ups = [value for name, value in state.items() if ".lora_B." in name]
     downs = [value for name, value in state.items() if ".lora_A." in name]
@@ -237,24 +242,47 @@ def test_a_lora_of_fewer_directions_keeps_the_others_at_zero(backbone):
     assert all(not value[2:].any() for value in downs)
 
 
-def test_a_loss_that_is_no_number_ends_with_the_last_good_weights():
-    weight = torch.nn.Parameter(torch.ones(2))
-    with pytest.raises(InputError, match="loss of x"):
-        fit_by_clock(
-            {"w": weight},
-            lambda step: (weight * math.nan).sum(),
-            ClockPace(60, 0.1, steps=999),
-            "x",
-        )
-    assert weight.tolist() == [1, 1]
+def weights(count: int) -> torch.nn.ParameterList:
+    return torch.nn.ParameterList([torch.nn.Parameter(torch.ones(count))])
 
 
-def test_fit_learns_and_counts():
-    weight = torch.nn.Parameter(torch.ones(1))
-    report = fit_by_clock(
-        {"w": weight}, lambda step: weight.square().sum(), ClockPace(60, 0.1, steps=200), "x"
-    )
+def test_a_loss_that_is_no_number_ends_with_the_last_good_weights(tmp_path):
+    (weight,) = module = weights(2)
+    rates = []
+
+    def loss() -> torch.Tensor:
+        rates.append(1)
+        return (weight * math.nan).sum()
+
+    with pytest.raises(InputError, match="loss at step 5: got nan, need a finite number"):
+        fit_by_clock(module, loss, ClockPace(60, 0.1, steps=999), tmp_path)
+    assert weight.tolist() == [1, 1] and len(rates) == 5  # four times with half the rate
+
+
+def test_a_loss_far_above_the_lowest_goes_back_and_on_with_half_the_rate(tmp_path):
+    (weight,) = module = weights(1)
+    drawn = []
+
+    def loss() -> torch.Tensor:
+        drawn.append(weight.item())
+        far = 100 if 151 <= len(drawn) <= 160 else 1
+        return far * (weight - weight.detach() + 1).square().sum()  # never falls
+
+    pace = ClockPace(60, 0.1, steps=200, ema=0)
+    fit_by_clock(module, loss, pace, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "steps.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [k for k in range(1, 201) if k != 160]
+    assert drawn[159] < 0 and drawn[160] == 1  # the last good weights are those of the start
+    assert lines[158]["rate"] == pytest.approx(pace.rate(159, 158 / 200))
+    assert lines[159]["rate"] == pytest.approx(pace.rate(161, 160 / 200) / 2)
+
+
+def test_fit_learns_and_counts(tmp_path):
+    (weight,) = module = weights(1)
+    pace = ClockPace(60, 0.1, steps=200)
+    report = fit_by_clock(module, lambda: weight.square().sum(), pace, tmp_path)
     assert report.steps == 200 and weight.abs() < 0.1
+    assert report.curve[-1][0] == 200 and not (tmp_path / "checkpoint.pt").exists()
 
 
 def test_weights_are_saved_whole_in_small_parts(backbone, tmp_path, monkeypatch):

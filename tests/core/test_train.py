@@ -1,6 +1,7 @@
 """Training: what a batch holds, that a run resumes to the last bit, and that it learns."""
 
 import csv
+import functools
 import hashlib
 import json
 import math
@@ -18,12 +19,11 @@ from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import LoraSpec, add_lora
 from dreamactor_core.mini.vae import PATCH, MiniVAE, join_frames, split_frames
 from dreamactor_core.train import cache as caches
-from dreamactor_core.train.batches import CachedBatches, Conditions, Phase, draw_sigma
+from dreamactor_core.train.batches import draw_sigma
 from dreamactor_core.train.cache import Cache, puppet_samples, read_cache, write_cache
 from dreamactor_core.train.curve import Curve
 from dreamactor_core.train.loop import (
     Trainee,
-    _optimizers,
     learning_rate,
     read_config,
     train,
@@ -38,6 +38,7 @@ from dreamactor_core.train.mini.batches import (
 from dreamactor_core.train.mini.create import MiniConfig, create_mini
 from dreamactor_core.train.mini.objective import PuppeteerObjective, PuppeteerTrainConfig
 from dreamactor_core.train.mini.vae import VaeConfig, fit_code, train_clean
+from dreamactor_core.train.optimizers import optimizers_of
 
 SHIPPED = sorted((Path(caches.__file__).parent / "configs").glob("*.json"))
 NUM_FRAMES, GROUPS, LEAD = 13, 3, 2  # latent groups after frame 0; of the lead-in
@@ -95,6 +96,12 @@ def cache(folder):
     return read_cache(tiny_mini(), folder)
 
 
+@functools.cache
+def drawing():
+    """A model that draws batches and learns nothing, built once."""
+    return tiny_mini()
+
+
 def one(backbone, cache, phase, conditions=ALWAYS, seed=0):
     phase = replace(phase, conditions=conditions)
     return PuppeteerBatches(backbone, cache).draw(phase, np.random.default_rng(seed))
@@ -119,6 +126,13 @@ def run(folder, cache, config=CONFIG, **options):
     backbone = tiny_mini()
     train_mini(backbone, cache, config, folder, **options)
     return backbone
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, cache):
+    """Folder and model of one run by CONFIG, to compare others with."""
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, run(folder, cache)
 
 
 # The latent cache
@@ -176,35 +190,6 @@ def test_a_folder_without_a_cache_is_refused(tmp_path):
 # Batches
 
 
-def test_any_backbone_draws_the_composite_of_inference(cache):
-    """The frames of a window are neighbours, and nothing of the small model's comes along."""
-    backbone = tiny_mini()
-    phase = Phase(1, GROUPS + 1, 1, 1.0, conditions=Conditions(**NEVER))
-    plain = CachedBatches(backbone, cache).draw(phase, np.random.default_rng(0))
-    row = cache.captions.index(plain.prompts[0])
-    target, driven = (cache.rows[key][row].float().transpose(0, 1) for key in ("target", "driving"))
-    assert torch.equal(plain.target[0, ..., :SIDE], target)
-    assert torch.equal(plain.target[0, :, 1 + LEAD :, :, SIDE:], driven[:, 1 + LEAD :])
-    assert torch.equal(plain.target[..., : 1 + LEAD, :, SIDE:], cache.black[:, :, : 1 + LEAD])
-    known = torch.zeros(1, 1, GROUPS + 1, SIDE, 2 * SIDE)
-    known[:, :, 0], known[..., SIDE:] = 1, 1
-    assert torch.equal(plain.context.known, known) and torch.equal(plain.weight, 1 - known)
-    assert set(vars(plain)) == {"target", "context", "weight", "prompts", "noise", "sigma"}
-    short = CachedBatches(backbone, cache).draw(
-        replace(phase, latent_frames=2), np.random.default_rng(1)
-    )
-    row = cache.captions.index(short.prompts[0])
-    at = [
-        next(
-            k
-            for k in range(1, GROUPS + 1)
-            if torch.equal(short.target[0, :, 1, :, panel], cache.rows[key][row, k].float())
-        )
-        for key, panel in (("target", slice(SIDE)), ("driving", slice(SIDE, None)))
-    ]
-    assert at[0] == at[1]
-
-
 def mean_of(driven: torch.Tensor) -> torch.Tensor:
     """Latents (1, c, t', h', w') -> of one group, (1, c, h', w'): each frame the mean of all."""
     return join_frames(split_frames(driven).mean(dim=2, keepdim=True).repeat(1, 1, 4, 1, 1))[
@@ -214,7 +199,7 @@ def mean_of(driven: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("task", ["driving", "skeleton"])
 def test_a_whole_clip_is_the_composite_of_inference(cache, task):
-    batch = one(tiny_mini(), cache, PuppeteerPhase(1, GROUPS + 1, 1, 1.0, {task: 1.0}))
+    batch = one(drawing(), cache, PuppeteerPhase(1, GROUPS + 1, 1, 1.0, {task: 1.0}))
     row = cache.captions.index(batch.prompts[0])
     left, right = batch.target[..., :SIDE], batch.target[..., SIDE:]
     assert batch.target.shape == (1, 8, GROUPS + 1, SIDE, 2 * SIDE)
@@ -236,7 +221,7 @@ def test_a_whole_clip_is_the_composite_of_inference(cache, task):
 def test_a_short_window_starts_anywhere_and_has_no_lead_in(cache):
     starts = set()
     for seed in range(30):
-        batch = one(tiny_mini(), cache, PuppeteerPhase(1, 2, 1, 1.0), seed=seed)
+        batch = one(drawing(), cache, PuppeteerPhase(1, 2, 1, 1.0), seed=seed)
         row = cache.captions.index(batch.prompts[0])
         target, driving = (cache.rows[key][row].float() for key in ("target", "driving"))
         assert torch.equal(batch.target[0, :, 0, :, :SIDE], target[0])
@@ -253,7 +238,7 @@ def test_a_short_window_starts_anywhere_and_has_no_lead_in(cache):
 
 def test_a_prefix_is_known_and_takes_the_place_of_the_lead_in(cache):
     batch = one(
-        tiny_mini(), cache, PuppeteerPhase(1, GROUPS + 1, 1, 1.0), replace(ALWAYS, prefix=1.0)
+        drawing(), cache, PuppeteerPhase(1, GROUPS + 1, 1, 1.0), replace(ALWAYS, prefix=1.0)
     )
     row = cache.captions.index(batch.prompts[0])
     known = batch.context.known[0, 0]
@@ -267,7 +252,7 @@ def test_a_prefix_is_known_and_takes_the_place_of_the_lead_in(cache):
 @pytest.mark.parametrize("groups", [1, 2, 3])
 def test_a_prefix_always_leaves_something_to_draw(cache, groups):
     conditions = replace(ALWAYS, prefix=1.0)
-    batch = one(tiny_mini(), cache, PuppeteerPhase(1, groups + 1, 1, 1.0), conditions)
+    batch = one(drawing(), cache, PuppeteerPhase(1, groups + 1, 1, 1.0), conditions)
     assert batch.weight[0, 0, -1, :, :SIDE].all()
 
 
@@ -275,7 +260,7 @@ def test_known_and_weight_are_complements_on_the_left_and_the_right_never_counts
     conditions = PuppeteerConditions(0.5, 0.5, 0.5, 0.5, keep=1.0)
     partly = 0
     for seed in range(20):
-        batch = one(tiny_mini(), cache, PuppeteerPhase(1, GROUPS + 1, 2, 0.5), conditions, seed)
+        batch = one(drawing(), cache, PuppeteerPhase(1, GROUPS + 1, 2, 0.5), conditions, seed)
         known, weight = batch.context.known, batch.weight
         assert set(known.unique().tolist()) <= {0.0, 1.0}
         assert torch.equal(weight[..., :SIDE], 1 - known[..., :SIDE])
@@ -289,18 +274,18 @@ def test_known_and_weight_are_complements_on_the_left_and_the_right_never_counts
 
 def test_conditions_at_probability_one_are_always_left_out(cache):
     phase = PuppeteerPhase(1, GROUPS + 1, 3, 1.0)
-    batch = one(tiny_mini(), cache, phase, replace(ALWAYS, text_dropout=1.0))
+    batch = one(drawing(), cache, phase, replace(ALWAYS, text_dropout=1.0))
     assert batch.prompts == [""] * 3
-    batch = one(tiny_mini(), cache, phase, replace(ALWAYS, driving_dropout=1.0))
+    batch = one(drawing(), cache, phase, replace(ALWAYS, driving_dropout=1.0))
     assert torch.equal(batch.target[..., SIDE:], cache.black.expand(3, -1, -1, -1, -1))
     assert (batch.context.known[..., SIDE:] == 1).all()
-    batch = one(tiny_mini(), cache, phase, replace(ALWAYS, reference_dropout=1.0))
+    batch = one(drawing(), cache, phase, replace(ALWAYS, reference_dropout=1.0))
     assert (batch.context.known[..., :SIDE] == 0).all()
     assert (batch.weight[..., :SIDE] == 1).all()
 
 
 def test_single_is_plain_image_to_video_without_a_right_panel(cache):
-    batch = one(tiny_mini(), cache, PuppeteerPhase(1, GROUPS + 1, 1, 1.0, {"single": 1.0}))
+    batch = one(drawing(), cache, PuppeteerPhase(1, GROUPS + 1, 1, 1.0, {"single": 1.0}))
     row = cache.captions.index(batch.prompts[0])
     assert torch.equal(batch.target[0], cache.rows["target"][row].float().transpose(0, 1))
     assert batch.context.known[0, 0, :, 0, 0].tolist() == [1, 0, 0, 0]
@@ -311,7 +296,7 @@ def test_tasks_stand_side_by_side_in_a_batch_but_single_is_alone(cache):
     phase = PuppeteerPhase(1, GROUPS + 1, 12, 1.0, {"pose": 0.4, "driving": 0.4, "single": 0.2})
     widths = set()
     for seed in range(12):
-        batch = one(tiny_mini(), cache, phase, seed=seed)
+        batch = one(drawing(), cache, phase, seed=seed)
         widths.add(batch.target.shape[-1])
         if batch.target.shape[-1] == 2 * SIDE:
             right = batch.target[..., SIDE:]
@@ -330,13 +315,13 @@ def test_tasks_stand_side_by_side_in_a_batch_but_single_is_alone(cache):
 
 def test_a_missing_driver_has_no_mean_either(cache):
     phase = PuppeteerPhase(1, 2, 3, 1.0)
-    batch = one(tiny_mini(), cache, phase, replace(ALWAYS, driving_dropout=1.0))
+    batch = one(drawing(), cache, phase, replace(ALWAYS, driving_dropout=1.0))
     black = mean_of(cache.black).expand(3, -1, -1, -1)
     torch.testing.assert_close(batch.context.latents[:, :, 0, :, SIDE:], black)
 
 
 def test_a_short_window_knows_the_mean_of_the_whole_driver(cache):
-    batch = one(tiny_mini(), cache, PuppeteerPhase(1, 2, 1, 1.0))
+    batch = one(drawing(), cache, PuppeteerPhase(1, 2, 1, 1.0))
     row = cache.captions.index(batch.prompts[0])
     driven = cache.rows["driving"][row].float().transpose(0, 1)[None, :, 1 + LEAD :]
     torch.testing.assert_close(batch.context.latents[:, :, 0, :, SIDE:], mean_of(driven))
@@ -345,7 +330,7 @@ def test_a_short_window_knows_the_mean_of_the_whole_driver(cache):
 def test_any_frame_of_the_clip_can_be_the_reference(cache):
     phase, seen = PuppeteerPhase(1, 2, 1, 1.0), set()
     for seed in range(120):
-        batch = one(tiny_mini(), cache, phase, replace(ALWAYS, any_reference=1.0), seed=seed)
+        batch = one(drawing(), cache, phase, replace(ALWAYS, any_reference=1.0), seed=seed)
         row = cache.captions.index(batch.prompts[0])
         clip = split_frames(cache.rows["target"][row].float().transpose(0, 1)[None])
         frames = split_frames(batch.target[:, :, :1, :, :SIDE])
@@ -358,7 +343,7 @@ def test_frames_from_all_over_the_clip_with_their_drivers(cache):
     """GROUPS and LEAD leave one driven group: its frames come in any order."""
     phase, orders = PuppeteerPhase(1, 2, 1, 1.0), set()
     for seed in range(8):
-        batch = one(tiny_mini(), cache, phase, replace(ALWAYS, any_frames=1.0), seed=seed)
+        batch = one(drawing(), cache, phase, replace(ALWAYS, any_frames=1.0), seed=seed)
         row = cache.captions.index(batch.prompts[0])
         order = []
         for key, panel in (("target", slice(SIDE)), ("driving", slice(SIDE, None))):
@@ -377,7 +362,7 @@ def test_frames_from_all_over_the_clip_with_their_drivers(cache):
 
 def test_tokens_are_where_something_moves_and_the_loss_counts_there_alone(cache):
     phase = PuppeteerPhase(1, 2, 2, 1.0, {"skeleton": 1.0}, tokens=6)
-    batch = one(tiny_mini(), cache, phase)
+    batch = one(drawing(), cache, phase)
     assert batch.tokens.shape == (2, 1, 3 * 6)
     for sample, prompt in enumerate(batch.prompts):
         clip = cache.rows["target"][cache.captions.index(prompt)].float()
@@ -396,11 +381,11 @@ def test_tokens_are_where_something_moves_and_the_loss_counts_there_alone(cache)
 
 def test_a_batch_depends_on_the_generator_alone(cache):
     phase = CONFIG.phases[1]
-    a, b = (one(tiny_mini(), cache, phase, PuppeteerConditions(), seed=4) for _ in range(2))
+    a, b = (one(drawing(), cache, phase, PuppeteerConditions(), seed=4) for _ in range(2))
     assert all(torch.equal(x, y) for x, y in ((a.noise, b.noise), (a.sigma, b.sigma)))
     assert torch.equal(a.target, b.target) and a.prompts == b.prompts
     assert not torch.equal(
-        a.noise, one(tiny_mini(), cache, phase, PuppeteerConditions(), seed=5).noise
+        a.noise, one(drawing(), cache, phase, PuppeteerConditions(), seed=5).noise
     )
 
 
@@ -468,7 +453,7 @@ def test_unknown_keys_are_refused_by_name(tmp_path, change, name):
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"phases": phases} | change))
     with pytest.raises(InputError, match=name):
-        read_config(path)
+        read_config(path, PuppeteerTrainConfig)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "{}"])
@@ -476,7 +461,7 @@ def test_a_broken_configuration_is_refused(tmp_path, text):
     path = tmp_path / "config.json"
     path.write_text(text)
     with pytest.raises(InputError, match=r"config\.json"):
-        read_config(path)
+        read_config(path, PuppeteerTrainConfig)
 
 
 def test_learning_rate():
@@ -517,7 +502,7 @@ def test_it_learns(tmp_path, cache):
     cache = Cache({key: rows[:1] for key, rows in cache.rows.items()}, ["a clip"], cache.black)
     losses = []
     config = replace(
-        CONFIG, phases=(PuppeteerPhase(200, 2, 2, 1.0, conditions=ALWAYS),), learning_rate=1e-2,
+        CONFIG, phases=(PuppeteerPhase(60, 2, 2, 1.0, conditions=ALWAYS),), learning_rate=1e-2,
         final_learning_rate=1e-3, ema_decay=0.9,
     )  # fmt: skip
     run(tmp_path, cache, config, on_step=lambda step, loss: losses.append(loss))
@@ -538,10 +523,8 @@ def test_the_loss_of_a_model_that_predicts_clean_latents_does_not_grow_as_the_no
         assert torch.allclose(loss, expected, rtol=0.03), sigma
 
 
-def test_a_run_is_the_same_twice(tmp_path, cache):
-    assert digest(run(tmp_path / "a", cache).transformer) == digest(
-        run(tmp_path / "b", cache).transformer
-    )
+def test_a_run_is_the_same_twice(tmp_path, cache, finished):
+    assert digest(run(tmp_path, cache).transformer) == digest(finished[1].transformer)
 
 
 class Killed(Exception):  # noqa: N818 - not an error
@@ -549,20 +532,19 @@ class Killed(Exception):  # noqa: N818 - not an error
 
 
 @pytest.mark.parametrize(("accumulation", "optimizer"), [(1, "adamw"), (2, "adamw"), (1, "muon")])
-def test_a_killed_run_resumes_to_the_last_bit(tmp_path, cache, accumulation, optimizer):
+def test_a_killed_run_resumes_to_the_last_bit(tmp_path, cache, finished, accumulation, optimizer):
     """Checkpoints after every step; the kill comes in the middle of step 6, which is lost."""
-    config = replace(
-        CONFIG,
-        checkpoint_minutes=0,
-        gradient_accumulation_steps=accumulation,
-        optimizer=optimizer,
-    )
+    config = replace(CONFIG, gradient_accumulation_steps=accumulation, optimizer=optimizer)
 
     def kill(step, loss):
         if step == 6:
             raise Killed
 
-    whole = run(tmp_path / "whole", cache, config)
+    folder, whole = finished
+    if config != CONFIG:
+        folder = tmp_path / "whole"
+        whole = run(folder, cache, config)
+    config = replace(config, checkpoint_minutes=0)
     with pytest.raises(Killed):
         run(tmp_path / "killed", cache, config, on_step=kill)
     assert torch.load(tmp_path / "killed" / "checkpoint.pt")["step"] == 5
@@ -571,23 +553,24 @@ def test_a_killed_run_resumes_to_the_last_bit(tmp_path, cache, accumulation, opt
     assert steps == [6, 7, 8]
     assert digest(resumed.transformer) == digest(whole.transformer)  # averaged weights
     assert digest(resumed.text_encoder) == digest(whole.text_encoder)
-    a, b = (torch.load(tmp_path / name / "checkpoint.pt") for name in ("whole", "killed"))
+    runs = folder, tmp_path / "killed"
+    a, b = (torch.load(each / "checkpoint.pt") for each in runs)
     assert all(torch.equal(x, y) for x, y in zip(a["weights"], b["weights"], strict=True))
     assert all(
         torch.equal(x, y)
         for x, y in zip(a["ema"]["shadow_params"], b["ema"]["shadow_params"], strict=True)
     )
     curves = []
-    for name in ("whole", "killed"):
-        rows = csv.DictReader((tmp_path / name / "loss.csv").read_text().splitlines())
+    for each in runs:
+        rows = csv.DictReader((each / "loss.csv").read_text().splitlines())
         curves.append([(row["step"], row["loss"]) for row in rows])
     assert curves[0] == curves[1] and len(curves[0]) == 8
 
 
-def test_a_finished_run_gives_its_averaged_weights_again(tmp_path, cache):
-    first = run(tmp_path, cache)
-    assert digest(run(tmp_path, cache).transformer) == digest(first.transformer)
-    state = torch.load(tmp_path / "checkpoint.pt")
+def test_a_finished_run_gives_its_averaged_weights_again(cache, finished):
+    folder, first = finished
+    assert digest(run(folder, cache).transformer) == digest(first.transformer)
+    state = torch.load(folder / "checkpoint.pt")
     averaged = state["ema"]["shadow_params"]
     every = (*first.transformer.parameters(), *first.text_encoder.parameters())
     learned = [parameter for parameter in every if parameter.requires_grad]
@@ -601,25 +584,26 @@ def test_it_stops_after_its_minutes_with_a_checkpoint(tmp_path, cache):
     assert torch.load(tmp_path / "checkpoint.pt")["step"] == 1
 
 
-def test_validation_sees_averaged_weights_and_training_goes_on_with_its_own(tmp_path, cache):
+def test_validation_sees_averaged_weights_and_training_goes_on_with_its_own(
+    tmp_path, cache, finished
+):
     backbone, seen = tiny_mini(), []
     parameter = next(backbone.transformer.parameters())
 
     def look(step):
         seen.append((step, parameter.detach().clone(), backbone.transformer.training))
 
-    config = replace(CONFIG, validate_every=4, checkpoint_minutes=0)
-    train_mini(backbone, cache, config, tmp_path / "seen", validate=look)
+    config = replace(CONFIG, validate_every=4)
+    train_mini(backbone, cache, config, tmp_path, validate=look)
     assert [(step, training) for step, _, training in seen] == [(4, False), (8, False)]
     assert torch.equal(seen[1][1], parameter)  # what is left at the end
-    blind = run(tmp_path / "blind", cache, replace(config, checkpoint_minutes=99))
-    assert digest(blind.transformer) == digest(backbone.transformer)
+    assert digest(finished[1].transformer) == digest(backbone.transformer)
 
 
 def test_muon_takes_the_matrices_of_the_visual_stream_and_adamw_the_rest():
     backbone = tiny_mini()
     trainee = Trainee(backbone, PuppeteerObjective(backbone, CONFIG))
-    adamw, muon = _optimizers(trainee, replace(CONFIG, optimizer="muon"))
+    adamw, muon = optimizers_of(trainee, 1e-3, muon=True)
     names = {id(p): name for name, p in trainee.named_parameters() if p.requires_grad}
     mine, rest = (
         {names.pop(id(p)) for group in optimizer.param_groups for p in group["params"]}
@@ -641,9 +625,7 @@ def test_a_loss_in_pixels_needs_a_linear_code():
 
 
 @pytest.mark.parametrize("change", ["size", "variant", "lora", "optimizer"])
-def test_a_checkpoint_of_another_configuration_is_refused(tmp_path, cache, change):
-    run(tmp_path, cache)
-    AcceleratorState._reset_state(True)
+def test_a_checkpoint_of_another_configuration_is_refused(cache, finished, change):
     backbone, config = tiny_mini(), CONFIG
     if change == "size":
         backbone = create_mini(backbone.vae, replace(MINI, num_layers=1))
@@ -655,7 +637,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path, cache, chang
         config = replace(CONFIG, lora=LoraSpec(2, 2), variant="pose-based")
         add_lora(backbone, config.lora, "learning")
     with pytest.raises(InputError, match=r"checkpoint\.pt.*another --out folder"):
-        train_mini(backbone, cache, config, tmp_path)
+        train_mini(backbone, cache, config, finished[0])
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_path, cache):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from dreamactor_core.__main__ import main
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import load_lora
 from dreamactor_core.models.loading import load_backbone
@@ -31,18 +32,18 @@ def test_what_is_done_is_skipped_and_a_stage_that_fails_is_named(tmp_path):
     for stage in plan[:-1]:
         stage.folder.with_suffix(".done").touch()
     with pytest.raises(InputError, match=r"stage mini: got exit status \d, need 0"):
-        train_whole(tmp_path, 5, toy=True)  # there is no foundation to export
+        train_whole(tmp_path, 5, toy=True, run=main)  # there is no foundation to export
     assert not (tmp_path / "mini.done").exists()
     (tmp_path / "mini.done").touch()
     assert train_whole(tmp_path, 5, toy=True)
 
 
 @pytest.mark.slow
-def test_a_rehearsal_makes_a_model_with_both_loras_in_two_bites(tmp_path):
-    """About two minutes."""
-    assert not train_whole(tmp_path, MIN_MINUTES + 0.01, toy=True, threads=1)
+def test_a_rehearsal_makes_a_model_with_both_loras_in_two_bites(tmp_path, fresh_accelerate):
+    """In this process: a start of Python for each stage would take longer than the stages."""
+    assert not train_whole(tmp_path, MIN_MINUTES + 0.001, toy=True, threads=1, run=main)
     assert (tmp_path / "vae.done").exists() and not (tmp_path / "mini").exists()
-    assert train_whole(tmp_path, 30, toy=True, threads=1)
+    assert train_whole(tmp_path, 30, toy=True, threads=1, run=main)
     backbone = load_backbone(str(tmp_path / "mini"))
     variants = {
         load_lora(backbone, path).info.variant

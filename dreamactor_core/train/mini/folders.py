@@ -13,12 +13,13 @@ from ...options import VARIANTS
 from .create import MiniConfig, check_small, create_mini, load_base, to_ship
 
 
-def open_start(base: str | Path | None, vae: Path | None) -> Backbone:
+def open_start(base: str | Path | None, vae: Path | None, size: int | None = None) -> Backbone:
     """What a stage goes on from: a model by name or folder, or a new one around the autoencoder of
-    a folder."""
+    a folder, with panels of size x size pixels (MiniConfig's, if None)."""
     if base:
         return load_base(base)
-    return create_mini(MiniVAE.from_pretrained(vae).requires_grad_(False), MiniConfig())
+    config = MiniConfig(size=size or MiniConfig.size)
+    return create_mini(MiniVAE.from_pretrained(vae).requires_grad_(False), config)
 
 
 def save_stage(backbone: Any, folder: Path, description: str) -> None:

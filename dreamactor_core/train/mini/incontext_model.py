@@ -29,14 +29,6 @@ PART_BYTES = 15_000_000  # of a file that comes back from a borrowed machine
 State = dict[str, Tensor]
 
 
-def named_parts(backbone: InContextBackbone) -> dict[str, nn.Parameter]:
-    """All that the foundation learns: network and text encoder."""
-    named = {f"transformer.{name}": p for name, p in backbone.transformer.named_parameters()}
-    return named | {
-        f"text_encoder.{name}": p for name, p in backbone.text_encoder.named_parameters()
-    }
-
-
 def add_adapter(backbone: InContextBackbone, rank: int, attention: bool = False) -> None:
     add_lora(backbone, LoraSpec(rank, rank, attention), ADAPTER)
     backbone.text_encoder.requires_grad_(False)

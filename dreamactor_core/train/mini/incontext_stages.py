@@ -18,7 +18,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pixel_unshuffle
 
 from ...mini.vae import PATCH, group_frames
@@ -32,7 +32,6 @@ from .incontext_model import (
     fresh_adapter,
     load_adapter,
     loss_of,
-    named_parts,
     try_step,
 )
 from .incontext_session import Session
@@ -44,6 +43,7 @@ from .incontext_tasks import (
     pose_batch,
     to_panel,
 )
+from .principal import Moments
 
 logger = logging.getLogger(__name__)
 
@@ -61,17 +61,14 @@ FOUNDATION_RATE, CODEC_RATE, LORA_RATE = 2e-3, 1e-3, 1.5e-3
 
 def fit_block_code(session: Session, rng: np.random.Generator) -> None:
     """The linear code, from blocks of clips and of poses."""
-    pool, moment, total, count = session.pool, None, None, 0
+    pool, moments, codec = session.pool, Moments(), session.backbone.vae
     for _ in range(max(1, session.sizes.first_rows // 64)):
         _, rows = pool.draw(64 if session.device.type == "cuda" else 16, rng)
         for panel in (to_panel(rows.frames), behind_lead_in(to_panel(rows.varied))):
             blocks = pixel_unshuffle(group_frames(panel), PATCH).movedim(2, -1)
-            blocks = blocks.flatten(0, -2).double()
-            products, sums = blocks.T @ blocks, blocks.sum(0)
-            moment = products if moment is None else moment + products
-            total = sums if total is None else total + sums
-            count += len(blocks)
-    kept = session.backbone.vae.fit(moment, total, count)
+            moments.add(blocks.flatten(0, -2))
+    *code, kept = moments.code(codec.config.latent_channels)
+    codec.set_linear_code(*code)
     logger.info("codec: %.2f %% of the variance kept", 100 * kept)
 
 
@@ -82,7 +79,7 @@ def learn_codec(session: Session, seconds: float) -> None:
     codec.requires_grad_(True).train().to(memory_format=torch.channels_last)
     bf16 = session.device.type == "cuda"
 
-    def loss(step: int) -> Tensor:
+    def loss() -> Tensor:
         _, rows = pool.draw(sizes.codec_rows, rng)
         groups = group_frames(to_panel(rows.frames))
         with torch.no_grad():
@@ -97,7 +94,7 @@ def learn_codec(session: Session, seconds: float) -> None:
 
     left = seconds - (time.monotonic() - began)
     pace = ClockPace(max(1.0, left), CODEC_RATE, ema=0.995)
-    note(session, "codec", fit_by_clock(dict(codec.named_parameters()), loss, pace, "codec"))
+    note(session, "codec", fit_by_clock(codec, loss, pace, session.state / "codec"))
     codec.requires_grad_(False).eval()
 
 
@@ -107,20 +104,20 @@ def learn_foundation(session: Session, seconds: float) -> None:
     transformer = backbone.transformer
     transformer.requires_grad_(True).train()
     backbone.text_encoder.requires_grad_(True).train()
-    named = named_parts(backbone)
+    parts = nn.ModuleDict({"transformer": transformer, "text_encoder": backbone.text_encoder})
     if sizes.compile:
         compile_blocks(backbone)
 
-    def loss(step: int) -> Tensor:
+    def loss() -> Tensor:
         transformer.layout = "in-time" if rng.random() < IN_TIME else "side-by-side"
         _, rows = pool.draw(sizes.batch, rng)
         return loss_of(backbone, foundation_batch(backbone.vae, rows, generator))
 
-    try_step(lambda: loss(0), list(named.values()))
+    try_step(loss, list(parts.parameters()))
     left = seconds - (time.monotonic() - began)
     logger.info("foundation: first step after %.0f s", seconds - left)
     pace = ClockPace(max(1.0, left), FOUNDATION_RATE, warm_up=100, muon=True)
-    report = fit_by_clock(named, loss, pace, "foundation")
+    report = fit_by_clock(parts, loss, pace, session.state / "foundation")
     transformer.layout = "side-by-side"
     note(session, "foundation", report)
     session.adapt()
@@ -145,16 +142,15 @@ def learn_lora(session: Session, task: str, seconds: float, seed: int) -> FitRep
     """Train the adapter from where it stands."""
     backbone = session.backbone
     began, rng, generator = time.monotonic(), session.rng(3, seed), session.generator(3 + seed)
-    named = adapter_of(backbone)
     backbone.transformer.train()
 
-    def loss(step: int) -> Tensor:
+    def loss() -> Tensor:
         return loss_of(backbone, lora_batch(session, task, rng, generator))
 
-    try_step(lambda: loss(0), list(named.values()))
+    try_step(loss, [*adapter_of(backbone).values()])
     left = seconds - (time.monotonic() - began)
     pace = ClockPace(max(1.0, left), LORA_RATE, warm_up=20, ema=0.99)
-    report = fit_by_clock(named, loss, pace, task)
+    report = fit_by_clock(backbone.transformer, loss, pace, session.state / task)
     backbone.transformer.eval()
     return report
 

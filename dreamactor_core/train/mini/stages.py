@@ -15,13 +15,14 @@ import logging
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import InputError
 from ..curve import Curve
-from ..loop import TrainConfig, read_config
+from ..loop import read_config
 from .glances import EyeConfig
 from .motions import RigConfig
 from .objective import PuppeteerTrainConfig
@@ -30,6 +31,13 @@ logger = logging.getLogger(__name__)
 
 PAIR_SEEDS = (20_000, 20_800)  # seeds of the bootstrapped pairs, before they are judged
 TOY_STEPS, TOY_PAIRS = 2, 2
+# What the stages of a rehearsal are told beside.
+TOY_OPTIONS = {
+    "vae": ["--code-triplets", "2"],
+    "eye": ["--size", "64"],
+    "foundation": ["--validation-pairs", "1"],
+    "lora": ["--validation-pairs", "1"],
+}
 MIN_MINUTES = 0.5  # minutes; with less left no stage is begun
 
 
@@ -68,19 +76,19 @@ def stages(out: Path, bodies: Path | None, toy: bool) -> list[Stage]:
         pairs = ["--seeds", f"{first}:{first + TOY_PAIRS}", "--threshold", "1"]
 
     def part(name: str, *start: str) -> Stage:
-        return Stage(
-            made[name], ["train", name, *start, "--part-steps", str(parts[name])], parts[name]
-        )
+        command = ["train", name, *start, "--part-steps", str(parts[name])]
+        return Stage(made[name], [*command, *extra.get(name, [])], parts[name])
 
     def stage(name: str, kind: str, *start: str) -> Stage:
         path = made[name].with_suffix(".json")
         path.write_text(json.dumps(asdict(configs[name]), indent=1))
         command = ["train", kind, *start, "--config", str(path), "--steps", "1"]
-        return Stage(made[name], command, configs[name].steps)
+        return Stage(made[name], [*command, *extra.get(kind, [])], configs[name].steps)
 
     glances = ["--bodies", str(bodies)] if bodies else []
+    extra = TOY_OPTIONS if toy else {}
     return [
-        Stage(made["vae"], ["train", "vae", "--clean-steps", "0"]),
+        Stage(made["vae"], ["train", "vae", "--clean-steps", "0", *extra.get("vae", [])]),
         part("eye", "--vae", str(made["vae"] / "vae"), *glances),
         part("rig", "--base", str(made["eye"] / "model")),
         stage("foundation", "foundation", "--base", str(made["rig"] / "model")),
@@ -101,12 +109,26 @@ def stages(out: Path, bodies: Path | None, toy: bool) -> list[Stage]:
     ]
 
 
+def in_a_process(command: list[str]) -> int:
+    """python -m dreamactor_core with these words -> its exit status."""
+    return subprocess.run(
+        [sys.executable, "-m", "dreamactor_core", *command], check=False
+    ).returncode
+
+
 def train_whole(
-    out: Path, minutes: float, *, bodies: Path | None = None, toy: bool = False, threads: int = 0
+    out: Path,
+    minutes: float,
+    *,
+    bodies: Path | None = None,
+    toy: bool = False,
+    threads: int = 0,
+    run: Callable[[list[str]], int] = in_a_process,
 ) -> bool:
     """Run what is left of the stages for so many minutes; whether all are done, in out/mini.
 
-    Raises InputError when a stage fails; what it said is in the terminal.
+    run: the words of a command -> its exit status. Raises InputError when a stage fails; what it
+    said is in the terminal.
     """
     out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
@@ -117,13 +139,13 @@ def train_whole(
         left = minutes - (time.monotonic() - began) / 60
         if left < MIN_MINUTES:
             return False
-        command = [sys.executable, "-m", "dreamactor_core", *command, "--out", str(folder)]
+        command = [*command, "--out", str(folder)]
         if steps:
             command += ["--minutes", f"{left:.2f}"]
         if threads:
             command += ["--threads", str(threads)]
-        logger.info("%s", " ".join(command[1:]))
-        if status := subprocess.run(command, check=False).returncode:
+        logger.info("%s", " ".join(command))
+        if status := run(command):
             raise InputError(
                 f"stage {folder.name}",
                 got=f"exit status {status}",
@@ -137,6 +159,6 @@ def train_whole(
     return True
 
 
-def _toy(config: TrainConfig) -> TrainConfig:
+def _toy(config: PuppeteerTrainConfig) -> PuppeteerTrainConfig:
     phases = tuple(replace(phase, steps=TOY_STEPS, batch_size=1) for phase in config.phases)
     return replace(config, phases=phases, compile=False, mixed_precision="no")

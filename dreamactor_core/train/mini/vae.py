@@ -12,7 +12,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from ...pose.draw import draw_pose
 from ...pose.vary import vary_pose
 from ...puppets.triplet import triplet
 from ..optimise import Hooks, Rhythm, Run
+from .principal import Moments
 
 logger = logging.getLogger(__name__)
 
@@ -66,45 +67,32 @@ def to_groups(video: np.ndarray) -> Tensor:
 
 
 def train_autoencoder(
-    folder: Path, clean_steps: int, on_step: Callable[[int, float], None]
+    folder: Path, config: VaeConfig, on_step: Callable[[int, float], None]
 ) -> None:
-    """The whole stage, into folder/vae, with so many steps of the clean-up, or none."""
+    """The whole stage, into folder/vae; with no steps the clean-up is left as it is."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = replace(VaeConfig(), steps=clean_steps)
     if (folder / "vae" / "config.json").exists():
         vae = MiniVAE.from_pretrained(folder / "vae")
     else:
         vae = fit_code(config)
         vae.save_pretrained(folder / "vae")
-    if clean_steps:
+    if config.steps:
         train_clean(vae, config, folder, on_step)
 
 
 def fit_code(config: VaeConfig) -> MiniVAE:
-    """Principal components of patches; channel scales are the square root of their deviations.
-
-    Half-way between equal pixel weight and equal variance: coarse channels stay larger, so they
-    are settled at higher noise levels, and no channel drowns. The mean square over channels is 1.
-    """
-    size = 3 * PATCH * PATCH
-    moment, total, count = torch.zeros(size, size), torch.zeros(size), 0
+    """Principal components of patches."""
+    moments = Moments()
     for seed in range(config.seed, config.seed + config.code_triplets):
         for video in render_videos(seed, config):
             frames = to_groups(video).unflatten(1, (GROUP, 3)).flatten(0, 1)
             patches = frames.unfold(2, PATCH, PATCH).unfold(3, PATCH, PATCH)
-            patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, size)
-            moment += patches.T @ patches
-            total += patches.sum(0)
-            count += len(patches)
-    mean = total / count
-    variance, components = torch.linalg.eigh(moment / count - mean[:, None] * mean)
+            moments.add(patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3 * PATCH * PATCH))
     keep = config.latent_channels // GROUP
-    deviation = variance.flip(0)[:keep].sqrt()
-    scale = deviation.sqrt() * deviation.mean().sqrt()
-    kept = deviation.square().sum() / variance.sum()
+    *code, kept = moments.code(keep)
     logger.info("linear code: %d channels a frame keep %.2f %% of the variance", keep, 100 * kept)
     vae = MiniVAE(config.latent_channels, config.channels, config.blocks)
-    vae.set_linear_code(mean, components.flip(1)[:, :keep], scale)
+    vae.set_linear_code(*(part.float() for part in code))
     vae.code.half().float()  # as it will be stored: caches made now stay valid
     return vae
 
