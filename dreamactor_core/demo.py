@@ -81,7 +81,7 @@ def run_demo(
         )
         animate_file(animator.wearing(loras[variant]), job, on_step=on_step)
     sheet = folder / "contact_sheet.png"
-    write_image(sheet, contact_sheet(_rows(made, outputs)), overwrite=True)
+    write_image(sheet, contact_sheet(_sheet_rows(made, outputs)), overwrite=True)
     return [*made[:4], *outputs.values(), sheet]
 
 
@@ -106,7 +106,9 @@ def _material(folder: Path, geometry: Geometry, puppets: int) -> Material:
     return made
 
 
-def _rows(made: Material, outputs: dict[str, Path]) -> dict[str, np.ndarray | list[np.ndarray]]:
+def _sheet_rows(
+    made: Material, outputs: dict[str, Path]
+) -> dict[str, np.ndarray | list[np.ndarray]]:
     """Of the contact sheet: what went in, what came out, and the truth."""
     driver, truth = made.clips.driver, made.clips.truth
     results = {name: [frame.image for frame in read_frames(path)] for name, path in outputs.items()}

@@ -23,7 +23,7 @@ def padded_length(num_frames: int, temporal_stride: int = 4) -> int:
 AGAIN = "Copy or download the model's folder again."
 
 
-def _check(name: str, value: object, least: float, most: float, whole: bool = True) -> None:
+def _check_number(name: str, value: object, least: float, most: float, whole: bool = True) -> None:
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
         need = f"a {'whole ' if whole else ''}number from {least:g} to {most:g}"
@@ -51,11 +51,11 @@ class Geometry:
             ("fps", 1e-3, 1000),
             ("num_frames", 1, math.inf),
         ):
-            _check(name, getattr(self, name), least, most, whole=name != "fps")
+            _check_number(name, getattr(self, name), least, most, whole=name != "fps")
         if len(self.panel) != 2:
             raise InputError("panel", got=self.panel, need="a height and a width", fix=AGAIN)
         for side in self.panel:
-            _check("side of the panel", side, 1, 1 << 14)
+            _check_number("side of the panel", side, 1, 1 << 14)
 
     def latent_frames(self, num_frames: int) -> int:
         """(t - 1) / temporal_stride + 1; raises InputError when t is not of the form 4k + 1."""

@@ -72,7 +72,7 @@ def require(package: str, oldest: str, purpose: str) -> None:
 
 def older(found: str, oldest: str) -> bool:
     """Whether a version is below a bound: release numbers are compared, pre-releases are not."""
-    return _numbers(found) < _numbers(oldest)
+    return _release(found) < _release(oldest)
 
 
 def _too_old() -> dict[str, str]:
@@ -91,7 +91,7 @@ def _installed_as(package: str) -> tuple[str, str]:
     return package, ""
 
 
-def _numbers(text: str) -> list[int]:
+def _release(text: str) -> list[int]:
     """The release of a version, less zeros at its end: "4.57.0.dev0+cpu" -> [4, 57]."""
     release = re.match(r"v?(\d+(?:\.\d+)*)", text)
     numbers = [int(number) for number in release[1].split(".")] if release else []

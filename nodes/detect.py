@@ -9,7 +9,7 @@ from . import kinds
 from .host import files
 
 
-def _networks() -> list[io.Input]:
+def _network_inputs() -> list[io.Input]:
     """What finds the subjects and their joints."""
     return [
         kinds.name_input(
@@ -44,7 +44,7 @@ def _networks() -> list[io.Input]:
     ]
 
 
-def _subjects() -> list[io.Input]:
+def _subject_inputs() -> list[io.Input]:
     """Who of those that are found is followed, and how closely."""
     return [
         io.Combo.Input(
@@ -74,7 +74,7 @@ def _subjects() -> list[io.Input]:
     ]
 
 
-def _results() -> list[io.Output]:
+def _outputs() -> list[io.Output]:
     return [
         kinds.output(kinds.Keypoints, "keypoints", "One entry for each frame."),
         kinds.output(
@@ -111,8 +111,8 @@ class DreamActorDetectPose(io.ComfyNode):
             inputs=[
                 kinds.footage_input("video", "Who moves"),
                 kinds.fps_input(),
-                *_networks(),
-                *_subjects(),
+                *_network_inputs(),
+                *_subject_inputs(),
                 io.Boolean.Input(
                     "download",
                     default=False,
@@ -127,7 +127,7 @@ class DreamActorDetectPose(io.ComfyNode):
                     "a person is found in it.",
                 ),
             ],
-            outputs=_results(),
+            outputs=_outputs(),
         )
 
     @classmethod

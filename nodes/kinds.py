@@ -1,4 +1,8 @@
-"""The pack's own socket types, and inputs that several nodes share. Ids are for ever."""
+"""The pack's own socket types, and inputs that several nodes share. Ids are for ever.
+
+ComfyUI-Manager finds out by reading the files which pack a missing node is from: the base
+`io.ComfyNode`, and `node_id` in words in an `io.Schema`, stay in each node's own class.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from . import kinds
 from .host import files
-from .prepare import DreamActorFitMedia
+from .prepare import fitted_outputs, media_inputs
 
 
 def _model_input(tooltip: str) -> io.Input:
@@ -58,18 +58,19 @@ class DreamActorNativeLora(io.ComfyNode):
 class DreamActorNativeFit(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        """Fit Media's, but for the model."""
-        schema = DreamActorFitMedia.define_schema()
-        schema.node_id, schema.category = "DreamActorNativeFit", kinds.NATIVE_MENU
-        schema.display_name = "DreamActor Native Fit"
-        schema.description = (
-            "Brings the reference and the driving video to one size and to the rate of a MODEL "
-            "of ComfyUI. Nothing is cropped or stretched: bars fill what is left."
+        return io.Schema(
+            node_id="DreamActorNativeFit",
+            display_name="DreamActor Native Fit",
+            category=kinds.NATIVE_MENU,
+            description="Brings the reference and the driving video to one size and to the rate of "
+            "a MODEL of ComfyUI. Nothing is cropped or stretched: bars fill what is left.",
+            search_aliases=["dreamactor", "letterbox", "resample video", "frame rate", "resize"],
+            inputs=[
+                _model_input("HunyuanVideo-1.5 or Wan: its rate and its own panel are taken."),
+                *media_inputs(),
+            ],
+            outputs=fitted_outputs(),
         )
-        schema.inputs[0] = _model_input(
-            "HunyuanVideo-1.5 or Wan: its rate and its own panel are taken."
-        )
-        return schema
 
     @classmethod
     def execute(cls, model, reference, driving, fps, size, start, length) -> io.NodeOutput:

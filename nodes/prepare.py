@@ -9,6 +9,25 @@ from . import kinds
 from .host import files
 
 
+def media_inputs() -> list[io.Input]:
+    """reference, driving, fps, size, start, length: what is fitted."""
+    return [
+        io.Image.Input("reference", tooltip="One picture of the character, of any size."),
+        kinds.driving_input(),
+        kinds.fps_input(),
+        *kinds.part_inputs(),
+    ]
+
+
+def fitted_outputs() -> list[io.Output]:
+    return [
+        kinds.output(io.Image, "reference"),
+        kinds.output(io.Image, "driving"),
+        kinds.output(io.Float, "fps", "The model's rate, in frames per second."),
+        kinds.output(io.Audio, "audio", "The driving VIDEO's sound, if any."),
+    ]
+
+
 class DreamActorFitMedia(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -19,19 +38,8 @@ class DreamActorFitMedia(io.ComfyNode):
             description="Brings the reference and the driving video to one size and to the "
             "model's rate. Nothing is cropped or stretched: bars fill what is left.",
             search_aliases=["dreamactor", "letterbox", "resample video", "frame rate", "resize"],
-            inputs=[
-                kinds.model_input(),
-                io.Image.Input("reference", tooltip="One picture of the character, of any size."),
-                kinds.driving_input(),
-                kinds.fps_input(),
-                *kinds.part_inputs(),
-            ],
-            outputs=[
-                kinds.output(io.Image, "reference"),
-                kinds.output(io.Image, "driving"),
-                kinds.output(io.Float, "fps", "The model's rate, in frames per second."),
-                kinds.output(io.Audio, "audio", "The driving VIDEO's sound, if any."),
-            ],
+            inputs=[kinds.model_input(), *media_inputs()],
+            outputs=fitted_outputs(),
         )
 
     @classmethod

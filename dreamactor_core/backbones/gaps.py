@@ -17,10 +17,10 @@ def teach_single_file() -> bool:
         registry = import_module("diffusers.loaders.single_file_model").SINGLE_FILE_LOADABLE_CLASSES
     except (ImportError, AttributeError):
         return False
-    known = {"checkpoint_mapping_fn": _convert, "default_subfolder": "transformer"}
+    known = {"checkpoint_mapping_fn": _convert_checkpoint, "default_subfolder": "transformer"}
     registry.setdefault(FAMILY.network.__name__, known)
     return True
 
 
-def _convert(checkpoint: dict, config: dict) -> dict:
+def _convert_checkpoint(checkpoint: dict, config: dict) -> dict:
     return FAMILY.convert(checkpoint)

@@ -74,12 +74,12 @@ class Result:
 
     def sheet(self) -> np.ndarray:
         """uint8 picture: one case a row; reference, then driver, end-to-end, pose-based, truth."""
-        return _picture(self.shown, SHEET_TIMES)
+        return _case_rows(self.shown, SHEET_TIMES)
 
     def loop(self) -> list[np.ndarray]:
         """uint8 pictures to be played at the model's rate: the first cases of the sheet, moving."""
         some = self.shown[:LOOP_CASES]
-        return [_picture(some, (time,)) for time in range(len(some[0]["truth"]))]
+        return [_case_rows(some, (time,)) for time in range(len(some[0]["truth"]))]
 
 
 def in_words(means: dict[str, float], deviations: dict[str, float]) -> dict[str, str]:
@@ -131,7 +131,7 @@ def _mean(values: Sequence[float | Share]) -> float:
     return part / whole if whole else 0.0
 
 
-def _picture(cases: list[dict[str, np.ndarray]], times: tuple[int, ...]) -> np.ndarray:
+def _case_rows(cases: list[dict[str, np.ndarray]], times: tuple[int, ...]) -> np.ndarray:
     """A row for each case under a line of names: the reference, then each video at these times."""
     rows = []
     for shown in cases:

@@ -141,17 +141,17 @@ def _read_rows(output: Path) -> tuple[list[dict], bool]:
     except (OSError, UnicodeDecodeError) as error:
         raise _other_form(output, f"'{error}'") from error
     lines = text.splitlines()
-    rows = list(_rows(lines if text.endswith("\n") else lines[:-1], output))
+    rows = list(_parsed_rows(lines if text.endswith("\n") else lines[:-1], output))
     if lines and not text.endswith("\n"):
         try:
-            rows += _rows(lines[-1:], output)
+            rows += _parsed_rows(lines[-1:], output)
         except InputError:
             if not rows and not lines[-1].startswith('{"target"'):
                 raise  # somebody's other file, not a line of ours
     return rows, not text.endswith("\n")
 
 
-def _rows(lines: list[str], output: Path) -> Iterator[dict]:
+def _parsed_rows(lines: list[str], output: Path) -> Iterator[dict]:
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)

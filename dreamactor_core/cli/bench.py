@@ -114,8 +114,8 @@ def command(args: argparse.Namespace, stop: Stop) -> None:
     for path in outputs:
         check_writable(path, args.overwrite)
     wanted, selection = _loras(args, source), _selection(args)
-    backbone = _open(args, source)
-    rows = _rows(backbone, wanted)
+    backbone = _open_backbone(args, source)
+    rows = _adapters_of_rows(backbone, wanted)
     total = args.cases * len(seeds) * (1 + len(selection.apart))
     with tqdm(total=total, unit="case", disable=None) as bar:
 
@@ -172,7 +172,7 @@ def _loras(args: argparse.Namespace, source: Source) -> list[WantedLora]:
     return loras
 
 
-def _open(args: argparse.Namespace, source: Source) -> Backbone:
+def _open_backbone(args: argparse.Namespace, source: Source) -> Backbone:
     """The backbone, after a word on what it will take."""
     placement = placement_of(args, source)
     geometry = source.geometry
@@ -186,7 +186,7 @@ def _open(args: argparse.Namespace, source: Source) -> Backbone:
     return backbone
 
 
-def _rows(backbone: Backbone, loras: list[WantedLora]) -> dict[str, list[str]]:
+def _adapters_of_rows(backbone: Backbone, loras: list[WantedLora]) -> dict[str, list[str]]:
     """{variant: names of its LoRAs on the backbone}, each at its strength."""
     from ..lora.adapters import load_lora
 

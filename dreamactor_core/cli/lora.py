@@ -33,7 +33,7 @@ def _info(arguments: argparse.Namespace) -> None:
     print(*lines, sep="\n")
 
 
-def _convert(arguments: argparse.Namespace) -> None:
+def _convert_file(arguments: argparse.Namespace) -> None:
     check_paths((arguments.file,), (arguments.out,))
     from safetensors.torch import save_file
 
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     info.set_defaults(run=_info)
     info.add_argument("file", type=Path, metavar="FILE")
     convert = commands.add_parser("convert", help="write it with another program's names")
-    convert.set_defaults(run=_convert)
+    convert.set_defaults(run=_convert_file)
     convert.add_argument("file", type=Path, metavar="FILE")
     convert.add_argument("out", type=Path, metavar="OUT")
     convert.add_argument(

@@ -80,7 +80,7 @@ def open_inputs(
     Raises InputError for a reference or a driving video that cannot be used, for keypoints that do
     not fit the driving video, and as read_guides does.
     """
-    picture, alpha, _ = _picture(reference)
+    picture, alpha, _ = _reference_pixels(reference)
     mask = alpha if reference_mask is None else reference_mask
     guides = read_guides(reference_keypoints, mask, *picture.shape[1:3])
     whole = probe(driving)
@@ -240,7 +240,7 @@ def panel_of(height: int, width: int, size: int | None, model: Sized) -> Panel:
     return Panel(panel_height, panel_width, box)
 
 
-def _picture(reference: Path | Tensor) -> Picture:
+def _reference_pixels(reference: Path | Tensor) -> Picture:
     """Pixels (1, h, w, 3) and what of them is opaque; InputError for one without a character."""
     name = str(reference) if isinstance(reference, Path) else "reference"
     if isinstance(reference, Path):

@@ -188,7 +188,7 @@ def _by_expert(
 def lora_strengths(backbone: Backbone) -> dict[str, float]:
     """Name -> strength of every LoRA on the backbone."""
     strengths: dict[str, float] = {}
-    for network in _networks(backbone):
+    for network in _networks_of(backbone):
         strengths |= _strengths_of(network)
     return strengths
 
@@ -205,7 +205,7 @@ def set_lora_strengths(backbone: Backbone, strengths: dict[str, float]) -> None:
             raise InputError(
                 f"strength of {name}", got=strength, need="a finite number", fix="Use 1."
             )
-    for network in _networks(backbone):
+    for network in _networks_of(backbone):
         wanted = {name: (loaded | strengths)[name] for name in _strengths_of(network)}
         if wanted:
             _set_adapters(network, wanted)
@@ -219,7 +219,7 @@ def _set_adapters(network: nn.Module, strengths: dict[str, float]) -> None:
 
 def remove_lora(backbone: Backbone, name: str) -> None:
     """Take one LoRA off. Without any left the backbone is bit for bit what it was."""
-    for network in _networks(backbone):
+    for network in _networks_of(backbone):
         strengths = _strengths_of(network)
         if strengths.pop(name, None) is None:
             continue
@@ -240,7 +240,7 @@ def remove_lora(backbone: Backbone, name: str) -> None:
     )
 
 
-def _networks(backbone: Backbone) -> list[nn.Module]:
+def _networks_of(backbone: Backbone) -> list[nn.Module]:
     return [part for part in (backbone.transformer, backbone.transformer_2) if part is not None]
 
 
@@ -251,7 +251,7 @@ def _network(backbone: Backbone, expert: str) -> nn.Module:
             "expert of the LoRA",
             got=repr(expert),
             need=" or ".join(map(repr, accepted)),
-            fix=f"{backbone.name} has {len(_networks(backbone))} of them.",
+            fix=f"{backbone.name} has {len(_networks_of(backbone))} of them.",
         )
     return backbone.transformer_2 if expert == "low" else backbone.transformer
 

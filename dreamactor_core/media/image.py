@@ -117,7 +117,7 @@ def _pixels(path: Path, file: object, profile: bytes | None) -> Raw:
         if image.mode in ("I", "F"):
             usual = "32-bit floating point" if image.mode == "F" else "32-bit whole numbers"
             tags = getattr(image, "tag_v2", None)
-            raise _wide(path, usual if tags is None else _numbers(tags))
+            raise _wide(path, usual if tags is None else _kind_of_pixels(tags))
         if image.mode.startswith("I;16"):
             return Raw(_deep(image, turn), None, size)
         image = _smaller(image)
@@ -184,7 +184,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _numbers(tags: ImageFileDirectory_v2) -> str:
+def _kind_of_pixels(tags: ImageFileDirectory_v2) -> str:
     """What a TIFF's pixels are made of, in words."""
     bits, values = tags[258], TIFF_VALUES.get(tags.get(339, (1,))[0], "unknown numbers")
     channels = f"{len(bits)} channels of " if len(bits) > 1 else ""
@@ -203,7 +203,7 @@ def _unknown(path: Path) -> InputError:
             tags = ImageFileDirectory_v2(file.read(8))
             file.seek(tags.next)
             tags.load(file)
-        return _wide(path, _numbers(tags))
+        return _wide(path, _kind_of_pixels(tags))
     except DAMAGED:
         fix = "For a clip use the driving video input; save other formats as PNG or JPEG first."
         return InputError(

@@ -94,7 +94,7 @@ class WanAnimateFolder:
                 quantization_config=quantization_of(placement, gguf=False),
                 local_files_only=True,
             )
-            open_pipeline = _open_modular if (folder / MODULAR_INDEX).is_file() else _open
+            open_pipeline = _open_modular if (folder / MODULAR_INDEX).is_file() else _open_pipeline
             pipeline = open_pipeline(folder, network, placement)
         model = WanAnimate(self.kind, pipeline)
         place(model, placement, [model.text_encoder, model.image_encoder])
@@ -103,7 +103,7 @@ class WanAnimateFolder:
         return model
 
 
-def _open(folder: Path, network: nn.Module, placement: Placement) -> DiffusionPipeline:
+def _open_pipeline(folder: Path, network: nn.Module, placement: Placement) -> DiffusionPipeline:
     pipeline = diffusers.WanAnimatePipeline.from_pretrained(
         folder,
         transformer=network,

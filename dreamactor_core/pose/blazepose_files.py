@@ -70,7 +70,7 @@ def blazepose_folder(source: Path | None, download: bool) -> Path:
             )
         fetch_wheel(folder)
     for name in FILES:
-        _check(name, (folder / name).read_bytes(), str(folder))
+        _check_digest(name, (folder / name).read_bytes(), str(folder))
     return folder
 
 
@@ -118,7 +118,7 @@ def unpack(wheel: Path, folder: Path) -> None:
             fix=f"Fetch it again from {WHEEL_PAGE}.",
         ) from error
     for name in FILES:
-        _check(name, wanted.get(name, b""), wheel.name)
+        _check_digest(name, wanted.get(name, b""), wheel.name)
     with suppress(OSError):  # what is wrong with the folder, replacing() says
         folder.mkdir(parents=True, exist_ok=True)
     for name, data in wanted.items():
@@ -126,7 +126,7 @@ def unpack(wheel: Path, folder: Path) -> None:
             part.write_bytes(data)
 
 
-def _check(name: str, data: bytes, where: str) -> None:
+def _check_digest(name: str, data: bytes, where: str) -> None:
     found = hashlib.sha256(data).hexdigest()
     if found != SUMS[name]:
         raise InputError(

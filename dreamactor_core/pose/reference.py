@@ -30,7 +30,7 @@ def find_person(picture: Tensor, mask: np.ndarray | None = None) -> Guides | Non
     home = blazepose_home()
     if not all((home / name).is_file() for name in FILES):
         return None
-    image, networks = to_uint8(picture), _networks(home)
+    image, networks = to_uint8(picture), _usual_networks(home)
     height, width = image.shape[:2]
     bodies, masks = _bodies(image, networks)
     mirrored, _ = _bodies(np.ascontiguousarray(image[:, ::-1]), networks)
@@ -60,5 +60,5 @@ def _alike(body: np.ndarray, other: np.ndarray) -> bool:
 
 
 @cache
-def _networks(home: Path) -> BlazePose:
+def _usual_networks(home: Path) -> BlazePose:
     return load_blazepose(home)

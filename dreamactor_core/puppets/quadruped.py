@@ -11,6 +11,8 @@ from .colours import Colour, lighten
 from .figure import PosedPuppet
 from .head import draw_head
 
+Pair = tuple[int, int]  # (right, left)
+
 
 class Leg(NamedTuple):
     """Joints and parts from the trunk to the ground."""
@@ -21,24 +23,22 @@ class Leg(NamedTuple):
     foot: int
 
 
-FORELEGS = [
-    Leg(
-        (skeleton.SHOULDER[i], skeleton.ELBOW[i], skeleton.WRIST[i]),
-        skeleton.UPPER_ARM[i],
-        skeleton.FOREARM[i],
-        skeleton.FOREARM[i],
-    )
-    for i in (0, 1)
-]
-HIND_LEGS = [
-    Leg(
-        (skeleton.HIP[i], skeleton.KNEE[i], skeleton.ANKLE[i]),
-        skeleton.THIGH[i],
-        skeleton.SHIN[i],
-        skeleton.FOOT[i],
-    )
-    for i in (0, 1)
-]
+def _legs(joints: tuple[Pair, Pair, Pair], upper: Pair, lower: Pair, foot: Pair) -> list[Leg]:
+    """The right and the left one."""
+    return [
+        Leg((joints[0][i], joints[1][i], joints[2][i]), upper[i], lower[i], foot[i]) for i in (0, 1)
+    ]
+
+
+FORELEGS = _legs(
+    (skeleton.SHOULDER, skeleton.ELBOW, skeleton.WRIST),
+    skeleton.UPPER_ARM,
+    skeleton.FOREARM,
+    skeleton.FOREARM,
+)
+HIND_LEGS = _legs(
+    (skeleton.HIP, skeleton.KNEE, skeleton.ANKLE), skeleton.THIGH, skeleton.SHIN, skeleton.FOOT
+)
 
 
 def draw_quadruped(figure: PosedPuppet) -> None:

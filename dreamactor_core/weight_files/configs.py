@@ -64,7 +64,7 @@ def check_configs(folder: str | Path) -> None:
     """
     folder = Path(folder)
     for path in sorted((*folder.glob("config.json"), *folder.glob("*/config.json"))):
-        for name, number in _numbers(read_json(path), ""):
+        for name, number in _whole_numbers(read_json(path), ""):
             for names, least, most in LIMITS:
                 if names.search(name) and not least <= number <= most:
                     raise InputError(
@@ -75,13 +75,13 @@ def check_configs(folder: str | Path) -> None:
                     )
 
 
-def _numbers(value: object, name: str) -> Iterator[tuple[str, int]]:
+def _whole_numbers(value: object, name: str) -> Iterator[tuple[str, int]]:
     """(name, number) of every whole number; those of a list have the list's name."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _numbers(inner, str(key))
+            yield from _whole_numbers(inner, str(key))
     elif isinstance(value, list):
         for inner in value:
-            yield from _numbers(inner, name)
+            yield from _whole_numbers(inner, name)
     elif isinstance(value, int) and not isinstance(value, bool):
         yield name, value

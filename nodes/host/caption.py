@@ -76,7 +76,7 @@ def caption(
     try:
         made = describe(
             CachedCaptioner(captioner, folder),
-            lambda: _picture(reference),
+            lambda: _reference_picture(reference),
             lambda: _motion(driving, fps),
             typed=typed,
         )
@@ -209,7 +209,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def _picture(reference: Tensor | None) -> np.ndarray:
+def _reference_picture(reference: Tensor | None) -> np.ndarray:
     if reference is None:
         raise _missing("reference", "a picture of the character", "appearance")
     check_frames("reference", reference)

@@ -70,7 +70,9 @@ def detect(
         check_frames("reference", reference)
     bar = ProgressBar(2 * info.num_frames)  # finding, then drawing
     try:
-        pose, notes, masks = _found(clip, info, _open(networks, download), settings, reference, bar)
+        pose, notes, masks = _found(
+            clip, info, _open_networks(networks, download), settings, reference, bar
+        )
     except manager.OOM_EXCEPTION as error:
         raise InputError(
             "memory of the device",
@@ -105,7 +107,7 @@ def _found(
     return found._replace(pose=match_proportions(found.pose, look.pose), notes=notes)
 
 
-def _open(networks: NetworkChoice, download: bool) -> PoseNetworks:
+def _open_networks(networks: NetworkChoice, download: bool) -> PoseNetworks:
     """Large ones on ComfyUI's device; they leave it with the node, for the video model needs it."""
     if networks.detector == BLAZEPOSE:
         return load_blazepose(files.blazepose_place(), download=download)

@@ -121,7 +121,7 @@ def _loras() -> dict[str, Path]:
     return found
 
 
-def _networks(kind: str) -> dict[str, Path]:
+def _network_folders(kind: str) -> dict[str, Path]:
     """Folders in the form of transformers, by their path below models/dreamactor."""
     found: dict[str, Path] = {}
     for root in _roots(MODELS_FOLDER):
@@ -193,14 +193,14 @@ POSES = Choice("pose file", "a .json file in ComfyUI's input folder", _poses)
 DETECTORS = Choice(
     "detector",
     TRANSFORMERS.format("an object detector"),
-    partial(_networks, "detector"),
+    partial(_network_folders, "detector"),
     {DETECTOR_NAME: DETECTOR_NAME},
     {BLAZEPOSE: BLAZEPOSE},
 )
 POSE_MODELS = Choice(
     "pose model",
     TRANSFORMERS.format("a ViTPose"),
-    partial(_networks, "pose"),
+    partial(_network_folders, "pose"),
     {POSE_MODEL_NAME: POSE_MODEL_NAME},
 )
 ANIMAL_MODELS = replace(POSE_MODELS, first={NONE: None})
@@ -208,6 +208,6 @@ POSE_HEADS = Choice("pose heads", "a .pth file below models/dreamactor", _pose_h
 CAPTIONERS = Choice(
     "captioner",
     TRANSFORMERS.format("a model that answers about pictures"),
-    partial(_networks, "captioner"),
+    partial(_network_folders, "captioner"),
     {CAPTIONER_NAME: CAPTIONER_NAME},
 )

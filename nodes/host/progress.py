@@ -40,7 +40,7 @@ class Previews:
         now = time.monotonic()
         if self.spent > LOOKS * (now - self.began):
             return None
-        made = _picture(look())
+        made = _preview_of(look())
         self.spent += time.monotonic() - now
         return made
 
@@ -143,7 +143,7 @@ def _say(words: dict) -> None:
         server.send_sync(EVENT, {"node": context.node_id} | words, server.client_id)
 
 
-def _picture(strip: Tensor | None) -> tuple[str, Image.Image, int] | None:
+def _preview_of(strip: Tensor | None) -> tuple[str, Image.Image, int] | None:
     """(h, w, 3) in [0, 1] as ComfyUI's bar takes it."""
     if strip is None:
         return None

@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -177,6 +178,23 @@ def example(run) -> SimpleNamespace:
         fps=fps,
         caption=caption,
     )
+
+
+@contextmanager
+def network_calls(actor: Any) -> Iterator[list[int]]:
+    """One entry for every call of an actor's network."""
+    seen: list[int] = []
+    network = actor.weights.opened.backbone.transformer
+    handle = network.register_forward_pre_hook(lambda *_: seen.append(1))
+    yield seen
+    handle.remove()
+
+
+def encoded(run: Any, model: Any, example: SimpleNamespace) -> Any:
+    """Composite -> Encode. No LoRA changes what is encoded."""
+    panels = {"reference": example.reference, "driving": example.driving}
+    _, composite = run("Composite", model=model, **panels).args
+    return run("Encode", model=model, composite=composite).args[0]
 
 
 @pytest.fixture(scope="session")

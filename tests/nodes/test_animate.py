@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from .conftest import network_calls
+
 RATE = Fraction(30000, 1001)
 STEPS = {"steps": 1, "cfg": 1.0, "driving_cfg": 1.0}
 
@@ -146,12 +148,8 @@ def test_frames_that_would_fill_the_memory_are_left_to_the_video(
 
 @pytest.fixture
 def calls(little_actor):
-    """Every call of the network."""
-    seen = []
-    network = little_actor.weights.opened.backbone.transformer
-    handle = network.register_forward_pre_hook(lambda *_: seen.append(1))
-    yield seen
-    handle.remove()
+    with network_calls(little_actor) as seen:
+        yield seen
 
 
 def test_what_the_model_does_not_read_runs_nothing(animate, little_actor, example, calls):

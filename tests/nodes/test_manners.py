@@ -13,16 +13,15 @@ import numpy as np
 import pytest
 import torch
 
+from .conftest import encoded, network_calls
+
 SIDE = 64  # of the frames of `example`
 SETTINGS = {"cfg": 1.0, "driving_cfg": 1.0}
 
 
 @pytest.fixture(scope="module")
 def context(run, actor, example):
-    _, composite = run(
-        "Composite", model=actor, reference=example.reference, driving=example.driving
-    ).args
-    return run("Encode", model=actor, composite=composite).args[0]
+    return encoded(run, actor, example)
 
 
 @pytest.fixture
@@ -37,12 +36,8 @@ def sample(run, actor, context):
 
 @pytest.fixture
 def calls(actor):
-    """Every call of the network."""
-    seen = []
-    network = actor.weights.opened.backbone.transformer
-    handle = network.register_forward_pre_hook(lambda *_: seen.append(1))
-    yield seen
-    handle.remove()
+    with network_calls(actor) as seen:
+        yield seen
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import importlib
 import inspect
@@ -24,6 +25,18 @@ HEAVY = {"diffusers", "transformers", "peft", "cv2"}
 
 def test_the_nodes_come_in_the_order_of_the_method(node_classes):
     assert list(node_classes) == [f"DreamActor{name}" for name in ORDER.split()]
+
+
+def test_a_reader_of_the_files_finds_every_node(node_classes):
+    """As ComfyUI-Manager does, to tell which pack a missing node is from."""
+    found = []
+    for path in sorted((ROOT / "nodes").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and "io.ComfyNode" in map(ast.unparse, node.bases):
+                calls = (call for call in ast.walk(node) if isinstance(call, ast.Call))
+                schema = next(call for call in calls if ast.unparse(call.func) == "io.Schema")
+                found += [word.value.value for word in schema.keywords if word.arg == "node_id"]
+    assert sorted(found) == sorted(node_classes)
 
 
 def test_inputs_are_exactly_the_arguments_of_execute(node_classes):

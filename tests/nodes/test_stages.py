@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from .conftest import encoded
+
 PANEL = (256, 256)
 SIDE = 64  # of the frames of `example`
 SETTINGS = {"steps": 1, "cfg": 1.0, "driving_cfg": 1.0, "shift": 1.0, "sampler": "euler"}
@@ -21,11 +23,8 @@ def grey(*levels: float, height: int = 256, width: int = 256) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def context(run, model, example):
-    """Composite -> Encode. No LoRA changes what is encoded, so all branches may read this one."""
-    _, composite = run(
-        "Composite", model=model, reference=example.reference, driving=example.driving
-    ).args
-    return run("Encode", model=model, composite=composite).args[0]
+    """All branches may read this one."""
+    return encoded(run, model, example)
 
 
 @pytest.fixture(scope="module")
