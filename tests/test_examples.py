@@ -1,7 +1,6 @@
 """The examples run, and the README shows them as they are."""
 
-import os
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -20,18 +19,29 @@ def test_the_readme_shows_the_example_as_it_is(path):
     assert f"```python\n{code}\n```" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_a_picture_is_animated(tmp_path):
+@pytest.fixture
+def example(monkeypatch):
+    """Runs an example as a script, in this process, with these words behind its name."""
+
+    def call(name, *words):
+        path = ROOT / "docs" / "examples" / name
+        monkeypatch.setattr(sys, "argv", [str(path), *words])
+        runpy.run_path(str(path), run_name="__main__")
+
+    return call
+
+
+def test_a_picture_is_animated(example, tmp_path, capsys):
     ramp = np.linspace(0, 255, 64, dtype=np.uint8)
     picture = np.stack(np.broadcast_arrays(ramp[:, None], ramp, np.uint8(128)), axis=-1)
     write_image(tmp_path / "hero.png", picture)
     write_video(tmp_path / "dance.mp4", [picture, np.ascontiguousarray(picture[::-1]), picture], 8)
     names = [str(tmp_path / name) for name in ("hero.png", "dance.mp4", "out.mp4")]
-    made = subprocess.run(
-        [sys.executable, str(ROOT / "docs" / "examples" / "animate_picture.py"), *names],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert made.returncode == 0, made.stderr
-    assert made.stdout == f"{names[2]}: 3 frames, 0.38 s\n"
+    example("animate_picture.py", *names)
+    assert capsys.readouterr().out == f"{names[2]}: 3 frames, 0.38 s\n"
     assert probe(Path(names[2])).num_frames == 3
+
+
+def test_an_example_says_what_it_needs(example):
+    with pytest.raises(SystemExit, match="Name three files"):
+        example("animate_picture.py")

@@ -19,4 +19,6 @@ def animate_picture(reference: Path, driving: Path, output: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit("Name three files: a picture, a video, and the video to write.")
     animate_picture(*map(Path, sys.argv[1:]))

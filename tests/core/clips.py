@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 
-from dreamactor_core.media import read_frames
+from dreamactor_core.media import read_frames, write_image, write_video
+from dreamactor_core.pose.keypoints import save_keypoints
+
+from .poses import pose_of
 
 
 def grey(level: int, height: int = 32, width: int = 32) -> np.ndarray:
@@ -62,3 +66,11 @@ def tone(path) -> tuple[str, float, float]:
             loud = loud / (32768 if frame.format.name.startswith("s16") else 1)
             heard += [frame.time + i / frame.sample_rate for i in np.flatnonzero(loud > 0.2)]
         return track.codec_context.codec.canonical_name, heard[0], heard[-1]
+
+
+def write_inputs(folder: Path, frames: int) -> Path:
+    """picture.png, clip.mp4 of so many frames at 8 fps, and its pose.json; returns the folder."""
+    write_image(folder / "picture.png", grey(100))
+    write_video(folder / "clip.mp4", map(grey, levels(frames)), 8)
+    save_keypoints(folder / "pose.json", pose_of(frames), 32, 32)
+    return folder

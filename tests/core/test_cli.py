@@ -30,7 +30,7 @@ from dreamactor_core.lora.adapters import (
     remove_lora,
     save_lora,
 )
-from dreamactor_core.media import probe, write_image, write_video
+from dreamactor_core.media import probe, write_video
 from dreamactor_core.mini.folder import save_backbone
 from dreamactor_core.options import (
     DTYPES,
@@ -45,7 +45,7 @@ from dreamactor_core.options import (
 from dreamactor_core.pose.keypoints import load_keypoints, save_keypoints
 from dreamactor_core.sampling import SampleSettings
 
-from .clips import beep, encode, grey, levels
+from .clips import beep, encode, grey, write_inputs
 from .poses import pose_of
 from .tiny import tiny_backbone
 
@@ -75,11 +75,7 @@ def model(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def inputs(tmp_path) -> Path:
-    """A folder with picture.png, clip.mp4 (8 frames at 8 fps) and its pose.json."""
-    write_image(tmp_path / "picture.png", grey(100))
-    write_video(tmp_path / "clip.mp4", map(grey, levels(8)), 8)
-    save_keypoints(tmp_path / "pose.json", pose_of(8), 32, 32)
-    return tmp_path
+    return write_inputs(tmp_path, 8)
 
 
 @pytest.fixture
@@ -333,10 +329,7 @@ BAD = {
 @pytest.fixture(scope="module")
 def bad_files(tmp_path_factory):
     """Made once; the tests look at them and write nothing."""
-    folder = tmp_path_factory.mktemp("bad")
-    write_image(folder / "picture.png", grey(100))
-    write_video(folder / "clip.mp4", map(grey, levels(8)), 8)
-    save_keypoints(folder / "pose.json", pose_of(8), 32, 32)
+    folder = write_inputs(tmp_path_factory.mktemp("bad"), 8)
     (folder / "folder.mp4").mkdir()
     make_bad_files(folder)
     return folder
@@ -388,14 +381,14 @@ def test_no_permission_at_the_output(run, inputs, monkeypatch):
 
 
 @contextmanager
-def started(inputs: Path, model: Path, steps: int, **options) -> Iterator[subprocess.Popen]:
+def started(inputs: Path, model: Path, steps: int, stderr: int) -> Iterator[subprocess.Popen]:
     """animate in a process of its own, which is ended whatever the test finds."""
     command = [sys.executable, "-m", "dreamactor_core", "animate", "--model", str(model)]
     command += ["--reference", str(inputs / "picture.png"), "--driving", str(inputs / "clip.mp4")]
     command += ["--output", str(inputs / "out.mp4"), "--steps", str(steps)]
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **(pipes | options)) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": stderr, "text": True}
+    with subprocess.Popen(command, env=environment, **pipes) as process:
         try:
             yield process
         finally:
@@ -410,7 +403,7 @@ def test_ctrl_c_stops_and_leaves_nothing(inputs, model):
     before = sorted(inputs.iterdir())
     terminal, its_end = os.openpty()  # the bar is drawn on terminals only
     fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
-    with started(inputs, model, steps=1_000_000, stderr=its_end) as process:
+    with started(inputs, model, 1_000_000, its_end) as process:
         os.close(its_end)
         shown = ""
         while "/1000000" not in shown:  # a dead process ends this with an OSError
@@ -426,16 +419,24 @@ def test_ctrl_c_stops_and_leaves_nothing(inputs, model):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on file sizes")
-def test_a_disk_that_takes_no_more_leaves_nothing(inputs, model):
+def test_a_disk_that_takes_no_more_leaves_nothing(run, inputs):
     import resource
 
     before = sorted(inputs.iterdir())
-    limit = (resource.RLIMIT_FSIZE, (500, 500))
-    with started(inputs, model, 1, preexec_fn=lambda: resource.setrlimit(*limit)) as process:
-        out, err = process.communicate(timeout=300)
-    assert process.returncode == 2 and out == ""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
+    try:
+        status, out, err = run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (status, out) == (2, "")
     assert "out.mp4: got " in err and err.count("\n") == 1
     assert sorted(inputs.iterdir()) == before
+
+
+def test_a_model_without_an_eye_is_not_trained_as_the_small_one(run, model):
+    status, out, err = run("lora", "--base", model, "--out", "lora", command="train")
+    assert (status, out) == (2, "") and "base: got tiny, need the small model" in err
 
 
 # ---------------------------------------------------------------- demo and bench

@@ -17,13 +17,10 @@ from dreamactor_core.backbones.hunyuan15 import HunyuanVideo15TextEncoder
 from dreamactor_core.jobs import inputs as job_inputs
 from dreamactor_core.lora import files as lora_files
 from dreamactor_core.lora.adapters import LoraInfo, LoraSpec, add_lora, save_lora
-from dreamactor_core.media import write_image, write_video
 from dreamactor_core.models.in_context import InContext
 from dreamactor_core.options import WEIGHTS
-from dreamactor_core.pose.keypoints import save_keypoints
 
-from .clips import grey, levels
-from .poses import pose_of
+from .clips import write_inputs
 from .tiny import tiny_backbone, tiny_hunyuan_pipeline
 
 CORE = str(Path(cli.__file__).parent)
@@ -33,10 +30,7 @@ PICTURE = next(name for name in ("read_picture", "read_image") if hasattr(job_in
 
 @pytest.fixture
 def files(tmp_path) -> Path:
-    write_image(tmp_path / "picture.png", grey(100))
-    write_video(tmp_path / "clip.mp4", map(grey, levels(4)), 8)
-    save_keypoints(tmp_path / "pose.json", pose_of(4), 32, 32)
-    return tmp_path
+    return write_inputs(tmp_path, 4)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_one_pass_is_two_seconds_or_more_behind_the_lead_in():
 
 def test_each_lora_and_the_driver_change_what_is_drawn():
     backbone = load_backbone("mini")
-    case = make_case(7001, *backbone.geometry.panel[:1], backbone.geometry.num_frames)
+    case = make_case(7001, backbone.geometry.panel[0], 13)  # four frames behind the lead-in
     for variant in VARIANTS:
         load_lora(backbone, find("mini").lora_beside(variant), strength=0.0, name=variant)
     base = animate_pass(backbone, case.reference, case.driving, case.prompt, SETTINGS)
@@ -62,7 +62,7 @@ def test_the_bench_runs_on_the_shipped_weights_and_the_floor_holds():
     for variant in VARIANTS:
         load_lora(backbone, find("mini").lora_beside(variant), name=variant)
     loras = {variant: [variant] for variant in VARIANTS}
-    result = bench_puppets(backbone, 2, 7, SETTINGS, loras, selection=Selection(size=128))
+    result = bench_puppets(backbone, 1, 7, SETTINGS, loras, selection=Selection(size=128))
     rows = result.table()["variants"]
     assert rows["still-reference"]["relative_error"] == 1
     assert rows["vae-floor"]["relative_error"] < min(rows[v]["relative_error"] for v in VARIANTS)
@@ -71,18 +71,18 @@ def test_the_bench_runs_on_the_shipped_weights_and_the_floor_holds():
 
 def test_a_later_pass_goes_on_from_where_the_tail_of_the_one_before_stands():
     """The clip of each pass has a mean of its own; a body must not jump between them."""
-    backbone, shift = load_backbone("mini"), 8
-    clips = triplet(7002, "test", 25, backbone.geometry.panel[0])
+    backbone, shift = load_backbone("mini"), 4
+    clips = triplet(7002, "test", 25, 128)
     frames, driver = (to_frames(clip.frames[LEAD_IN:]) for clip in (clips.truth, clips.driver))
     reference, scene = to_frames(clips.truth.frames[:1]), to_frames(clips.truth.scene[:1])
     stands = []
     for tail in (frames[:8], frames[:8].roll(shift, dims=2)):
         known = Known(tail, driver[:8])
-        made = animate_pass(backbone, reference, driver[8:], "", SETTINGS, known=known)
-        body = foreground(made[-8:].numpy(), scene.numpy())
+        made = animate_pass(backbone, reference, driver[8:12], "", SETTINGS, known=known)
+        body = foreground(made.numpy(), scene.numpy())
         stands.append(np.mean(body.nonzero()[1:], axis=1))
     down, right = stands[1] - stands[0]
-    assert abs(right - shift) < 1.5 and abs(down) < 1.5
+    assert abs(right - shift) < 0.75 and abs(down) < 0.75
 
 
 def test_two_looks_find_joints_better_than_one():

@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -68,15 +69,21 @@ def make_cache(base, clips, folder, *options, **changes):
     return recipe, out
 
 
+@pytest.fixture(scope="module")
+def made(base, clips, tmp_path_factory):
+    """Name of a base -> recipe and cache by RECIPE, made once; tests read them and no more."""
+    return cache(lambda name: make_cache(base(name), clips, tmp_path_factory.mktemp(name)))
+
+
 def train(base, cached, recipe, out, *options) -> int:
     command = ["lora", "--base", base, "--cache", cached, "--config", recipe, "--out", out]
     return call(*command, *options)
 
 
 @pytest.mark.parametrize("name", BASES)
-def test_from_clips_to_a_lora_that_animates(base, clips, tmp_path, name):
+def test_from_clips_to_a_lora_that_animates(base, tmp_path, made, name):
     folder = base(name)
-    recipe, cached = make_cache(folder, clips, tmp_path)
+    recipe, cached = made(name)
     assert len(open_store(cached).names) == 3
     for expert in ("high", "low") if name == "wan-2.2-a14b" else ("",):
         out = tmp_path / f"run{expert}"
@@ -95,15 +102,16 @@ def test_from_clips_to_a_lora_that_animates(base, clips, tmp_path, name):
         tensors = load_file(out / "lora.safetensors")
         assert all(value.any() for value in tensors.values())  # the ups began at zero
     reference, driving = torch.rand(1, 32, 32, 3), torch.rand(24, 32, 32, 3)
-    made = animate_pass(backbone, reference, driving, "waves", SampleSettings())
-    assert made.shape == driving.shape
+    two_steps = SampleSettings(num_inference_steps=2)
+    video = animate_pass(backbone, reference, driving, "waves", two_steps)
+    assert video.shape == driving.shape
 
 
 @pytest.mark.parametrize("name", ["hunyuanvideo-1.5", "wan-2.1", "wan-2.2-ti2v"])
 @torch.no_grad()
-def test_what_a_cache_gives_the_network_is_what_inference_gives_it(base, clips, tmp_path, name):
+def test_what_a_cache_gives_the_network_is_what_inference_gives_it(base, clips, made, name):
     """To the last bit, over the disk and another process's model."""
-    recipe, cached = make_cache(base(name), clips, tmp_path)
+    recipe, cached = made(name)
     store, plan = open_store(cached), read_recipe(recipe)
     whole = open_base(base(name))
     network = open_network(base(name), EXACT)
@@ -165,8 +173,8 @@ def run_again(base, cached, recipe, out, kill_at=None):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def test_a_killed_run_resumes_to_the_last_bit(base, clips, tmp_path):
-    recipe, cached = make_cache(base("wan-2.1"), clips, tmp_path)
+def test_a_killed_run_resumes_to_the_last_bit(base, tmp_path, made):
+    recipe, cached = made("wan-2.1")
     recipe = write_recipe(tmp_path, save_steps=2, steps=6, ema_decay=0.5)
     assert run_again(base("wan-2.1"), cached, recipe, tmp_path / "whole") == 0
     assert run_again(base("wan-2.1"), cached, recipe, tmp_path / "killed", kill_at=5) == 9
@@ -183,8 +191,8 @@ def test_a_killed_run_resumes_to_the_last_bit(base, clips, tmp_path):
     assert losses[0] == losses[1] and len(losses[0]) == 6
 
 
-def test_it_stops_after_its_minutes_with_files_and_goes_on(base, clips, tmp_path):
-    recipe, cached = make_cache(base("wan-2.1"), clips, tmp_path)
+def test_it_stops_after_its_minutes_with_files_and_goes_on(base, tmp_path, made):
+    recipe, cached = made("wan-2.1")
     assert train(base("wan-2.1"), cached, recipe, tmp_path / "run", "--minutes", "0") == 0
     assert torch.load(tmp_path / "run" / "checkpoint.pt")["step"] == 1
     assert (tmp_path / "run" / "lora-comfyui.safetensors").is_file()
@@ -192,8 +200,8 @@ def test_it_stops_after_its_minutes_with_files_and_goes_on(base, clips, tmp_path
     assert torch.load(tmp_path / "run" / "checkpoint.pt")["step"] == 3
 
 
-def test_a_failing_validation_costs_nothing(base, clips, tmp_path, monkeypatch, caplog):
-    recipe, cached = make_cache(base("wan-2.1"), clips, tmp_path)
+def test_a_failing_validation_costs_nothing(base, tmp_path, made, monkeypatch, caplog):
+    recipe, cached = made("wan-2.1")
     recipe = write_recipe(tmp_path, held_out=1, validate_steps=1)
 
     def fail(self, step):
@@ -236,8 +244,8 @@ def test_held_out_clips_are_validated_on_and_never_trained_on(base, clips, tmp_p
     assert (out / "best.safetensors").is_file()
 
 
-def test_two_processes_read_what_one_of_twice_the_batch_does(base, clips, tmp_path):
-    recipe, cached = make_cache(base("wan-2.1"), clips, tmp_path)
+def test_two_processes_read_what_one_of_twice_the_batch_does(base, made):
+    recipe, cached = made("wan-2.1")
     store, plan = open_store(cached), read_recipe(recipe)
     backbone = open_network(base("wan-2.1"), EXACT)
     one = list(Examples(backbone, store, replace(plan, batch_size=4), (0, 1)).batches(1, 0, 1))
@@ -293,25 +301,25 @@ def test_bad_clips_are_named_and_left_out(base, clips, tmp_path, caplog):
     ],
 )
 def test_what_cannot_be_trained_is_said_in_one_sentence(
-    base, clips, tmp_path, capsys, options, message
+    base, tmp_path, made, capsys, options, message
 ):
-    recipe, cached = make_cache(base("wan-2.1"), clips, tmp_path)
+    recipe, cached = made("wan-2.1")
     assert train(base("wan-2.1"), cached, recipe, tmp_path / "run", *options) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert message in said
 
 
-def test_an_expert_must_be_chosen_and_a_cache_be_the_base_s(base, clips, tmp_path, capsys):
-    recipe, cached = make_cache(base("wan-2.1"), clips, tmp_path)
+def test_an_expert_must_be_chosen_and_a_cache_be_the_base_s(base, tmp_path, made, capsys):
+    recipe, cached = made("wan-2.1")
     assert train(base("wan-2.2-a14b"), cached, recipe, tmp_path / "run") == 2
     assert "expert: got '', need high or low" in capsys.readouterr().err
     assert train(base("hunyuanvideo-1.5"), cached, recipe, tmp_path / "run") == 2
     assert "examples for wan-i2v-128, need examples for hunyuanvideo-1.5" in capsys.readouterr().err
 
 
-def test_end_to_end_clips_begin_from_the_lora_of_stage_one(base, clips, tmp_path):
+def test_end_to_end_clips_begin_from_the_lora_of_stage_one(base, clips, tmp_path, made):
     folder = base("wan-2.1")
-    recipe, cached = make_cache(folder, clips, tmp_path)
+    recipe, cached = made("wan-2.1")
     assert train(folder, cached, recipe, tmp_path / "one") == 0
     (tmp_path / "two").mkdir()
     recipe, cached = make_cache(folder, clips, tmp_path / "two", variant="end-to-end")
@@ -321,9 +329,9 @@ def test_end_to_end_clips_begin_from_the_lora_of_stage_one(base, clips, tmp_path
 
 
 @pytest.mark.parametrize("name", ["wan-2.1", "hunyuanvideo-1.5"])
-def test_training_s_velocity_is_that_of_inference(base, clips, tmp_path, name):
+def test_training_s_velocity_is_that_of_inference(base, made, name):
     """The prepared network, its LoRA still nothing, answers as the opened base does."""
-    recipe, cached = make_cache(base(name), clips, tmp_path)
+    recipe, cached = made(name)
     store, plan = open_store(cached), read_recipe(recipe)
     backbone = open_network(base(name), EXACT)
     network = prepare_network(backbone, plan.lora)
@@ -390,8 +398,8 @@ def test_lengths_of_windows_are_a_second_apart_up_to_the_base_s_own():
 
 @pytest.mark.parametrize("name", ["hunyuanvideo-1.5", "wan-2.1"])
 @pytest.mark.parametrize("storage", ["", "fp8"])
-def test_a_half_wide_or_fp8_base_trains(base, clips, tmp_path, name, storage):
-    recipe, cached = make_cache(base(name), clips, tmp_path)
+def test_a_half_wide_or_fp8_base_trains(base, tmp_path, made, name, storage):
+    recipe, cached = made(name)
     options = ["--dtype", "bf16", "--storage", storage, "--device", "cpu"]
     assert train(base(name), cached, recipe, tmp_path / "run", *options) == 0
     tensors = load_file(tmp_path / "run" / "lora.safetensors")
@@ -400,9 +408,9 @@ def test_a_half_wide_or_fp8_base_trains(base, clips, tmp_path, name, storage):
     assert {value.dtype for value in learned} == {torch.float32}
 
 
-def test_gradients_behind_fp8_weights_are_those_of_the_same_weights_in_bf16(base, clips, tmp_path):
+def test_gradients_behind_fp8_weights_are_those_of_the_same_weights_in_bf16(base, made):
     """Stored weights are cast for each block and back again, also while it is recomputed."""
-    recipe, cached = make_cache(base("wan-2.1"), clips, tmp_path)
+    recipe, cached = made("wan-2.1")
     store, plan = open_store(cached), read_recipe(recipe)
     gradients = []
     for storage in ("fp8", ""):
@@ -425,8 +433,8 @@ def test_gradients_behind_fp8_weights_are_those_of_the_same_weights_in_bf16(base
     assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.99
 
 
-def test_a_lora_is_checked_on_clips_whose_truth_is_known(base, clips, tmp_path, caplog):
-    recipe, cached = make_cache(base("wan-2.1"), clips, tmp_path)
+def test_a_lora_is_checked_on_clips_whose_truth_is_known(base, clips, tmp_path, made, caplog):
+    recipe, cached = made("wan-2.1")
     assert train(base("wan-2.1"), cached, recipe, tmp_path / "run") == 0
     out = tmp_path / "check"
     command = ["check", "--base", base("wan-2.1"), "--pairs", clips, "--config", recipe]

@@ -3,8 +3,7 @@
 import json
 import os
 import signal
-import subprocess
-import sys
+import socket
 import time
 from pathlib import Path
 
@@ -20,9 +19,6 @@ from dreamactor_core.train.optimise import Hooks, Rhythm, Run
 from dreamactor_core.train.store import open_store
 
 from .test_train_lora import make_cache, train, write_recipe
-
-ROOT = Path(__file__).resolve().parents[2]
-
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
@@ -189,17 +185,38 @@ def test_a_training_killed_at_random_moments_is_that_of_one_go(base, clips, tmp_
         assert all(torch.equal(a[key], b[key]) for key in a)
 
 
+def forked(rank: int, work, port: int) -> int:
+    """Run work in a process of two, as `accelerate launch` starts them; returns its id."""
+    if child := os.fork():
+        return child
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_PORT": port}
+    os.environ |= {name: str(value) for name, value in place.items()}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "true"}
+    try:
+        os._exit(work())
+    finally:
+        os._exit(1)
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
 @pytest.mark.slow
 def test_two_processes_train_what_one_of_twice_the_batch_does(base, clips, tmp_path):
     _, cached = make_cache(base("wan-2.1"), clips, tmp_path)
     one = write_recipe(tmp_path, batch_size=4)
     assert train(base("wan-2.1"), cached, one, tmp_path / "one") == 0
     two = write_recipe(tmp_path, batch_size=2)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command = ["-m", "dreamactor_core", "train", "lora", "--base", base("wan-2.1"), "--cache",
-               cached, "--config", two, "--out", tmp_path / "two"]  # fmt: skip
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    subprocess.run([*launch, *map(str, command)], cwd=ROOT, env=environment, check=True)
+
+    def work() -> int:
+        return train(base("wan-2.1"), cached, two, tmp_path / "two")
+
+    port = free_port()
+    ranks = [forked(rank, work, port) for rank in range(2)]
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in ranks] == [0, 0]
     a, b = (load_file(tmp_path / run / "lora.safetensors") for run in ("one", "two"))
     assert all(torch.allclose(a[key], b[key], atol=2e-4) for key in a)  # of half precision
     losses = [

@@ -183,12 +183,12 @@ def test_wan_animate_2_draws_on_the_very_panel():
 @both
 def test_every_step_is_heard_of_and_may_stop_it(name):
     model, heard = WanAnimate(WAN_ANIMATE_KINDS[name], BUILD[name]()), []
-    driving = noise(20, 32, 32, 3)
-    faces = pictures(noise(20, 16, 16, 3)) if name == FIRST else None
+    driving = noise(12, 32, 32, 3)
+    faces = pictures(noise(12, 16, 16, 3)) if name == FIRST else None
     arguments = (noise(1, 32, 32, 3), driving, faces, "", SETTINGS)
-    model(*arguments, on_step=heard.append)
-    assert model.passes(20) == 3
-    assert [(step.index, step.total) for step in heard] == [(0, 2), (1, 2)] * 3
+    first = model(*arguments, on_step=heard.append)
+    assert model.passes(12) == 2
+    assert [(step.index, step.total) for step in heard] == [(0, 2), (1, 2)] * 2
     assert 1 >= heard[0].sigma > heard[1].sigma > 0
 
     def stop(step):
@@ -196,10 +196,9 @@ def test_every_step_is_heard_of_and_may_stop_it(name):
 
     with pytest.raises(Cancelled):
         model(*arguments, on_step=stop)
-    again = model(*arguments)
-    assert torch.equal(again, model(*arguments))
+    assert torch.equal(first, model(*arguments))
     other = model(*arguments[:-1], replace(SETTINGS, seed=6))
-    assert not torch.equal(again, other)
+    assert not torch.equal(first, other)
 
 
 @both
