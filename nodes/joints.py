@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .kinds import MENU, Keypoints
+from . import kinds
 
 
 class DreamActorJoints(io.ComfyNode):
@@ -13,7 +13,7 @@ class DreamActorJoints(io.ComfyNode):
         return io.Schema(
             node_id="DreamActorJoints",
             display_name="DreamActor Joints",
-            category=f"{MENU}/prepare",
+            category=kinds.PREPARE_MENU,
             description="Shows the picture with the 18 joints of its character on it, to be "
             "dragged into place, and a brush for the mask: whatever has limbs can be animated. "
             "Starts from keypoints that were found, or from a standing figure.",
@@ -30,7 +30,7 @@ class DreamActorJoints(io.ComfyNode):
                     tooltip="What was placed in the node, as text; empty: nothing yet. The node "
                     "writes it, and it is saved with the workflow.",
                 ),
-                Keypoints.Input(
+                kinds.Keypoints.Input(
                     "keypoints",
                     optional=True,
                     tooltip="OpenPose keypoints of this picture to start from, one frame; Detect "
@@ -44,19 +44,15 @@ class DreamActorJoints(io.ComfyNode):
                 ),
             ],
             outputs=[
-                Keypoints.Output(
-                    "keypoints",
-                    display_name="keypoints",
-                    tooltip="One frame, for reference_keypoints of Animate.",
+                kinds.output(
+                    kinds.Keypoints, "keypoints", "One frame, for reference_keypoints of Animate."
                 ),
-                io.Mask.Output(
+                kinds.output(
+                    io.Mask,
                     "mask",
-                    display_name="mask",
-                    tooltip="Where the character is, 0 to 1, for reference_mask of Animate.",
+                    "Where the character is, 0 to 1, for reference_mask of Animate.",
                 ),
-                io.Image.Output(
-                    "preview", display_name="preview", tooltip="The skeleton on the picture."
-                ),
+                kinds.output(io.Image, "preview", "The skeleton on the picture."),
             ],
         )
 

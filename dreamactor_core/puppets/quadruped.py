@@ -11,7 +11,7 @@ from .colours import Colour, lighten
 from .figure import PosedPuppet
 from .head import draw_head
 
-Pair = tuple[int, int]  # (right, left)
+BothSides = tuple[int, int]  # (right, left)
 
 
 class Leg(NamedTuple):
@@ -23,7 +23,12 @@ class Leg(NamedTuple):
     foot: int
 
 
-def _legs(joints: tuple[Pair, Pair, Pair], upper: Pair, lower: Pair, foot: Pair) -> list[Leg]:
+def _legs(
+    joints: tuple[BothSides, BothSides, BothSides],
+    upper: BothSides,
+    lower: BothSides,
+    foot: BothSides,
+) -> list[Leg]:
     """The right and the left one."""
     return [
         Leg((joints[0][i], joints[1][i], joints[2][i]), upper[i], lower[i], foot[i]) for i in (0, 1)
