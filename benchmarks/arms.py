@@ -27,15 +27,14 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from dreamactor_core.backbones import Backbone
 from dreamactor_core.bench.puppets import bench_puppets
 from dreamactor_core.bench.report import Result, in_words, join
 from dreamactor_core.lora.adapters import add_lora
-from dreamactor_core.mini.backbone import MiniBackbone
 from dreamactor_core.sampling import SampleSettings
-from dreamactor_core.train.loop import read_config, train
-from dreamactor_core.train.mini.batches import batches_of
-from dreamactor_core.train.mini.create import check_small, load_base
-from dreamactor_core.train.mini.objective import PuppeteerObjective, PuppeteerTrainConfig
+from dreamactor_core.train.loop import TrainConfig, train
+from dreamactor_core.train.mini.create import load_base
+from dreamactor_core.train.mini.recipe import config_of, training_of
 
 LORA, ROW = "arm", "pose-based"
 FIGURES = ("relative_error", "silhouette_iou", "identity_error")
@@ -68,8 +67,8 @@ def in_time(grid: Grid, tokens: Tensor) -> tuple[Grid, Tensor]:
     return (2 * frames, height, width), (frame * height + row) * width + column % width
 
 
-def arm_config(arm: Arm, steps: int) -> PuppeteerTrainConfig:
-    config = read_config("pose_based", PuppeteerTrainConfig)
+def arm_config(arm: Arm, steps: int) -> TrainConfig:
+    config = config_of("pose_based")
     (phase,) = config.phases
     phase = replace(phase, steps=steps, tasks=arm.tasks or phase.tasks)
     if not arm.text:
@@ -77,8 +76,8 @@ def arm_config(arm: Arm, steps: int) -> PuppeteerTrainConfig:
     return replace(config, phases=(phase,))
 
 
-def backbone_of(arm: Arm, base: str) -> MiniBackbone:
-    backbone = check_small(load_base(base))
+def backbone_of(arm: Arm, base: str) -> Backbone:
+    backbone = load_base(base)
     if arm.in_time:
         backbone.grid_of = in_time
     for module in (backbone.text_encoder, backbone.vae):
@@ -92,7 +91,7 @@ def run(name: str, arguments: argparse.Namespace) -> Result:
     backbone = backbone_of(arm, arguments.base)
     config = arm_config(arm, arguments.steps)
     add_lora(backbone, config.lora, LORA)
-    source, objective = batches_of(backbone, arguments.cache), PuppeteerObjective(backbone, config)
+    source, objective = training_of(backbone, config, arguments.cache)
     with tqdm(total=config.steps, desc=name) as bar:
 
         def show(step: int, loss: float) -> None:

@@ -10,20 +10,19 @@ from functools import partial
 
 from tqdm import tqdm
 
+from ..backbones import Backbone
 from ..errors import InputError
 from ..lora.adapters import LoraInfo, add_lora, load_lora, save_lora
-from ..mini.backbone import MiniBackbone
 from ..options import LEAD_IN_SECONDS, VARIANTS
 from ..sampling import SampleSettings
 from ..train.cache import paired_samples, puppet_samples, write_cache
-from ..train.loop import read_config, train
-from ..train.mini.batches import batches_of
+from ..train.loop import TrainConfig, train
 from ..train.mini.create import check_small, load_base
 from ..train.mini.eye import train_eye
 from ..train.mini.folders import open_start, save_stage, ship
 from ..train.mini.glances import BROAD_DIET, EyeConfig
 from ..train.mini.motions import RigConfig
-from ..train.mini.objective import PuppeteerObjective, PuppeteerTrainConfig
+from ..train.mini.recipe import config_of, training_of
 from ..train.mini.refine import train_refinement
 from ..train.mini.rig import train_rig
 from ..train.mini.stages import train_whole
@@ -88,14 +87,14 @@ def cache_stage(arguments: argparse.Namespace) -> None:
 def train_foundation(arguments: argparse.Namespace) -> None:
     backbone = check_small(open_start(arguments.base, arguments.vae, arguments.size))
     backbone.vae.requires_grad_(False)
-    config = read_config(arguments.config, PuppeteerTrainConfig)
+    config = config_of(arguments.config)
     _run(backbone, config, arguments, skeleton=False)
     save_stage(backbone, arguments.out, "The foundation of the small model.")
 
 
 def lora_stage(arguments: argparse.Namespace) -> None:
     backbone = check_small(load_base(arguments.base))
-    config = read_config(arguments.config, PuppeteerTrainConfig)
+    config = config_of(arguments.config)
     if config.lora is None or not config.variant:
         raise InputError(
             f"configuration {arguments.config}", got="no lora or no variant", need="both",
@@ -144,10 +143,8 @@ def export(arguments: argparse.Namespace) -> None:
     ship(arguments.base, arguments.vae, loras, arguments.out)
 
 
-def _run(
-    backbone: MiniBackbone, config: PuppeteerTrainConfig, arguments, *, skeleton: bool
-) -> None:
-    source, objective = batches_of(backbone, arguments.cache), PuppeteerObjective(backbone, config)
+def _run(backbone: Backbone, config: TrainConfig, arguments, *, skeleton: bool) -> None:
+    source, objective = training_of(backbone, config, arguments.cache)
     geometry = backbone.geometry
     pairs = validation_pairs(
         range(900, 900 + arguments.validation_pairs),

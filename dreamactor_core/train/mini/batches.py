@@ -7,7 +7,6 @@ cells where nothing moves may be left out. What only the drawn world knows comes
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -28,7 +27,7 @@ from ..batches import (
     draw_tasks,
     lead_groups,
 )
-from ..cache import Cache, read_cache
+from ..cache import Cache
 from .truth import truth_of
 from .world import World, drawing_processes
 
@@ -191,8 +190,3 @@ def pair_tokens(left: Tensor, right: Tensor, weight: Tensor) -> tuple[Tensor, Te
     tokens = torch.cat([left, size + left, size + width + right])
     drawn = torch.zeros(size).index_fill(0, left, 1).view(height, both)
     return tokens.expand(1, weight.shape[2] - 1, -1), weight * drawn
-
-
-def batches_of(backbone: MiniBackbone, cache: Path | None) -> PuppeteerBatches:
-    """From the latents in a folder, or of puppets that are drawn on the way."""
-    return PuppeteerBatches(backbone, read_cache(backbone, cache) if cache else World(backbone))
