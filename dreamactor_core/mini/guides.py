@@ -272,7 +272,9 @@ def _grown(seeds: np.ndarray, inside: np.ndarray) -> np.ndarray:
 def _neighbours(inside: np.ndarray) -> coo_array:
     """Lengths of the ways between pixels inside that touch each other, as a sparse matrix."""
     height, width = inside.shape
-    number = np.arange(height * width).reshape(height, width)
+    number = np.arange(height * width, dtype=np.int32).reshape(
+        height, width
+    )  # as scipy 1.11 has it
     ways = []
     for down, right, length in ((0, 1, 1.0), (1, 0, 1.0), (1, 1, 2**0.5), (1, -1, 2**0.5)):
         here = (slice(0, height - down), slice(max(0, -right), width - max(0, right)))

@@ -6,6 +6,7 @@ import json
 from dataclasses import fields
 from typing import NamedTuple
 
+from ..errors import InputError
 from ..geometry import Geometry
 
 INFO = "model.json"
@@ -26,5 +27,8 @@ def parse_info(text: str) -> Info:
     if info["blank"] != BLANK:
         raise ValueError(f"blank is {info['blank']!r}, this class knows only {BLANK!r}")
     sizes = {field.name: info["geometry"][field.name] for field in fields(Geometry)}
-    geometry = Geometry(**sizes | {"panel": tuple(sizes["panel"])})
+    try:
+        geometry = Geometry(**sizes | {"panel": tuple(sizes["panel"])})
+    except InputError as error:  # which does not know whose geometry it is
+        raise ValueError(f"geometry: {error}") from error
     return Info(info["name"], geometry, info["prediction_type"])

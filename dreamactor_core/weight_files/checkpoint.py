@@ -171,12 +171,16 @@ def recognise(header: Header, families: tuple[Family, ...]) -> Checkpoint:
 
 
 def linear_keys(checkpoint: Checkpoint) -> set[str]:
-    """The keys of a file, without prefix, whose tensors are the weights of linear layers."""
+    """The keys of a file, without prefix, whose tensors are the weights of linear layers, less
+    those that must not stay packed."""
     keys = list(checkpoint.header.tensors)
     with torch.device("meta"):
         network = checkpoint.family.network.from_config(checkpoint.found.config)
     linear = {
-        f"{name}.weight" for name, one in network.named_modules() if isinstance(one, nn.Linear)
+        f"{name}.weight"
+        for name, one in network.named_modules()
+        # Wan rounds the time to the type of this embedder's weights: to bytes, were it packed.
+        if isinstance(one, nn.Linear) and ".time_embedder." not in name
     }
     # Each key travels through the converter as a tensor that says which one it was.
     marks = {key: torch.full((6,), number) for number, key in enumerate(keys)}

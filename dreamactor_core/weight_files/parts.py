@@ -129,7 +129,7 @@ def _empty(named: list[str], folder: Path, config: dict[str, Any], header: Heade
         if library == "diffusers":
             return cls.from_config(config)
         wanted = cls.config_class.from_pretrained(folder, local_files_only=True)
-        if hasattr(wanted, "vision_use_head"):  # a head that pools, which no pipeline here asks for
+        if name == "SiglipVisionModel":  # its head pools, which no pipeline here asks for
             wanted.vision_use_head = any("head.probe" in key for key in header.tensors)
         return cls(wanted)
 

@@ -65,7 +65,8 @@ def tagged(path: Path, signal: np.ndarray, tags: tuple[int, int, int], frames: i
                 rows = np.zeros((plane.height, plane.line_size // 2), np.uint16)
                 rows[:, : plane.width] = values.round()
                 plane.update(rows.tobytes())
-            frame.color_primaries, frame.color_trc = primaries, transfer
+            if hasattr(frame, "color_primaries"):  # an older PyAV has them of the stream alone
+                frame.color_primaries, frame.color_trc = primaries, transfer
             frame.colorspace, frame.color_range = matrix, 1
             frame.pts, frame.time_base = k, Fraction(1, 8)
             out.mux(track.encode(frame))

@@ -244,7 +244,7 @@ def test_a_cover_is_not_the_clip(tmp_path):
         first.height, first.width, first.pix_fmt = 96, 96, "yuvj420p"
         film = out.add_stream("libx264", rate=10)
         film.height, film.width, film.pix_fmt = 32, 48, "yuv420p"
-        first.disposition = av.stream.Disposition.default
+        first.disposition = av.stream.Disposition.default.value
         frame = av.VideoFrame.from_ndarray(cover, "rgb24").reformat(format="yuvj420p")
         out.mux(first.encode(frame))
         out.mux(first.encode(None))

@@ -270,7 +270,7 @@ def seen(monkeypatch, tmp_path):
     """find_person, with networks that see what they are told."""
 
     def seen(beside: float, mask=None):
-        monkeypatch.setattr(reference, "_networks", lambda home: TwoLooks(beside))
+        monkeypatch.setattr(reference, "_usual_networks", lambda home: TwoLooks(beside))
         return reference.find_person(torch.zeros(100, 100, 3), mask)
 
     monkeypatch.setenv("DREAMACTOR_MODELS", str(tmp_path))
