@@ -12,6 +12,7 @@ from ..options import BENCH_TEXTS, GROUPS, LEAD_IN_SECONDS, VARIANTS
 from .shared import (
     Stop,
     add_model,
+    add_path,
     add_sampling,
     check_paths,
     files_of,
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from ..lora.files import WantedLora
     from ..models import Source
 
-ABOUT = """Score the model where the truth is known: `puppets` are unseen characters and motions.
+ABOUT = """Score the model: `puppets` are unseen characters and motions, of which the truth is
+known; `own` are your pictures and clips, every picture of --folder with every clip of it.
 
 Every case has a driver, a reference and the same motion performed by the reference's character.
 relative_error is the mean absolute error to that truth, divided by the error of the reference
@@ -42,18 +44,27 @@ what is drawn at random), cross-species (the driver is of another kind than the 
 bird and a robot), varied (those of --varied) and glb-bodies (those of --bodies). For more of the
 first, --group multi-subject draws on until it has --cases of them; the same seed always finds the
 same ones. Several seeds give error bars: mean and standard deviation over the seeds.
+
+Of your own there is no truth. pck is the share of the driver's joints found again in the result
+within a tenth of the trunk (by BlazePose; 1 is best), kept the share of the character's colours
+that are still there (1: nothing torn off), leak as above, seconds are those of a second of video.
+Joints in NAME.json beside a picture are told of it; those of the pose-based variant's drivers are
+found by BlazePose.
 """
 EXAMPLES = """examples:
   error bars from three seeds
     bench puppets --seed 7 --seed 8 --seed 9 --json bench.json
   sixteen scenes of two puppets
     bench puppets --group multi-subject --cases 16 --json pairs.json
+  your pictures and clips
+    bench own --folder mine --json own.json
 """
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("puppets",), help="which benchmark")
+    parser.add_argument("what", choices=("puppets", "own"), help="which benchmark")
     _add_cases(parser)
+    _add_own(parser)
     parser.add_argument(
         "--text",
         choices=BENCH_TEXTS,
@@ -95,7 +106,21 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_own(parser: argparse.ArgumentParser) -> None:
+    own = parser.add_argument_group("own")
+    add_path(own, "--folder", "FOLDER", "pictures and clips of your own")
+    add_path(own, "--videos", "FOLDER", "keep the videos there (none)")
+    own.add_argument("--variant", choices=VARIANTS[::-1], default="end-to-end")
+    own.add_argument("--duration", type=float, default=2.0, metavar="S", help="of each clip (2)")
+
+
 def command(args: argparse.Namespace, stop: Stop) -> None:
+    if args.what == "own":
+        from .bench_own import score_own
+
+        score_own(args, stop)
+        return
+
     from ..models import find
 
     sheet = args.sheet or args.json.with_suffix(".png")

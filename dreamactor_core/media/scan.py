@@ -205,7 +205,10 @@ def _square_size(frame: av.VideoFrame, aspect: Fraction | None) -> tuple[int, in
 
 def _display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
     """Asked of one frame only: PyAV keeps a frame in memory, in a cycle, once this is read."""
-    data = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV refuses all where FFmpeg gives a kind that it has no name for: EXIF
+        return None
     return None if data is None else struct.unpack("=9i", bytes(data))
 
 
