@@ -199,6 +199,11 @@ def _add_lora(stage: Callable) -> None:
         default="both",
         help="names in the LoRA files: diffusers, comfyui or both (default: both)",
     )
+    group.add_argument(
+        "--shard",
+        action="store_true",
+        help="of several processes (torchrun) each holds a part of the weights (FSDP2)",
+    )
     _add_device(group)
     _add_layout(group)
 

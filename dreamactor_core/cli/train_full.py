@@ -78,6 +78,11 @@ def lora_stage(arguments: argparse.Namespace) -> None:
     if not set(styles) <= set(LORA_STYLES):
         need = f"{', '.join(LORA_STYLES)} or both"
         raise InputError("--style", got=repr(arguments.style), need=need, fix="Use both.")
+    if arguments.shard and arguments.storage:
+        raise InputError(
+            "--shard", got=f"--storage {arguments.storage}", need="weights as they are computed",
+            fix="Leave --storage away: each process holds a part of the weights alone.",
+        )  # fmt: skip
     recipe = read_recipe(arguments.config)
     job = lora.LoraJob(
         base=Path(arguments.base),
@@ -90,6 +95,7 @@ def lora_stage(arguments: argparse.Namespace) -> None:
         styles=styles,
         minutes=arguments.minutes,
         layout=_layout(arguments),
+        shard=arguments.shard,
     )
     with tqdm(total=recipe.steps, desc=arguments.out.name) as bar:
 
@@ -190,9 +196,7 @@ def training_placement(arguments: argparse.Namespace, storage: str = "") -> Plac
 
 
 def _layout(arguments: argparse.Namespace) -> str:
-    if arguments.layout not in LAYOUTS:
-        need = " or ".join(LAYOUTS)
-        raise InputError("--layout", got=repr(arguments.layout), need=need, fix="Use panels.")
+    check_choice("--layout", arguments.layout, LAYOUTS, "Use panels.")
     return arguments.layout
 
 

@@ -43,6 +43,7 @@ from .network import (
 )
 from .optimise import Hooks, Rhythm, Run
 from .recipe import Recipe
+from .sharded import gathered
 from .store import Store, StoreMeta, open_store, panels_for
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class LoraJob:
     styles: tuple[str, ...] = LORA_STYLES
     minutes: float = math.inf
     layout: str = LAYOUTS[0]  # of LAYOUTS
+    shard: bool = False  # all processes hold a part of the weights each (FSDP2)
 
 
 @dataclass(frozen=True)
@@ -222,9 +224,10 @@ class Watch:
         loss = sum(losses) / len(losses)
         told = self.run.folder / "best.json"
         before = json.loads(told.read_text())["validation"] if told.exists() else math.inf
-        if self.run.main and loss < before:
-            self.write(self.run.folder / "best.safetensors")
-            told.write_text(json.dumps({"step": step, "validation": loss}))
+        with gathered(self.run.module):  # every process enters
+            if self.run.main and loss < before:
+                self.write(self.run.folder / "best.safetensors")
+                told.write_text(json.dumps({"step": step, "validation": loss}))
         return loss
 
 
@@ -241,6 +244,7 @@ def _rhythm(job: LoraJob) -> Rhythm:
         clip=recipe.clip,
         ema_decay=recipe.ema_decay,
         device=job.placement.device,
+        shard=job.shard,
     )
 
 

@@ -32,6 +32,7 @@ from ..errors import InputError
 from .course import Course, OffCourseError
 from .curve import Curve, append_line, forget_after
 from .feeding import to_device
+from .sharded import gathered, load_optimizer, parted, sharded, whole
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Rhythm:
     curve: str = CURVE
     device: str = ""  # "cpu", or a GPU by name; "": accelerate's choice
     setbacks: int = 0  # so often a run off its course (course.py) begins anew from good weights
+    shard: bool = False  # every process holds a part of all weights (FSDP2)
 
 
 def _nothing(*_: Any) -> None:
@@ -94,15 +96,25 @@ class Run:
             cpu=rhythm.device == "cpu",
         )
         folder.mkdir(parents=True, exist_ok=True)
+        self.module, self.optimizers = self._prepare(module.train(), optimizers)
         self.learning = [p for p in module.parameters() if p.requires_grad]
         self.ema = self._new_average()
-        self.module, *self.optimizers = self.accelerator.prepare(module.train(), *optimizers)
         self.done = self._resume()
         if self.ema:
             self.ema.to(self.accelerator.device)
         self.course = Course(self.learning) if rhythm.setbacks else None
         self.setbacks, self.stopped = 0, False
         self.curve = Curve(folder / rhythm.curve)
+
+    def _prepare(
+        self, module: nn.Module, optimizers: list[torch.optim.Optimizer]
+    ) -> tuple[nn.Module, list[Any]]:
+        """On the device, for as many processes as there are."""
+        if self.rhythm.shard:
+            module = sharded(module, optimizers, self.accelerator)
+            return module, [self.accelerator.prepare(optimizer) for optimizer in optimizers]
+        module, *prepared = self.accelerator.prepare(module, *optimizers)
+        return module, prepared
 
     @property
     def path(self) -> Path:
@@ -158,12 +170,15 @@ class Run:
 
     def save(self, hooks: Hooks) -> None:
         """A checkpoint and the curve, then what the caller saves."""
+        writes = bool(self.rhythm.checkpoint) and (self.main or self.rhythm.shard)
+        state = self._state() if writes else {}
         if self.main:
             if self.rhythm.checkpoint:
-                self._write_checkpoint()
+                self._write_checkpoint(state)
             if self.curve.rows:
                 self.curve.draw()
-            with self.averaged():
+        with self.averaged(), gathered(self.module):
+            if self.main:
                 hooks.on_save(self.done)
         self.accelerator.wait_for_everyone()
 
@@ -201,7 +216,7 @@ class Run:
                     self.accelerator.backward(loss)
                     if self.accelerator.sync_gradients:
                         found = self.accelerator.clip_grad_norm_(self.learning, self.rhythm.clip)
-                        norm = float(found)
+                        norm = float(whole(found))
                     for optimizer in self.optimizers:
                         optimizer.step()
                         optimizer.zero_grad(set_to_none=True)
@@ -299,15 +314,18 @@ class Run:
             line = {"step": step, "loss": loss, "rate": rate, "norm": norm, "seconds": seconds}
             append_line(self.folder / STEPS, line)
 
-    def _write_checkpoint(self) -> None:
-        """Beside and rename: a kill or a full disk while saving leaves the last one whole."""
-        state = {
+    def _state(self) -> dict[str, Any]:
+        """Of a checkpoint; of sharded weights every process calls."""
+        return {
             "step": self.done,
             "identity": json.dumps(self.identity),
-            "weights": [p.detach().cpu() for p in self.learning],
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "ema": self.ema.state_dict() if self.ema else None,
+            "weights": [whole(p.detach()).cpu() for p in self.learning],
+            "optimizers": [whole(optimizer.state_dict()) for optimizer in self.optimizers],
+            "ema": whole(self.ema.state_dict()) if self.ema else None,
         }
+
+    def _write_checkpoint(self, state: dict[str, Any]) -> None:
+        """Beside and rename: a kill or a full disk while saving leaves the last one whole."""
         path, temporary = self.path, self.path.with_suffix(".tmp")
         try:
             torch.save(state, temporary)
@@ -348,11 +366,13 @@ class Run:
             )
         with torch.no_grad():
             for parameter, value in zip(self.learning, state["weights"], strict=True):
-                parameter.copy_(value)
+                parameter.copy_(parted(value, parameter))
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            load_optimizer(optimizer, saved)
         if self.ema:
-            self.ema.load_state_dict(state["ema"])
+            shadows = zip(state["ema"]["shadow_params"], self.learning, strict=True)
+            averages = [parted(value, parameter) for value, parameter in shadows]
+            self.ema.load_state_dict(state["ema"] | {"shadow_params": averages})
         if self.main:
             forget_after(self.folder / STEPS, state["step"])
         logger.info("resumed %s at step %d of %d", self.folder, state["step"], self.rhythm.steps)

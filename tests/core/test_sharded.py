@@ -1,0 +1,45 @@
+"""Two processes that hold half of the weights each train what two with all of them do."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from dreamactor_core.errors import InputError
+from dreamactor_core.train.optimise import Rhythm, Run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+def test_half_of_the_weights_each_is_all_of_them_in_both(tmp_path):
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command = [*launch, "-m", "tests.core.two_processes", str(tmp_path)]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    made = {}
+    for run in ("whole", "sharded", "resumed", "half"):
+        losses = [json.loads(line)["loss"] for line in (tmp_path / run / "steps.jsonl").open()]
+        state = torch.load(tmp_path / run / "checkpoint.pt")
+        averages = [entry["exp_avg"] for entry in state["optimizers"][0]["state"].values()]
+        averaged = torch.load(tmp_path / run / "averaged.pt")
+        made[run] = losses, [*state["weights"], *averages, *averaged.values()]
+    assert len(made["whole"][0]) == 3 and all(value.any() for value in made["whole"][1])
+    for run in ("sharded", "resumed"):
+        assert made[run][0] == pytest.approx(made["whole"][0], rel=1e-5)
+        torch.testing.assert_close(made[run][1], made["whole"][1], atol=1e-5, rtol=1e-4)
+    assert made["half"][0] == pytest.approx(made["whole"][0], rel=0.05)
+    assert {value.dtype for value in made["half"][1]} == {torch.float32}
+    assert made["sharded"][0] == made["resumed"][0]
+    assert all(map(torch.equal, made["sharded"][1], made["resumed"][1]))
+
+
+def test_one_process_has_nobody_to_share_with(tmp_path, fresh_accelerate):
+    module = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(module.parameters())
+    with pytest.raises(InputError, match=r"--shard: got one process.*torchrun"):
+        Run(module, [optimizer], Rhythm(1, shard=True, device="cpu"), tmp_path, {})
