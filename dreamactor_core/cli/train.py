@@ -204,6 +204,11 @@ def _add_lora(stage: Callable) -> None:
         action="store_true",
         help="of several processes (torchrun) each holds a part of the weights (FSDP2)",
     )
+    group.add_argument(
+        "--offload-activations",
+        action="store_true",
+        help="what the backward pass waits for waits in RAM: less memory of the GPU, slower",
+    )
     _add_device(group)
     _add_layout(group)
 

@@ -96,6 +96,7 @@ def lora_stage(arguments: argparse.Namespace) -> None:
         minutes=arguments.minutes,
         layout=_layout(arguments),
         shard=arguments.shard,
+        offload_activations=arguments.offload_activations,
     )
     with tqdm(total=recipe.steps, desc=arguments.out.name) as bar:
 

@@ -68,6 +68,7 @@ class LoraJob:
     minutes: float = math.inf
     layout: str = LAYOUTS[0]  # of LAYOUTS
     shard: bool = False  # all processes hold a part of the weights each (FSDP2)
+    offload_activations: bool = False  # they wait in RAM
 
 
 @dataclass(frozen=True)
@@ -245,6 +246,7 @@ def _rhythm(job: LoraJob) -> Rhythm:
         ema_decay=recipe.ema_decay,
         device=job.placement.device,
         shard=job.shard,
+        offload_activations=job.offload_activations,
     )
 
 

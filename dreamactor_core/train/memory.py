@@ -96,16 +96,18 @@ def training_memory(
     weight_bytes: float = 2.0,
     state_bytes: float = 8.0,
     averaged: bool = False,
+    offload: bool = False,
 ) -> TrainingMemory:
     """weight_bytes: of a stored parameter of the base, 1 for fp8 and int8. state_bytes: of the
-    optimiser, a parameter; 2 for 8-bit Adam. averaged: a copy of the LoRA is kept (EMA)."""
+    optimiser, a parameter; 2 for 8-bit Adam. averaged: a copy of the LoRA is kept (EMA).
+    offload: what enters the blocks waits in RAM, all but one's."""
     each = 4 + 4 + state_bytes + (4 if averaged else 0)
     entering = tokens + (text_tokens if sizes.text_in_blocks else 0)
     passing = GRADIENTS * 2 * tokens * (sizes.width + sizes.inner)
     return TrainingMemory(
         weights=int(sizes.parameters * weight_bytes),
         lora=int(lora_parameters(sizes, rank) * each),
-        stored=2 * sizes.blocks * entering * sizes.width,
+        stored=2 * (1 if offload else sizes.blocks) * entering * sizes.width,
         block=int(kept_by_block(sizes, tokens, text_tokens, rank)) + passing,
     )
 

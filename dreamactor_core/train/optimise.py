@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from ..errors import InputError
 from .course import Course, OffCourseError
 from .curve import Curve, append_line, forget_after
 from .feeding import to_device
+from .room import activations_in_ram, out_of_memory_told
 from .sharded import gathered, load_optimizer, parted, sharded, whole
 
 logger = logging.getLogger(__name__)
@@ -58,6 +60,7 @@ class Rhythm:
     device: str = ""  # "cpu", or a GPU by name; "": accelerate's choice
     setbacks: int = 0  # so often a run off its course (course.py) begins anew from good weights
     shard: bool = False  # every process holds a part of all weights (FSDP2)
+    offload_activations: bool = False  # what waits for the backward pass waits in RAM
 
 
 def _nothing(*_: Any) -> None:
@@ -96,7 +99,10 @@ class Run:
             cpu=rhythm.device == "cpu",
         )
         folder.mkdir(parents=True, exist_ok=True)
-        self.module, self.optimizers = self._prepare(module.train(), optimizers)
+        prepare: Callable[..., Any] = self.accelerator.prepare
+        if rhythm.shard:
+            prepare = partial(sharded, self.accelerator)
+        self.module, *self.optimizers = prepare(module.train(), *optimizers)
         self.learning = [p for p in module.parameters() if p.requires_grad]
         self.ema = self._new_average()
         self.done = self._resume()
@@ -105,16 +111,6 @@ class Run:
         self.course = Course(self.learning) if rhythm.setbacks else None
         self.setbacks, self.stopped = 0, False
         self.curve = Curve(folder / rhythm.curve)
-
-    def _prepare(
-        self, module: nn.Module, optimizers: list[torch.optim.Optimizer]
-    ) -> tuple[nn.Module, list[Any]]:
-        """On the device, for as many processes as there are."""
-        if self.rhythm.shard:
-            module = sharded(module, optimizers, self.accelerator)
-            return module, [self.accelerator.prepare(optimizer) for optimizer in optimizers]
-        module, *prepared = self.accelerator.prepare(module, *optimizers)
-        return module, prepared
 
     @property
     def path(self) -> Path:
@@ -206,11 +202,13 @@ class Run:
             for group in optimizer.param_groups:
                 group["lr"] = rate
         losses, norm = [], 0.0
-        try:
+        device = self.accelerator.device
+        with out_of_memory_told(step):
             for _ in range(self.rhythm.accumulate):
                 with self.accelerator.accumulate(self.module):
-                    batch = to_device(next(drawn), self.accelerator.device)
-                    loss = self.module(batch)
+                    batch = to_device(next(drawn), device)
+                    with activations_in_ram(self.rhythm.offload_activations, device):
+                        loss = self.module(batch)
                     losses.append(loss.item())
                     self._check_finite(step, losses[-1])
                     self.accelerator.backward(loss)
@@ -220,14 +218,6 @@ class Run:
                     for optimizer in self.optimizers:
                         optimizer.step()
                         optimizer.zero_grad(set_to_none=True)
-        except torch.OutOfMemoryError as error:
-            raise InputError(
-                f"memory at step {step}",
-                got=str(error).splitlines()[0],
-                need="room for one example",
-                fix="Cache smaller panels (--size) or shorter windows, store the base as int8 or "
-                "fp8 (--storage), or lower the rank. It goes on from the last checkpoint.",
-            ) from error
         if self.ema:
             self.ema.step(self.learning)
         loss = self._of_all(sum(losses) / len(losses))

@@ -27,10 +27,12 @@ class Switches(NamedTuple):
 
     storage: str  # of the frozen weights, "" is bf16
     optimizer: str
+    offload: bool = False  # activations wait in RAM
 
     def __str__(self) -> str:
         base = f"--storage {self.storage}" if self.storage else "no --storage"
-        return f"{base}, optimizer {self.optimizer}"
+        waiting = ", --offload-activations" if self.offload else ""
+        return f"{base}, optimizer {self.optimizer}{waiting}"
 
 
 class Plan(NamedTuple):
@@ -43,7 +45,12 @@ class Plan(NamedTuple):
     seconds: float  # of an example
 
 
-LADDER = (Switches("", "adamw"), Switches("fp8", "adamw"), Switches("fp8", "adamw8bit"))
+LADDER = (
+    Switches("", "adamw"),
+    Switches("fp8", "adamw"),
+    Switches("fp8", "adamw8bit"),
+    Switches("fp8", "adamw8bit", offload=True),
+)
 WEIGHT_BYTES, STATE_BYTES = {"": 2.0, "fp8": 1.0}, {"adamw": 8.0, "adamw8bit": 2.0}
 
 
@@ -72,6 +79,7 @@ def plan(
                 weight_bytes=WEIGHT_BYTES[switches.storage],
                 state_bytes=STATE_BYTES[switches.optimizer],
                 averaged=bool(recipe.ema_decay),
+                offload=switches.offload,
             )
             fits = memory.total < USABLE_MEMORY * gpu
             seconds = step_flops(sizes, tokens) / speed

@@ -17,11 +17,12 @@ from ..errors import InputError
 
 
 def sharded(
-    module: nn.Module, optimizers: list[torch.optim.Optimizer], accelerator: Accelerator
-) -> nn.Module:
-    """Each process keeps a part of every weight, and has a block's whole only while it runs.
+    accelerator: Accelerator, module: nn.Module, *optimizers: torch.optim.Optimizer
+) -> tuple[Any, ...]:
+    """As accelerator.prepare, but each process keeps a part of every weight, and has a block's
+    whole only while it runs. The optimisers are given the parts.
 
-    The optimisers are given the parts. Raises InputError for a single process.
+    Raises InputError for a single process.
     """
     if accelerator.num_processes == 1:
         raise InputError(
@@ -40,7 +41,7 @@ def sharded(
             group["params"] = [after[id(parameter)] for parameter in group["params"]]
     if accelerator.mixed_precision != "no":
         module.forward = accelerator.autocast()(module.forward)  # type: ignore[method-assign]
-    return module
+    return module, *map(accelerator.prepare, optimizers)
 
 
 def _blocks_of(module: nn.Module) -> set[str]:

@@ -141,18 +141,20 @@ def test_a_plan_says_what_fits_and_how_long_it_takes(tmp_path, capsys):
     command = ["train", "plan", "--base", str(folder), "--size", "32", "--tflops", "0.001"]
     assert main([*command, "--gpu", "24GB"]) == 0
     *rows, last = capsys.readouterr().out.splitlines()
-    assert len(rows) == 3 * 3  # 49, 65 and 81 frames, three sets of switches
+    assert len(rows) == 3 * 4  # 49, 65 and 81 frames, four sets of switches
     assert rows[0].startswith("49 frames, no --storage, optimizer adamw: 0.0 GiB (weights 0.0,")
     assert all("fits" in row and "does not" not in row for row in rows)
     recipe = read_recipe("small_data_pose_based")
     plans = plan(folder, recipe, 24 * 2**30, 32, 1e9)
-    seconds = sum(p.seconds for p in plans[::3]) / 3
+    seconds = sum(p.seconds for p in plans[::4]) / 3
     assert f"2000 steps of 1 take about {2000 * seconds / 3600:.3g} hours" in last
     assert "up to 81 frames with no --storage" in last
     # A GPU that holds the weights only as fp8 and the averages only as 8 bits.
     gpu = (plans[2].memory.total + plans[1].memory.total) / 2 / 0.9
     fitting = plan(folder, recipe, gpu, 32, 1e9)
-    assert [p.fits for p in fitting[:3]] == [False, False, True]
+    assert [p.fits for p in fitting[:4]] == [False, False, True, True]
+    assert plans[3].memory.stored * 2 == plans[2].memory.stored  # of two blocks
+    assert "--offload-activations: " in rows[3]
     assert main([*command, "--gpu", "0.0001"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("Nothing fits 0 GiB")
     assert main([*command, "--gpu", "large"]) == 2

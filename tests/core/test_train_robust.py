@@ -121,6 +121,48 @@ def test_no_memory_is_said_with_the_switches_that_help(tmp_path):
         run.train(ones, lambda step: 0.1)
 
 
+def test_a_step_without_memory_is_said_and_gone_on_from(tmp_path):
+    """A child whose memory is really limited, and whose third step wants a GiB."""
+    resource = pytest.importorskip("resource", reason="limits a process by Linux's own means")
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("limits a process by Linux's own means")
+    child = os.fork()
+    if child == 0:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * os.sysconf("SC_PAGE_SIZE") + 2**26,) * 2)
+        _, run = run_of(tmp_path, save_steps=2)
+        large = torch.ones(1).expand(2**28)
+        batches = lambda first: iter([torch.ones(1), torch.ones(1), large])  # noqa: E731
+        try:
+            run.train(batches, lambda step: 0.1)
+        except InputError as error:
+            (tmp_path / "said").write_text(str(error))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    said = (tmp_path / "said").read_text()
+    assert said.startswith("memory at step 3: got ") and "can't allocate memory" in said
+    assert "--offload-activations" in said and "goes on from the last checkpoint" in said
+    module, run = run_of(tmp_path)
+    assert run.done == 2 and run.train(ones, lambda step: 0.1) == 4
+    assert module.value.item() == pytest.approx(0.4)  # four clipped steps
+
+
+def test_activations_that_wait_in_ram_give_the_same_gradients(tmp_path):
+    values = []
+    for offload in (False, True):
+        module, run = run_of(tmp_path / str(offload), offload_activations=offload)
+        run.train(ones, lambda step: 0.1)
+        values.append(module.value.item())
+    assert values[0] == values[1] != 0
+
+
+def test_another_fault_of_a_step_is_no_lack_of_memory(tmp_path):
+    module, run = run_of(tmp_path)
+    module.register_forward_pre_hook(lambda _, inputs: torch.ones(2) @ torch.ones(3))
+    with pytest.raises(RuntimeError, match="inconsistent tensor size"):
+        run.train(ones, lambda step: 0.1)
+
+
 def test_a_damaged_checkpoint_is_refused_by_name(tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"not one")
     with pytest.raises(InputError, match=r"checkpoint .*checkpoint\.pt"):
