@@ -34,7 +34,7 @@ from .course import Course, OffCourseError
 from .curve import Curve, append_line, forget_after
 from .feeding import to_device
 from .room import activations_in_ram, out_of_memory_told
-from .sharded import gathered, load_optimizer, parted, sharded, whole
+from .sharded import gathered, joined, load_optimizer, parted, sharded
 
 logger = logging.getLogger(__name__)
 
@@ -214,7 +214,7 @@ class Run:
                     self.accelerator.backward(loss)
                     if self.accelerator.sync_gradients:
                         found = self.accelerator.clip_grad_norm_(self.learning, self.rhythm.clip)
-                        norm = float(whole(found))
+                        norm = float(joined(found))
                     for optimizer in self.optimizers:
                         optimizer.step()
                         optimizer.zero_grad(set_to_none=True)
@@ -309,9 +309,9 @@ class Run:
         return {
             "step": self.done,
             "identity": json.dumps(self.identity),
-            "weights": [whole(p.detach()).cpu() for p in self.learning],
-            "optimizers": [whole(optimizer.state_dict()) for optimizer in self.optimizers],
-            "ema": whole(self.ema.state_dict()) if self.ema else None,
+            "weights": [joined(p.detach()).cpu() for p in self.learning],
+            "optimizers": [joined(optimizer.state_dict()) for optimizer in self.optimizers],
+            "ema": joined(self.ema.state_dict()) if self.ema else None,
         }
 
     def _write_checkpoint(self, state: dict[str, Any]) -> None:

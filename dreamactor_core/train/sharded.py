@@ -50,14 +50,14 @@ def _blocks_of(module: nn.Module) -> set[str]:
     return set().union(*listed)
 
 
-def whole(value: Any) -> Any:
+def joined(value: Any) -> Any:
     """Tensors anywhere in dictionaries and lists, gathered from all processes, which all call."""
     if isinstance(value, DTensor):
         return value.full_tensor()
     if isinstance(value, dict):
-        return {key: whole(part) for key, part in value.items()}
+        return {key: joined(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [whole(part) for part in value]
+        return [joined(part) for part in value]
     return value
 
 
