@@ -149,4 +149,4 @@ async function shoot(page, what) {
   await page.screenshot({ path: `${task.shots}/joints - ${what} - ${WHERE}.png` });
 }
 
-await inPage(task.local ? onLocalPage : inNode, task.local ? {} : undefined);
+await inPage(task.local ? onLocalPage : inNode);

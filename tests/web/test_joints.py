@@ -6,6 +6,11 @@ Environment as for test_player.py.
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +18,7 @@ from PIL import Image
 
 from .conftest import act
 
+ROOT = Path(__file__).parents[2]
 SIZE = [360, 480]  # pixels of the picture
 WRIST, LEFT_SHOULDER = 4, 5
 CLOSE = 0.01  # share of the picture: the mouse moves by whole pixels
@@ -31,6 +37,28 @@ def visit(request, tools, server, shots, picture) -> dict:
     seen = act(tools, "joints.mjs", {**task, "shots": str(shots)}, server)
     assert seen["run"].get("error") is None, seen["run"]
     return seen
+
+
+@pytest.fixture
+def page(tools, shots, picture, tmp_path) -> Path:
+    """The folder in which the command has written what was placed on its page."""
+    picture.save(tmp_path / "plain.png")
+    names = ["plain.png", "--output", "plain.json", "--mask", "mask.png", "--no-browser"]
+    command = subprocess.Popen(
+        [sys.executable, "-m", "dreamactor_core", "joints", *names],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        address = re.search(r"http://\S+", command.stdout.readline())[0]
+        task = {"local": address, "size": SIZE, "shots": str(shots)}
+        assert act(tools, "joints.mjs", task)["complaints"] == []
+        assert command.wait(60) == 0
+    finally:
+        command.kill()
+    return tmp_path
 
 
 def bodies(seen: dict) -> list:
@@ -87,3 +115,11 @@ def test_a_reload_keeps_it(visit):
 
 def test_the_page_does_not_complain_about_us(visit):
     assert visit["complaints"] == []
+
+
+def test_the_local_page_places_joints_paints_and_writes_both_files(page):
+    (frame,) = json.loads((page / "plain.json").read_text())
+    points = np.reshape(frame["people"][0]["pose_keypoints_2d"], (18, 3))
+    assert points[WRIST] == pytest.approx([0.2 * 360, 0.2 * 480, 1], abs=CLOSE * 480)
+    mask = np.asarray(Image.open(page / "mask.png").convert("L"))
+    assert mask.shape == (480, 360) and mask[432, 18] == 255 and mask[432, 60] == 0
