@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 TWINS = ROOT / "tests" / "nodes" / "api"
 NATIVE = ["HunyuanVideo-1.5 native", "Wan2.1 Fun-InP 1.3B (8 GB)", "Wan2.2 native"]
-EMBEDDED = ["DreamActor-M2 end-to-end", "DreamActor-M2 pose-based", "Start here (3 nodes)"]
+START, OWN = "Start here (3 nodes)", "Your own picture (4 nodes)"
+EMBEDDED = ["DreamActor-M2 end-to-end", "DreamActor-M2 pose-based", START]
 WHOLE = ["Wan-Animate (no LoRA needed)"]  # a folder of somebody else's does it all
 RED = "#322"
 ACTIVE, MUTED, BYPASSED = 0, 2, 4
@@ -128,15 +129,17 @@ def _values(node: dict, kind: Core) -> dict:
 
 
 def test_the_workflows_are_there_in_the_one_folder_that_is_served():
-    assert [path.stem for path in WORKFLOWS] == sorted(EMBEDDED + NATIVE + WHOLE)
+    assert [path.stem for path in WORKFLOWS] == sorted([*EMBEDDED, *NATIVE, *WHOLE, OWN])
     for other in ("example_workflows", "example", "examples", "workflow"):
         assert not (ROOT / other).exists(), "of two such folders the host serves only the first"
 
 
-def test_it_uses_our_nodes_and_a_few_of_the_host(graph, kinds):
+def test_it_uses_our_nodes_and_a_few_of_the_host(path, graph, kinds):
     used = {node["type"] for node in graph["nodes"]}
     assert used <= kinds.keys()
-    assert {"DreamActorExample", "SaveVideo", "MarkdownNote", "LoadImage"} <= used
+    sources = {START: {"DreamActorExample"}, OWN: {"LoadImage", "LoadVideo"}}
+    wanted = sources.get(path.stem, {"DreamActorExample", "LoadImage"})
+    assert {"SaveVideo", "MarkdownNote", *wanted} <= used
     assert used & {"DreamActorPlayer", "DreamActorAnimate"}, "nothing plays the result"
     assert "definitions" not in graph, "subgraphs need a newer host than the oldest we support"
 
@@ -218,19 +221,18 @@ def test_the_twin_is_the_same_graph_as_it_is_queued(path, graph, kinds):
             continue
         values = _values(node, kind)
         inputs = {name: values[name] for name in kind.queued if name in values}
-        inputs |= {
-            one["name"]: _source(graph, one["link"])
-            for one in node["inputs"]
-            if one["link"] is not None
-        }
+        wired = {one["name"]: _source(graph, one["link"]) for one in node["inputs"]}
+        inputs |= {name: source for name, source in wired.items() if source is not None}
         queued[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
     for node in twin.values():
         node.pop("_meta")
     assert twin == queued
 
 
-def _source(graph: dict, number: int) -> list:
-    """Where a wire really begins: a bypassed node hands its input of the same type on."""
+def _source(graph: dict, number: int | None) -> list | None:
+    """Where a wire really begins: a bypassed node hands its input of the same type on, if any."""
+    if number is None:
+        return None
     _, origin, slot, *_, kind = next(link for link in graph["links"] if link[0] == number)
     (node,) = (node for node in graph["nodes"] if node["id"] == origin)
     if node["mode"] != BYPASSED:
@@ -249,11 +251,28 @@ def _notes(graph: dict) -> str:
 
 
 def test_notes_say_what_it_does_and_how_to_use_ones_own_files(path, graph):
+    said = {OWN: ("Load Video", "Ctrl + B", "Joints"), START: (OWN, "256 x 256")}
     size = "256 x 256" if path.stem in EMBEDDED else "GB"
-    for word in ("Run", "Ctrl + M", "Load Image", "seed", size):
+    for word in ("Run", "Load Image", "seed", *said.get(path.stem, ("Ctrl + M", size))):
         assert word in _notes(graph), word
     muted = {node["type"] for node in graph["nodes"] if node["mode"] == MUTED}
-    assert "LoadImage" in muted and muted & {"LoadVideo", "DreamActorLoadPose"}
+    if path.stem in said:
+        assert not muted
+    else:
+        assert "LoadImage" in muted and muted & {"LoadVideo", "DreamActorLoadPose"}
+
+
+def test_ones_own_picture_has_its_joints_beside_it_bypassed_until_they_are_needed():
+    graph = json.loads((ROOT / "workflows" / f"{OWN}.json").read_text(encoding="utf-8"))
+    (joints,) = (node for node in graph["nodes"] if node["type"] == "DreamActorJoints")
+    assert joints["mode"] == BYPASSED and joints["widgets_values"] == [""]
+    kinds = {node["id"]: node["type"] for node in graph["nodes"]}
+    wires = {(kinds[origin], slot, kinds[target]) for _, origin, slot, target, *_ in graph["links"]}
+    assert wires >= {
+        ("LoadImage", 0, "DreamActorJoints"),
+        ("DreamActorJoints", 0, "DreamActorAnimate"),
+        ("DreamActorJoints", 1, "DreamActorAnimate"),
+    }
 
 
 @pytest.mark.parametrize("name", NATIVE + WHOLE)
