@@ -28,7 +28,7 @@ from .real_server import ROOT, Server, comfyui_from_environment, running_server
 logger = logging.getLogger(__name__)
 SEED = 13  # of the example whose clip drives it
 SIDE, LINE, LIMB, SKULL = 512, 7, 52, 66  # pixels of the scribble: its pen, its limbs, its head
-PAPER, PEN, FILL, SHIRT = (244, 240, 228), (38, 44, 110), (250, 214, 150), (226, 92, 84)
+PAPER, PEN, FILL, BUTTON = (244, 240, 228), (38, 44, 110), (250, 214, 150), (226, 92, 84)
 HEAD = (256, 110)
 JOINTS = [
     *((256, 118), (256, 198)),  # nose, neck
@@ -66,9 +66,14 @@ def thumbnail(server: Server, prompt: dict, folder: Path) -> Image.Image:
         if "dreamactor_player" in output
     )
     files = {name: server.fetch(shown[name], folder) for name in ("reference", "driving", "result")}
-    driver, result = frames(files["driving"]), frames(files["result"])
-    cells = [Image.open(files["reference"]).convert("RGB"), at(driver, LOOKS[0])]
-    cells += [at(result, look) for look in LOOKS]
+    return contact_sheet(**files)
+
+
+def contact_sheet(reference: Path, driving: Path, result: Path) -> Image.Image:
+    """The picture, the driver, and twice the result."""
+    driver, made = frames(driving), frames(result)
+    cells = [Image.open(reference).convert("RGB"), at(driver, LOOKS[0])]
+    cells += [at(made, look) for look in LOOKS]
     side = 2 * CELL + 3 * GAP
     picture = Image.new("RGB", (side, side), (24, 24, 28))
     for k, cell in enumerate(cells):
@@ -103,7 +108,9 @@ def scribble() -> tuple[Image.Image, list]:
         for limb in limbs:
             cv2.polylines(paper, [joints[limb]], False, colour, LIMB - grown, cv2.LINE_AA)
         cv2.circle(paper, HEAD, SKULL - grown // 2, colour, cv2.FILLED, cv2.LINE_AA)
-    cv2.fillPoly(paper, [joints[limbs[-1]]], SHIRT, cv2.LINE_AA)
+    cv2.fillPoly(paper, [joints[limbs[-1]]], FILL, cv2.LINE_AA)
+    for y in (232, 272):
+        cv2.circle(paper, (HEAD[0], y), LINE, BUTTON, cv2.FILLED, cv2.LINE_AA)
     for eye in joints[14:16]:
         cv2.circle(paper, eye.tolist(), LINE, PEN, cv2.FILLED, cv2.LINE_AA)
     cv2.ellipse(paper, HEAD, (28, 26), 0, 20, 160, PEN, LINE, cv2.LINE_AA)
