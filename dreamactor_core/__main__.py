@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 
-from .cli import animate, bench, caption, demo, joints, pose
+from .cli import animate, bench, caption, demo, joints, pose, prepare
 from .cli.shared import Parser, Stop
 from .errors import InputError
 from .versions import check_versions
@@ -30,6 +30,7 @@ COMMANDS = {
     "pose": (pose, "keypoints of a video"),
     "joints": (joints, "keypoints of a picture, placed by hand"),
     "caption": (caption, "who does what"),
+    "prepare": (prepare, "clips for training out of a folder of footage"),
 }
 STAGED = {  # modules of cli/ with stages, options and a --help of their own
     "train": "train a model or a LoRA; see train --help",

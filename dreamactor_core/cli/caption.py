@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..caption.choice import API_KEY_VARIABLE, CaptionerChoice
 from ..errors import InputError
 from .shared import Stop, add_path, check_paths, quiet, write_json
 
@@ -39,7 +40,6 @@ EXAMPLES = """examples:
     caption --folder clips --output clips/captions.jsonl --endpoint http://localhost:11434/v1 \\
             --endpoint-model qwen3-vl
 """
-API_KEY_VARIABLE = "DREAMACTOR_API_KEY"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -53,28 +53,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         choices=("local", "endpoint", "typed"),
         help="a model here, a server, or nobody (endpoint if --endpoint is given, else local)",
     )
-    who.add_argument("--mllm", metavar="DIR", help="local: folder, or name on the hub")
-    who.add_argument(
-        "--quantize",
-        choices=("none", "4bit", "8bit"),
-        default="none",
-        help="local: smaller weights by bitsandbytes, for small GPUs (none)",
-    )
+    add_captioner(who)
     who.add_argument(
         "--download", action="store_true", help="local: fetch from the hub what is not here"
     )
     who.add_argument("--device", default="auto", help="local: cpu, cuda, ... (a GPU if any)")
-    who.add_argument("--endpoint", metavar="URL", help="OpenAI-compatible, up to /v1")
-    who.add_argument("--endpoint-model", default="", metavar="NAME", help="the model's name there")
-    who.add_argument(
-        "--api-key-env",
-        default=API_KEY_VARIABLE,
-        metavar="NAME",
-        help=f"variable that holds the key ({API_KEY_VARIABLE})",
-    )
-    who.add_argument(
-        "--timeout", type=float, default=120.0, metavar="S", help="seconds for an answer (120)"
-    )
     how = parser.add_argument_group("how")
     add_path(how, "--prompts", "DIR", "questions of your own")
     add_path(how, "--copy-prompts", "DIR", "write ours to DIR, to edit, and end")
@@ -87,6 +70,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_path(how, "--cache", "DIR", "where answers are remembered")
     how.add_argument("--no-cache", action="store_true", help="remember nothing, ask everything")
+
+
+def add_captioner(who: argparse._ActionsContainer) -> None:
+    """Whom to ask, on this machine or behind an endpoint."""
+    who.add_argument("--mllm", metavar="DIR", help="local: folder, or name on the hub")
+    who.add_argument(
+        "--quantize",
+        choices=("none", "4bit", "8bit"),
+        default="none",
+        help="local: smaller weights by bitsandbytes, for small GPUs (none)",
+    )
+    who.add_argument("--endpoint", metavar="URL", help="OpenAI-compatible, up to /v1")
+    who.add_argument("--endpoint-model", default="", metavar="NAME", help="the model's name there")
+    who.add_argument(
+        "--api-key-env",
+        default=API_KEY_VARIABLE,
+        metavar="NAME",
+        help=f"variable that holds the key ({API_KEY_VARIABLE})",
+    )
+    who.add_argument(
+        "--timeout", type=float, default=120.0, metavar="S", help="seconds for an answer (120)"
+    )
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
@@ -177,31 +182,27 @@ def _check_arguments(args: argparse.Namespace) -> None:
         raise InputError("--captioner endpoint", got="no --endpoint", need="its address", fix=fix)
 
 
+def choice_of(args: argparse.Namespace) -> CaptionerChoice:
+    """Whom the options name."""
+    return CaptionerChoice(
+        endpoint=args.endpoint if args.captioner != "local" else None,
+        endpoint_model=args.endpoint_model,
+        api_key_env=args.api_key_env,
+        timeout=args.timeout,
+        mllm=args.mllm,
+        quantize=args.quantize,
+        download=args.download,
+        device=args.device,
+    )
+
+
 def _captioner(args: argparse.Namespace) -> Captioner | None:
     """Whom the options name, with a memory; None for nobody."""
     from ..caption.captioner import CachedCaptioner
 
-    captioner: Captioner
-    kind = args.captioner or ("endpoint" if args.endpoint else "local")
-    if kind == "typed":
+    if args.captioner == "typed":
         return None
-    if kind == "endpoint":
-        from ..caption.endpoint import EndpointCaptioner
-
-        key = os.environ.get(args.api_key_env, "").strip() or None
-        captioner = EndpointCaptioner(
-            args.endpoint,
-            args.endpoint_model,
-            key,
-            args.timeout,
-            f"the variable {args.api_key_env}",
-        )
-    else:
-        from ..caption.local import load_captioner
-
-        captioner = load_captioner(
-            args.mllm, quantization=args.quantize, download=args.download, device=args.device
-        )
+    captioner = choice_of(args)()
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = args.cache or home / "dreamactor-m2" / "captions"
     return captioner if args.no_cache else CachedCaptioner(captioner, folder)

@@ -28,7 +28,8 @@ LAYERS = [  # a module imports from rows above its own
     {"animate"},
     {"models"},
     {"jobs"},
-    {"train", "footage", "bootstrap", "bench", "demo"},
+    {"train", "footage", "bench", "demo"},
+    {"bootstrap"},
     {"cli"},
     {"__main__"},
 ]
