@@ -43,6 +43,12 @@ EXAMPLES = """examples:
     animate --reference fox.png --driving dance.mp4 --output fox.mp4 --variant pose-based \\
             --pose dance.json --lora mine.safetensors:0.8
 """
+# What a job and the command line call alike.
+JOB_OPTIONS = (
+    "reference", "driving", "output", "variant", "pose_fit", "prompt", "size", "start", "duration",
+    "keep_lead_in", "side_by_side", "rate", "overwrite", "reference_keypoints", "reference_mask",
+    "painter", "background",
+)  # fmt: skip
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -182,24 +188,5 @@ def command(args: argparse.Namespace, stop: Stop) -> None:
 def _job_of(args: argparse.Namespace) -> Job:
     from ..jobs.job import Job
 
-    return Job(
-        reference=args.reference,
-        driving=args.driving,
-        output=args.output,
-        variant=args.variant,
-        keypoints=args.pose,
-        pose_fit=args.pose_fit,
-        prompt=args.prompt,
-        settings=settings_of(args, args.seed),
-        size=args.size,
-        start=args.start,
-        duration=args.duration,
-        keep_lead_in=args.keep_lead_in,
-        side_by_side=args.side_by_side,
-        rate=args.rate,
-        overwrite=args.overwrite,
-        reference_keypoints=args.reference_keypoints,
-        reference_mask=args.reference_mask,
-        painter=args.painter,
-        background=args.background,
-    )
+    named = {name: getattr(args, name) for name in JOB_OPTIONS}
+    return Job(**named, keypoints=args.pose, settings=settings_of(args, args.seed))

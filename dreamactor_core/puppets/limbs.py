@@ -33,6 +33,11 @@ def draw_leg(figure: PosedPuppet, side: int) -> None:
     _LEGS[figure.who.plan.legs](figure, side)
 
 
+def _joints(figure: PosedPuppet, side: int, *pairs: tuple[int, int]) -> list[np.ndarray]:
+    """Where the joints of one side are, (2,) each."""
+    return [figure.joints[pair[side]] for pair in pairs]
+
+
 def _arm_radii(figure: PosedPuppet) -> tuple[float, float]:
     who = figure.who
     return who.thickness * who.height, who.thickness * who.taper * who.height
@@ -40,7 +45,7 @@ def _arm_radii(figure: PosedPuppet) -> tuple[float, float]:
 
 def _draw_wing(figure: PosedPuppet, side: int) -> None:
     pen, who = figure.pen, figure.who
-    shoulder, elbow, wrist = (figure.joints[joint[side]] for joint in (SHOULDER, ELBOW, WRIST))
+    shoulder, elbow, wrist = _joints(figure, side, SHOULDER, ELBOW, WRIST)
     pen.part = UPPER_ARM[side]
     along, down = wing_axes(shoulder, wrist)
     feathers = ((0.86, 0.34), (0.62, 0.42), (0.34, 0.44), (0.06, 0.34))
@@ -52,18 +57,16 @@ def _draw_wing(figure: PosedPuppet, side: int) -> None:
 
 def _draw_bar_arm(figure: PosedPuppet, side: int) -> None:
     pen, who, (r0, r1) = figure.pen, figure.who, _arm_radii(figure)
-    shoulder, elbow, wrist = (figure.joints[joint[side]] for joint in (SHOULDER, ELBOW, WRIST))
-    pen.part = UPPER_ARM[side]
-    pen.bar(shoulder, elbow, r0, who.top)
-    pen.part = FOREARM[side]
-    pen.bar(elbow, wrist, r1, who.bottom)
+    shoulder, elbow, wrist = _joints(figure, side, SHOULDER, ELBOW, WRIST)
+    pen.part_bar(UPPER_ARM[side], shoulder, elbow, r0, who.top)
+    pen.part_bar(FOREARM[side], elbow, wrist, r1, who.bottom)
     pen.ellipse(elbow, UPRIGHT, r0 * 0.7, r0 * 0.7, who.accent)
     _draw_hand(figure, side, elbow, wrist)
 
 
 def _draw_soft_arm(figure: PosedPuppet, side: int) -> None:
     pen, who, (r0, r1) = figure.pen, figure.who, _arm_radii(figure)
-    shoulder, elbow, wrist = (figure.joints[joint[side]] for joint in (SHOULDER, ELBOW, WRIST))
+    shoulder, elbow, wrist = _joints(figure, side, SHOULDER, ELBOW, WRIST)
     bare = who.plan.arms == "sleeves" and who.pattern not in ("stripes", "plain")
     sleeve = who.skin if bare else who.top
     pen.part = FOREARM[side]
@@ -106,17 +109,15 @@ def _draw_held(figure: PosedPuppet, elbow: np.ndarray, wrist: np.ndarray) -> Non
 
 def _draw_bar_leg(figure: PosedPuppet, side: int) -> None:
     pen, who, (r0, r1) = figure.pen, figure.who, _leg_radii(figure)
-    hip, knee, ankle = (figure.joints[joint[side]] for joint in (HIP, KNEE, ANKLE))
-    pen.part = THIGH[side]
-    pen.bar(hip, knee, r0, who.bottom)
-    pen.part = SHIN[side]
-    pen.bar(knee, ankle, r1, who.top)
+    hip, knee, ankle = _joints(figure, side, HIP, KNEE, ANKLE)
+    pen.part_bar(THIGH[side], hip, knee, r0, who.bottom)
+    pen.part_bar(SHIN[side], knee, ankle, r1, who.top)
     _draw_foot(figure, side, ankle, r1)
 
 
 def _draw_soft_leg(figure: PosedPuppet, side: int) -> None:
     pen, who, (r0, r1) = figure.pen, figure.who, _leg_radii(figure)
-    hip, knee, ankle = (figure.joints[joint[side]] for joint in (HIP, KNEE, ANKLE))
+    hip, knee, ankle = _joints(figure, side, HIP, KNEE, ANKLE)
     colours = {"stalks": who.accent, "coat": who.top, "trousers": who.bottom}
     colour = colours[who.plan.legs]
     pen.part = SHIN[side]

@@ -78,6 +78,11 @@ class Pen:
         side = across(along) * r
         self.polygon(np.array([a + side, b + side, b - side, a - side]), colour)
 
+    def part_bar(self, part: int, a: np.ndarray, b: np.ndarray, r: float, colour: Colour) -> None:
+        """The same, of a part, which is drawn on from here."""
+        self.part = part
+        self.bar(a, b, r, colour)
+
     def stroke(self, points: np.ndarray, width: float, colour: Colour) -> None:
         """An open line through points (n, 2)."""
         pixels = max(1, round(width * self.scale))
