@@ -8,9 +8,8 @@ one example at a time:
     stored      what enters each block, kept until its backward pass
     block       what one block keeps while it is recomputed, and its gradients in passing
 
-The numbers of values that a block keeps were counted on tiny networks (tests/core/test_memory.py
-counts them again): a is per token and width, b per token and inner width, c per token and rank,
-d per token of text and width.
+The bytes kept were counted on tiny networks of each kind (tests/core/test_memory.py counts them
+again), in bf16. In `stored` is also what is kept once, outside of the blocks.
 """
 
 from __future__ import annotations
@@ -22,17 +21,23 @@ from ..models.estimate import GIB
 
 
 class Kept(NamedTuple):
-    """Bytes that a block keeps for its backward pass, each per token."""
+    """Bytes kept for the backward pass, each per token: by a block, and (`once`, `words`, `cell`)
+    outside of them."""
 
     width: float  # and unit of width
     inner: float  # and unit of the feed-forward layers' inner width
     rank: float  # and rank of a LoRA on them
     text: float  # and unit of width, for each token of text
+    once: float  # and unit of width
+    words: float  # and unit of width, for each token of text
+    cell: float
 
 
-HUNYUAN_KEPT = Kept(width=26.0, inner=4.0, rank=8.0, text=32.1)
-WAN_KEPT = Kept(width=39.8, inner=4.05, rank=20.0, text=4.0)
-TEXT_TOKENS = {"hunyuan": 1000, "wan": 512}  # at most; padding is left out of HunyuanVideo's
+HUNYUAN_KEPT = Kept(width=26.0, inner=4.0, rank=8.0, text=32.1, once=2.0, words=0.0, cell=138)
+WAN_KEPT = Kept(width=39.8, inner=4.05, rank=20.0, text=4.0, once=4.0, words=2.0, cell=280)
+WAN_IMAGE_KEPT = WAN_KEPT._replace(width=41.8)  # with an image stream: one more attention
+TI2V_KEPT = WAN_KEPT._replace(width=71.8, once=18.0, cell=796)  # a timestep for each token
+HUNYUAN_TEXT, WAN_TEXT, WAN_IMAGE = 1000, 512, 257  # tokens; of HunyuanVideo's at most
 GRADIENTS = 2  # values as wide as a block's input and inner layer that stand beside what it keeps
 
 
@@ -45,6 +50,7 @@ class Sizes(NamedTuple):
     inner: int  # of the feed-forward layers
     kept: Kept
     text_in_blocks: bool  # whether the text is a stream of its own through the blocks
+    text_tokens: int  # the reference's image stream with them
 
 
 class TrainingMemory(NamedTuple):
@@ -70,9 +76,14 @@ def sizes_of(config: dict[str, Any], parameters: int) -> Sizes:
     width = config["num_attention_heads"] * config["attention_head_dim"]
     if "ffn_dim" in config:
         inner = config["ffn_dim"]
-        return Sizes(parameters, config["num_layers"], width, inner, WAN_KEPT, False)
+        image = config.get("image_dim") is not None
+        by_token = config["in_channels"] == config["out_channels"]
+        kept = TI2V_KEPT if by_token else WAN_IMAGE_KEPT if image else WAN_KEPT
+        words = WAN_TEXT + (WAN_IMAGE if image else 0)
+        return Sizes(parameters, config["num_layers"], width, inner, kept, False, words)
     inner = int(width * config.get("mlp_ratio", 4.0))
-    return Sizes(parameters, config["num_layers"], width, inner, HUNYUAN_KEPT, True)
+    blocks = config["num_layers"]
+    return Sizes(parameters, blocks, width, inner, HUNYUAN_KEPT, True, HUNYUAN_TEXT)
 
 
 def tokens_of(geometry: Geometry, panel: tuple[int, int], num_frames: int) -> int:
@@ -103,11 +114,15 @@ def training_memory(
     offload: what enters the blocks waits in RAM, all but one's."""
     each = 4 + 4 + state_bytes + (4 if averaged else 0)
     entering = tokens + (text_tokens if sizes.text_in_blocks else 0)
+    kept = sizes.kept
+    once = int(
+        tokens * (kept.once * sizes.width + kept.cell) + text_tokens * kept.words * sizes.width
+    )
     passing = GRADIENTS * 2 * tokens * (sizes.width + sizes.inner)
     return TrainingMemory(
         weights=int(sizes.parameters * weight_bytes),
         lora=int(lora_parameters(sizes, rank) * each),
-        stored=2 * (1 if offload else sizes.blocks) * entering * sizes.width,
+        stored=2 * (1 if offload else sizes.blocks) * entering * sizes.width + once,
         block=int(kept_by_block(sizes, tokens, text_tokens, rank)) + passing,
     )
 

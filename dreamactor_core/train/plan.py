@@ -9,7 +9,6 @@ from ..models.estimate import GIB
 from .base import network_header
 from .clips import default_size
 from .memory import (
-    TEXT_TOKENS,
     TrainingMemory,
     sizes_of,
     step_flops,
@@ -65,7 +64,6 @@ def plan(
     checkpoint = network_header(base)
     geometry, config = checkpoint.found.geometry, checkpoint.found.config
     sizes = sizes_of(config, checkpoint.header.num_parameters())
-    words = TEXT_TOKENS["hunyuan" if sizes.text_in_blocks else "wan"]
     side = size or default_size(geometry)
     plans = []
     for frames in recipe.cache.lengths(geometry):
@@ -74,7 +72,7 @@ def plan(
             memory = training_memory(
                 sizes,
                 tokens,
-                words,
+                sizes.text_tokens,
                 recipe.lora.rank,
                 weight_bytes=WEIGHT_BYTES[switches.storage],
                 state_bytes=STATE_BYTES[switches.optimizer],

@@ -8,7 +8,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from dreamactor_core.__main__ import main
 from dreamactor_core.backbones import Context, Text
 from dreamactor_core.backbones.hunyuan15 import GEOMETRY, HunyuanVideo15Backbone
-from dreamactor_core.backbones.wan import I2V_GEOMETRY, WanBackbone
+from dreamactor_core.backbones.wan import I2V_GEOMETRY, TI2V_GEOMETRY, WanBackbone
 from dreamactor_core.lora.adapters import LoraSpec
 from dreamactor_core.train.memory import (
     kept_by_block,
@@ -24,7 +24,8 @@ from dreamactor_core.train.recipe import read_recipe
 
 from .full_size import full_size_folder
 
-TOKENS = {"hunyuan": (4, 12, 16), "wan": (8, 24, 32)}  # latent cells; Wan's patch is 2x2
+# Latent cells; Wan's patch is 2x2. Fun-InP 1.3B is of Wan 2.1's kind, each expert of A14B of "wan".
+TOKENS = {"hunyuan": (4, 12, 16)} | dict.fromkeys(("wan", "wan-2.1", "ti2v"), (8, 24, 32))
 
 
 def tiny(kind: str, heads: int, blocks: int, inner: int):
@@ -38,21 +39,28 @@ def tiny(kind: str, heads: int, blocks: int, inner: int):
         )  # fmt: skip
         backbone = HunyuanVideo15Backbone("hunyuan", GEOMETRY, network, None, None)
     else:
+        geometry, channels = I2V_GEOMETRY, (36, 16)
+        if kind == "ti2v":
+            geometry, channels = TI2V_GEOMETRY, (48, 48)
+        if kind == "wan-2.1":
+            common |= {"image_dim": 8, "added_kv_proj_dim": 128 * heads}
         network = WanTransformer3DModel(
-            in_channels=36, out_channels=16, text_dim=16, freq_dim=8, ffn_dim=inner, **common
-        )
-        backbone = WanBackbone("wan", I2V_GEOMETRY, network, None, None)
+            in_channels=channels[0], out_channels=channels[1], text_dim=16, freq_dim=8,
+            ffn_dim=inner, **common,
+        )  # fmt: skip
+        backbone = WanBackbone("wan", geometry, network, None, None)
     torch.nn.Module.to(network, torch.bfloat16).requires_grad_(False)
     return backbone
 
 
 def example(kind: str, words: int) -> LatentExample:
-    channels, masks, width = (32, 1, 24) if kind == "hunyuan" else (16, 4, 16)
+    channels, masks, width = {"hunyuan": (32, 1, 24), "ti2v": (48, 1, 16)}.get(kind, (16, 4, 16))
+    seen = 257 if kind == "wan-2.1" else 0
     latents = torch.randn(1, channels, *TOKENS[kind])
     context = Context(torch.randn_like(latents), torch.zeros(1, masks, *TOKENS[kind]))
     text = Text(
         torch.randn(1, words, width), torch.ones(1, words), torch.zeros(1, 0, 8),
-        torch.ones(1, 0), torch.zeros(1, 0, 8),
+        torch.ones(1, 0), torch.zeros(1, seen, 8),
     )  # fmt: skip
     return LatentExample(latents, context, text, torch.randn_like(latents), torch.tensor([0.5]))
 
@@ -77,25 +85,37 @@ def kept(kind: str, heads: int, blocks: int, inner: int, rank: int, words: int, 
     return sum(size for size, _ in seen.values())
 
 
-@pytest.mark.parametrize("kind", ["hunyuan", "wan"])
-@pytest.mark.parametrize(("heads", "inner", "rank", "words"), [(2, 768, 8, 128), (1, 512, 32, 512)])
+@pytest.mark.parametrize(
+    ("kind", "heads", "inner", "rank", "words"),
+    [
+        ("hunyuan", 2, 768, 8, 128),
+        ("hunyuan", 1, 512, 32, 512),
+        ("wan", 2, 768, 8, 512),
+        ("wan", 1, 512, 32, 512),
+        ("wan-2.1", 1, 768, 8, 512),
+        ("ti2v", 1, 768, 8, 512),
+    ],
+)
 def test_what_a_block_keeps_and_what_is_stored_for_it_are_those_counted(
     kind, heads, inner, rank, words
 ):
-    if kind == "wan":
-        words = 512  # always
     args = kind, heads, inner, rank, words
-    counted = []
+    counted, whole_step = [], 0
     for whole in (True, False):
         one, two = (kept(kind, heads, n, inner, rank, words, whole) for n in (1, 2))
         counted.append(two - one)
+        whole_step = two  # the last: of blocks that are computed again
     backbone = tiny(*args[:2], 1, inner)
     sizes = sizes_of(dict(backbone.transformer.config), 0)
     t, h, w = TOKENS[kind]
-    tokens = t * h * w // (4 if kind == "wan" else 1)
+    tokens = t * h * w // (1 if kind == "hunyuan" else 4)
+    if kind == "wan-2.1":
+        assert sizes.text_tokens == 512 + 257
+        words = sizes.text_tokens
     assert kept_by_block(sizes, tokens, words, rank) == pytest.approx(counted[0], rel=0.1)
-    stored = training_memory(sizes, tokens, words, rank).stored
-    assert stored == pytest.approx(counted[1], rel=0.1)
+    stored = [training_memory(sizes._replace(blocks=n), tokens, words, rank).stored for n in (1, 2)]
+    assert stored[1] - stored[0] == pytest.approx(counted[1], rel=0.1)
+    assert stored[1] == pytest.approx(whole_step, rel=0.1)
 
 
 @pytest.mark.parametrize("kind", ["hunyuan", "wan"])
@@ -128,7 +148,7 @@ def test_of_hunyuanvideo_at_native_size():
     assert tokens == 31 * 52 * 60 == 96_720
     assert lora_parameters(sizes, 256) == 54 * 10 * 2048 * 256
     memory = training_memory(sizes, tokens, 1000, 256)
-    assert memory.stored == 2 * 54 * (tokens + 1000) * 2048
+    assert memory.stored == 2 * 54 * (tokens + 1000) * 2048 + tokens * (2 * 2048 + 138)
     assert memory.total == sum(memory) and "GiB (weights 15.5," in str(memory)
     smaller = training_memory(sizes, tokens, 1000, 256, weight_bytes=1, state_bytes=2)
     assert smaller.weights * 2 == memory.weights and smaller.lora / memory.lora == 10 / 16
@@ -153,7 +173,8 @@ def test_a_plan_says_what_fits_and_how_long_it_takes(tmp_path, capsys):
     gpu = (plans[2].memory.total + plans[1].memory.total) / 2 / 0.9
     fitting = plan(folder, recipe, gpu, 32, 1e9)
     assert [p.fits for p in fitting[:4]] == [False, False, True, True]
-    assert plans[3].memory.stored * 2 == plans[2].memory.stored  # of two blocks
+    saved = plans[2].memory.stored - plans[3].memory.stored
+    assert saved == 2 * 13 * 2 * 4 * 128  # one block's of two: 13 latent frames of 2 x 4 tokens
     assert "--offload-activations: " in rows[3]
     assert main([*command, "--gpu", "0.0001"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("Nothing fits 0 GiB")
