@@ -78,6 +78,7 @@ class DreamActorAnimate(io.ComfyNode):
                 ),
                 *kinds.guide_inputs("of the reference's aspect in pixels"),
                 *kinds.part_inputs(optional=True),
+                *kinds.painting_inputs(),
             ],
             outputs=[
                 kinds.output(
@@ -90,6 +91,12 @@ class DreamActorAnimate(io.ComfyNode):
                     io.Float,
                     "fps",
                     "Their rate, in frames per second; the average of a variable one.",
+                ),
+                kinds.output(
+                    io.Mask,
+                    "mask",
+                    "Of frames, 0 to 1: 1 (white) is the character over a transparent background; "
+                    "over any other all is white.",
                 ),
             ],
         )
@@ -112,9 +119,12 @@ class DreamActorAnimate(io.ComfyNode):
         size=None,
         start=None,
         length=None,
+        painter=None,
+        background=None,
+        scene=None,
     ) -> io.NodeOutput:
         from ..dreamactor_core.sampling import SampleSettings
-        from .host.animate import DrivingPart, Given, animate
+        from .host.animate import DrivingPart, Given, PaintedBy, animate
         from .host.guides import GuideInputs
         from .host.video import driving_of
 
@@ -125,7 +135,11 @@ class DreamActorAnimate(io.ComfyNode):
             seed=seed,
         )
         given = Given(prompt, keypoints, GuideInputs(reference_keypoints, reference_mask))
+        behind = background or "reference"
+        if scene is not None:
+            behind = driving_of(scene, fps, "scene").clip
         part = DrivingPart(start or 0.0, length or 0.0, size or 0)
+        painting = PaintedBy(painter or "auto", behind)
         driver = driving_of(driving, fps, "driving frames")
-        made = animate(model, reference, driver, given, settings, part)
-        return io.NodeOutput(made.video, made.frames, made.fps, ui=made.ui)
+        made = animate(model, reference, driver, given, settings, part, painting)
+        return io.NodeOutput(made.video, made.frames, made.fps, made.mask, ui=made.ui)

@@ -10,6 +10,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..dreamactor_core.options import PAINTERS
 from .host import files
 
 MENU = "DreamActor-M2"
@@ -80,6 +81,29 @@ def guide_inputs(size: str) -> list[io.Input]:
             "is the character. Load Image's mask of a transparent picture is the other way round: "
             "put Invert Mask between.",
         ),
+    ]
+
+
+def painting_inputs() -> list[io.Input]:
+    """painter, background, scene: who draws, and over what."""
+    return [
+        io.Combo.Input(
+            "painter",
+            options=[*PAINTERS],
+            optional=True,
+            default="auto",
+            tooltip="Name of who draws. network: the model. cutout: pieces of the reference are "
+            "turned and moved, as fine as it is, 24 to 30 times a second. auto: cutout where the "
+            "embedded model is told joints and outline of the character, or finds a person's.",
+        ),
+        io.String.Input(
+            "background",
+            optional=True,
+            default="reference",
+            tooltip="Name of what is behind a character that is cut out: reference (its picture "
+            "without it), transparent (a WebM, and its mask), or a colour such as #00B140.",
+        ),
+        footage_input("scene", "In the place of background", optional=True),
     ]
 
 

@@ -53,7 +53,7 @@ class Background(NamedTuple):
             return repeat(_covering(to_uint8(read_image(self.scene)), height, width))
         scene, duration = self.scene, probe(self.scene).duration
         rounds = (retime(read_frames(scene), fps, duration) for _ in repeat(None))
-        return (_covering(image, height, width) for image in chain.from_iterable(rounds))
+        return (_covering(to_uint8(image), height, width) for image in chain.from_iterable(rounds))
 
 
 def background_of(told: str | Path | Footage) -> Background:

@@ -18,7 +18,6 @@ from ..mini.skeletal.draw import Goal, draw_figure
 from ..mini.skeletal.figure import Figure, cut_figures
 from ..mini.skeletal.ground import clean_ground
 from ..mini.skeletal.motion import driver_at, main_bodies, perform, set_out
-from ..mini.skeletal.order import usual_order
 from ..options import Defaults
 from ..sampling import Step
 from . import Animator, Bodies, Shown, Task
@@ -135,7 +134,7 @@ def _drawn(canvas: np.ndarray, figures: list[Figure], goals: list[Goal]) -> np.n
     for figure, goal in sorted(
         zip(figures, goals, strict=True), key=lambda pair: pair[1].joints[:, 1].max()
     ):
-        draw_figure(canvas, figure, goal, usual_order())
+        draw_figure(canvas, figure, goal)
     alpha = canvas[..., 3]
     if alpha.min() == 255:
         return canvas[..., :3]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy_api.latest import InputImpl
 from comfy_execution.graph_utils import ExecutionBlocker
@@ -15,8 +16,9 @@ from torch import Tensor
 from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.jobs.inputs import fit_inputs
 from ...dreamactor_core.jobs.job import Job
+from ...dreamactor_core.jobs.painter import with_painter
 from ...dreamactor_core.jobs.run import animate_file, passes_of, read_inputs
-from ...dreamactor_core.media import VideoInfo, probe, read_frames, to_frames
+from ...dreamactor_core.media import Footage, VideoInfo, probe, read_frames, to_frames
 from ...dreamactor_core.pose.keypoints import parse_keypoints
 from ...dreamactor_core.sampling import SampleSettings
 from .files import LoraChoice
@@ -47,9 +49,17 @@ class DrivingPart:
     size: int = 0  # pixels
 
 
+class PaintedBy(NamedTuple):
+    """As in Job."""
+
+    painter: str = "auto"
+    background: str | Path | Footage = "reference"
+
+
 class Animated(NamedTuple):
     video: InputImpl.VideoFromFile
     frames: Tensor | ExecutionBlocker  # (t, h, w, 3)
+    mask: Tensor | ExecutionBlocker  # (t, h, w), 1 where something is drawn
     fps: float
     ui: dict  # what the player shows, and which widgets the model does not read
 
@@ -61,6 +71,7 @@ def animate(
     given: Given,
     settings: SampleSettings,
     part: DrivingPart,
+    painting: PaintedBy,
 ) -> Animated:
     """The video lies in the temp folder. One that differs by nothing that the model reads from the
     last is that again.
@@ -69,7 +80,7 @@ def animate(
     """
     variant = "end-to-end" if given.keypoints is None else "pose-based"
     model = _of_variant(model, variant)
-    result = temp_file(".mp4")
+    result = temp_file(".webm" if painting.background == "transparent" else ".mp4")
     job = Job(
         reference=reference.cpu(),
         driving=audible(driving),
@@ -83,19 +94,22 @@ def animate(
         duration=part.length or None,
         reference_keypoints=given.guides.pose(),
         reference_mask=given.guides.mask,
+        painter=painting.painter,
+        background=painting.background,
     )
     last = LastResult(model, job)
     if last.value is not None:
         return last.value
     model.animator.check(job)
     with naming(job.driving, "driving"):
-        inputs = read_inputs(job)
-        passes = passes_of(model.animator, inputs)
+        drawer, inputs = with_painter(model.animator, read_inputs(job), job)
+        passes = passes_of(drawer, inputs)
         geometry, (height, width) = model.geometry, model.geometry.panel
-        box = fit_inputs(inputs, job.size, model).panel.box
+        box = fit_inputs(inputs, job.size, drawer).panel.box
         for attempt in tries():
             with attempt, driver_beside(inputs, box.height, box.width) as (read, beside):
-                animator = ready(model, ALL, geometry.num_frames * height * 2 * width)
+                ready_model = ready(model, ALL, geometry.num_frames * height * 2 * width)
+                animator, read = with_painter(ready_model, read, job)
                 steps = settings.num_inference_steps or animator.defaults.num_inference_steps
                 progress = JobProgress(animator, passes, steps, read)
                 with progress.listening():
@@ -114,18 +128,27 @@ def _finished(model: Model, job: Job, result: TempFile, beside: TempFile) -> Ani
     shown = player_of(job.reference, beside, result, info) | ignored_by(model)
     video = InputImpl.VideoFromFile(str(result.path))
     rate = (info.num_frames - 1) / info.times[-1] if info.num_frames > 1 else float(info.fps)
-    return Animated(video, _frames(result.path, info), rate, shown)
+    return Animated(video, *_frames(result.path, info), rate, shown)
 
 
-def _frames(path: Path, info: VideoInfo) -> Tensor | ExecutionBlocker:
-    """(t, h, w, 3), where that is not too much to hold."""
+def _frames(
+    path: Path, info: VideoInfo
+) -> tuple[Tensor | ExecutionBlocker, Tensor | ExecutionBlocker]:
+    """(t, h, w, 3) and their mask (t, h, w), where that is not too much to hold."""
     size = 4 * 3 * info.height * info.width * info.num_frames
     if size > FRAMES_ROOM:
-        return ExecutionBlocker(
+        blocked = ExecutionBlocker(
             f"frames of DreamActor Animate would take {size / 2**30:.1f} GB: wire video into Get "
             "Video Components or Save Video instead."
         )
-    return to_frames(np.stack([frame.image for frame in read_frames(path)]))
+        return blocked, blocked
+    frames = list(read_frames(path))
+    masks = [
+        np.full(frame.image.shape[:2], 255, np.uint8) if frame.mask is None else frame.mask
+        for frame in frames
+    ]
+    mask = torch.from_numpy(np.stack(masks)).float() / 255
+    return to_frames(np.stack([frame.image for frame in frames])), mask
 
 
 def _of_variant(model: Model, variant: str) -> Model:

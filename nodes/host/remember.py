@@ -53,7 +53,7 @@ def _as_read(job: Job, ignored: tuple[str, ...]) -> Job:
     """With everything the same that makes no difference."""
     usual = SampleSettings()
     settings = replace(job.settings, **{name: getattr(usual, name) for name in ignored})
-    return replace(job, output=Path("any.mp4"), overwrite=False, settings=settings)
+    return replace(job, output=Path(f"any{job.output.suffix}"), overwrite=False, settings=settings)
 
 
 def _digest(*values: Any) -> str:

@@ -26,10 +26,20 @@ from dreamactor_core.mini.skeletal.feet import bent_leg, planted, stand
 from dreamactor_core.mini.skeletal.figure import cut_figures, sharpened
 from dreamactor_core.mini.skeletal.ground import clean_ground
 from dreamactor_core.mini.skeletal.motion import driver_at, main_bodies, perform, set_out
-from dreamactor_core.mini.skeletal.order import usual_order
+from dreamactor_core.mini.skeletal.order import USUAL_ORDER, ordered, orders_of
 from dreamactor_core.models import find
 from dreamactor_core.pose.keypoints import Pose
-from dreamactor_core.skeleton import ANKLE, ELBOW, KNEE, NECK, WRIST
+from dreamactor_core.skeleton import (
+    ANKLE,
+    ELBOW,
+    FOREARM,
+    KNEE,
+    NECK,
+    SHIN,
+    SHOULDER,
+    TORSO,
+    WRIST,
+)
 
 from .test_guides import FIGURE, figure, pose_of
 
@@ -53,7 +63,7 @@ def cut():
 
 def drawn(one, joints: np.ndarray, size: float = 1.0) -> np.ndarray:
     canvas = np.zeros((100, 100, 4), np.uint8)
-    draw_figure(canvas, one, Goal(joints, STANDS, size), usual_order())
+    draw_figure(canvas, one, Goal(joints, STANDS, size))
     return canvas
 
 
@@ -87,7 +97,7 @@ def test_a_figure_that_is_all_of_the_picture_leaves_its_ground_as_it_was():
 def test_a_figure_in_its_own_pose_is_the_picture():
     picture, ground, one = cut()
     canvas = np.dstack([ground, np.full((100, 100), 255, np.uint8)])
-    draw_figure(canvas, one, Goal(FIGURE[:, :2], STANDS), usual_order())
+    draw_figure(canvas, one, Goal(FIGURE[:, :2], STANDS))
     inside = figure() > 0
     assert np.abs(canvas[inside][:, :3].astype(int) - picture[inside]).max() <= 1
     assert np.array_equal(canvas[~inside][:, :3], ground[~inside])
@@ -255,6 +265,50 @@ def test_nobody_stands_in_a_clip_without_feet():
     stands = planted(joints, shown, np.arange(9) / 9)
     assert not stands.any()
     assert np.array_equal(stand(joints, stands, np.arange(9) / 9), joints)
+
+
+# What is in front
+
+
+def orders(sure: np.ndarray) -> list:
+    """Of a driver who stands, ten frames in a second; sure (10, 18)."""
+    joints = np.repeat(FIGURE[None, :, :2], 10, axis=0)
+    return orders_of(joints, np.ones(18, bool), sure, np.arange(10) / 10)
+
+
+def test_an_arm_that_is_not_seen_while_the_shoulders_are_is_behind_the_trunk():
+    sure = np.ones((10, 18))
+    assert orders(sure) == [USUAL_ORDER] * 10
+    assert USUAL_ORDER.index(TORSO) < USUAL_ORDER.index(FOREARM[0])
+    sure[:, [ELBOW[0], WRIST[0]]] = 0.1
+    (order, *_) = orders(sure)
+    assert order.index(FOREARM[0]) < order.index(TORSO) < order.index(FOREARM[1])
+    sure[:, list(SHOULDER)] = 0.2  # nothing is seen of him
+    assert orders(sure) == [USUAL_ORDER] * 10
+
+
+def test_the_leg_that_is_seen_is_in_front_and_stays_there():
+    sure = np.ones((10, 18))
+    sure[:4, [KNEE[1], ANKLE[1]]] = 0.4
+    early, *_, late = orders(sure)
+    assert early.index(SHIN[1]) < early.index(SHIN[0])
+    assert late == early  # both are seen alike then: no reason to change
+    sure[7:, [KNEE[0], ANKLE[0]]] = 0.4
+    assert orders(sure)[-1] == USUAL_ORDER
+
+
+def test_what_is_drawn_last_hides_what_was_drawn_before():
+    _, _, one = cut()
+    joints = FIGURE[:, :2].copy()
+    joints[[ELBOW[0], WRIST[0]]] = [[50, 40], [50, 52]]  # before the trunk
+    blue = one.layers[FOREARM[0]].pixels.copy()
+    blue[..., :3] = blue[..., 3:] * np.array([0, 0, 1], np.uint8)
+    layers = one.layers | {FOREARM[0]: one.layers[FOREARM[0]]._replace(pixels=blue)}
+    one = one._replace(layers=layers, hinges={})
+    for hidden in (False, True):
+        canvas = np.zeros((100, 100, 4), np.uint8)
+        draw_figure(canvas, one, Goal(joints, STANDS, 1.0, ordered((hidden, False), 1)))
+        assert (canvas[50, 50, 2] == 255) == (not hidden)
 
 
 # Who draws, over what, and how often

@@ -129,12 +129,30 @@ def test_a_part_of_the_driver_on_another_panel(animate, little_actor, clip, core
     part = {"start": 0.2, "length": 0.3, "size": 32}
     output = animate(little_actor, video_from(clip), **part)
     assert made(output) == command_line(clip, start=0.2, duration=0.3, size=32)
-    video, frames, fps = output.args
+    video, frames, fps, mask = output.args
     info = core("media").probe(video.get_stream_source())
     assert (info.num_frames, info.height, info.width) == (9, 32, 32)
+    assert mask.shape == (9, 32, 32) and mask.min() == 1
     assert frames.shape == (9, 32, 32, 3) and fps == pytest.approx(float(RATE), abs=0.05)
     read = [frame.image for frame in core("media").read_frames(video.get_stream_source())]
     assert torch.equal(frames.mul(255).round().byte(), torch.from_numpy(np.stack(read)))
+
+
+def test_a_character_that_is_cut_out_stands_over_nothing_a_colour_or_a_scene(
+    animate, little_actor, example
+):
+    told = {"painter": "cutout", "reference_mask": torch.eye(256)[None].cummax(dim=1).values}
+    video, frames, _, mask = animate(
+        little_actor, example.driving, background="transparent", **told
+    ).args
+    assert video.get_stream_source().endswith(".webm")
+    assert mask.shape == frames.shape[:3] and mask.min() == 0 and mask.max() == 1
+    green = animate(little_actor, example.driving, background="#00ff00", **told).args
+    scene = torch.zeros(2, 8, 8, 3) + torch.tensor([0.0, 1.0, 0.0])
+    over = animate(little_actor, example.driving, scene=scene, **told).args
+    assert torch.equal(green[1], over[1]) and green[3].min() == 1
+    outside = mask[0] == 0
+    assert green[1][0][outside][:, :2].mean(dim=0).round().tolist() == [0, 1]
 
 
 def test_frames_that_would_fill_the_memory_are_left_to_the_video(

@@ -5,7 +5,6 @@ Canvases are (h, w, 4) uint8: colours times coverage, and coverage.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -13,6 +12,7 @@ import numpy as np
 
 from ...skeleton import ANKLE, FACE_JOINTS, FOOT, HEAD, HIP, LIMB_JOINTS, NECK, TORSO
 from .figure import Figure, Hinge, Layer, bisector, directions
+from .order import USUAL_ORDER, Drawn
 
 NO_BONE = 1e-3  # pixels: a shorter one points nowhere
 RIM = 0.06  # of a hinge's radius: there it fades
@@ -24,17 +24,16 @@ class Goal(NamedTuple):
     joints: np.ndarray  # (18, 2)
     feet: np.ndarray  # (2,) radians that the feet are turned, right and left
     size: float = 1.0  # of the figure, against the picture's
+    order: tuple[Drawn, ...] = USUAL_ORDER  # what is drawn, the hindmost first
 
 
 Maps = dict[int, np.ndarray]  # (2, 3) of each part
-Drawn = int | tuple[int, int]  # a part, or the two of a hinge
 
 
-def draw_figure(canvas: np.ndarray, figure: Figure, goal: Goal, order: Sequence[Drawn]) -> None:
-    """Draw over a canvas, in place, what is in order, the hindmost first; what the figure lacks is
-    left out."""
+def draw_figure(canvas: np.ndarray, figure: Figure, goal: Goal) -> None:
+    """Draw over a canvas, in place; what the figure lacks is left out."""
     maps = part_maps(figure.joints, goal)
-    for item in order:
+    for item in goal.order:
         if isinstance(item, tuple):
             hinge = figure.hinges.get(item)
             if hinge is not None:
@@ -62,6 +61,25 @@ def _angle_of_face(joints: np.ndarray) -> float:
     return float(np.arctan2(y, x))
 
 
+def box_of(figure: Figure, goal: Goal) -> tuple[np.ndarray, np.ndarray]:
+    """The left top and the right bottom corner (2,) of all that is drawn of a figure."""
+    maps = part_maps(figure.joints, goal)
+    corners = [
+        _corners(layer) @ maps[part][:, :2].T + maps[part][:, 2]
+        for part, layer in figure.layers.items()
+    ]
+    points = np.concatenate(corners)
+    return points.min(axis=0), points.max(axis=0)
+
+
+def _corners(layer: Layer) -> np.ndarray:
+    """(4, 2) of a layer in the picture."""
+    height, width = layer.pixels.shape[:2]
+    return np.array([[0, 0], [width, 0], [0, height], [width, height]]) + np.array(
+        layer.corner, float
+    )
+
+
 def turn_map(origin: np.ndarray, place: np.ndarray, angle: float, size: float) -> np.ndarray:
     """(2, 3): turned by an angle about origin, which comes to place, and `size` times as large."""
     cos, sin = size * np.cos(angle), size * np.sin(angle)
@@ -85,10 +103,8 @@ def bone_map(bone: Bone, goal: Bone, size: float) -> np.ndarray:
 
 
 def _draw_layer(canvas: np.ndarray, layer: Layer, place: np.ndarray) -> None:
-    height, width = layer.pixels.shape[:2]
     corner = np.array(layer.corner, float)
-    ends = np.array([[0, 0], [width, 0], [0, height], [width, height]]) + corner
-    moved = ends @ place[:, :2].T + place[:, 2]
+    moved = _corners(layer) @ place[:, :2].T + place[:, 2]
     low, high = _bounds(canvas, moved.min(axis=0) - 1, moved.max(axis=0) + 1)
     if (high <= low).any():
         return
@@ -106,7 +122,7 @@ def _draw_hinge(canvas: np.ndarray, figure: Figure, hinge: Hinge, goal: Goal, ma
     With u and v the unit vectors of both bones from the joint on, n that of v - u, and b the angle
     between the turns of the two parts, a point at d from the joint is turned by
 
-        first + b smoothstep(1/2 + n . d / 2 z)       z = bent + |d| |sin(b / 2)|
+        first + b smoothstep(1/2 + (n . d - beyond) / 2 z)       z = bent + |d| |sin(b / 2)|
 
     so that on the outer side, where the parts gape, all is bent, as far out as the gap is wide.
     """
@@ -121,7 +137,7 @@ def _draw_hinge(canvas: np.ndarray, figure: Figure, hinge: Hinge, goal: Goal, ma
     far = cv2.magnitude(off[..., 0], off[..., 1])
     first, second = (_turn_of(maps[part]) for part in (joining.inner, joining.outer))
     bend = (second - first + np.pi) % (2 * np.pi) - np.pi
-    across = off @ bisector(*directions(joining, goal.joints)).astype(np.float32)
+    across = off @ bisector(*directions(joining, goal.joints)).astype(np.float32) - hinge.beyond
     share = across / (2 * (hinge.bent + far * abs(np.sin(bend / 2)))) + 0.5
     inside = (far < hinge.radius) & (share > 0) & (share < 1)
     share = share.clip(0, 1)

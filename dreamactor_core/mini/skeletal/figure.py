@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from ...skeleton import (
     ANKLE,
@@ -36,6 +37,9 @@ COMMON = 2  # pixels that a layer has of its neighbours, or lines of the ground 
 ABOUT_JOINT = 0.9  # of the outer bone: so far about a joint a plane through it parts the two
 BENT = 0.4  # of the shorter bone that meets in a hinge: so far along both it bends
 LEAST_RADIUS = 3.0  # pixels
+MOST_OF_IT = 0.98  # of the line along which two parts meet: what lies further off is chance
+# Times half of its thickness, or of its length: so far an arm goes from its bone.
+ARM_REACH = 3.0, 0.6
 BEFORE_TRUNK = (*UPPER_ARM, *FOREARM)  # what may lie before trunk and legs in the picture
 
 
@@ -73,7 +77,8 @@ class Layer(NamedTuple):
 class Hinge(NamedTuple):
     joining: Joining
     radius: float  # pixels from the joint to the end of the line along which the two parts meet
-    bent: float  # pixels along either bone: how far it bends, if it hardly does
+    beyond: float  # pixels that this line lies beyond the joint, towards the outer part
+    bent: float  # pixels on either side of it: how far it bends, if it hardly does
     layer: Layer  # what both parts have about the joint
 
 
@@ -138,6 +143,8 @@ def _cut(own: np.ndarray, alpha: np.ndarray, body: np.ndarray) -> Figure:
     """own (h, w, 3) float32: colours of the figure alone; alpha (h, w): where it is."""
     joints, seen = body[:, :2].copy(), body[:, 2] >= SEEN
     parts = part_labels(body[None], alpha)[1:].argmax(axis=0) + 1
+    depth = cv2.distanceTransform((alpha >= INSIDE).astype(np.uint8), cv2.DIST_L2, 5)
+    _arms_alone(parts, depth, joints)
     parts[alpha <= 0] = 0
     for joining in JOININGS:
         if seen[joining.joint] and joining.joint != NECK:
@@ -158,23 +165,47 @@ def _cut(own: np.ndarray, alpha: np.ndarray, body: np.ndarray) -> Figure:
     return Figure(joints, seen, layers, hinges)
 
 
+def _arms_alone(parts: np.ndarray, depth: np.ndarray, joints: np.ndarray) -> None:
+    """What is far from an arm for its thickness and length, as a skirt that it hangs beside,
+    belongs to what else is nearest. depth (h, w): pixels to the outline."""
+    height, width = parts.shape
+    strange = np.zeros(parts.shape, bool)
+    for part in BEFORE_TRUNK:
+        start, end = joints[list(LIMB_JOINTS[part])]
+        along = start + np.linspace(0.1, 0.9, 9)[:, None] * (end - start)
+        columns, rows = np.floor(along).astype(int).T
+        thick = float(np.median(depth[rows.clip(0, height - 1), columns.clip(0, width - 1)]))
+        bone = np.full(parts.shape, 255, np.uint8)
+        ends = [tuple(np.rint(place).astype(int).tolist()) for place in (start, end)]
+        cv2.line(bone, *ends, 0, 1)
+        far = cv2.distanceTransform(bone, cv2.DIST_L2, 5)
+        reach = max(ARM_REACH[0] * thick, ARM_REACH[1] * float(np.linalg.norm(end - start)))
+        strange |= (parts == part) & (far > reach)
+    others = ~np.isin(parts, BEFORE_TRUNK) & (depth > 0)
+    if strange.any() and others.any():
+        rows, columns = distance_transform_edt(~others, return_distances=False, return_indices=True)
+        parts[strange] = parts[rows[strange], columns[strange]]
+
+
 def _hinge(
     parts: np.ndarray, alpha: np.ndarray, own: np.ndarray, joining: Joining, joints: np.ndarray
 ) -> Hinge | None:
     """None where the two parts do not touch each other."""
     joint = joints[joining.joint]
-    radius = _meeting(parts, joining, joint)
-    if radius is None:
+    met = _meeting(parts, joining, joint)
+    if met is None:
         return None
-    radius = max(LEAST_RADIUS, radius + COMMON)
+    far = np.linalg.norm(met, axis=1)
+    radius = max(LEAST_RADIUS, float(np.quantile(far, MOST_OF_IT)) + COMMON)
+    along = met[far <= radius] @ bisector(*directions(joining, joints))
     y, x = np.ogrid[: parts.shape[0], : parts.shape[1]]
     near = (x + 0.5 - joint[0]) ** 2 + (y + 0.5 - joint[1]) ** 2 <= (radius + 2) ** 2
     either = np.isin(parts, (joining.inner, joining.outer)).astype(np.uint8)
     cover = alpha * near * cv2.dilate(either, np.ones((3, 3)))
     if not (cover > 0).any():
         return None
-    bent = max(LEAST_RADIUS, BENT * _bone(joining, joints))
-    return Hinge(joining, radius, bent, _layer(own, cover))
+    bent = max(LEAST_RADIUS, BENT * _bone(joining, joints), 1.5 * float(along.std()))
+    return Hinge(joining, radius, float(along.mean()), bent, _layer(own, cover))
 
 
 def _bone(joining: Joining, joints: np.ndarray) -> float:
@@ -186,14 +217,13 @@ def _bone(joining: Joining, joints: np.ndarray) -> float:
     return float(min(np.linalg.norm(joints[end] - joint) for end in ends))
 
 
-def _meeting(parts: np.ndarray, joining: Joining, joint: np.ndarray) -> float | None:
-    """How far from the joint the line reaches along which the two parts meet."""
+def _meeting(parts: np.ndarray, joining: Joining, joint: np.ndarray) -> np.ndarray | None:
+    """(k, 2) pixels from the joint on: the line along which the two parts meet, if they do."""
     inner = cv2.dilate((parts == joining.inner).astype(np.uint8), np.ones((3, 3)))
     rows, columns = np.nonzero((inner > 0) & (parts == joining.outer))
     if not len(rows):
         return None
-    far = np.hypot(columns + 0.5 - joint[0], rows + 0.5 - joint[1])
-    return float(np.quantile(far, 0.98))
+    return np.stack([columns, rows], axis=1) + 0.5 - joint
 
 
 def directions(joining: Joining, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -25,9 +25,11 @@ from ...skeleton import (
     SHOULDER,
 )
 from ..guides import SEEN
-from .draw import Goal
+from .draw import Goal, box_of
 from .feet import planted, stand
 from .figure import Figure
+from .order import orders_of
+from .times import averaged, highest
 
 SHOWN = 0.1  # share of the frames in which a joint must be seen to be followed
 FULL_LENGTH = 0.9  # quantile of a bone's length over time that is its own
@@ -37,6 +39,8 @@ STEADY = 0.5  # seconds on either side over which the driver's size is averaged
 GROUND = 1.0  # seconds on either side within which the driver's lowest foot is on the ground
 MOST_NOD = 0.8  # radians that a head is turned against the trunk
 SELDOM = 0.02  # share of the frames in which a figure may reach beyond the picture
+LOOKED_AT = 60  # frames of a clip, about: how far the figure reaches in it
+LEAST_STRIDE = 0.1  # of the picture's width: it goes that far, whatever its own width
 LEAST_SIZE = 0.6  # to which it is made smaller
 CARDINAL = np.pi / 2
 
@@ -46,6 +50,7 @@ class Driver(NamedTuple):
 
     joints: np.ndarray  # (n, 18, 2) in any unit that is the same along both axes, no gaps
     shown: np.ndarray  # (18,) bool: those that are ever seen
+    sure: np.ndarray  # (n, 18) how sure it is that they are where they are, in [0, 1]
     times: np.ndarray  # (n,) seconds
 
 
@@ -57,11 +62,12 @@ def driver_at(body: np.ndarray, times: np.ndarray, wanted: np.ndarray) -> Driver
     if shown.sum() < 2:
         return None
     joints = np.zeros((len(wanted), body.shape[1], 2))
+    sure = np.stack([np.interp(wanted, times, each) for each in body[..., 2].T], axis=1)
     for joint in np.flatnonzero(shown):
         here = seen[:, joint]
         for axis in (0, 1):
             joints[:, joint, axis] = np.interp(wanted, times[here], body[here, joint, axis])
-    return Driver(joints, shown, wanted)
+    return Driver(joints, shown, sure, wanted)
 
 
 def perform(figure: Figure, driver: Driver, panel: tuple[int, int]) -> list[Goal]:
@@ -70,28 +76,32 @@ def perform(figure: Figure, driver: Driver, panel: tuple[int, int]) -> list[Goal
     driver = _as_seen(reference, driver)
     posed = _posed(reference, driver)
     place = _place(reference, driver, posed, _scale(reference, driver))
+    place[:, 0] *= _stride(figure, posed, place[:, 0], panel[1])
     joints = posed + place[:, None]
     joints = stand(joints, planted(driver.joints, driver.shown, driver.times), driver.times)
     turns = _foot_turns(reference, joints, driver)
     joints, size = _in_view(figure, joints, panel)
-    return [Goal(*each, size) for each in zip(joints, turns, strict=True)]
+    orders = orders_of(driver.joints, driver.shown, driver.sure, driver.times)
+    frames = zip(joints, turns, orders, strict=True)
+    return [Goal(places, feet, size, order) for places, feet, order in frames]
 
 
 def _as_seen(reference: np.ndarray, driver: Driver) -> Driver:
     """Sides changed for a driver who is seen from behind where the figure is seen from the front;
     mirrored where both are on four legs and face apart."""
-    joints, shown = driver.joints, driver.shown
+    joints, shown, sure, times = driver
     if shown[list(SHOULDER)].all():
         across = np.median(joints[:, SHOULDER[1], 0] - joints[:, SHOULDER[0], 0])
         own = reference[SHOULDER[1], 0] - reference[SHOULDER[0], 0]
         if across * own < 0:
-            joints, shown = joints[:, MIRRORED_JOINT], shown[list(MIRRORED_JOINT)]
+            sides = list(MIRRORED_JOINT)
+            joints, shown, sure = joints[:, sides], shown[sides], sure[:, sides]
     trunk, own = _trunk(joints, shown), _trunk(reference[None], np.ones(18, bool))
     if trunk is not None and own is not None:
         trunk, own = trunk.mean(axis=0), own[0]
         if abs(trunk[0]) > abs(trunk[1]) and abs(own[0]) > abs(own[1]) and trunk[0] * own[0] < 0:
             joints = joints * [-1, 1]
-    return Driver(joints, shown, driver.times)
+    return Driver(joints, shown, sure, times)
 
 
 def _trunk(joints: np.ndarray, shown: np.ndarray) -> np.ndarray | None:
@@ -194,7 +204,7 @@ def _shortening(driver: Driver, length: np.ndarray, least: float) -> np.ndarray:
 
 def _scale(reference: np.ndarray, driver: Driver) -> float:
     """How many times larger the figure is than the driver, by the bones that he shows."""
-    still = Driver(reference[None], driver.shown, driver.times[:1])
+    still = driver._replace(joints=reference[None], times=driver.times[:1])
     own = np.quantile(_bones(driver), FULL_LENGTH, axis=0).sum()
     return float(_bones(still).sum() / max(own, 1e-6))
 
@@ -211,11 +221,20 @@ def _place(reference: np.ndarray, driver: Driver, posed: np.ndarray, scale: floa
     ankles = [ankle for ankle in ANKLE if driver.shown[ankle]]
     if ankles:
         lowest = driver.joints[:, ankles, 1].max(axis=1)
-        ground = averaged(_highest(lowest, driver.times, GROUND), driver.times, GROUND)
+        ground = averaged(highest(lowest, driver.times, GROUND), driver.times, GROUND)
         lifted = scale * (ground - lowest).clip(0)
         stands = reference[list(ANKLE), 1].max()
         place[:, 1] = stands - lifted - posed[:, ANKLE, 1].max(axis=1)
     return place
+
+
+def _stride(figure: Figure, posed: np.ndarray, path: np.ndarray, width: int) -> float:
+    """In (0, 1]: what a way along x (n,) is multiplied by, so that the figure does not walk out of
+    the picture."""
+    low, high = figure.box
+    margin = (high - low)[0] - np.ptp(figure.joints[:, 0])
+    room = width - float(np.median(np.ptp(posed[..., 0], axis=1))) - margin
+    return min(1.0, max(room, LEAST_STRIDE * width) / max(float(np.ptp(path)), 1e-6))
 
 
 def _in_view(
@@ -223,12 +242,11 @@ def _in_view(
 ) -> tuple[np.ndarray, float]:
     """Joints (n, 18, 2), moved aside and, about where the figure stands, made smaller, so that it
     stays in the picture with all that it shows there; and how large it is."""
-    own = figure.joints
-    low, high = figure.box
-    before, behind = own.min(axis=0) - low, high - own.max(axis=0)  # what is beyond the joints
-    lows, highs = joints.min(axis=1) - before, joints.max(axis=1) + behind
-    left, top = np.quantile(lows, SELDOM, axis=0)
-    right = np.quantile(highs[:, 0], 1 - SELDOM)
+    own, (low, _) = figure.joints, figure.box
+    some = joints[:: max(1, len(joints) // LOOKED_AT)]
+    boxes = np.array([box_of(figure, Goal(each, np.zeros(2))) for each in some])
+    left, top = np.quantile(boxes[:, 0], SELDOM, axis=0)
+    right = np.quantile(boxes[:, 1, 0], 1 - SELDOM)
     height, width = panel
     foot = np.array([own[list(HIP), 0].mean(), own[list(ANKLE), 1].max()])
     room = foot[1] - min(max(low[1], 0.0), 0.02 * height)
@@ -253,21 +271,6 @@ def _foot_turns(reference: np.ndarray, joints: np.ndarray, driver: Driver) -> np
         up = up - max(0.0, (ground - reference[ankle, 1]) / max(np.linalg.norm(own), 1e-6))
         turns.append(shin * (2 * up).clip(0, 1))
     return np.stack(turns, axis=1)
-
-
-def averaged(values: np.ndarray, times: np.ndarray, reach: float) -> np.ndarray:
-    """Means (n,) of values (n, ...) over what lies within reach seconds on either side."""
-    first = np.searchsorted(times, times - reach - 1e-9)
-    last = np.searchsorted(times, times + reach + 1e-9)
-    total = np.concatenate([np.zeros_like(values[:1], float), np.cumsum(values, axis=0)])
-    count = (last - first).reshape(-1, *[1] * (values.ndim - 1))
-    return (total[last] - total[first]) / count
-
-
-def _highest(values: np.ndarray, times: np.ndarray, reach: float) -> np.ndarray:
-    first = np.searchsorted(times, times - reach - 1e-9)
-    last = np.searchsorted(times, times + reach + 1e-9)
-    return np.array([values[a:b].max() for a, b in zip(first, last, strict=True)])
 
 
 def _angle(vectors: np.ndarray) -> np.ndarray:
@@ -306,6 +309,7 @@ def set_out(figure: Figure, first: Goal, count: int) -> list[Goal]:
             figure.joints + way * (first.joints - figure.joints),
             way * first.feet,
             1 + way * (first.size - 1),
+            first.order,
         )
         for way in ways.tolist()
     ]

@@ -1,28 +1,99 @@
-"""What of a figure is in front, from behind to the front."""
+"""What of a figure is in front, as far as the driver's joints tell.
+
+A detector is less sure of what it does not see: an arm of which it is not sure at all, while it is
+of the shoulders, is behind the trunk, and of two legs the one that it is surer of is in front, or
+else the one that stands lower in the picture. An order changes when there is a reason to.
+"""
 
 from __future__ import annotations
 
-from ...skeleton import FOOT, FOREARM, HEAD, SHIN, THIGH, TORSO, UPPER_ARM
-from .draw import Drawn
+import numpy as np
 
-ARM_ITEMS: tuple[tuple[Drawn, ...], ...] = tuple(
-    (UPPER_ARM[side], (TORSO, UPPER_ARM[side]), FOREARM[side], (UPPER_ARM[side], FOREARM[side]))
-    for side in (0, 1)
+from ...skeleton import (
+    ANKLE,
+    ELBOW,
+    FOOT,
+    FOREARM,
+    HEAD,
+    HIP,
+    KNEE,
+    NECK,
+    SHIN,
+    SHOULDER,
+    THIGH,
+    TORSO,
+    UPPER_ARM,
+    WRIST,
 )
-LEG_ITEMS: tuple[tuple[Drawn, ...], ...] = tuple(
-    (
-        FOOT[side],
-        SHIN[side],
-        (SHIN[side], FOOT[side]),
-        THIGH[side],
-        (THIGH[side], SHIN[side]),
+from .times import averaged
+
+UNSEEN_ARM, SEEN_ARM = (
+    0.45,
+    0.7,
+)  # how sure a detector is of an arm behind a trunk, and of one before it
+SURER = 0.15  # by which a leg is in front
+LOWER = 0.15  # trunks by which an ankle is, likewise
+SPAN = 0.2  # seconds on either side over which all that is averaged
+
+Drawn = int | tuple[int, int]  # a part, or the two of a hinge
+
+
+def _arm(side: int) -> tuple[Drawn, ...]:
+    arm, forearm = UPPER_ARM[side], FOREARM[side]
+    return arm, (TORSO, arm), forearm, (arm, forearm)
+
+
+def _leg(side: int) -> tuple[Drawn, ...]:
+    thigh, shin, foot = THIGH[side], SHIN[side], FOOT[side]
+    return foot, shin, (shin, foot), thigh, (thigh, shin)
+
+
+def ordered(arms_behind: tuple[bool, bool], front_leg: int) -> tuple[Drawn, ...]:
+    """Arms behind the trunk, legs, trunk, head, arms; arms_behind: right, left."""
+    behind, before = (
+        tuple(item for side in (0, 1) if arms_behind[side] == hidden for item in _arm(side))
+        for hidden in (True, False)
     )
-    for side in (0, 1)
-)
-TRUNK_ITEMS: tuple[Drawn, ...] = (TORSO, *((TORSO, thigh) for thigh in THIGH))
-HEAD_ITEMS: tuple[Drawn, ...] = (HEAD, (TORSO, HEAD))
+    trunk: tuple[Drawn, ...] = (TORSO, *((TORSO, thigh) for thigh in THIGH))
+    legs = (*_leg(1 - front_leg), *_leg(front_leg))
+    return (*behind, *legs, *trunk, HEAD, (TORSO, HEAD), *before)
 
 
-def usual_order() -> tuple[Drawn, ...]:
-    """Legs, trunk, head, arms, as most figures are drawn."""
-    return (*LEG_ITEMS[0], *LEG_ITEMS[1], *TRUNK_ITEMS, *HEAD_ITEMS, *ARM_ITEMS[0], *ARM_ITEMS[1])
+USUAL_ORDER = ordered((False, False), 1)
+
+
+def orders_of(
+    joints: np.ndarray, shown: np.ndarray, sure: np.ndarray, times: np.ndarray
+) -> list[tuple[Drawn, ...]]:
+    """Of each frame of a driver: joints (n, 18, 2), which are ever shown (18,), how sure it is of
+    them (n, 18), at times (n,)."""
+    sure = averaged(sure, times, SPAN)
+    behind = np.zeros((len(times), 2), bool)
+    for side in (0, 1):
+        arm = [ELBOW[side], WRIST[side]]
+        if shown[arm].all():
+            trunk = sure[:, list(SHOULDER)].min(axis=1) >= SEEN_ARM
+            hidden = trunk & (sure[:, arm].max(axis=1) < UNSEEN_ARM)
+            seen = ~trunk | (sure[:, arm].max(axis=1) > SEEN_ARM)
+            behind[:, side] = _lasting(hidden, seen)
+    front = np.ones(len(times), int)
+    if shown[[NECK, *HIP, *KNEE, *ANKLE]].all():
+        trunk = np.linalg.norm(joints[:, NECK] - joints[:, list(HIP)].mean(axis=1), axis=1)
+        low = averaged(joints[:, list(ANKLE), 1], times, SPAN) / max(float(np.median(trunk)), 1e-6)
+        legs = sure[:, list(KNEE)] + sure[:, list(ANKLE)]
+        surer, lower = (legs[:, 0] - legs[:, 1]) / 2, low[:, 0] - low[:, 1]
+        right = (surer > SURER) | ((abs(surer) <= SURER) & (lower > LOWER))
+        left = (surer < -SURER) | ((abs(surer) <= SURER) & (lower < -LOWER))
+        front = 1 - _lasting(right, left).astype(int)
+    return [
+        ordered((bool(a), bool(b)), int(leg)) for (a, b), leg in zip(behind, front, strict=True)
+    ]
+
+
+def _lasting(begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """(n,) bool: true from where it begins to where it ends."""
+    state, states = False, []
+    for begin, end in zip(begins, ends, strict=True):
+        state = bool(begin or (state and not end))
+        states.append(state)
+    return np.array(states, bool)
