@@ -18,9 +18,10 @@ from torch import Tensor
 from ..errors import InputError
 from ..media import to_frames
 from ..options import GROUPS
+from ..pose.guides import MOST_BODIES, Guides
 from ..puppets.colours import HUES
 from ..puppets.triplet import THUMBNAIL_SIZE, triplet
-from ..puppets.world import LEAD_IN, Triplet
+from ..puppets.world import LEAD_IN, Clip, Triplet
 
 Draw = Callable[[int, int, int], Triplet]  # (seed, num_frames, size) -> one of the test split
 
@@ -42,6 +43,7 @@ class Case:
     driving_mask: np.ndarray  # (t, h, w) bool, foreground of the driver
     prompt: str
     groups: tuple[str, ...]
+    guides: Guides  # the reference's true joints and outline
 
 
 def draw_puppets(seed: int, num_frames: int, size: int) -> Triplet:
@@ -77,7 +79,17 @@ def make_case(
         driving_mask=driver.mask[LEAD_IN:] > 127,
         prompt=truth.caption,
         groups=(apart,) if apart else groups_of(clips),
+        guides=_guides_of(truth),
     )
+
+
+def _guides_of(clip: Clip) -> Guides:
+    """What the first frame shows; of three bodies those at the sides."""
+    _, height, width = clip.mask.shape
+    bodies = clip.pose.body[0] * [width, height, 1]
+    if len(bodies) > MOST_BODIES:
+        bodies = bodies[[0, -1]]
+    return Guides(height, width, bodies, clip.mask[0].astype(np.float32) / 255)
 
 
 def groups_of(clips: Triplet) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from ..animate import animate_pass
 from ..backbones import Backbone
 from ..errors import InputError
 from ..lora.adapters import lora_strengths, set_lora_strengths
+from ..models.in_context import told
 from ..options import BENCH_TEXTS, VARIANTS
 from ..sampling import SampleSettings
 from . import metrics
@@ -31,6 +32,7 @@ class Selection:
     group: str | None = None  # of this one only
     apart: Mapping[str, Draw] = field(default_factory=dict)  # {one of cases.APART: so many more}
     size: int | None = None  # side of the panel in pixels; None: the model's own
+    guided: bool = False  # whether the model is told each reference's joints and outline
 
 
 EVERY = Selection()
@@ -65,7 +67,7 @@ def bench_puppets(
     drawn += [(each, draw_puppets, None) for each in case_seeds(seed, cases, num_frames, group)]
     for name, draw in selection.apart.items():
         drawn += [(each, draw, name) for each in case_seeds(seed, cases, num_frames)]
-    bench = _Bench(backbone, settings, loras)
+    bench = _Bench(backbone, settings, loras, selection.guided)
     result = Result(text, group)
     for index, (each, draw_it, apart) in enumerate(drawn):
         which = each, size, num_frames, draw_it, apart
@@ -109,13 +111,17 @@ class _Bench:
         backbone: Backbone,
         settings: SampleSettings,
         loras: Mapping[str, Sequence[str]],
+        guided: bool,
     ):
         self.backbone, self.settings, self.loras = backbone, settings, loras
+        self.guided = guided
         self.strengths = lora_strengths(backbone) if loras else {}
 
     def make(self, row: str, case: Case) -> np.ndarray:
         """(t, h, w, 3) in [0, 1]."""
         backbone = self.backbone
+        if self.guided:
+            backbone = told(backbone, lambda: case.guides)
         if row == "still-reference":
             return np.repeat(case.reference.numpy(), len(case.truth), axis=0)
         if row == "driver":

@@ -104,6 +104,11 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="score as many cases more, of the rigged bodies (GLB files) in FOLDER",
     )
+    parser.add_argument(
+        "--guided",
+        action="store_true",
+        help="tell the small model the true joints and outline of every reference",
+    )
 
 
 def _add_own(parser: argparse.ArgumentParser) -> None:
@@ -173,7 +178,7 @@ def _selection(args: argparse.Namespace) -> Selection:
     apart: dict[str, Draw] = {VARIED: draw_varied} if args.varied else {}
     if args.bodies:
         apart[BODIES] = draw_bodies(args.bodies)
-    return Selection(args.group, apart, args.size)
+    return Selection(args.group, apart, args.size, args.guided)
 
 
 def _loras(args: argparse.Namespace, source: Source) -> list[WantedLora]:

@@ -11,6 +11,8 @@ from dreamactor_core.bench.cases import BODIES, draw_bodies, make_case
 from dreamactor_core.lora import adapters
 from dreamactor_core.lora.adapters import LoraInfo, LoraSpec, add_lora, remove_lora, save_lora
 from dreamactor_core.mini.folder import save_backbone
+from dreamactor_core.puppets.world import LEAD_IN
+from dreamactor_core.skeleton import NECK
 
 from .tiny import tiny_backbone
 
@@ -85,3 +87,19 @@ def test_two_loras_of_one_variant_are_refused_and_a_strength_is_honoured(
     )
     assert cli.main([*start, *model[:3], f"{model[3]}:0.25"]) == 0
     assert heard == [{"rgb": 0.25}, {"rgb": 0.0}, {"rgb": 0.25}]  # its row, foundation, put back
+
+
+def test_a_guided_bench_tells_the_truth_of_each_reference(tmp_path):
+    case = make_case(11_000, 32, LEAD_IN + 4)
+    inside = case.guides.mask > 0.5
+    assert (inside == case.reference_mask[0]).mean() > 0.98
+    x, y = case.guides.joints[0, NECK, :2].astype(int)
+    assert inside[y, x] and (case.guides.height, case.guides.width) == (32, 32)
+    tables = {}
+    for name, options in (("found", []), ("told", ["--guided"])):
+        path = tmp_path / f"{name}.json"
+        small = ["--cases", "1", "--seed", "11", "--size", "32"]
+        assert cli.main(["bench", "puppets", *small, "--json", str(path), *options]) == 0
+        tables[name] = json.loads(path.read_text())["variants"]
+    assert tables["told"]["still-reference"]["psnr"] == tables["found"]["still-reference"]["psnr"]
+    assert tables["told"]["end-to-end"]["psnr"] != tables["found"]["end-to-end"]["psnr"]
