@@ -24,6 +24,8 @@ them, and how much of each, made the shipped weights (far fewer pairs, so far):
     train rig         --base runs/mini/eye/model --out runs/mini/rig
     train foundation  --base runs/mini/rig/model --out runs/mini/foundation
                       (--base mini in any of the three: go on from the shipped weights)
+                      (eye --base mini --broad --bodies FOLDER --media FOLDER: other styles, people
+                      whom BlazePose finds, and pictures of nothing, beside what it knows)
     train lora        --base runs/mini/foundation/model --config pose_based
                       --out runs/mini/pose_based
     bootstrap         --base runs/mini/foundation/model --lora runs/mini/pose_based/lora.safetensors
