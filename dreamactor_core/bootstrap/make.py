@@ -8,8 +8,8 @@ so that the loss never sees a synthetic pixel as its target (paper section 3.4).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +18,16 @@ import torch
 
 from ..animate import animate_pass
 from ..backbones import Backbone
+from ..backbones.placement import Placement
+from ..items.work import Data
+from ..lora.adapters import load_lora
 from ..media import to_frames, write_video
+from ..models.loading import load_backbone
 from ..pose.keypoints import Pose, save_keypoints
 from ..puppets.triplet import triplet
 from ..puppets.world import FPS, LEAD_IN
 from ..sampling import SampleSettings
+from ..weight_files.files import Files
 from .judge import Verdict, judge
 
 PAIRS_FILE = "pairs.jsonl"  # one line a kept pair; `train cache --pairs` reads it
@@ -47,19 +52,25 @@ def puppet_pairs(
     The backbone carries the pose-based LoRA. Of the triplet only the source clip and the other
     identity's reference picture are used: its ground truth is not looked at.
     """
+    return (puppet_pair(backbone, seed, settings) for seed in seeds)
+
+
+def puppet_pair(backbone: Backbone, seed: int, settings: SampleSettings) -> BootstrapPair:
     size, num_frames = backbone.geometry.panel[0], backbone.geometry.num_frames
-    for seed in seeds:
-        clips = triplet(seed, "train", num_frames, size)
-        source, picture = clips.driver, to_frames(clips.truth.frames[:1])
-        skeleton = to_frames(source.skeleton())
-        # animate_pass cuts the lead-in off: in the pair it would put the two a second apart.
-        made = animate_pass(backbone, picture, skeleton, clips.truth.caption, settings).numpy()
-        verdict = judge(to_frames(source.frames[LEAD_IN:]).numpy(), made, picture[0].numpy())
-        yield BootstrapPair(seed, source.frames, made, source.pose, source.caption, verdict)
+    clips = triplet(seed, "train", num_frames, size)
+    source, picture = clips.driver, to_frames(clips.truth.frames[:1])
+    skeleton = to_frames(source.skeleton())
+    # animate_pass cuts the lead-in off: in the pair it would put the two a second apart.
+    made = animate_pass(backbone, picture, skeleton, clips.truth.caption, settings).numpy()
+    verdict = judge(to_frames(source.frames[LEAD_IN:]).numpy(), made, picture[0].numpy())
+    return BootstrapPair(seed, source.frames, made, source.pose, source.caption, verdict)
 
 
-def write_pair(pair: BootstrapPair, folder: Path) -> None:
-    """Save a pair as two videos and a keypoint file, to look at and to train on, and list it."""
+def write_pair(pair: BootstrapPair, folder: Path) -> dict:
+    """Save a pair as two videos and a keypoint file, to look at and to train on.
+
+    Returns its line of the list of pairs.
+    """
     name = f"{pair.seed:07d}"
     files = {
         "target": f"{name}_target.mp4",
@@ -73,5 +84,26 @@ def write_pair(pair: BootstrapPair, folder: Path) -> None:
     )
     size = pair.target.shape[1]
     save_keypoints(folder / files["pose"], pair.pose, size, size)
-    with (folder / PAIRS_FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(files | told) + "\n")
+    return files | told
+
+
+@dataclass(frozen=True)
+class MakePuppetPair:
+    """data: seed, and what the model is. Its result is the pair's line, kept or not."""
+
+    out: Path
+    base: str
+    loras: tuple[Path, ...]
+    files: Files
+    placement: Placement
+    settings: SampleSettings
+
+    def open(self) -> Callable[[Data], Data]:
+        backbone = load_backbone(self.base, self.placement, self.files)
+        for path in self.loras:
+            load_lora(backbone, path)
+
+        def make(data: Data) -> Data:
+            return write_pair(puppet_pair(backbone, data["seed"], self.settings), self.out)
+
+        return make

@@ -91,6 +91,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         metavar="FILE[:STRENGTH]",
         help="a LoRA and its strength; may be given several times (the one beside the model, at 1)",
     )
+    add_placement(group)
+
+
+def add_placement(group: argparse._ArgumentGroup) -> None:
+    """How a model is held, and which files stand in the place of its own."""
     group.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (GPU for large models)")
     group.add_argument(
         "--dtype",

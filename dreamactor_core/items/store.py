@@ -115,4 +115,4 @@ class ItemStore:
 
 
 def _text(result: Data) -> str:
-    return json.dumps(result, sort_keys=True, ensure_ascii=False)
+    return json.dumps(result, ensure_ascii=False)

@@ -10,6 +10,7 @@ from dreamactor_core.bootstrap.judge import judge
 from dreamactor_core.bootstrap.make import PAIRS_FILE, BootstrapPair, puppet_pairs, write_pair
 from dreamactor_core.cli.bootstrap import main
 from dreamactor_core.errors import InputError
+from dreamactor_core.footage.listing import write_lines
 from dreamactor_core.lora.adapters import LoraInfo, LoraSpec, add_lora, save_lora
 from dreamactor_core.media import read_frames
 from dreamactor_core.puppets.triplet import triplet
@@ -88,9 +89,11 @@ def test_the_target_is_the_real_clip_and_the_driving_starts_behind_the_lead_in(p
 @pytest.fixture
 def written(tmp_path, pairs):
     """Two pairs on disk whose driving is a clip we know."""
+    rows = []
     for pair in pairs:
         driving = triplet(pair.seed, "train", GEOMETRY.num_frames, 32).truth.frames[LEAD_IN:]
-        write_pair(pair._replace(driving=driving.astype(np.float32) / 255), tmp_path)
+        rows.append(write_pair(pair._replace(driving=driving.astype(np.float32) / 255), tmp_path))
+    write_lines(tmp_path / PAIRS_FILE, rows)
     return tmp_path
 
 
@@ -169,12 +172,11 @@ def test_missing_files_and_short_clips_are_refused_in_words(written, tmp_path):
             next(paired_samples(written / PAIRS_FILE, GEOMETRY))
 
 
-def test_the_command_refuses_an_end_to_end_lora(tmp_path, monkeypatch):
+def test_the_command_refuses_an_end_to_end_lora(tmp_path):
     backbone = tiny_backbone()
     add_lora(backbone, LoraSpec(2, 2), "rgb")
     info = LoraInfo("end-to-end", "zero", 1.0, 8.0, "tiny", 2, 2.0)
     save_lora(backbone, "rgb", tmp_path / "rgb.safetensors", info)
-    monkeypatch.setattr("dreamactor_core.models.loading.load_backbone", lambda _: tiny_backbone())
     arguments = ["--base", "tiny", "--lora", str(tmp_path / "rgb.safetensors")]
     arguments += ["--out", str(tmp_path / "out"), "--threads", "1"]
     with pytest.raises(InputError, match="need pose-based"):

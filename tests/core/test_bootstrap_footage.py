@@ -1,0 +1,232 @@
+"""Pairs from footage: who performs whose motion, in step, judged, resumed, roles swapped."""
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from dreamactor_core.__main__ import main
+from dreamactor_core.backbones.placement import Placement
+from dreamactor_core.bootstrap.cast import cast_clips, find_pictures, read_source_clips
+from dreamactor_core.bootstrap.footage import BootstrapPlan, bootstrap
+from dreamactor_core.bootstrap.mllm import RATED_SCALES, rate
+from dreamactor_core.bootstrap.pair import MakePair, most_frames
+from dreamactor_core.errors import InputError
+from dreamactor_core.geometry import Geometry
+from dreamactor_core.lora.adapters import LoraInfo, LoraSpec, add_lora, save_lora
+from dreamactor_core.media import probe, write_image
+from dreamactor_core.pose.keypoints import save_keypoints
+from dreamactor_core.sampling import SampleSettings
+from dreamactor_core.train.clips import read_clip, read_rows
+from dreamactor_core.weight_files.files import Files
+
+from .clips_on_disk import HEIGHT, WIDTH, pose_at, write_clip
+from .films import hashes, scene
+from .full_size import open_base
+
+BASE, SIDE = "wan-2.2-ti2v", 32
+LEAD = 25  # frames of the lead-in at 24 a second
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Two humans and a cartoon, drawn."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for kind, seeds in (("humans", (11, 12)), ("cartoons", (13,))):
+        (folder / kind).mkdir()
+        for seed in seeds:
+            write_image(folder / kind / f"p{seed}.png", scene(seed, 1, 64, 64)[0])
+    (folder / "humans" / "p11.txt").write_text("A red square.")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory):
+    """A list of two clips of 1.6 s at 30 fps, and one of 0.8 s."""
+    folder = tmp_path_factory.mktemp("clips")
+    rows = []
+    for seed, seconds in enumerate((1.6, 1.6, 0.8)):
+        middle = write_clip(folder / f"c{seed}.mp4", seed, seconds)
+        save_keypoints(folder / f"c{seed}.json", pose_at(middle), WIDTH, HEIGHT)
+        rows.append(
+            {"target": f"c{seed}.mp4", "pose": f"c{seed}.json", "caption": f"square {seed}"}
+        )
+    rows[0]["motion"] = "The subject waves."
+    (folder / "clips.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + "{\n")
+    return folder / "clips.jsonl"
+
+
+@pytest.fixture(scope="module")
+def lora(base, tmp_path_factory):
+    backbone, path = open_base(base(BASE)), tmp_path_factory.mktemp("lora") / "pose.safetensors"
+    add_lora(backbone, LoraSpec(2, 2), "pose")
+    info = LoraInfo("pose-based", backbone.blank, 1.0, 24.0, backbone.name, 2, 2.0)
+    save_lora(backbone, "pose", path, info)
+    return path
+
+
+@pytest.fixture(scope="module")
+def plan_for(base, lora, footage, pictures):
+    def plan(out, **changes):
+        work = MakePair(
+            out, str(base(BASE)), (lora,), Files(), Placement(dtype=torch.float32),
+            SampleSettings(num_inference_steps=1), size=SIDE,
+        )  # fmt: skip
+        return BootstrapPlan(footage, pictures, work, **{"count": 2, "threshold": 1.0, **changes})
+
+    return plan
+
+
+@pytest.fixture(scope="module")
+def made(plan_for, tmp_path_factory):
+    out = tmp_path_factory.mktemp("made")
+    return out, bootstrap(plan_for(out))
+
+
+def rows_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_every_kind_performs_every_clip_and_what_is_added_changes_few_draws(footage, pictures):
+    clips, found = read_source_clips(footage), find_pictures(pictures)
+    assert len(clips) == 3 and {k: len(v) for k, v in found.items()} == {"humans": 2, "cartoons": 1}
+    castings = cast_clips(clips, found, 2, 0)
+    assert len({each.name for each in castings}) == 6
+    for clip in clips:
+        assert {each.kind for each in castings if each.clip == clip} == set(found)
+    assert cast_clips(clips[:1], found, 2, 0) == castings[:2]  # whoever else is in the list
+    assert len(cast_clips(clips[:1], found, 9, 0)) == 3  # each picture once
+    assert cast_clips(clips, found, 1, 5) != cast_clips(clips, found, 1, 0)
+
+
+def test_the_made_video_is_the_driver_and_in_step_with_the_real_target(made, footage):
+    out, done = made
+    rows = rows_of(done.pairs)
+    assert done.kept == len(rows) == 4
+    for row in rows:
+        target, driving = probe(out / row["target"]), probe(out / row["driving"])
+        assert row["lead_in"] == LEAD
+        # 38 frames of 1.6 s at 24 a second, of which the first 25 are the lead-in
+        assert driving.num_frames == round((1.6 - LEAD / 24) * 24) == 13 and driving.fps == 24
+        assert target.num_frames == 48 and row["caption"].startswith("square")
+        assert set(row["verdict"]) == {"identity", "motion", "stability"}
+    prompts = {row["performed_by"]["kind"] for row in rows}
+    assert prompts == {"humans", "cartoons"}
+
+
+def test_training_reads_the_list(made, base):
+    _, done = made
+    rows, wrong = read_rows(done.pairs, "end-to-end")
+    assert len(rows) == 4 and not wrong
+    clip = read_clip(rows[0], open_base(base(BASE)).geometry, SIDE, 9, "end-to-end")
+    assert clip.target.shape == clip.driving.shape and clip.target.shape[0] == 38
+    assert not clip.driving[:LEAD].any() and clip.driving[LEAD].any()
+
+
+def test_a_short_clip_is_left_out_with_its_reason(made):
+    out, done = made
+    left = {row["pair"]: row["reason"] for row in rows_of(out / "left-out.jsonl")}
+    assert len(left) == 2 and all(name.startswith("c2-") for name in left)
+    assert set(left.values()) == {"too short: 0.80 s, its first 1.04 are the lead-in"}
+    assert done.left_out == {"too short": 2}
+
+
+def test_nothing_is_made_twice_and_a_threshold_only_lists_anew(made, plan_for):
+    out, done = made
+    before = {path: path.stat().st_mtime_ns for path in (out / "pairs").iterdir()}
+    heard = []
+    with pytest.raises(InputError, match=r"got none that is kept \(judged: identity"):
+        bootstrap(plan_for(out, threshold=5.0), on_stage=lambda *told: heard.append(told))
+    assert not heard and len(before) == 4
+    name = rows_of(out / "left-out.jsonl")[0]["pair"]
+    (out / "dropped-001.json").write_text(json.dumps({"dropped": [name]}))
+    assert bootstrap(plan_for(out)).left_out == {"too short": 2, "dropped by hand": 1}
+    (out / "dropped-001.json").unlink()
+    again = bootstrap(plan_for(out))
+    assert again == done
+    assert before == {path: path.stat().st_mtime_ns for path in (out / "pairs").iterdir()}
+
+
+def test_the_sheet_shows_source_and_made(made):
+    _, done = made
+    text = done.sheets[0].read_text()
+    assert text.count('type="checkbox"') == 4 and text.count("data:image/jpeg") == 8
+    assert "The subject waves." in text
+
+
+def test_a_model_rates_on_four_scales():
+    class Rater:
+        name = "rater"
+
+        def __init__(self, *answers):
+            self.answers, self.images = list(answers), []
+
+        def ask(self, prompt, images, max_words):
+            self.images.append(len(images))
+            return self.answers.pop(0)
+
+    frames = [np.zeros((8, 8, 3), np.uint8)] * 3
+    rater = Rater("5: sharp", "4", "Score: 5, steady", "3: other hat")
+    assert rate(rater, frames, frames[0]) == dict(zip(RATED_SCALES, (5, 4, 5, 3), strict=True))
+    assert rater.images == [3, 3, 3, 4]  # the character is shown where it is compared
+    with pytest.raises(InputError, match="judge rater: got the answer 'very good'"):
+        rate(Rater("very good"), frames, frames[0])
+
+
+def test_the_frames_of_passes():
+    geometry = Geometry(16, 8, 16, 4, 16.0, 81, (64, 64))
+    assert [most_frames(geometry, 17, n) for n in (1, 2, 3)] == [64, 136, 208]
+
+
+def test_lists_folders_and_plans_that_cannot_be_are_refused(plan_for, tmp_path, footage):
+    (tmp_path / "a.jsonl").write_text('{"target": "a.mp4", "caption": ""}\n[]\n')
+    with pytest.raises(InputError, match='no line with "target" and "pose"'):
+        read_source_clips(tmp_path / "a.jsonl")
+    with pytest.raises(InputError, match="no pictures in it"):
+        find_pictures(footage.parent)
+    with pytest.raises(InputError, match="count: got 0"):
+        plan_for(tmp_path, count=0)
+    plan = plan_for(tmp_path)
+    with pytest.raises(InputError, match="got nobody to ask"):
+        replace(plan, work=replace(plan.work, rated=True))
+    with pytest.raises(InputError, match="need a LoRA"):
+        bootstrap(replace(plan, work=replace(plan.work, loras=(tmp_path / "none",))))
+
+
+def test_the_command_makes_pairs(footage, pictures, base, lora, tmp_path, capsys):
+    arguments = ["bootstrap", "--base", str(base(BASE)), "--lora", str(lora), "--threads", "1"]
+    arguments += ["--clips", str(footage), "--pictures", str(pictures), "--out", str(tmp_path)]
+    arguments += ["--steps", "1", "--size", str(SIDE), "--threshold", "1", "--dtype", "fp32"]
+    assert main([*arguments, "--device", "cpu"]) == 0
+    assert "kept 2 of 3; mean identity" in capsys.readouterr().out
+    assert main([*arguments, "--device", "cpu", "--rated"]) == 2
+    assert "nobody to ask" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and fork are of POSIX")
+def test_kills_change_nothing(made, plan_for, tmp_path):
+    context = multiprocessing.get_context("fork")
+    cv2.setNumThreads(0)  # whose pool does not live through a fork
+    for count in (1, 2):
+        child = context.Process(target=_bootstrap_and_die, args=(plan_for(tmp_path),))
+        child.start()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
+        assert len(list((tmp_path / "pairs").glob("[!.]*.mp4"))) == count
+    bootstrap(plan_for(tmp_path))
+    ours, whole = hashes(tmp_path), hashes(made[0])
+    # The lists name their clips relative to where they lie.
+    assert {k: v for k, v in ours.items() if "/" in k} == {
+        k: v for k, v in whole.items() if "/" in k
+    }
+
+
+def _bootstrap_and_die(plan):
+    bootstrap(plan, on_stage=lambda *told: os.kill(os.getpid(), signal.SIGKILL))
