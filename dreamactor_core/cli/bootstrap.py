@@ -110,8 +110,10 @@ def main(argv: list[str]) -> int:
 
     import torch
 
+    from ..bootstrap.puppet_footage import write_puppet_footage
     from ..lora.files import read_lora
     from ..models import find
+    from ..puppets.world import FPS
 
     torch.set_num_threads(arguments.threads or torch.get_num_threads())
     for path in arguments.lora:
@@ -123,7 +125,13 @@ def main(argv: list[str]) -> int:
                 fix="Pass the LoRA of `train lora --config pose_based`.",
             )
     files = files_of(arguments)
-    placement = placement_of(arguments, find(arguments.base, files))
+    source = find(arguments.base, files)
+    placement = placement_of(arguments, source)
+    if arguments.seeds and source.geometry.fps != FPS:  # the drawn world is re-timed as footage is
+        folder = arguments.out / "puppets"
+        arguments.clips, arguments.pictures = write_puppet_footage(
+            arguments.seeds, source.geometry, folder
+        )
     with quiet():
         made = _footage if arguments.clips else _puppets
         print(made(arguments, placement, files))

@@ -210,6 +210,19 @@ def test_the_command_makes_pairs(footage, pictures, base, lora, tmp_path, capsys
     assert "nobody to ask" in capsys.readouterr().err
 
 
+def test_puppets_are_footage_for_a_base_of_another_rate(base, lora, tmp_path, capsys):
+    arguments = ["bootstrap", "--base", str(base(BASE)), "--lora", str(lora), "--threads", "1"]
+    arguments += ["--seeds", "3:4", "--out", str(tmp_path), "--steps", "1", "--size", str(SIDE)]
+    assert main([*arguments, "--threshold", "1", "--dtype", "fp32", "--device", "cpu"]) == 0
+    assert "kept 1 of 1" in capsys.readouterr().out
+    (row,) = rows_of(tmp_path / "pairs.jsonl")
+    target, driving = probe(tmp_path / row["target"]), probe(tmp_path / row["driving"])
+    assert (target.fps, driving.fps, row["lead_in"]) == (8, 24, LEAD)
+    assert target.duration >= 121 / 24 and driving.num_frames == 121 - LEAD  # a whole pass
+    text = (tmp_path / "sheet-001.html").read_text()
+    assert ". The subject is " in text  # the picture's looks, and the clip's motion
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and fork are of POSIX")
 def test_kills_change_nothing(made, plan_for, tmp_path):
     context = multiprocessing.get_context("fork")
