@@ -94,8 +94,9 @@ class MakePair:
         if self.rated and captioner is not None:
             sample = sample_by_motion(lambda: read_frames(made), BUDGET)
             rated = rate(captioner, sample.images, _shown(pixels))
-        for what, video in (("source", target), ("made", made)):
-            write_strip(video, self.out / STRIPS_FOLDER / f"{data['name']}-{what}.jpg")
+        looks = self.out / STRIPS_FOLDER
+        write_strip(target, looks / f"{data['name']}-source.jpg", start, seconds)
+        write_strip(made, looks / f"{data['name']}-made.jpg")
         return {
             "lead_in": lead,
             "prompt": prompt,

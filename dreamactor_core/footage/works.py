@@ -34,6 +34,7 @@ from .signals import read_signals
 ANSWERS = "answers"  # folder of a job: what the captioner said
 CRF = 14  # of clips: hard to tell from what they were cut out of
 STRIP, STRIP_HEIGHT = 6, 120  # pictures in a strip, pixels
+COUNTED = 8  # subjects of a clip that are told apart: more than a limit lets in
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class FindPoses:
     out: Path
     networks: NetworkChoice = NetworkChoice()  # noqa: RUF009 - never changed
     device: str = "auto"
-    settings: DetectSettings = field(default_factory=DetectSettings)
+    settings: DetectSettings = field(default_factory=lambda: DetectSettings(max_subjects=COUNTED))
 
     def open(self) -> Callable[[Data], Data]:
         networks = load_networks(self.networks, device=self.device)
@@ -138,11 +139,12 @@ class WriteCaption:
         return write
 
 
-def write_strip(video: Path, path: Path) -> None:
-    """STRIP frames of a clip, evenly spread over it, side by side in a JPEG."""
-    count = probe(video).num_frames
+def write_strip(video: Path, path: Path, start: float = 0.0, seconds: float | None = None) -> None:
+    """STRIP frames of a part of a clip, evenly spread over it, side by side in a JPEG."""
+    count = probe(video).cut(start, seconds).num_frames
     chosen = set(np.linspace(0, count - 1, STRIP).round().astype(int).tolist())
-    frames = [frame.image for k, frame in enumerate(read_frames(video)) if k in chosen]
+    part = read_frames(video, start, seconds)
+    frames = [frame.image for k, frame in enumerate(part) if k in chosen]
     height, width = frames[0].shape[:2]
     size = STRIP_HEIGHT, max(1, round(STRIP_HEIGHT * width / height))
     strip = np.concatenate([fit(frame, *size).numpy() for frame in frames], axis=1)
