@@ -45,7 +45,9 @@ class DreamActorJoints(io.ComfyNode):
             ],
             outputs=[
                 kinds.output(
-                    kinds.Keypoints, "keypoints", "One frame, for reference_keypoints of Animate."
+                    kinds.Keypoints,
+                    "keypoints",
+                    "One frame, for reference_keypoints of Animate.",
                 ),
                 kinds.output(
                     io.Mask,

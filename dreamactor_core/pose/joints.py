@@ -83,7 +83,7 @@ def read_edits(text: str | None) -> Edits:
         return Edits(_bodies(bodies), [_stroke(one) for one in strokes])
     except InputError:
         raise
-    except (AssertionError, KeyError, LookupError, TypeError, ValueError, RecursionError):
+    except (AssertionError, LookupError, OverflowError, TypeError, ValueError, RecursionError):
         raise InputError(
             "joints",
             got="a text that the widget has not written",

@@ -85,6 +85,7 @@ def test_bodies_and_strokes_are_read_as_they_were_saved():
         (value([]), "0 bodies"),
         (value([BODY] * 3), "3 bodies"),
         ("[" * 100_000, "not written"),
+        (value(strokes=[[1, 10**400, 0.5, 0.5]]), "not written"),
     ],
 )
 def test_another_text_is_told_in_a_sentence(text, word):

@@ -25,6 +25,7 @@ from dreamactor_core.lora.names import read_adapters
 from dreamactor_core.lora.stored import peft_alpha
 from dreamactor_core.media import probe, read_frames, read_picture, read_sound, write_video
 from dreamactor_core.models.pipeline import FAMILIES
+from dreamactor_core.pose.joints import Start, placed, read_edits
 from dreamactor_core.pose.keypoints import load_keypoints
 from dreamactor_core.weight_files.checkpoint import read_header, recognise
 from dreamactor_core.weight_files.configs import check_configs, read_json
@@ -91,6 +92,19 @@ def _pictures(folder: Path) -> None:
     image.convert("RGBA").save(folder / "j.png")
     image.quantize(8).save(folder / "k.png", transparency=bytes(range(8)))
     Image.fromarray(np.full((8, 8), 999, np.uint16)).save(folder / "l.png")
+
+
+JOINTS_VALUE = {  # of the widget, see pose/joints.py
+    "version": 1,
+    "bodies": [[[0.5, 0.25], [0.5, 0.5], *[None] * 16]],
+    "strokes": [[1, 0.1, 0.5, 0.2, 0.5, 0.4], [0, 0.02, 0.1, 0.1]],
+}
+
+
+def _read_joints(path: Path) -> None:
+    image = np.full((40, 30, 3), 200, np.uint8)
+    edits = read_edits(path.read_text(encoding="utf-8", errors="replace"))
+    placed(image, Start(np.ones((1, 18, 3)) / 2, np.eye(40, 30, dtype=np.float32), []), edits)
 
 
 def _keypoints() -> list[object]:
@@ -167,6 +181,7 @@ TARGETS = {
     "clips": Target(_of_files(_clips), _read_clip),
     "pictures": Target(_of_files(_pictures), read_picture),
     "keypoints": Target(_of_json(*_keypoints()), load_keypoints),
+    "joints": Target(_of_json(JOINTS_VALUE), _read_joints),
     "loras": Target(_of_files(_loras), _read_lora),
     "checkpoints": Target(
         _of_files(_checkpoints), lambda path: recognise(read_header(path), FAMILIES)

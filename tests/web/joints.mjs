@@ -40,9 +40,24 @@ async function inNode(page, complaints) {
     await page.keyboard.press(key);
     seen.keys[key] = { said: await said(page), ...(await value(page)) };
   }
-  await drag(page, [0.05, 0.85], [0.05, 0.95]);
+  await penDrag(page, [0.05, 0.85], [0.05, 0.95]);
   seen.painted = await value(page);
   await shoot(page, "brush");
+  seen.bodies = {};
+  for (const name of ["Add a body", "Mirror", "Remove the body"]) {
+    await page.locator(NODE).getByRole("button", { name: new RegExp(`^${name}`) }).click();
+    seen.bodies[name] = await value(page);
+  }
+  for (let k = 0; k < 3; k++) await page.keyboard.press("Control+z");
+  seen.back = await value(page);
+  const scale = () => page.evaluate(() => app.canvas.ds.scale);
+  const before = await scale();
+  await page.mouse.move(...(await at(page, [0.5, 0.5])));
+  await page.mouse.wheel(0, -200);
+  await page.waitForTimeout(300);
+  seen.canvasZoomed = (await scale()) !== before;
+  await shoot(page, "zoomed");
+  await page.keyboard.press("0");
   await page.keyboard.press("v");
   seen.heard = await page.evaluate(() => heard);
   seen.run = await run(page);
@@ -129,6 +144,19 @@ async function drag(page, from, to) {
   await page.mouse.down();
   await page.mouse.move(...end, { steps: 5 });
   await page.mouse.up();
+  await page.waitForTimeout(300);
+}
+
+/** The same with a pen, which the browser tells apart from a mouse. */
+async function penDrag(page, from, to) {
+  const session = await page.context().newCDPSession(page);
+  const pen = { button: "left", buttons: 1, clickCount: 1, pointerType: "pen" };
+  const send = (type, [x, y]) => session.send("Input.dispatchMouseEvent", { type, x, y, ...pen });
+  const [start, end] = [await at(page, from), await at(page, to)];
+  await send("mousePressed", start);
+  for (let k = 1; k <= 5; k++)
+    await send("mouseMoved", [0, 1].map((axis) => start[axis] + (k * (end[axis] - start[axis])) / 5));
+  await send("mouseReleased", end);
   await page.waitForTimeout(300);
 }
 

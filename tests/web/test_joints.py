@@ -93,6 +93,18 @@ def test_keys_undo_choose_move_and_delete_and_comfyui_hears_none_of_them(visit):
     assert set(visit["heard"]) <= {"Control", "Shift"}
 
 
+def test_bodies_are_added_mirrored_removed_and_all_of_it_undone(visit):
+    added, mirrored, removed = (bodies(seen) for seen in visit["bodies"].values())
+    (first,) = bodies(visit["painted"])
+    assert added[0] == mirrored[0] == removed[0] == first and len(removed) == 1
+    assert len(added) == len(mirrored) == 2 and None not in mirrored[1]
+    assert visit["back"]["text"] == visit["painted"]["text"]
+
+
+def test_the_wheel_zooms_the_picture_that_was_clicked_and_not_the_canvas(visit):
+    assert not visit["canvasZoomed"]
+
+
 def test_the_outputs_are_what_was_placed(visit, server, tmp_path):
     (frame,) = json.loads(visit["run"]["keypoints"])
     assert [frame["canvas_width"], frame["canvas_height"]] == SIZE
