@@ -82,8 +82,8 @@ export class JointsBar {
     this.size.disabled = !brushing;
     this.mask.setAttribute("aria-pressed", brushing || joints.showMask);
     this.lengths.setAttribute("aria-pressed", joints.keepLengths);
-    this.undo.disabled = !joints.value.past.length;
-    this.redo.disabled = !joints.value.future.length;
+    this.#allow(this.undo, joints.value.past.length > 0);
+    this.#allow(this.redo, joints.value.future.length > 0);
     this.list.replaceChildren(
       ...NAMES.map((name, joint) =>
         element("option", {
@@ -99,9 +99,16 @@ export class JointsBar {
       ),
     );
     this.bodies.value = joints.chosen;
-    this.remove.disabled = !joints.body[joints.joint];
-    this.more.disabled = joints.value.bodies.length >= MOST_BODIES;
-    this.fewer.disabled = joints.value.bodies.length < 2;
+    this.#allow(this.remove, Boolean(joints.body[joints.joint]));
+    this.#allow(this.more, joints.value.bodies.length < MOST_BODIES);
+    this.#allow(this.fewer, joints.value.bodies.length > 1);
+  }
+
+  /** A button that is disabled loses the focus, and with it the keys: the picture takes it. */
+  #allow(button, allowed) {
+    const { root, canvas } = this.joints;
+    if (!allowed && root.activeElement === button) canvas.focus({ preventScroll: true });
+    button.disabled = !allowed;
   }
 
   /** 0 to 1, in even steps to the eye. */

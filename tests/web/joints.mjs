@@ -154,8 +154,8 @@ async function penDrag(page, from, to) {
   const send = (type, [x, y]) => session.send("Input.dispatchMouseEvent", { type, x, y, ...pen });
   const [start, end] = [await at(page, from), await at(page, to)];
   await send("mousePressed", start);
-  for (let k = 1; k <= 5; k++)
-    await send("mouseMoved", [0, 1].map((axis) => start[axis] + (k * (end[axis] - start[axis])) / 5));
+  for (const part of [0.25, 0.5, 0.75, 1])
+    await send("mouseMoved", start.map((from, axis) => from + part * (end[axis] - from)));
   await send("mouseReleased", end);
   await page.waitForTimeout(300);
 }
