@@ -103,6 +103,7 @@ function sourceOf(node) {
 
 /** The wheel zooms the picture once it has been clicked, and ComfyUI's canvas before. */
 function passWheel(host, joints) {
+  host.dataset.captureWheel = "true"; // Nodes 2.0 asks for it
   host.addEventListener("wheel", (event) => {
     if (joints.root.activeElement) {
       event.preventDefault();
