@@ -11,6 +11,7 @@ from os import PathLike
 import av
 import numpy as np
 
+from ..versions import older
 from .animation import animation_frames
 from .clip import Frame, VideoInfo
 from .color import conversion_name, matrix_of, to_srgb
@@ -18,6 +19,10 @@ from .container import decode_frames, opened
 from .scan import Scan, scan
 
 logger = logging.getLogger(__name__)
+
+# Before 17, PyAV leaves too little room for lines of four bytes, and scaling writes behind it where
+# the width is no multiple of 16: the process ends.
+RGBA = "gbrap" if older(av.__version__, "17.0") else "rgba"
 
 
 def probe_file(path: str | PathLike) -> VideoInfo:
@@ -122,7 +127,7 @@ def _decoded(frame: av.VideoFrame, clip: Scan) -> np.ndarray:
     picture = frame.reformat(
         width=clip.size[0],
         height=clip.size[1],
-        format=["rgb24", "rgba", "rgb48le", "rgba64le"][2 * converted + alpha],
+        format=["rgb24", RGBA, "rgb48le", "rgba64le"][2 * converted + alpha],
         src_colorspace=matrix,
         # Means nothing for RGB, but PyAV before 17 looks at the source only if the two differ.
         dst_colorspace=None if matrix is None else "ITU601",
