@@ -20,6 +20,8 @@ import cv2
 import numpy as np
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 SIZES = ((512, 200), (256, 300), (512, 300), (1024, 300))  # pixels, frames
 # A standing body in shares of its picture: nose, neck, arms, legs, eyes and ears.
 BODY = (

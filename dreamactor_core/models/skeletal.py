@@ -22,7 +22,7 @@ from ..options import Defaults
 from ..sampling import Step
 from . import Animator, Bodies, Shown, Task
 
-HANDED_OVER = 16  # frames that are handed over together
+HANDED_OVER = 4  # frames that are handed over together
 Behind = Callable[[np.ndarray, float], Iterator[np.ndarray]]  # as jobs.background.Background.frames
 
 
