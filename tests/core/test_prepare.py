@@ -4,6 +4,7 @@ import base64
 import json
 import multiprocessing
 import os
+import pickle
 import re
 import signal
 import sys
@@ -17,14 +18,15 @@ import pytest
 
 from dreamactor_core.__main__ import main
 from dreamactor_core.caption.choice import CaptionerChoice
+from dreamactor_core.caption.prompts import load_prompts
 from dreamactor_core.errors import InputError
 from dreamactor_core.footage.filters import Limits, Seen, reason_against_subjects, seen_in
 from dreamactor_core.footage.pieces import find_pieces
 from dreamactor_core.footage.prepare import PreparePlan, prepare
 from dreamactor_core.footage.shots import find_shots
 from dreamactor_core.footage.signals import read_signals
-from dreamactor_core.footage.works import FindPoses
-from dreamactor_core.items import ItemStore, Processes
+from dreamactor_core.footage.works import FindPieces, FindPoses, WriteCaption, WriteClip
+from dreamactor_core.items import ItemStore
 from dreamactor_core.media import probe, read_frames
 from dreamactor_core.pose.networks import NetworkChoice
 from dreamactor_core.pose.subjects import DetectSettings
@@ -139,9 +141,13 @@ def test_a_limit_that_changes_measures_nothing_again(footage, tmp_path):
     assert done.number == 1 and done.left_out["too short"] == 8
 
 
-def test_a_worker_makes_the_same_files(footage, prepared, tmp_path):
-    prepare(footage, tmp_path, PLAN, Processes(1))
-    assert hashes(tmp_path) == hashes(prepared[0])
+def test_works_reach_other_processes(tmp_path):
+    """They are pickled; what workers do with them is tested in test_items.py."""
+    poses = FindPoses(tmp_path, NetworkChoice("detector"))
+    choice = CaptionerChoice("http://localhost:1/v1", "tiny")
+    caption = WriteCaption(tmp_path, choice, load_prompts())
+    for work in (FindPieces(tmp_path), WriteClip(tmp_path, tmp_path), poses, caption):
+        assert pickle.loads(pickle.dumps(work)) == work
 
 
 TEXTS = (
