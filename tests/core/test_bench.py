@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dreamactor_core.backbones import Context, Text
+from dreamactor_core.backbones.tokens import PANELS
 from dreamactor_core.bench import metrics
 from dreamactor_core.bench.cases import make_case
 from dreamactor_core.bench.puppets import Selection, bench_puppets
@@ -40,7 +41,7 @@ class Oracle:
     """Lossless codec (the frame that opens each group), and a velocity that knows the answer."""
 
     name, blank, geometry, transformer = "oracle", "zero", GEOMETRY, torch.nn.Module()
-    step_distilled, defaults = False, ONE_STEP
+    step_distilled, defaults, layout = False, ONE_STEP, PANELS
     answers: dict[str, torch.Tensor]
 
     def __init__(self):
