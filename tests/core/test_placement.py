@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import placement as tables
 from dreamactor_core.backbones.placement import Placement, place
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import LoraSpec, add_lora, remove_lora
@@ -141,6 +142,12 @@ def test_an_autoencoder_in_tiles_is_the_same_when_its_weights_wait_in_ram(make):
 def test_what_does_not_go_together_is_refused_when_it_is_written_down(change, message):
     with pytest.raises(InputError, match=message):
         replace(PLAIN, **change)
+
+
+def test_the_tables_of_the_page_are_what_the_estimator_says():
+    page = tables.PAGE.read_text(encoding="utf-8")
+    printed = page.partition(tables.BEGIN)[2].partition(tables.END)[0]
+    assert printed.splitlines() == tables.lines()  # else: python -m benchmarks.placement --write
 
 
 def checkpoint(name: str):
