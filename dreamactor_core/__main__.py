@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 
-from .cli import animate, bench, caption, demo, joints, pose, prepare
+from .cli import animate, bench, caption, demo, joints, make_lora, pose, prepare
 from .cli.shared import Parser, Stop
 from .errors import InputError
 from .versions import check_versions
@@ -31,6 +31,7 @@ COMMANDS = {
     "joints": (joints, "keypoints of a picture, placed by hand"),
     "caption": (caption, "who does what"),
     "prepare": (prepare, "clips for training out of a folder of footage"),
+    "make-lora": (make_lora, "two LoRAs for a base out of a folder of footage"),
 }
 STAGED = {  # modules of cli/ with stages, options and a --help of their own
     "train": "train a model or a LoRA; see train --help",

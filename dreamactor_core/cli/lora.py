@@ -35,14 +35,13 @@ def _info(arguments: argparse.Namespace) -> None:
 
 def _convert_file(arguments: argparse.Namespace) -> None:
     check_paths((arguments.file,), (arguments.out,))
-    from safetensors.torch import save_file
-
     from ..lora.names import convert_lora
     from ..media.replace import replacing
+    from ..weight_files.tensor_file import write_tensors
 
     made = convert_lora(arguments.file, arguments.style, arguments.strength)
     with replacing(arguments.out, arguments.overwrite) as part:
-        save_file(made.tensors, part, metadata=made.metadata)
+        write_tensors(part, made.tensors, made.metadata)
     told = f"{arguments.out}: {made.layers} layers of {made.family}, {arguments.style} names"
     print(told)
 

@@ -20,7 +20,6 @@ from diffusers.hooks.group_offloading import _maybe_remove_and_reapply_group_off
 from diffusers.loaders.peft import _SET_ADAPTER_SCALE_FN_MAPPING
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..backbones import Backbone
@@ -28,6 +27,7 @@ from ..errors import InputError
 from ..media import replacing
 from ..options import LAYOUTS
 from ..weight_files.keys import no_such_layer
+from ..weight_files.tensor_file import write_tensors
 from .files import LoraFile, LoraInfo, WantedLora, check_fits, read_lora
 from .names import Adapter, fitting, read_adapters, write_adapters
 from .stored import peft_alpha, read_lora_file
@@ -99,7 +99,7 @@ def save_lora(
     metadata = {key: str(value) for key, value in asdict(info).items() if value != ""}
     tensors = write_adapters(adapters, backbone.key_names, style)
     with replacing(path, overwrite=True) as part:
-        save_file(tensors, part, metadata=metadata)
+        write_tensors(part, tensors, metadata)
 
 
 def load_lora(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,22 @@ HUNYUAN = Base(
     "The base is under the Tencent Hunyuan Community License, which does not extend to the "
     "European Union, the United Kingdom and South Korea; a LoRA for it is a derivative.",
 )
+INTENDED = (
+    "Intended for characters whose owners agree, drawn ones included. Out of scope: videos of real "
+    "people without their consent, or that pass for true."
+)
 WAN = Base("Wan", "apache-2.0", "The base is under the Apache License 2.0.")
+
+
+class CardOfPair(NamedTuple):
+    """What is said of two LoRAs that one job made."""
+
+    name: str
+    info: LoraInfo  # of either
+    clips: int
+    recipes: Mapping[str, Recipe]  # by variant
+    files: Mapping[str, Sequence[str]]  # by variant
+    figures: Mapping[str, Mapping[str, float]]  # by variant, by name
 
 
 def write_card(info: LoraInfo, recipe: Recipe, store: Store, step: int, folder: Path) -> None:
@@ -32,7 +48,7 @@ def write_card(info: LoraInfo, recipe: Recipe, store: Store, step: int, folder: 
 
 
 def card(info: LoraInfo, recipe: Recipe, store: Store, step: int, folder: Path) -> str:
-    base = HUNYUAN if "hunyuan" in info.base else WAN
+    base = _base_of(info)
     clips = len({store.clip_of(name) for name in store.names})
     held = len(store.held_out(recipe.held_out))
     best = folder / "best.json"
@@ -47,16 +63,9 @@ def card(info: LoraInfo, recipe: Recipe, store: Store, step: int, folder: Path) 
         "a drawn skeleton" if info.variant == "pose-based" else "the driving video itself, in RGB"
     )
     expert = f", {info.expert}-noise expert" if info.expert else ""
-    head = [
-        "---",
-        f"license: {base.licence}",
-        f"base_model: {info.base}",
-        "library_name: diffusers",
-    ]
-    head += ["tags: [lora, video, character-animation, dreamactor-m2]", "---"]
     return "\n".join(
         [
-            *head,
+            *_head(info),
             f"# DreamActor LoRA, {info.variant}, for {info.base}{expert}",
             "",
             f"Animates the character of a picture by {drives}, with ComfyUI-DreamActor-M2. "
@@ -78,8 +87,57 @@ def card(info: LoraInfo, recipe: Recipe, store: Store, step: int, folder: Path) 
             "Files: `lora.safetensors` (diffusers' names), `lora-comfyui.safetensors` (ComfyUI's "
             "own LoRA loader).",
             "",
-            "Intended for characters whose owners agree, drawn ones included. Out of scope: "
-            "videos of real people without their consent, or that pass for true.",
+            INTENDED,
             "",
         ]
     )
+
+
+def pair_card(about: CardOfPair) -> str:
+    """README.md of a job's folder."""
+    info = about.info
+    lines = [
+        *_head(info),
+        f"# {about.name}: DreamActor LoRAs for {info.base}",
+        "",
+        "Two LoRAs that animate the character of a picture, with ComfyUI-DreamActor-M2: pose-based "
+        "by a drawn skeleton, end-to-end by the driving video itself. " + _base_of(info).note,
+        "",
+        f"Made of {about.clips} clips. The end-to-end one began from the pose-based one and "
+        "learned from clips of the same motion by other characters, which that one had made.",
+        "",
+    ]
+    for variant, recipe in about.recipes.items():
+        lines += [
+            f"## {variant}",
+            "",
+            f"Files: {', '.join(f'`{file}`' for file in about.files[variant])}, in ComfyUI's "
+            f"names of layers. Rank {recipe.lora.rank}, alpha {recipe.lora.alpha:g}, "
+            f"{recipe.steps} steps of {recipe.batch_size}, learning rate "
+            f"{recipe.learning_rate:g}.",
+            "",
+        ]
+        lines += _figures(about.figures.get(variant, {}))
+    return "\n".join([*lines, INTENDED, ""])
+
+
+def _figures(figures: Mapping[str, float]) -> list[str]:
+    if not figures:
+        return ["No figures: the check failed or was left out.", ""]
+    lines = [f"| {name} | {value:.3f} |" for name, value in figures.items()]
+    return ["| mean over the clips looked at | |", "|---|---|", *lines, ""]
+
+
+def _base_of(info: LoraInfo) -> Base:
+    return HUNYUAN if "hunyuan" in info.base else WAN
+
+
+def _head(info: LoraInfo) -> list[str]:
+    return [
+        "---",
+        f"license: {_base_of(info).licence}",
+        f"base_model: {info.base}",
+        "library_name: diffusers",
+        "tags: [lora, video, character-animation, dreamactor-m2]",
+        "---",
+    ]

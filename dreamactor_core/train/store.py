@@ -20,13 +20,14 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from ..backbones import Backbone, Text
 from ..errors import InputError, check_choice
 from ..media.replace import replacing
 from ..options import LAYOUTS
+from ..weight_files.tensor_file import write_tensors
 from .clips import Row, pair_of, read_clip, rng_of
 from .examples import EncodedExample, draw_example, encode_example, usable_frames
 from .recipe import CacheRecipe
@@ -215,4 +216,4 @@ def _write(path: Path, row: Row, encoded: EncodedExample, prompt: str, stored: s
 def _save(path: Path, tensors: dict, metadata: dict[str, str]) -> None:
     tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     with replacing(path, overwrite=True) as part:
-        save_file(tensors, part, metadata=metadata)
+        write_tensors(part, tensors, metadata)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import folder_paths
-from safetensors.torch import save_file
 
 from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.lora.names import convert_lora
 from ...dreamactor_core.media.replace import replacing
+from ...dreamactor_core.weight_files.tensor_file import write_tensors
 from .load import Model
 
 
@@ -27,7 +27,7 @@ def save_loras(model: Model, prefix: str, style: str) -> str:
         made = convert_lora(lora.path, style, lora.strength)
         path = _next_path(prefix)
         with replacing(path) as part:
-            save_file(made.tensors, part, metadata=made.metadata)
+            write_tensors(part, made.tensors, made.metadata)
         name = path.relative_to(folder_paths.get_output_directory()).as_posix()
         lines.append(f"{name}: {made.layers} layers of {lora.info.variant}, {style} names")
     return "\n".join(lines)

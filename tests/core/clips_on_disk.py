@@ -47,12 +47,14 @@ def pose_at(middle: np.ndarray) -> Pose:
     )
 
 
-def write_clips(folder: Path, count: int, lines: list[str] | None = None) -> Path:
+def write_clips(
+    folder: Path, count: int, lines: list[str] | None = None, seconds: float = SECONDS
+) -> Path:
     """`count` clips with poses and drivers, and other lines before them."""
     rows = list(lines or [])
     for seed in range(count):
-        middle = write_clip(folder / f"clip{seed}.mp4", seed)
-        write_clip(folder / f"driver{seed}.mp4", 100 + seed)
+        middle = write_clip(folder / f"clip{seed}.mp4", seed, seconds)
+        write_clip(folder / f"driver{seed}.mp4", 100 + seed, seconds)
         save_keypoints(folder / f"clip{seed}.json", pose_at(middle), WIDTH, HEIGHT)
         row = {
             "target": f"clip{seed}.mp4", "driving": f"driver{seed}.mp4",

@@ -30,6 +30,7 @@ LAYERS = [  # a module imports from rows above its own
     {"jobs"},
     {"train", "footage", "bench", "demo"},
     {"bootstrap"},
+    {"make_lora"},
     {"cli"},
     {"__main__"},
 ]

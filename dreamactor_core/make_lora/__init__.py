@@ -1,0 +1,1 @@
+"""From a folder of footage to two LoRAs, in one resumable job."""
