@@ -21,7 +21,7 @@ from typing import NamedTuple
 from dreamactor_core.backbones import hunyuan15, wan
 from dreamactor_core.geometry import Geometry
 from dreamactor_core.options import Defaults
-from dreamactor_core.train.memory import HUNYUAN_KEPT, WAN_KEPT, Sizes, step_flops, tokens_of
+from dreamactor_core.train.memory import Sizes, sizes_of, step_flops, tokens_of
 
 TRAINING = 3  # what step_flops counts, over one forward pass
 
@@ -35,37 +35,25 @@ class PublishedBase(NamedTuple):
     defaults: Defaults
 
 
-BASES = (
+def _wan(heads: int, inner: int, blocks: int, channels: tuple[int, int]) -> dict[str, int]:
+    """Of diffusers' configuration, what sizes_of reads."""
+    shape = {"num_attention_heads": heads, "ffn_dim": inner, "num_layers": blocks}
+    return shape | dict(zip(("in_channels", "out_channels"), channels, strict=True))
+
+
+HUNYUAN = {"num_attention_heads": 16, "attention_head_dim": 128, "num_layers": 54}
+NETWORKS = (  # billions of parameters, as tests/core/test_checkpoints.py counts them
+    ("HunyuanVideo-1.5", 8.33, HUNYUAN, hunyuan15.GEOMETRY, hunyuan15.DEFAULTS),
+    ("Wan 2.1 I2V 14B", 16.39, _wan(40, 13824, 40, (36, 16)), wan.I2V_GEOMETRY, wan.I2V_DEFAULTS),
+    ("Fun-InP 1.3B", 1.56, _wan(12, 8960, 30, (36, 16)), wan.I2V_GEOMETRY, wan.FUN_DEFAULTS),
+    ("Wan 2.2 I2V A14B", 14.29, _wan(40, 13824, 40, (36, 16)), wan.I2V_GEOMETRY, wan.A14B_DEFAULTS),
+    ("Wan 2.2 TI2V 5B", 5.0, _wan(24, 14336, 30, (48, 48)), wan.TI2V_GEOMETRY, wan.TI2V_DEFAULTS),
+)
+BASES = tuple(
     PublishedBase(
-        "HunyuanVideo-1.5",
-        Sizes(8_300_000_000, 54, 2048, 8192, HUNYUAN_KEPT, True),
-        hunyuan15.GEOMETRY,
-        hunyuan15.DEFAULTS,
-    ),
-    PublishedBase(
-        "Wan 2.1 I2V 14B",
-        Sizes(16_400_000_000, 40, 5120, 13824, WAN_KEPT, False),
-        wan.I2V_GEOMETRY,
-        wan.I2V_DEFAULTS,
-    ),
-    PublishedBase(
-        "Fun-InP 1.3B",
-        Sizes(1_560_000_000, 30, 1536, 8960, WAN_KEPT, False),
-        wan.I2V_GEOMETRY,
-        wan.FUN_DEFAULTS,
-    ),
-    PublishedBase(
-        "Wan 2.2 I2V A14B",
-        Sizes(14_300_000_000, 40, 5120, 13824, WAN_KEPT, False),
-        wan.I2V_GEOMETRY,
-        wan.A14B_DEFAULTS,
-    ),
-    PublishedBase(
-        "Wan 2.2 TI2V 5B",
-        Sizes(5_000_000_000, 30, 3072, 14336, WAN_KEPT, False),
-        wan.TI2V_GEOMETRY,
-        wan.TI2V_DEFAULTS,
-    ),
+        name, sizes_of({"attention_head_dim": 128} | config, round(1e9 * billions)), *others
+    )
+    for name, billions, config, *others in NETWORKS
 )
 
 
