@@ -52,6 +52,8 @@ def main() -> None:
                 loaders = [n for n in prompt.values() if n["class_type"] == "DreamActorLoadModel"]
                 if not loaders or "embedded" not in loaders[0]["inputs"]["model"]:
                     continue  # it needs a model that somebody must download first
+                if "LoadImage" in {node["class_type"] for node in prompt.values()}:
+                    own_material(prompt, base / "input")
                 target = ROOT / "workflows" / f"{path.stem}.jpg"
                 thumbnail(server, prompt, base).save(target, quality=88)
                 logger.info("%s, %d bytes", target.name, target.stat().st_size)
