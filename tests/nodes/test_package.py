@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKED_TOP = {
     "LICENSE",
     "README.md",
+    "README.zh.md",
     "__init__.py",
     "dreamactor_core",
     "js",

@@ -27,10 +27,8 @@ from ...skeleton import (
 )
 from .times import averaged
 
-UNSEEN_ARM, SEEN_ARM = (
-    0.45,
-    0.7,
-)  # how sure a detector is of an arm behind a trunk, and of one before it
+UNSEEN_ARM = 0.45  # how sure a detector is of an arm behind a trunk, at most
+SEEN_ARM = 0.7  # and of one before it, at least
 SURER = 0.15  # by which a leg is in front
 LOWER = 0.15  # trunks by which an ankle is, likewise
 SPAN = 0.2  # seconds on either side over which all that is averaged
