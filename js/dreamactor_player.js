@@ -1,8 +1,9 @@
 /**
  * The player: reference, driver and result side by side in the node, in step, with a wipe.
  *
- * For nodes that return ui.dreamactor_player = [{reference, driving, result, fps, frames}], files
- * as /view takes them: a PNG and two H.264 clips of the same frames.
+ * For nodes that return ui.dreamactor_player = [{reference, driving, result, fps, frames, read?}], files
+ * as /view takes them: a PNG and two H.264 clips of the same frames. read: who read reference and
+ * driver, as the report of the command line has it.
  */
 import { app } from "../../scripts/app.js";
 import { listenToKeys, transportBar } from "./shared/bar.js";
@@ -62,7 +63,7 @@ function build(stage, payload, fresh) {
   const wipe = wipeButton(panels, cells, driving, result);
   const sound = soundButton(driving, result);
   stage.setAttribute("aria-label", [say("Reference"), say("Driver"), say("Result")].join(", "));
-  stage.append(panels, transportBar(clock, { extras: [sound, wipe] }));
+  stage.append(panels, transportBar(clock, { extras: [sound, wipe] }), ...readLines(payload.read));
   listenToKeys(stage, clock, { w: () => wipe.click(), m: () => sound.click() });
 
   const ready = loaded([picture, driving, result]).then(async () => {
@@ -73,6 +74,32 @@ function build(stage, payload, fresh) {
     if (fresh && !still) clock.play();
   });
   return { clock, ready, aspect: () => (3 * result.videoWidth) / result.videoHeight };
+}
+
+/** What a report says of who read something. */
+const READ_BY = {
+  given: "given",
+  blazepose: "BlazePose",
+  eye: "the model's eye",
+  alpha: "transparency",
+  ground: "plain ground",
+  none: "nobody",
+  keypoints: "keypoints",
+  "moving region": "what moves",
+};
+
+/** Who read reference and driver, and what should be known of it; nothing if the model asks nobody. */
+function readLines(read) {
+  if (!read) return [];
+  const by = (...readers) => [...new Set(readers)].map((one) => say(READ_BY[one])).join(" + ");
+  const parts = [
+    `${say("Reference read by")}: ${by(read.reference_joints, read.reference_outline)}`,
+    `${say("Driver read by")}: ${by(read.driver)}`,
+  ];
+  if (read.motion === "rigid") parts.push(say("moved as a whole"));
+  const line = element("span", { className: "read", textContent: parts.join(" · ") });
+  const note = (text) => element("span", { className: "read note", role: "status", textContent: text });
+  return [line, ...read.notes.map(note)];
 }
 
 function panel(name, label, media) {

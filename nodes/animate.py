@@ -60,7 +60,8 @@ class DreamActorAnimate(io.ComfyNode):
             description="Makes the character of the reference perform the motion of the driving "
             "video. Takes any size, rate and length; gives a video with the driver's frames, "
             "times and sound. Without a LoRA on the model it takes the one that lies beside it: "
-            "pose-based when keypoints are wired, else end-to-end.",
+            "pose-based when keypoints are wired, or when the embedded model finds a person in the "
+            "driving video, else end-to-end. Says below who read reference and driver.",
             search_aliases=["dreamactor", "character animation", "animate", "motion transfer"],
             inputs=[
                 kinds.model_input(),
@@ -79,6 +80,7 @@ class DreamActorAnimate(io.ComfyNode):
                 *kinds.guide_inputs("of the reference's aspect in pixels"),
                 *kinds.part_inputs(optional=True),
                 *kinds.painting_inputs(),
+                *kinds.reading_inputs(),
             ],
             outputs=[
                 kinds.output(
@@ -122,9 +124,12 @@ class DreamActorAnimate(io.ComfyNode):
         painter=None,
         background=None,
         scene=None,
+        strict=None,
+        driving_person=None,
+        download=None,
     ) -> io.NodeOutput:
         from ..dreamactor_core.sampling import SampleSettings
-        from .host.animate import DrivingPart, Given, PaintedBy, animate
+        from .host.animate import DrivingPart, Given, PaintedBy, ReadOptions, animate
         from .host.guides import GuideInputs
         from .host.video import driving_of
 
@@ -138,8 +143,9 @@ class DreamActorAnimate(io.ComfyNode):
         behind = background or "reference"
         if scene is not None:
             behind = driving_of(scene, fps, "scene").clip
-        part = DrivingPart(start or 0.0, length or 0.0, size or 0)
+        part = DrivingPart(start or 0.0, length or 0.0, size or 0, driving_person or 0)
         painting = PaintedBy(painter or "auto", behind)
+        options = ReadOptions(bool(strict), bool(download))
         driver = driving_of(driving, fps, "driving frames")
-        made = animate(model, reference, driver, given, settings, part, painting)
+        made = animate(model, reference, driver, given, settings, part, painting, options)
         return io.NodeOutput(made.video, made.frames, made.fps, made.mask, ui=made.ui)

@@ -107,6 +107,36 @@ def painting_inputs() -> list[io.Input]:
     ]
 
 
+def reading_inputs() -> list[io.Input]:
+    """strict, driving_person, download: how the embedded model reads reference and driver."""
+    return [
+        io.Boolean.Input(
+            "strict",
+            optional=True,
+            default=False,
+            tooltip="Where the embedded model recognises no body in the reference or the driver: "
+            "an error instead of a reference that is moved as a whole; off or on.",
+        ),
+        io.Int.Input(
+            "driving_person",
+            optional=True,
+            default=0,
+            min=0,
+            max=32,
+            tooltip="Number of the person who is followed, of several in the driving video: 1 is "
+            "the largest and longest. 0: that one, or whoever relieves him. Only the embedded "
+            "model reads it.",
+        ),
+        io.Boolean.Input(
+            "download",
+            optional=True,
+            default=False,
+            tooltip="Fetch BlazePose (36 MB), once, from pip's package index, so that the embedded "
+            "model knows people in pictures and clips; off or on. Off: nothing is ever fetched.",
+        ),
+    ]
+
+
 def fps_input(default: float = 8.0, optional: bool = False) -> io.Input:
     return io.Float.Input(
         "fps",

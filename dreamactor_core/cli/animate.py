@@ -47,7 +47,7 @@ EXAMPLES = """examples:
 JOB_OPTIONS = (
     "reference", "driving", "output", "variant", "pose_fit", "prompt", "size", "start", "duration",
     "keep_lead_in", "side_by_side", "rate", "overwrite", "reference_keypoints", "reference_mask",
-    "painter", "background",
+    "painter", "background", "strict", "driving_person",
 )  # fmt: skip
 
 
@@ -79,6 +79,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_path(files, "--json", "REPORT", "write what was done, as JSON")
     files.add_argument("--overwrite", action="store_true", help="replace files that exist")
     _add_result(parser)
+    _add_reading(parser)
     add_model(parser)
     sampling = add_sampling(parser)
     sampling.add_argument(
@@ -88,7 +89,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_result(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to make")
-    what.add_argument("--variant", choices=VARIANTS[::-1], default="end-to-end")
+    what.add_argument(
+        "--variant",
+        choices=VARIANTS[::-1],
+        help="(end-to-end; with --model mini pose-based where a person is found in VIDEO)",
+    )
     what.add_argument(
         "--pose-fit",
         choices=POSE_FITS,
@@ -139,6 +144,26 @@ def _add_result(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("how the embedded model reads IMG and VIDEO")
+    what.add_argument(
+        "--driving-person",
+        type=int,
+        metavar="N",
+        help="of several people in VIDEO the Nth, ordered by size and time (1)",
+    )
+    what.add_argument(
+        "--strict",
+        action="store_true",
+        help="fail where no body is recognised, instead of moving IMG as a whole",
+    )
+    what.add_argument(
+        "--download",
+        action="store_true",
+        help="fetch BlazePose (36 MB) from the package index, once: people are then known",
+    )
+
+
 def command(args: argparse.Namespace, stop: Stop) -> None:
     """Mistakes are told before the model is loaded, and mistyped names before anything is."""
     from ..models import find
@@ -150,6 +175,7 @@ def command(args: argparse.Namespace, stop: Stop) -> None:
     source = find(args.model, files_of(args))
 
     from ..jobs.painter import with_painter
+    from ..jobs.reading import Choices, read_bodies
     from ..jobs.run import animate_file, passes_of, preflight, read_inputs
     from ..lora.files import check_together
     from ..media import check_writable, together
@@ -161,13 +187,17 @@ def command(args: argparse.Namespace, stop: Stop) -> None:
     placement = placement_of(args, source)
     source.check(job)
     inputs = read_inputs(job)
-    wanted = choose_loras(source, args.variant, loras)
-    lead_in_seconds = check_together(wanted, args.variant)
+    wanted = choose_loras(source, job.variant, loras)
+    lead_in_seconds = check_together(wanted, job.variant)
     if estimated := preflight(source, placement, inputs, args.size, lead_in_seconds):
         print(f"{args.model}: {estimated}", file=sys.stderr)
     with quiet():
-        animator = source.open(placement).wearing(wanted)
-    animator, inputs = with_painter(animator, inputs, job)
+        animator = source.open(placement)
+    asked, choices = job.variant, Choices(not (args.variant or loras), args.download)
+    job, inputs = read_bodies(job, inputs, animator, choices)
+    if job.variant != asked:
+        wanted = choose_loras(source, job.variant, [])
+    animator, inputs = with_painter(animator.wearing(wanted), inputs, job)
     outputs = [args.output, *filter(None, [args.json])]
     with (
         progress(stop, passes_of(animator, inputs)) as on_step,
@@ -189,4 +219,5 @@ def _job_of(args: argparse.Namespace) -> Job:
     from ..jobs.job import Job
 
     named = {name: getattr(args, name) for name in JOB_OPTIONS}
+    named["variant"] = args.variant or "end-to-end"
     return Job(**named, keypoints=args.pose, settings=settings_of(args, args.seed))

@@ -38,12 +38,12 @@ from ..media import (
 from ..models import Bodies
 from ..options import Defaults
 from ..pose.draw import DREAMACTOR, Style, draw_pose, fit_box
-from ..pose.ground import outline
 from ..pose.guides import Guides, read_guides, tells_apart
 from ..pose.keypoints import Pose, check_length, load_keypoints, retime_pose
-from ..pose.reference import find_person
 from ..pose.retarget import place_in_panel, stand_as
+from ..pose.rigid import RigidMotion
 from ..pose.wan_animate import WAN_ANIMATE, crop_face, face_boxes
+from .reading import Reading
 
 MIN_SIDE, MAX_SIDE, MAX_ASPECT = 8, 16_384, 16  # of a reference: outside, no character is seen
 
@@ -53,8 +53,8 @@ class Inputs(NamedTuple):
     clip: VideoInfo  # the part of the driving video that is used
     frames: Callable[[], Iterator[Frame]]  # reads that part, from its beginning each time
     pose: Pose | None  # of every frame of the clip
-    guides: Guides | None = None  # of the reference
-    searched: bool = False  # guides are all there is to know of it
+    guides: Guides | None = None  # of the reference: what was told, its alpha, what was found
+    reading: Reading | None = None  # what a model that looks for bodies found
 
 
 class Panel(NamedTuple):
@@ -116,9 +116,15 @@ class Fitted:
 
     @cached_property
     def guides(self) -> Guides | None:
-        """What is known of the reference, see known_of, in pixels of the panel."""
-        guides, panel = known_of(self.inputs), self.panel
+        """What is known of the reference, in pixels of the panel."""
+        guides, panel = self.inputs.guides, self.panel
         return guides and guides.in_panel(panel.box, panel.height, panel.width)
+
+    @property
+    def rigid(self) -> RigidMotion | None:
+        """How the reference is moved as a whole, at `times`; None: by its limbs."""
+        reading = self.inputs.reading
+        return reading and reading.rigid and reading.rigid.at(self.times)
 
     @property
     def times(self) -> np.ndarray:
@@ -187,22 +193,6 @@ class Fitted:
             one = pose.map(itemgetter(slice(k, k + 1)))
             drawn = draw_pose(one, panel.height, panel.width, style=style)[0]
             yield fit(drawn, panel.height, panel.width)
-
-
-def known_of(inputs: Inputs) -> Guides | None:
-    """What is known of the reference, in its pixels: what was told, its alpha among it; joints of a
-    person who is found in it; and about joints the outline on plain ground, or of such a person."""
-    guides, picture = inputs.guides, inputs.reference[0]
-    if inputs.searched:
-        return guides
-    if guides is None or guides.joints is None:
-        mask = None if guides is None else guides.mask
-        return find_person(picture, mask) or guides
-    if guides.mask is None:
-        mask = outline(to_uint8(picture))
-        person = find_person(picture) if mask is None else None
-        return guides._replace(mask=person.mask if person else mask)
-    return guides
 
 
 class Sized(Protocol):

@@ -13,6 +13,7 @@ from ..options import PAINTERS, POSE_FITS, RATES, VARIANTS, Defaults
 from ..pose.keypoints import Pose
 from ..sampling import SampleSettings
 from .background import TRANSPARENT_ENDINGS, Background, background_of
+from .reading import ReadBy
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Job:
     reference_mask: Path | Tensor | None = None  # (1, h, w) in [0, 1], 1 where the character is
     painter: str = "auto"  # one of PAINTERS
     background: str | Path | Footage = "reference"  # "transparent", "#RRGGBB"; a picture or a clip
+    strict: bool = False  # no body recognised is an error, not a warning
+    driving_person: int | None = None  # of several, from 1, the largest and longest first
 
     def __post_init__(self):
         for name, accepted in (
@@ -130,3 +133,4 @@ class Report:
     seconds: float  # of work
     versions: dict[str, str]
     painter: str = "network"  # or "cutout"
+    read: ReadBy | None = None  # by whom, of a model that looks for bodies

@@ -7,7 +7,7 @@ import math
 from ..errors import InputError
 from ..models import Animator
 from ..models.skeletal import Skeletal
-from .inputs import Inputs, known_of
+from .inputs import Inputs
 from .job import Job
 
 FINEST_PANEL = 1024  # pixels of the longer side of a panel, if no size is asked for
@@ -16,11 +16,12 @@ LOWEST_RATE, HIGHEST_RATE = 24.0, 30.0  # frames a second
 
 
 def with_painter(animator: Animator, inputs: Inputs, job: Job) -> tuple[Animator, Inputs]:
-    """The animator that draws this job, and inputs that hold all it is told of the reference.
+    """The animator that draws this job, and inputs that hold all it is told of the reference, if
+    they come from read_bodies.
 
-    Cut out is what a model that moves cut-outs anyway is told joints and outline of, or finds a
-    person's; and what is to stand on another ground, or is to be cut out, whatever is known: then
-    its eye says the rest. Raises InputError where a model cannot do what is asked for.
+    Cut out is that of which a model that moves cut-outs anyway knows joints and outline; what is to
+    be moved as a whole; and what is to stand on another ground, or is to be cut out, whatever is
+    known: then its eye says the rest. Raises InputError where a model cannot do what is asked for.
     """
     if animator.painter == "cutout":
         return animator, inputs
@@ -29,17 +30,18 @@ def with_painter(animator: Animator, inputs: Inputs, job: Job) -> tuple[Animator
         if asked:
             raise _cannot(animator, job)
         return animator, inputs
-    guides = known_of(inputs)
+    guides, is_rigid = (
+        inputs.guides,
+        inputs.reading is not None and inputs.reading.rigid is not None,
+    )
     whole = guides is not None and guides.joints is not None and guides.mask is not None
-    if not whole:
+    if not (whole or is_rigid):
         if not asked:
-            return animator, inputs._replace(guides=guides, searched=True)
+            return animator, inputs
         guides = animator.eye.seen(inputs.reference, guides)
     rate = cutout_rate(float(inputs.clip.fps))
     panel = cutout_panel(*inputs.reference.shape[1:3])
-    return Skeletal(animator, rate, panel, job.behind.frames), inputs._replace(
-        guides=guides, searched=True
-    )
+    return Skeletal(animator, rate, panel, job.behind.frames), inputs._replace(guides=guides)
 
 
 def cutout_rate(fps: float) -> float:

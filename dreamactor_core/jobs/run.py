@@ -31,6 +31,7 @@ from ..sampling import Step
 from .inputs import Inputs, fit_inputs, open_inputs, panel_of
 from .job import Job, Report
 from .painter import with_painter
+from .reading import read_bodies
 from .timeline import Timeline, Views, timeline_of
 
 PACKAGES = ("torch", "diffusers", "av")  # whose versions a report names
@@ -102,7 +103,10 @@ def animate_file(
     """
     began = time.perf_counter()
     animator.check(job)
-    animator, inputs = with_painter(animator, inputs or read_inputs(job), job)
+    inputs = inputs or read_inputs(job)
+    if inputs.reading is None:
+        job, inputs = read_bodies(job, inputs, animator)
+    animator, inputs = with_painter(animator, inputs, job)
     fitted = fit_inputs(inputs, job.size, animator, job.pose_fit)
     panel, fps = fitted.panel, animator.geometry.fps
     job = job.settled(animator.defaults, panel.height, panel.width)
@@ -136,6 +140,7 @@ def animate_file(
         seconds=round(time.perf_counter() - began, 3),
         versions={"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
         painter=animator.painter,
+        read=None if inputs.reading is None else inputs.reading.by,
     )
 
 

@@ -18,7 +18,7 @@ that is cut out and moved is as sharp as the reference.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from functools import partial
 from typing import NamedTuple
@@ -33,7 +33,7 @@ from ..backbones.hunyuan15 import HunyuanLayout
 from ..geometry import Geometry
 from ..media import content_box, fit
 from ..options import ONE_STEP
-from ..pose.guides import Guides
+from ..pose.guides import Guides, Recognised
 from .brush import LayerShares, answer_channels, blend, magnify
 from .clean import velocity_to
 from .conditioning import CONDITIONING_CHANNELS, conditioning
@@ -53,6 +53,7 @@ from .panels import (
     with_driver_mean,
 )
 from .poses import estimate_poses
+from .recognise import is_sure_of, recognise_reference
 from .rig import DrivingClip
 from .text import ByteTextEncoder
 from .vae import GROUP, PATCH, MiniVAE, join_frames
@@ -133,6 +134,16 @@ class MiniBackbone(HunyuanLayout):
         """(n, h, w, 3) in [0, 1] -> (n, 3, h, w) in [-1, 1]."""
         eye = self.transformer.eye
         return (2 * frames.movedim(-1, 1) - 1).to(eye.sort.weight)
+
+    def recognise(
+        self, picture: Tensor, panel: Tensor, told: Guides | None, is_alpha: bool
+    ) -> Recognised:
+        """What a reference shows; see mini/recognise.py."""
+        return recognise_reference(self.transformer.eye, picture, panel, told, is_alpha)
+
+    def is_sure_of(self, frames: Sequence[Tensor]) -> bool:
+        """Whether the eye knows the body in most of some frames (h, w, 3) in [0, 1]."""
+        return is_sure_of(self.transformer.eye, frames)
 
     def context(self, latents: Tensor, known: Tensor) -> Context:
         """Composite latents (b, c, t', h', 2w') and mask (t, h, 2w, 1), 1 = known -> network input:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from ..backbones import Backbone
     from ..backbones.placement import Placement
     from ..lora.files import WantedLora
-    from ..pose.guides import Guides
+    from ..pose.guides import Guides, Recognised
+    from ..pose.rigid import RigidMotion
     from ..sampling import SampleSettings, Step
     from .estimate import Estimate
 
@@ -70,6 +71,10 @@ class Shown(Protocol):
     def bodies(self) -> Bodies | None:
         """Who moves in the driving video, where keypoints tell."""
 
+    @property
+    def rigid(self) -> RigidMotion | None:
+        """How the reference is moved as a whole, frame by frame; None: by its limbs."""
+
     def driver_frames(self, fps: float, height: int, width: int) -> Iterator[Tensor]:
         """The driving video at any rate, frames (height, width, 3) in [0, 1]."""
 
@@ -103,6 +108,15 @@ class Watcher(Protocol):
     def seen(self, reference: Tensor, guides: Guides | None) -> Guides:
         """Joints and outline in a reference (1, h, w, 3), in its pixels: what guides do not
         tell."""
+
+    def recognise(
+        self, picture: Tensor, panel: Tensor, told: Guides | None, is_alpha: bool
+    ) -> Recognised:
+        """What a reference (h, w, 3) shows, and who says so; panel: the same as the eye is to see
+        it, told: what is known of it, is_alpha: whether its mask is the picture's own alpha."""
+
+    def is_sure_of(self, frames: Sequence[Tensor]) -> bool:
+        """Whether it knows the body in most of some frames (h, w, 3) of a driver."""
 
     def watch(self, frames: Iterable[Tensor]) -> np.ndarray:
         """Joints (t, 2, 18, 3) of x, y, confidence in frames (h, w, 3)."""

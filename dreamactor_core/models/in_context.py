@@ -51,7 +51,7 @@ class InContext:
     @property
     def eye(self) -> Watcher | None:
         """The backbone itself, if it asks an eye for what guides may tell."""
-        return self.backbone if hasattr(self.backbone, "told") else None  # type: ignore[return-value]
+        return self.backbone if hasattr(self.backbone, "recognise") else None  # type: ignore[return-value]
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:

@@ -19,6 +19,7 @@ from ..mini.skeletal.figure import Figure, cut_figures
 from ..mini.skeletal.ground import clean_ground
 from ..mini.skeletal.motion import driver_at, main_bodies, perform, set_out
 from ..options import Defaults
+from ..pose.rigid import RigidMotion, paint_rigid
 from ..sampling import Step
 from . import Animator, Bodies, Shown, Task
 
@@ -84,24 +85,39 @@ class Skeletal:
     ) -> Iterator[Tensor]:
         """(n, h, w, 3), or (n, h, w, 4) with straight alpha where nothing is behind."""
         picture, guides = to_uint8(shown.reference), shown.guides
-        assert guides is not None and guides.joints is not None and guides.mask is not None
-        ground = clean_ground(picture, guides.mask)
-        figures = cut_figures(picture, ground, guides.joints, guides.mask)
-        acts = self._acts(figures, shown, picture.shape[:2])
-        if task.keep_lead_in:
-            count = self.geometry.lead_frames(self.lead_in_seconds)
-            acts = [
-                [*set_out(figure, act[0], count), *act]
-                for figure, act in zip(figures, acts, strict=True)
-            ]
-        canvases = self.behind(ground, self.rate)  # without end
-        scenes = zip(*acts, canvases, strict=False)
-        drawn = (_drawn(canvas, figures, goals) for *goals, canvas in scenes)
+        lead = self.geometry.lead_frames(self.lead_in_seconds) if task.keep_lead_in else 0
+        if shown.rigid is not None:
+            drawn = self._whole(picture, None if guides is None else guides.mask, shown.rigid, lead)
+        else:
+            drawn = self._limbs(picture, shown, lead)
         while few := list(islice(drawn, HANDED_OVER)):
             frames = torch.from_numpy(np.stack(few)).float() / 255
             if on_step is not None:
                 on_step(Step(0, 1, 1.0, frames, frames))
             yield frames
+
+    def _whole(
+        self, picture: np.ndarray, mask: np.ndarray | None, motion: RigidMotion, lead: int
+    ) -> Iterator[np.ndarray]:
+        """Of a reference that is moved as a whole."""
+        ground = picture if mask is None else clean_ground(picture, mask)
+        canvases = self.behind(ground, self.rate)
+        return map(_finished, paint_rigid(picture, mask, motion.behind(lead), canvases))
+
+    def _limbs(self, picture: np.ndarray, shown: Shown, lead: int) -> Iterator[np.ndarray]:
+        guides = shown.guides
+        assert guides is not None and guides.joints is not None and guides.mask is not None
+        ground = clean_ground(picture, guides.mask)
+        figures = cut_figures(picture, ground, guides.joints, guides.mask)
+        acts = self._acts(figures, shown, picture.shape[:2])
+        if lead:
+            acts = [
+                [*set_out(figure, act[0], lead), *act]
+                for figure, act in zip(figures, acts, strict=True)
+            ]
+        canvases = self.behind(ground, self.rate)  # without end
+        scenes = zip(*acts, canvases, strict=False)
+        return (_drawn(canvas, figures, goals) for *goals, canvas in scenes)
 
     def preview(self, latents: Tensor) -> Tensor:
         """Three of the frames that were drawn."""
@@ -135,6 +151,12 @@ def _drawn(canvas: np.ndarray, figures: list[Figure], goals: list[Goal]) -> np.n
         zip(figures, goals, strict=True), key=lambda pair: pair[1].joints[:, 1].max()
     ):
         draw_figure(canvas, figure, goal)
+    return _finished(canvas)
+
+
+def _finished(canvas: np.ndarray) -> np.ndarray:
+    """(h, w, 4) colours times coverage, and coverage -> (h, w, 3) where all is covered, or with
+    straight alpha (h, w, 4); uint8."""
     alpha = canvas[..., 3]
     if alpha.min() == 255:
         return canvas[..., :3]

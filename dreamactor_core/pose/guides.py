@@ -30,6 +30,7 @@ class Guides(NamedTuple):
     joints: np.ndarray | None = None  # (m, 18, 3): x, y in pixels, confidence; m bodies, 1 or 2
     mask: np.ndarray | None = None  # (height, width) float32 in [0, 1], 1 where a body is
     box: Box | None = None  # where the picture lies in a panel with bars; None: all of it
+    others: int = 0  # people in the picture who are left out
 
     def in_panel(self, box: Box, height: int, width: int) -> Guides:
         """The same of a panel of height x width, in whose box the picture lies."""
@@ -49,6 +50,19 @@ class Guides(NamedTuple):
         points = np.zeros((1, len(joints), POINTS, 3))
         points[0, :, :18] = joints / [self.width, self.height, 1]
         return pose_of_points(points, self.width / self.height)
+
+
+class Recognised(NamedTuple):
+    """Of a reference."""
+
+    guides: Guides | None  # in pixels of the picture; None: the eye alone finds what there is
+    joints_by: str  # "given", "blazepose", "eye" or "none"
+    outline_by: str  # "given", "alpha", "blazepose", "ground", "eye" or "none"
+    bodies: int = 1
+
+    @property
+    def has_limbs(self) -> bool:
+        return self.joints_by != "none"
 
 
 def read_guides(

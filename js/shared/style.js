@@ -17,6 +17,8 @@ export function sheet() {
     .words { position: absolute; inset: 6px 6px auto auto; padding: 2px 10px; border-radius: 9px;
       font-variant-numeric: tabular-nums; color: #fff; background: rgb(0 0 0 / 65%); }
     .stage { height: 100%; display: flex; flex-direction: column; gap: 6px; outline: none; }
+    .read { flex: none; color: var(--descrip-text, #999); user-select: text; }
+    .read.note { color: var(--input-text, #ddd); }
     .panels { flex: 1 1 0; min-height: 0; display: grid; gap: 6px; grid-auto-flow: column;
       grid-auto-columns: minmax(0, 1fr); }
     .cell { container-type: size; display: grid; place-content: center; min-width: 0; }

@@ -87,6 +87,17 @@ const ZH = {
   "The command has ended: start it again.": "命令已结束：请重新启动。",
   "A person was found in the picture.": "在图片中找到了一个人。",
 
+  "Reference read by": "参考图识别方式",
+  "Driver read by": "驱动识别方式",
+  given: "已给定",
+  BlazePose: "BlazePose",
+  "the model's eye": "内置模型",
+  transparency: "透明通道",
+  "plain ground": "纯色背景",
+  nobody: "无",
+  keypoints: "关键点",
+  "what moves": "运动区域",
+  "moved as a whole": "整体移动",
 };
 
 const JA = {
@@ -175,6 +186,17 @@ const JA = {
   "The command has ended: start it again.": "コマンドは終了しています。もう一度起動してください。",
   "A person was found in the picture.": "画像の中に人が見つかりました。",
 
+  "Reference read by": "参照画像の認識",
+  "Driver read by": "ドライバーの認識",
+  given: "指定",
+  BlazePose: "BlazePose",
+  "the model's eye": "内蔵モデル",
+  transparency: "透明度",
+  "plain ground": "無地の背景",
+  nobody: "認識なし",
+  keypoints: "キーポイント",
+  "what moves": "動く領域",
+  "moved as a whole": "全体を動かす",
 };
 
 const KO = {
@@ -263,6 +285,17 @@ const KO = {
   "The command has ended: start it again.": "명령이 끝났습니다. 다시 시작하십시오.",
   "A person was found in the picture.": "이미지에서 사람을 찾았습니다.",
 
+  "Reference read by": "참조 이미지 인식",
+  "Driver read by": "구동 비디오 인식",
+  given: "지정됨",
+  BlazePose: "BlazePose",
+  "the model's eye": "내장 모델",
+  transparency: "투명도",
+  "plain ground": "단색 배경",
+  nobody: "인식 안 됨",
+  keypoints: "키포인트",
+  "what moves": "움직이는 영역",
+  "moved as a whole": "전체를 움직임",
 };
 
 const WORDS = { zh: ZH, ja: JA, ko: KO };

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,18 +14,20 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
 
 from ...dreamactor_core.errors import InputError
-from ...dreamactor_core.jobs.inputs import fit_inputs
+from ...dreamactor_core.jobs.inputs import Inputs, fit_inputs
 from ...dreamactor_core.jobs.job import Job
 from ...dreamactor_core.jobs.painter import with_painter
+from ...dreamactor_core.jobs.reading import Choices, Reading, read_bodies
 from ...dreamactor_core.jobs.run import animate_file, passes_of, read_inputs
 from ...dreamactor_core.media import Footage, VideoInfo, probe, read_frames, to_frames
 from ...dreamactor_core.pose.keypoints import parse_keypoints
+from ...dreamactor_core.pose.reference import networks_here
 from ...dreamactor_core.sampling import SampleSettings
 from .files import LoraChoice
 from .guides import NO_GUIDES, GuideInputs
 from .load import ALL, Model, ready, tries, with_lora
 from .player import driver_beside, player_of
-from .progress import JobProgress
+from .progress import JobProgress, watched
 from .remember import LastResult, ignored_by
 from .video import Driving, TempFile, audible, naming, temp_file
 
@@ -47,6 +49,14 @@ class DrivingPart:
     start: float = 0.0  # seconds
     length: float = 0.0  # seconds
     size: int = 0  # pixels
+    person: int = 0  # of several in it, from 1; 0: the largest and longest
+
+
+class ReadOptions(NamedTuple):
+    """What is to be done where pictures and clips show no body of the embedded model's world."""
+
+    strict: bool = False  # it is an error
+    download: bool = False  # fetch what knows people
 
 
 class PaintedBy(NamedTuple):
@@ -72,6 +82,7 @@ def animate(
     settings: SampleSettings,
     part: DrivingPart,
     painting: PaintedBy,
+    options: ReadOptions,
 ) -> Animated:
     """The video lies in the temp folder. One that differs by nothing that the model reads from the
     last is that again.
@@ -79,31 +90,30 @@ def animate(
     Raises InputError as jobs.read_inputs and jobs.animate_file do.
     """
     variant = "end-to-end" if given.keypoints is None else "pose-based"
-    model = _of_variant(model, variant)
+    wired, model = model, _of_variant(model, variant)
     result = temp_file(".webm" if painting.background == "transparent" else ".mp4")
     job = Job(
         reference=reference.cpu(),
         driving=audible(driving),
         output=result.path,
         variant=variant,
-        keypoints=None if given.keypoints is None else parse_keypoints(given.keypoints),
-        prompt=given.prompt,
         settings=settings,
-        size=part.size or None,
-        start=part.start,
-        duration=part.length or None,
-        reference_keypoints=given.guides.pose(),
-        reference_mask=given.guides.mask,
-        painter=painting.painter,
-        background=painting.background,
+        **_of_given(given),
+        **_of_part(part),
+        **painting._asdict(),
+        strict=options.strict,
     )
-    last = LastResult(model, job)
+    # BlazePose may have come to this machine since the last run.
+    last = LastResult(model, job, options.download or networks_here() is not None)
     if last.value is not None:
         return last.value
     model.animator.check(job)
     with naming(job.driving, "driving"):
-        drawer, inputs = with_painter(model.animator, read_inputs(job), job)
-        passes = passes_of(drawer, inputs)
+        choices = Choices(not wired.loras and given.keypoints is None, options.download)
+        job, inputs = _read(model, job, choices)
+        if job.variant != variant:
+            model = _of_variant(wired, job.variant)
+        drawer, inputs = with_painter(model.animator, inputs, job)
         geometry, (height, width) = model.geometry, model.geometry.panel
         box = fit_inputs(inputs, job.size, drawer).panel.box
         for attempt in tries():
@@ -111,21 +121,57 @@ def animate(
                 ready_model = ready(model, ALL, geometry.num_frames * height * 2 * width)
                 animator, read = with_painter(ready_model, read, job)
                 steps = settings.num_inference_steps or animator.defaults.num_inference_steps
-                progress = JobProgress(animator, passes, steps, read)
+                progress = JobProgress(animator, passes_of(drawer, inputs), steps, read)
                 with progress.listening():
                     animate_file(
                         animator, job, progress.inputs, progress.on_step, progress.on_frame
                     )
         throw_exception_if_processing_interrupted()
-    made = _finished(model, job, result, beside)
+    made = _finished(model, job, result, beside, inputs.reading)
     last.keep(made)
     return made
 
 
-def _finished(model: Model, job: Job, result: TempFile, beside: TempFile) -> Animated:
+def _of_given(given: Given) -> dict[str, Any]:
+    """In a Job's words."""
+    return {
+        "prompt": given.prompt,
+        "keypoints": None if given.keypoints is None else parse_keypoints(given.keypoints),
+        "reference_keypoints": given.guides.pose(),
+        "reference_mask": given.guides.mask,
+    }
+
+
+def _of_part(part: DrivingPart) -> dict[str, Any]:
+    """In a Job's words."""
+    return {
+        "size": part.size or None,
+        "start": part.start,
+        "duration": part.length or None,
+        "driving_person": part.person or None,
+    }
+
+
+def _read(model: Model, job: Job, choices: Choices) -> tuple[Job, Inputs]:
+    """As read_inputs and read_bodies, on the model where ComfyUI wants it; Cancel is heard frame by
+    frame."""
+    inputs = read_inputs(job)
+    read = inputs._replace(frames=lambda: watched(inputs.frames()))
+    for attempt in tries():
+        with attempt:
+            height, width = model.geometry.panel
+            job, found = read_bodies(job, read, ready(model, ALL, height * width), choices)
+    return job, found._replace(frames=inputs.frames)
+
+
+def _finished(
+    model: Model, job: Job, result: TempFile, beside: TempFile, reading: Reading | None
+) -> Animated:
     """What the node gives and shows of a job that is done."""
     info = probe(result.path)
     shown = player_of(job.reference, beside, result, info) | ignored_by(model)
+    if reading is not None:
+        shown["dreamactor_player"][0]["read"] = asdict(reading.by)
     video = InputImpl.VideoFromFile(str(result.path))
     rate = (info.num_frames - 1) / info.times[-1] if info.num_frames > 1 else float(info.fps)
     return Animated(video, *_frames(result.path, info), rate, shown)

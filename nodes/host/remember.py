@@ -27,10 +27,11 @@ WIDGET_OF_SETTING = {
 class LastResult:
     """The result of a job, if it is the last that was made with the model's weights."""
 
-    def __init__(self, model: Model, job: Job):
+    def __init__(self, model: Model, job: Job, *more: Any):
+        """more: whatever else the result depends on."""
         self.last, ignored = model.weights.last, model.defaults.ignored
         # A model that reads everything needs none: the host itself sees what is new.
-        self.key = _digest(model.loras, _as_read(job, ignored)) if ignored else None
+        self.key = _digest(model.loras, _as_read(job, ignored), more) if ignored else None
 
     @property
     def value(self) -> Any:

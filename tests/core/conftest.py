@@ -34,6 +34,16 @@ def pipelines(tmp_path_factory):
 
 
 @pytest.fixture
+def sure_eye(monkeypatch):
+    """The embedded model's eye believes whatever it sees, so that the network draws pictures of
+    nothing, too."""
+    from dreamactor_core.mini import recognise
+
+    for name in ("SURE", "CONFIDENT"):
+        monkeypatch.setattr(recognise, name, 0.0)
+
+
+@pytest.fixture
 def fresh_accelerate():
     """accelerate keeps the first precision asked for as a state of the process."""
     from accelerate.state import AcceleratorState, GradientState

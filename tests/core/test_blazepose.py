@@ -10,7 +10,8 @@ import pytest
 
 from dreamactor_core import __main__ as cli
 from dreamactor_core.errors import InputError
-from dreamactor_core.media import read_frames, write_image
+from dreamactor_core.jobs.inputs import open_inputs
+from dreamactor_core.media import Footage, read_frames, write_image
 from dreamactor_core.pose import blazepose, blazepose_files, networks
 from dreamactor_core.pose.blazepose import ANCHORS, BlazePose, load_blazepose, square_about
 from dreamactor_core.pose.blazepose_files import (
@@ -20,11 +21,14 @@ from dreamactor_core.pose.blazepose_files import (
     blazepose_folder,
 )
 from dreamactor_core.pose.detect import detect_pose
+from dreamactor_core.pose.footage import read_people
 from dreamactor_core.pose.guides import read_guides
 from dreamactor_core.pose.networks import NetworkChoice, load_networks
+from dreamactor_core.pose.reference import SURELY_ALIKE, is_like, look
 from dreamactor_core.pose.skeletons import to_points
 from dreamactor_core.pose.subjects import Cutout, DetectSettings, spread_all
 from dreamactor_core.pose.tflite import open_tflite
+from dreamactor_core.puppets.example import example
 
 # Squares
 
@@ -388,3 +392,14 @@ def test_two_runners_are_told_apart_and_cut_out(folder, media_dir):
     masks = [mask.spread(*image.shape[:2]) > 127 for mask in found.masks[0]]
     assert all(0.05 < mask.mean() < 0.2 for mask in masks)
     assert (masks[0] & masks[1]).mean() < 0.005
+
+
+@pytest.mark.parametrize("seed", [0, 117])  # the second is the likest to a person of two hundred
+def test_puppets_are_no_people(folder, seed):
+    """Neither as references, which their own eye knows, nor surely so as drivers."""
+    made, networks = example(seed), load_blazepose(folder)
+    limit = [one.likeness for one in look(networks, (made.reference[0] * 255).byte().numpy())]
+    assert not any(one is not None and is_like(one, SURELY_ALIKE) for one in limit)
+    inputs = open_inputs(made.reference, Footage(made.driving[::3], 8.0))
+    people = read_people(inputs.frames, inputs.clip, networks)
+    assert people is None or not people.surely

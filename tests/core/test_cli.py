@@ -123,6 +123,7 @@ def test_animate_writes_the_video_and_the_report(run, inputs, model):
         "duration": 1.0,
         "passes": 1,
         "painter": "network",
+        "read": None,
     }
 
 
@@ -173,10 +174,10 @@ def test_options_and_defaults_are_those_of_the_core():
     )
     assert settings_of(args, args.seed) == SampleSettings()
     job = Job(args.reference, args.driving, args.output)
-    shared = "variant pose_fit painter background prompt size start duration rate overwrite"
+    shared = "pose_fit painter background prompt size start duration rate overwrite"
     for name in shared.split():
         assert getattr(args, name) == getattr(job, name), name
-    assert not (args.keep_lead_in or args.side_by_side or args.pose)
+    assert not (args.variant or args.keep_lead_in or args.side_by_side or args.pose)
     commands = cli.parser()._subparsers._group_actions[0].choices
     choices = {a.dest: set(a.choices) for a in commands["animate"]._actions if a.choices}
     assert choices == {

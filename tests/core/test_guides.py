@@ -13,6 +13,7 @@ from dreamactor_core.media import Box, write_video
 from dreamactor_core.mini.cutout import cut_out
 from dreamactor_core.mini.eye import BodyEstimate
 from dreamactor_core.mini.guides import guided, overlaps, part_labels, with_all_joints
+from dreamactor_core.mini.recognise import recognise_reference
 from dreamactor_core.models import find
 from dreamactor_core.pose import reference
 from dreamactor_core.pose.blazepose_files import FILES
@@ -390,18 +391,18 @@ def test_alpha_is_the_mask_when_nothing_else_is_given(tmp_path, clip):
     assert open_inputs(path, clip).guides is None
 
 
-def test_joints_alone_are_completed_by_the_outline(clip, seen):
+def test_joints_alone_are_completed_by_the_outline(seen):
     """On plain ground by that; else by the person who is found, if one is."""
-    animator = find("mini").open()
-    plain = torch.full((1, 100, 100, 3), 0.8)
-    plain[:, 30:60, 40:70] = 0.1
-    noise = torch.rand(1, 100, 100, 3, generator=torch.Generator().manual_seed(0))
-    given = {"reference_keypoints": pose_of(FIGURE[None])}
-    fitted = fit_inputs(open_inputs(plain, clip, **given), None, animator)
-    assert abs(fitted.guides.mask.mean() - 0.09) < 0.01
+    eye = find("mini").open().backbone.transformer.eye
+    plain = torch.full((100, 100, 3), 0.8)
+    plain[30:60, 40:70] = 0.1
+    noise = torch.rand(100, 100, 3, generator=torch.Generator().manual_seed(0))
+    given = Guides(100, 100, FIGURE[None])
+    found = recognise_reference(eye, plain, plain[:96, :96], given, True)
+    assert abs(found.guides.mask.mean() - 0.09) < 0.01
     assert seen(0.0) is not None
-    fitted = fit_inputs(open_inputs(noise, clip, **given), None, animator)
-    assert abs(fitted.guides.mask.mean() - 0.25) < 0.02 and len(fitted.guides.joints) == 1
+    found = recognise_reference(eye, noise, noise[:96, :96], given, True)
+    assert abs(found.guides.mask.mean() - 0.25) < 0.02 and len(found.guides.joints) == 1
 
 
 def test_the_small_model_is_told_and_forgets(clip):

@@ -1,0 +1,342 @@
+"""Who reads reference and driver, and what is moved when nobody knows their limbs."""
+
+import json
+from itertools import repeat
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from dreamactor_core.__main__ import main
+from dreamactor_core.errors import InputError
+from dreamactor_core.jobs import reading
+from dreamactor_core.jobs.inputs import open_inputs
+from dreamactor_core.jobs.job import Job
+from dreamactor_core.jobs.reading import Choices, read_bodies
+from dreamactor_core.media import Footage, to_frames, write_image, write_video
+from dreamactor_core.mini.recognise import recognise_reference
+from dreamactor_core.mini.second_look import look_at_figure
+from dreamactor_core.models import find
+from dreamactor_core.pose.footage import read_people
+from dreamactor_core.pose.guides import Guides
+from dreamactor_core.pose.rigid import RigidMotion, motion_of_body, motion_of_region, paint_rigid
+from dreamactor_core.pose.subjects import Cutout, Subjects
+from dreamactor_core.puppets.example import example
+from dreamactor_core.skeleton import MIRRORED_JOINT
+
+from .test_guides import FIGURE, drawing, pose_of
+
+
+@pytest.fixture(scope="module")
+def animator():
+    return find("mini").open()
+
+
+@pytest.fixture(scope="module")
+def puppets():
+    return example(2)
+
+
+@pytest.fixture(autouse=True)
+def without_blazepose(monkeypatch, tmp_path):
+    monkeypatch.setenv("DREAMACTOR_MODELS", str(tmp_path))
+
+
+def eye_of(animator):
+    return animator.backbone.transformer.eye
+
+
+def square_goes_right(count: int = 8) -> list[np.ndarray]:
+    """A white square of 12 pixels that goes 4 pixels a frame, on grey."""
+    frames = np.full((count, 64, 64, 3), 100, np.uint8)
+    for k in range(count):
+        frames[k, 30:42, 8 + 4 * k : 20 + 4 * k] = 255
+    return list(frames)
+
+
+def ring(side: int = 128) -> torch.Tensor:
+    """A ring on paper: no body."""
+    return to_frames(cv2.resize(drawing(), (side, side), interpolation=cv2.INTER_AREA)[None])
+
+
+# The reference
+
+
+def test_a_body_of_its_own_world_the_eye_knows_alone(animator, puppets):
+    picture = puppets.reference[0]
+    found = recognise_reference(eye_of(animator), picture, picture, None, True)
+    assert found == (None, "eye", "eye", 1)
+
+
+def test_a_figure_that_fills_its_picture_is_found_when_it_is_cut_out(animator, puppets):
+    """Cropped to its outline the puppet is larger than any that was learned from."""
+    picture = (puppets.reference[0] * 255).byte().numpy()
+    body = eye_of(animator).averaged(2 * puppets.reference.movedim(-1, 1) - 1)
+    mask = 1 - body.labels[0].softmax(dim=0)[0].numpy()
+    rows, columns = (np.flatnonzero((mask > 0.5).any(axis=axis)) for axis in (1, 0))
+    crop = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    found = look_at_figure(eye_of(animator), np.ascontiguousarray(picture[crop]), mask[crop])
+    assert found.is_body
+    away = found.joints[:, :2] + [columns[0], rows[0]] - body.joints[0, 0].numpy()
+    seen = found.joints[:, 2] > 0.5
+    assert seen.sum() > 12 and np.linalg.norm(away[seen], axis=1).mean() < 0.04 * len(rows)
+
+
+def test_what_is_no_body_has_an_outline_and_no_joints(animator):
+    picture = ring()[0]
+    found = recognise_reference(eye_of(animator), picture, picture, None, True)
+    assert (found.joints_by, found.outline_by) == ("none", "ground") and not found.has_limbs
+    assert found.guides.joints is None and found.guides.mask[64, 64] == 1
+
+
+def test_what_is_told_stays_and_the_ground_tells_the_rest(animator):
+    told = Guides(128, 128, FIGURE[None] * [1.28, 1.28, 1])
+    found = recognise_reference(eye_of(animator), ring()[0], ring()[0], told, True)
+    assert (found.joints_by, found.outline_by, found.bodies) == ("given", "ground", 1)
+    assert found.guides.joints is told.joints and found.guides.mask[64, 64] == 1
+    alpha = Guides(128, 128, None, found.guides.mask)
+    assert (
+        recognise_reference(eye_of(animator), ring()[0], ring()[0], alpha, True).outline_by
+        == "alpha"
+    )
+    assert (
+        recognise_reference(eye_of(animator), ring()[0], ring()[0], alpha, False).outline_by
+        == "given"
+    )
+
+
+# The driver, by BlazePose
+
+
+class Told:
+    """Stands in for BlazePose's networks: who is where in which frame, as (joints, ...) a frame.
+    Pictures carry the number of their frame in their red channel; mirrored ones do so, too."""
+
+    sees = "people"
+
+    def __init__(self, frames, beside: float = 0.0):
+        self.frames, self.beside = frames, beside
+
+    def start(self, settings):
+        return self.find
+
+    def find(self, images):
+        found = []
+        for image in images:
+            is_mirrored = image[0, 0, 1] != 0
+            people = self.frames[int(image[0, -1 if is_mirrored else 0, 0])]
+            points = np.zeros((len(people), 136, 3))
+            for k, joints in enumerate(people):
+                points[k, :18] = joints
+                if is_mirrored:
+                    points[k, :18] = joints[list(MIRRORED_JOINT)] * [-1, 1, 1]
+                    points[k, :18] += [100 + self.beside, 0, 0]
+            boxes = [
+                np.r_[one[:, :2].min(axis=0), one[:, :2].max(axis=0)] for one in points[:, :18]
+            ]
+            mask = Cutout(np.full((4, 4), 255, np.uint8), np.array([[100.0, 0, 0], [0, 100, 0]]))
+            count = len(people)
+            found.append(
+                Subjects(
+                    np.array(boxes).reshape(-1, 4),
+                    np.ones(count),
+                    np.zeros(count),
+                    points,
+                    (mask,) * count,
+                )
+            )
+        return found
+
+
+SMALL = FIGURE * [0.4, 0.4, 1]  # in the left top corner
+LARGE = FIGURE * [0.6, 0.6, 1] + [40, 30, 0]
+
+
+def followed(*frames, bodies: int = 1, person: int | None = None, beside: float = 0.0):
+    pictures = np.zeros((len(frames), 100, 100, 3), np.uint8)
+    pictures[..., 0] = np.arange(len(frames))[:, None, None]
+    pictures[:, :, 50:, 1] = 1  # left of a mirrored one
+    inputs = open_inputs(torch.rand(1, 32, 32, 3), Footage(to_frames(pictures), 10.0))
+    return read_people(inputs.frames, inputs.clip, Told(frames, beside), bodies, person)
+
+
+def hips(people) -> list[float]:
+    """Where the followed ones are, x of the first in pixels, frame by frame."""
+    return (people.pose.body[:, 0, [8, 11], 0].mean(axis=1) * 100).round().tolist()
+
+
+def test_the_largest_and_longest_of_several_people_is_followed():
+    both = (SMALL, LARGE)
+    people = followed(both, both, both, (SMALL,), (SMALL,), both)
+    assert (people.found, people.followed, people.missing) == (2, (1,), 2)
+    assert hips(people) == [70] * 6 and people.surely
+
+
+def test_another_one_is_chosen_by_number():
+    both = (SMALL, LARGE)
+    assert hips(followed(*[both] * 4, person=2)) == [20] * 4
+    with pytest.raises(InputError, match="got 3, need 1 to 2, the people in it"):
+        followed(*[both] * 4, person=3)
+
+
+def test_a_second_body_is_followed_where_two_are_wanted():
+    both = (SMALL, LARGE)
+    assert followed(*[both] * 4, bodies=2).pose.body.shape[1] == 2
+    assert followed(*[(LARGE,)] * 4, bodies=2).pose.body.shape[1] == 1
+
+
+def test_who_leaves_is_held_and_who_comes_then_is_followed_on():
+    people = followed((LARGE,), (LARGE,), (LARGE,), (), (SMALL,), (SMALL,), ())
+    assert (people.found, people.followed, people.missing) == (2, (1, 2), 2)
+    assert hips(people) == [70, 70, 70, 70, 20, 20, 20]
+
+
+def test_joints_outside_of_the_frame_are_not_seen():
+    half = FIGURE * [1.5, 1.5, 1] - [25, 0, 0]
+    body = followed(*[(half,)] * 4).pose.body[0, 0]
+    assert (body[[9, 10, 12, 13], 2] == 0).all() and (body[[0, 1, 8, 11], 2] == 1).all()
+
+
+def test_a_clip_without_people_or_of_drawings_is_none():
+    assert followed((), (), (), ()) is None
+    assert followed(*[(LARGE,)] * 4, beside=20.0) is None
+    likely = followed(*[(LARGE,)] * 4, beside=2.0)
+    assert likely is not None and not likely.surely
+
+
+# What moves as a whole
+
+
+def test_a_body_goes_grows_and_leans():
+    times = np.arange(5.0)
+    way = np.stack([FIGURE + 4 * k * np.array([1, 0, 0]) for k in range(5)])
+    motion = motion_of_body(way, times)
+    tall = (58 - 28) / 0.3
+    assert (
+        np.allclose(motion.way[:, 0], (4 * times - 8) / tall) and abs(motion.way[:, 1]).max() < 1e-9
+    )
+    assert np.allclose(motion.growth, 1) and np.allclose(motion.lean, 0)
+    larger = motion_of_body(np.stack([FIGURE, FIGURE, FIGURE * [1.5, 1.5, 1]]), times[:3])
+    assert np.allclose(larger.growth, [1, 1, 1.5])
+    lying = FIGURE[:, [1, 0, 2]] * [-1, 1, 1]  # a quarter turn to the right
+    assert motion_of_body(np.stack([FIGURE, FIGURE, lying]), times[:3]).lean[2] == pytest.approx(
+        0.6
+    )
+    assert motion_of_body(way * [1, 1, 0], times) is None
+
+
+def test_the_largest_region_that_moves_is_followed():
+    times = np.arange(8) / 1.0
+    motion = motion_of_region(square_goes_right(), times)
+    assert np.allclose(np.diff(motion.way[:, 0]), 4 / 14, atol=0.06)
+    assert np.allclose(motion.way[:, 1], 0, atol=0.02) and np.allclose(motion.growth, 1, atol=0.1)
+    still = motion_of_region([np.zeros((9, 9, 3), np.uint8)] * 8, times)
+    assert not still.way.any() and (still.growth == 1).all()
+
+
+def moved(x: float, y: float = 0.0, growth: float = 1.0) -> RigidMotion:
+    return RigidMotion(np.zeros(1), np.array([[x, y]]), np.array([growth]), np.zeros(1))
+
+
+def painted(picture, mask, motion) -> np.ndarray:
+    """Over the same picture without its figure: all 90."""
+    canvas = np.full((*picture.shape[:2], 4), 255, np.uint8)
+    canvas[..., :3] = 90
+    (frame,) = paint_rigid(picture, mask, motion, repeat(canvas))
+    assert (frame[..., 3] == 255).all()
+    return frame[..., :3]
+
+
+def test_a_figure_moves_whole_over_ground_that_stays():
+    picture = np.full((100, 100, 3), 90, np.uint8)
+    picture[40:60, 30:40] = [200, 10, 60]
+    mask = np.zeros((100, 100), np.float32)
+    mask[40:60, 30:40] = 1
+    frame = painted(picture, mask, moved(1.0))
+    assert (frame[40:60, 50:60] == [200, 10, 60]).all()  # 20 pixels, as it is tall
+    frame[40:60, 50:60] = 90
+    assert (frame == 90).all()
+    larger = painted(picture, mask, moved(0, 0, 1.5))
+    assert (larger[31:59, 29:41] == [200, 10, 60]).all() and (larger[62:] == 90).all()
+
+
+def test_a_figure_stays_in_the_picture():
+    picture, mask = np.zeros((100, 100, 3), np.uint8), np.zeros((100, 100), np.float32)
+    mask[40:60, 30:50] = 1
+    frame = painted(picture, mask, moved(9.0))
+    assert np.flatnonzero((frame[50] != 90).any(axis=-1)).min() == pytest.approx(82, abs=1)
+
+
+def test_a_picture_without_a_figure_moves_a_little_and_shows_no_border():
+    picture = np.full((50, 80, 3), 70, np.uint8)
+    picture[20, 40] = 255
+    frame = painted(picture, None, moved(3.0))
+    assert frame.min() >= 70 and np.unravel_index(frame.argmax(), frame.shape)[1] == 45
+
+
+# The whole road
+
+
+@pytest.fixture
+def job(tmp_path, puppets):
+    def job(reference, driving, **options) -> Job:
+        return Job(reference, Footage(driving, 8.0), tmp_path / "out.mp4", **options)
+
+    return job
+
+
+def read(job: Job, animator, **choices):
+    inputs = open_inputs(job.reference, job.driving, job.keypoints)
+    return read_bodies(job, inputs, animator, Choices(**choices))
+
+
+def test_puppets_are_read_by_the_eye_and_nothing_is_said(job, animator, puppets, caplog):
+    one = job(puppets.reference, puppets.driving)
+    got, inputs = read(one, animator, follow_people=True)
+    by = inputs.reading.by
+    assert got is one and inputs.guides is None and inputs.reading.rigid is None
+    assert (by.reference_joints, by.driver, by.motion, by.notes) == ("eye", "eye", "limbs", ())
+    assert not caplog.records
+
+
+def test_a_driver_without_a_body_moves_the_reference_as_a_whole(job, animator, puppets, caplog):
+    clip = to_frames(np.stack(square_goes_right()))
+    _, inputs = read(job(puppets.reference, clip), animator, follow_people=True)
+    assert inputs.reading.by.driver == "moving region" and inputs.reading.by.motion == "rigid"
+    assert (np.diff(inputs.reading.rigid.way[1:-1, 0]) > 0).all()
+    assert "fetch it once with --download (36 MB)" in caplog.text
+    assert "No body recognised in the driving video: choose a clip" in caplog.text
+    with pytest.raises(InputError, match="driving video: got no body"):
+        read(job(puppets.reference, clip, strict=True), animator)
+
+
+def test_a_person_who_is_followed_makes_the_job_pose_based(monkeypatch, job, animator, puppets):
+    standing = pose_of(FIGURE[None]).map(lambda points: np.repeat(points, 16, axis=0))
+    people = SimpleNamespace(pose=standing, found=3, followed=(1,), missing=2, surely=False)
+    monkeypatch.setattr(reading, "networks_here", lambda: "there")
+    monkeypatch.setattr(reading, "read_people", lambda *_: people)
+    clip = torch.rand(16, 64, 64, 3, generator=torch.Generator().manual_seed(0))
+    got, inputs = read(job(puppets.reference, clip), animator, follow_people=True)
+    assert (got.variant, got.keypoints) == ("pose-based", standing) and inputs.pose is standing
+    by = inputs.reading.by
+    assert (by.driver, by.motion, len(by.notes)) == ("blazepose", "limbs", 2)
+    assert "choose another one with --driving-person, 1 to 3." in by.notes[0]
+    assert by.notes[1].startswith("Nobody is seen in 2 of 16 frames")
+    # A puppet that may be a person is what the eye says; and nobody is followed unasked.
+    got, inputs = read(job(puppets.reference, puppets.driving), animator, follow_people=True)
+    assert got.variant == "end-to-end" and inputs.reading.by.driver == "eye"
+    assert read(job(puppets.reference, clip), animator)[1].pose is None
+
+
+def test_the_command_says_what_it_did_with_a_picture_of_nothing(tmp_path, caplog):
+    write_image(tmp_path / "ring.png", ring()[0])
+    write_video(tmp_path / "clip.mp4", square_goes_right(), 8)
+    argv = ["animate", "--reference", tmp_path / "ring.png", "--driving", tmp_path / "clip.mp4"]
+    argv = [*map(str, [*argv, "--output", tmp_path / "out.mp4", "--json", tmp_path / "r.json"])]
+    assert main(argv) == 0
+    read_by = json.loads((tmp_path / "r.json").read_text())["read"]
+    assert read_by["reference_outline"] == "ground" and read_by["motion"] == "rigid"
+    assert read_by["notes"][0].startswith("No body recognised in the reference: place its joints")
+    assert read_by["notes"][0] in caplog.text
