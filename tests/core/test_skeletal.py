@@ -33,6 +33,7 @@ from dreamactor_core.skeleton import (
     ANKLE,
     ELBOW,
     FOREARM,
+    HIP,
     KNEE,
     NECK,
     SHIN,
@@ -190,6 +191,19 @@ def test_joints_that_the_driver_never_shows_do_not_pull():
     body[:, [9, 10, 12, 13], :2] = 0
     last = act(body)[-1].joints
     assert np.allclose(last[[9, 10, 12, 13]], FIGURE[[9, 10, 12, 13], :2], atol=0.5)
+
+
+def test_a_half_body_stays_where_the_border_cuts_it_off():
+    """Its legs are made up below the picture: a driver's jump, fall or step is none of theirs."""
+    picture, ground, _ = cut()
+    hips = int(FIGURE[list(HIP), 1].min()) - 6  # the picture ends above them
+    (half,) = cut_figures(picture[:hips], ground[:hips], FIGURE[None], figure()[:hips])
+    body = moving(lambda joints, share: joints + [0, 40 * np.sin(6 * share)])
+    times = np.arange(len(body)) / 10
+    goals = perform(half, driver_at(body, times, times), (hips, 100))
+    down = np.array([goal.joints[NECK, 1] - FIGURE[NECK, 1] for goal in goals])
+    assert down.min() == pytest.approx(0, abs=0.01)  # never up, for below it nothing is known
+    assert 0 < down.max() <= 0.12 * hips + 0.01 and {goal.size for goal in goals} == {1.0}
 
 
 def test_a_driver_seen_from_behind_moves_the_limb_on_the_same_side_of_the_picture():

@@ -42,6 +42,8 @@ SELDOM = 0.02  # share of the frames in which a figure may reach beyond the pict
 LOOKED_AT = 60  # frames of a clip, about: how far the figure reaches in it
 LEAST_STRIDE = 0.1  # of the picture's width: it goes that far, whatever its own width
 LEAST_SIZE = 0.6  # to which it is made smaller
+OUTSIDE = 0.05  # of the picture: a joint so far beyond its border is none that it shows
+MOST_SINKING = 0.12  # of the picture's height: so far goes down what its border cuts off
 CARDINAL = np.pi / 2
 
 
@@ -73,10 +75,14 @@ def driver_at(body: np.ndarray, times: np.ndarray, wanted: np.ndarray) -> Driver
 def perform(figure: Figure, driver: Driver, panel: tuple[int, int]) -> list[Goal]:
     """A figure in each of the driver's frames, in a picture of panel (height, width)."""
     reference = figure.joints
+    inside = _inside(reference, panel)
     driver = _as_seen(reference, driver)
+    driver = driver._replace(shown=driver.shown & inside)
     posed = _posed(reference, driver)
     place = _place(reference, driver, posed, _scale(reference, driver))
     place[:, 0] *= _stride(figure, posed, place[:, 0], panel[1])
+    if not inside[list(ANKLE)].any():
+        place[:, 1] = _sinking(place[:, 1], panel[0])
     joints = posed + place[:, None]
     joints = stand(joints, planted(driver.joints, driver.shown, driver.times), driver.times)
     turns = _foot_turns(reference, joints, driver)
@@ -84,6 +90,19 @@ def perform(figure: Figure, driver: Driver, panel: tuple[int, int]) -> list[Goal
     orders = orders_of(driver.joints, driver.shown, driver.sure, driver.times)
     frames = zip(joints, turns, orders, strict=True)
     return [Goal(places, feet, size, order) for places, feet, order in frames]
+
+
+def _inside(reference: np.ndarray, panel: tuple[int, int]) -> np.ndarray:
+    """(18,) bool: joints that the picture shows, not those made up below a half body."""
+    share = reference / np.array([panel[1], panel[0]])
+    return ((share >= -OUTSIDE) & (share <= 1 + OUTSIDE)).all(axis=1)
+
+
+def _sinking(way: np.ndarray, height: int) -> np.ndarray:
+    """A way along y (n,) of a figure that the picture's lower border cuts off: never up, or the cut
+    would be seen."""
+    way = way - way.min()
+    return way * min(1.0, MOST_SINKING * height / max(float(way.max()), 1e-6))
 
 
 def _as_seen(reference: np.ndarray, driver: Driver) -> Driver:
@@ -251,7 +270,7 @@ def _in_view(
     foot = np.array([own[list(HIP), 0].mean(), own[list(ANKLE), 1].max()])
     room = foot[1] - min(max(low[1], 0.0), 0.02 * height)
     size = min(1.0, room / max(foot[1] - top, 1.0), width / max(right - left, 1.0))
-    size = max(size, LEAST_SIZE) if low[1] > 1 else 1.0
+    size = max(size, LEAST_SIZE) if low[1] > 1 and foot[1] <= (1 + OUTSIDE) * height else 1.0
     joints = foot + size * (joints - foot)
     left, right = (foot[0] + size * (each - foot[0]) for each in (left, right))
     aside = 0.0
