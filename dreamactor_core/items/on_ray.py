@@ -36,7 +36,7 @@ class OnRay:
                 f"Ray at {address}",
                 got=f"no cluster ({str(error).splitlines()[0] if str(error) else 'no answer'})",
                 need="one that runs",
-                fix="Start it with `ray start --head`, then `ray start --address ...` elsewhere.",
+                fix="Start one with the program ray: its head here, its workers elsewhere.",
             ) from error
 
     def run(self, work: Work, items: Sequence[Item]) -> Iterator[list[Outcome]]:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from dreamactor_core.errors import InputError
 from dreamactor_core.train.optimise import Rhythm, Run
 
 ROOT = Path(__file__).resolve().parents[2]
+CRASHES = 3  # torch's gloo itself may crash on a full machine: once in eight runs, never twice
 
 
 @pytest.mark.slow
@@ -20,7 +23,16 @@ def test_half_of_the_weights_each_is_all_of_them_in_both(tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     command = [*launch, "-m", "tests.core.two_processes", str(tmp_path)]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    for _ in range(CRASHES):
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True
+        )
+        if "SIGSEGV" not in done.stderr:
+            break
+        warnings.warn("gloo crashed, and the two processes are started again", stacklevel=1)
+        shutil.rmtree(tmp_path)
+        tmp_path.mkdir()
+    assert done.returncode == 0, done.stderr
     made = {}
     for run in ("whole", "sharded", "resumed", "half"):
         losses = [json.loads(line)["loss"] for line in (tmp_path / run / "steps.jsonl").open()]
