@@ -198,7 +198,7 @@ def test_a_half_body_stays_where_the_border_cuts_it_off():
     picture, ground, _ = cut()
     hips = int(FIGURE[list(HIP), 1].min()) - 6  # the picture ends above them
     (half,) = cut_figures(picture[:hips], ground[:hips], FIGURE[None], figure()[:hips])
-    body = moving(lambda joints, share: joints + [0, 40 * np.sin(6 * share)])
+    body = moving(lambda joints, share: joints + np.array([0, 40 * np.sin(6 * share)]))
     times = np.arange(len(body)) / 10
     goals = perform(half, driver_at(body, times, times), (hips, 100))
     down = np.array([goal.joints[NECK, 1] - FIGURE[NECK, 1] for goal in goals])
