@@ -42,7 +42,7 @@ SELDOM = 0.02  # share of the frames in which a figure may reach beyond the pict
 LOOKED_AT = 60  # frames of a clip, about: how far the figure reaches in it
 LEAST_STRIDE = 0.1  # of the picture's width: it goes that far, whatever its own width
 LEAST_SIZE = 0.6  # to which it is made smaller
-OUTSIDE = 0.05  # of the picture: a joint so far beyond its border is none that it shows
+BEYOND_BORDER = 0.05  # of the picture: a joint so far beyond its border is none that it shows
 MOST_SINKING = 0.12  # of the picture's height: so far goes down what its border cuts off
 CARDINAL = np.pi / 2
 
@@ -95,7 +95,7 @@ def perform(figure: Figure, driver: Driver, panel: tuple[int, int]) -> list[Goal
 def _inside(reference: np.ndarray, panel: tuple[int, int]) -> np.ndarray:
     """(18,) bool: joints that the picture shows, not those made up below a half body."""
     share = reference / np.array([panel[1], panel[0]])
-    return ((share >= -OUTSIDE) & (share <= 1 + OUTSIDE)).all(axis=1)
+    return ((share >= -BEYOND_BORDER) & (share <= 1 + BEYOND_BORDER)).all(axis=1)
 
 
 def _sinking(way: np.ndarray, height: int) -> np.ndarray:
@@ -270,7 +270,7 @@ def _in_view(
     foot = np.array([own[list(HIP), 0].mean(), own[list(ANKLE), 1].max()])
     room = foot[1] - min(max(low[1], 0.0), 0.02 * height)
     size = min(1.0, room / max(foot[1] - top, 1.0), width / max(right - left, 1.0))
-    size = max(size, LEAST_SIZE) if low[1] > 1 and foot[1] <= (1 + OUTSIDE) * height else 1.0
+    size = max(size, LEAST_SIZE) if low[1] > 1 and foot[1] <= (1 + BEYOND_BORDER) * height else 1.0
     joints = foot + size * (joints - foot)
     left, right = (foot[0] + size * (each - foot[0]) for each in (left, right))
     aside = 0.0
