@@ -9,22 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...skeleton import (
-    ANKLE,
-    ELBOW,
-    FOOT,
-    FOREARM,
-    HEAD,
-    HIP,
-    KNEE,
-    NECK,
-    SHIN,
-    SHOULDER,
-    THIGH,
-    TORSO,
-    UPPER_ARM,
-    WRIST,
-)
+from ... import skeleton as parts
 from .times import averaged
 
 UNSEEN_ARM = 0.45  # how sure a detector is of an arm behind a trunk, at most
@@ -37,12 +22,12 @@ Drawn = int | tuple[int, int]  # a part, or the two of a hinge
 
 
 def _arm(side: int) -> tuple[Drawn, ...]:
-    arm, forearm = UPPER_ARM[side], FOREARM[side]
-    return arm, (TORSO, arm), forearm, (arm, forearm)
+    arm, forearm = parts.UPPER_ARM[side], parts.FOREARM[side]
+    return arm, (parts.TORSO, arm), forearm, (arm, forearm)
 
 
 def _leg(side: int) -> tuple[Drawn, ...]:
-    thigh, shin, foot = THIGH[side], SHIN[side], FOOT[side]
+    thigh, shin, foot = parts.THIGH[side], parts.SHIN[side], parts.FOOT[side]
     return foot, shin, (shin, foot), thigh, (thigh, shin)
 
 
@@ -52,9 +37,9 @@ def ordered(arms_behind: tuple[bool, bool], front_leg: int) -> tuple[Drawn, ...]
         tuple(item for side in (0, 1) if arms_behind[side] == hidden for item in _arm(side))
         for hidden in (True, False)
     )
-    trunk: tuple[Drawn, ...] = (TORSO, *((TORSO, thigh) for thigh in THIGH))
+    trunk: tuple[Drawn, ...] = (parts.TORSO, *((parts.TORSO, thigh) for thigh in parts.THIGH))
     legs = (*_leg(1 - front_leg), *_leg(front_leg))
-    return (*behind, *legs, *trunk, HEAD, (TORSO, HEAD), *before)
+    return (*behind, *legs, *trunk, parts.HEAD, (parts.TORSO, parts.HEAD), *before)
 
 
 USUAL_ORDER = ordered((False, False), 1)
@@ -68,17 +53,18 @@ def orders_of(
     sure = averaged(sure, times, SPAN)
     behind = np.zeros((len(times), 2), bool)
     for side in (0, 1):
-        arm = [ELBOW[side], WRIST[side]]
+        arm = [parts.ELBOW[side], parts.WRIST[side]]
         if shown[arm].all():
-            trunk = sure[:, list(SHOULDER)].min(axis=1) >= SEEN_ARM
+            trunk = sure[:, list(parts.SHOULDER)].min(axis=1) >= SEEN_ARM
             hidden = trunk & (sure[:, arm].max(axis=1) < UNSEEN_ARM)
             seen = ~trunk | (sure[:, arm].max(axis=1) > SEEN_ARM)
             behind[:, side] = _lasting(hidden, seen)
     front = np.ones(len(times), int)
-    if shown[[NECK, *HIP, *KNEE, *ANKLE]].all():
-        trunk = np.linalg.norm(joints[:, NECK] - joints[:, list(HIP)].mean(axis=1), axis=1)
-        low = averaged(joints[:, list(ANKLE), 1], times, SPAN) / max(float(np.median(trunk)), 1e-6)
-        legs = sure[:, list(KNEE)] + sure[:, list(ANKLE)]
+    if shown[[parts.NECK, *parts.HIP, *parts.KNEE, *parts.ANKLE]].all():
+        hips = joints[:, list(parts.HIP)].mean(axis=1)
+        trunk = float(np.median(np.linalg.norm(joints[:, parts.NECK] - hips, axis=1)))
+        low = averaged(joints[:, list(parts.ANKLE), 1], times, SPAN) / max(trunk, 1e-6)
+        legs = sure[:, list(parts.KNEE)] + sure[:, list(parts.ANKLE)]
         surer, lower = (legs[:, 0] - legs[:, 1]) / 2, low[:, 0] - low[:, 1]
         right = (surer > SURER) | ((abs(surer) <= SURER) & (lower > LOWER))
         left = (surer < -SURER) | ((abs(surer) <= SURER) & (lower < -LOWER))
