@@ -232,15 +232,15 @@ async function wipe(page, k) {
 const place = (page) =>
   page.evaluate(() => [[...app.canvas.ds.offset], app.graph.nodes.map((node) => [...node.pos])]);
 
-/** Moves the view to the player's node alone, large. */
+/** Moves the view to the lower end of the player's node, where that plays, large. */
 async function showPlayer(page) {
   await page.evaluate(() => {
     const named = (node) => node.widgets?.some(({ name }) => name === "dreamactor_player");
     const node = app.graph.nodes.find(named);
     app.canvas.deselectAll();
     const { ds } = app.canvas;
-    ds.scale = Math.min(1.4, 800 / node.size[1]);
-    ds.offset = [480 / ds.scale - node.pos[0], 154 / ds.scale - node.pos[1]];
+    ds.scale = 1.4;
+    ds.offset = [480 / ds.scale - node.pos[0], 940 / ds.scale - node.pos[1] - node.size[1]];
     app.canvas.setDirty(true, true);
   });
   await page.waitForTimeout(1500);
