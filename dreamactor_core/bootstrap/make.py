@@ -88,8 +88,8 @@ def write_pair(pair: BootstrapPair, folder: Path) -> dict:
 
 
 @dataclass(frozen=True)
-class MakePuppetPair:
-    """data: seed, and what the model is. Its result is the pair's line, kept or not."""
+class PairMaker:
+    """What makes pairs, and where they go."""
 
     out: Path
     base: str
@@ -97,6 +97,11 @@ class MakePuppetPair:
     files: Files
     placement: Placement
     settings: SampleSettings
+
+
+@dataclass(frozen=True)
+class MakePuppetPair(PairMaker):
+    """data: seed, and what the model is. Its result is the pair's line, kept or not."""
 
     def open(self) -> Callable[[Data], Data]:
         backbone = load_backbone(self.base, self.placement, self.files)

@@ -16,7 +16,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..backbones.placement import Placement
 from ..caption.captioner import CachedCaptioner, Captioner
 from ..caption.choice import CaptionerChoice
 from ..caption.describe import BUDGET, Typed, describe
@@ -30,9 +29,8 @@ from ..jobs.run import animate_file
 from ..media import probe, read_frames, read_image, retime, to_uint8
 from ..models import Animator, find
 from ..models.loras import choose_loras
-from ..sampling import SampleSettings
-from ..weight_files.files import Files
 from .judge import judge
+from .make import PairMaker
 from .mllm import rate
 from .puppet_pairs import work_data
 
@@ -42,15 +40,9 @@ VARIANT = "pose-based"
 
 
 @dataclass(frozen=True)
-class MakePair:
+class MakePair(PairMaker):
     """data: name, target, pose, picture (paths), motion and caption (texts), seed."""
 
-    out: Path
-    base: str
-    loras: tuple[Path, ...]
-    files: Files
-    placement: Placement
-    settings: SampleSettings
     passes: int = 1  # of the model a video may take; more drift
     size: int | None = None  # as of jobs.Job
     captioner: CaptionerChoice | None = None

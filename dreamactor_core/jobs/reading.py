@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -97,7 +98,7 @@ def read_bodies(
         inputs = inputs._replace(pose=people.pose)
         driver, notes = "blazepose", [*notes, *_notes_of_people(people, inputs)]
     if not driver:
-        driver = "eye" if seen.eye_is_sure() else REGION
+        driver = "eye" if seen.eye_is_sure else REGION
     rigid = None
     if not reference.has_limbs or driver == REGION:
         rigid = seen.rigid_motion(driver, inputs.pose)
@@ -142,15 +143,15 @@ class _Driver:
         frames, clip = self.inputs.frames, self.inputs.clip
         bodies = min(reference.bodies, MOST_BODIES)
         found = read_people(frames, clip, networks, bodies, job.driving_person)
-        if found is not None and (found.surely or not self.eye_is_sure()):
+        if found is not None and (found.surely or not self.eye_is_sure):
             return found
         return None
 
+    @cached_property
     def eye_is_sure(self) -> bool:
         count = retimed_length(self.inputs.clip.duration, self.fps)
         wanted = set(np.linspace(0, count - 1, EYED_FRAMES).round().astype(int).tolist())
-        frames = [frame for k, frame in enumerate(self._frames()) if k in wanted]
-        return self.eye.is_sure_of(frames)
+        return self.eye.is_sure_of(list(self._frames(wanted)))
 
     def rigid_motion(self, driver: str, pose: Pose | None) -> RigidMotion:
         """How the driver goes as a whole, by whatever is known of it."""
@@ -166,10 +167,14 @@ class _Driver:
             found = motion_of_region(frames, np.arange(len(frames)) / self.fps)
         return found
 
-    def _frames(self) -> Iterator[Tensor]:
-        clip = self.inputs.clip
-        images = retime(self.inputs.frames(), self.fps, clip.duration)
-        return (fit(image, *self.panel) for image in images)
+    def _frames(self, wanted: set[int] | None = None) -> Iterator[Tensor]:
+        """At the model's rate, in its panel; all, or those of these numbers."""
+        images = retime(self.inputs.frames(), self.fps, self.inputs.clip.duration)
+        return (
+            fit(image, *self.panel)
+            for k, image in enumerate(images)
+            if wanted is None or k in wanted
+        )
 
 
 def _notes_of_reference(reference: Recognised) -> list[str]:
