@@ -37,6 +37,7 @@ STAGED = {  # modules of cli/ with stages, options and a --help of their own
     "train": "train a model or a LoRA; see train --help",
     "lora": "LoRA files of other programs; see lora --help",
     "bootstrap": "make cross-identity training pairs; see bootstrap --help",
+    "aw": "AW Bench: cases, systems, judge, tables; see aw --help",
 }
 
 

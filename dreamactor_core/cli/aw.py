@@ -1,0 +1,32 @@
+"""`python -m dreamactor_core aw`: AW Bench in the open, for anybody's system.
+
+The paper's benchmark, its cases and its judge's words are not released: these are ours.
+
+    aw VERB --help tells more of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+from .shared import command_parser
+
+VERBS = {  # (its module in cli/, what it does)
+    "check": ("aw_cases", "what a set of cases holds, and whether its files are whole"),
+}
+
+
+def main(argv: list[str]) -> int:
+    parser = command_parser("aw", __doc__)
+    commands = parser.add_subparsers(required=True, metavar="verb", dest="verb")
+    for verb, (_, line) in VERBS.items():
+        commands.add_parser(verb, help=line, add_help=False)
+    known, _ = parser.parse_known_args(argv[:1])
+    module = importlib.import_module(f".{VERBS[known.verb][0]}", __package__)
+    return module.main(argv)
+
+
+def verb_parser(verb: str, text: str) -> argparse.ArgumentParser:
+    """Of one verb, whose options follow it. text: its --help."""
+    return command_parser(f"aw {verb}", text)
