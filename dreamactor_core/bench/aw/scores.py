@@ -52,8 +52,18 @@ JUDGED = (
     "imaging_quality", "motion_smoothness", "temporal_consistency", "appearance_consistency",
 )  # fmt: skip
 RATED = ("imaging_quality", "motion_consistency", "appearance_consistency")
-METERS: dict[str, Scale] = {  # measured, by nobody's opinion
-    "identity": Scale("Identity", 0, 1),
+METERS: dict[str, Scale] = {  # measured, by nobody's opinion (meters/)
+    "identity": Scale("Identity", 0, 1),  # the reference's colours on the same limbs
+    "pck": Scale("PCK@0.1", 0, 1),  # joints of the driver at the right place
+    "angle_error": Scale("Angle Error", 0, 180, False),  # degrees, between limbs
+    "bone_error": Scale("Bone Error", 0, math.inf, False),  # lengths beside the reference's
+    "activity": Scale("Activity", 0, 1),  # how much moves, and when, beside the driver
+    "leak": Scale("Driver Leak", 0, 1, False),  # 1: the colours are the driver's
+    "flicker": Scale("Flicker", 0, 1, False),  # lighter and darker in turn
+    "drift": Scale("Drift", 0, math.inf, False),  # of the picture's colours, a second
+    "sharpness": Scale("Sharpness", 0, 1),  # fine detail beside the reference's
+    "length": Scale("Length", 0, 1),  # duration beside the driver's
+    "sound": Scale("Sound", 0, 1),  # the driver's, at its time
 }
 
 
