@@ -13,8 +13,10 @@ from ..errors import InputError
 from ..options import BLAZEPOSE, KEPT_SCORE
 from .caption import add_captioner, choice_of
 from .shared import Stop, check_paths, quiet
+from .train import add_layout
 
 if TYPE_CHECKING:
+    from ..caption.choice import CaptionerChoice
     from ..geometry import Geometry
     from ..make_lora.plan import Looks, MakePlan, Prepare
     from ..train.recipe import Recipe
@@ -91,6 +93,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         "--size", type=int, help="panels of about size x size pixels (the base's own)"
     )
     group.add_argument("--seed", type=int, default=0, help="of all that is drawn (0)")
+    add_layout(group)
 
 
 def _add_making(parser: argparse.ArgumentParser) -> None:
@@ -143,9 +146,10 @@ def make_plan(args: argparse.Namespace, stop: Stop) -> MakePlan:
     from ..make_lora.plan import MakePlan
     from ..sampling import SampleSettings
     from ..train.base import network_header
-    from .train_full import training_placement
+    from .train_full import layout_of, training_placement
 
     geometry = network_header(args.base).found.geometry
+    captioner = choice_of(args) if args.endpoint or args.mllm else None
     recipes = {
         "pose-based": _recipe(args.pose_recipe, "pose-based", args.steps),
         "end-to-end": _recipe(args.end_to_end_recipe, "end-to-end", args.steps),
@@ -155,7 +159,7 @@ def make_plan(args: argparse.Namespace, stop: Stop) -> MakePlan:
         base=args.base,
         out=args.out,
         recipes=recipes,
-        prepare=_prepare(args, recipes["pose-based"], geometry, stop),
+        prepare=_prepare(args, recipes["pose-based"], geometry, captioner, stop),
         looks=_looks(args),
         pictures=args.pictures,
         placement=training_placement(args),
@@ -164,6 +168,8 @@ def make_plan(args: argparse.Namespace, stop: Stop) -> MakePlan:
         seed=args.seed,
         settings=SampleSettings(num_inference_steps=args.sampling_steps, seed=args.seed),
         threshold=args.threshold,
+        captioner=captioner,
+        layout=layout_of(args),
     )
 
 
@@ -188,7 +194,13 @@ def _looks(args: argparse.Namespace) -> Looks:
     return Looks(measures(args.detector), compare, args.looks, args.frames)
 
 
-def _prepare(args: argparse.Namespace, recipe: Recipe, geometry: Geometry, stop: Stop) -> Prepare:
+def _prepare(
+    args: argparse.Namespace,
+    recipe: Recipe,
+    geometry: Geometry,
+    captioner: CaptionerChoice | None,
+    stop: Stop,
+) -> Prepare:
     """A list is taken as it is; footage is prepared, in clips as long as the shortest window."""
 
     def run(source: Path, out: Path, on_item: Callable[[int, int], None]) -> Path:
@@ -203,11 +215,10 @@ def _prepare(args: argparse.Namespace, recipe: Recipe, geometry: Geometry, stop:
         if args.detector in (None, BLAZEPOSE):
             blazepose_folder(None, args.download)
         seconds = recipe.cache.lengths(geometry)[0] / geometry.fps
-        asks = args.endpoint or args.mllm
         plan = PreparePlan(
             limits=Limits(min_seconds=seconds),
             poses=FindPoses(out, NetworkChoice(args.detector), args.device or "auto"),
-            captioner=choice_of(args) if asks else None,
+            captioner=captioner,
         )
 
         def heard(stage: str, outcome, number: int, total: int) -> None:

@@ -180,7 +180,7 @@ def _add_cache(stage: Callable) -> None:
     )
     group.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
     _add_device(group)
-    _add_layout(group)
+    add_layout(group)
 
 
 def _add_lora(stage: Callable) -> None:
@@ -212,7 +212,7 @@ def _add_lora(stage: Callable) -> None:
         help="what the backward pass waits for waits in RAM: less memory of the GPU, slower",
     )
     _add_device(group)
-    _add_layout(group)
+    add_layout(group)
 
 
 def _add_check(stage: Callable) -> None:
@@ -269,12 +269,12 @@ def _add_device(group: argparse._ActionsContainer) -> None:
     )
 
 
-def _add_layout(group: argparse._ActionsContainer) -> None:
+def add_layout(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--layout",
         default=LAYOUTS[0],
-        help=f"how reference and driver reach the network: {', '.join(LAYOUTS)}; the same for "
-        "train cache and train lora (%(default)s, as in the paper)",
+        help=f"how reference and driver reach the network: {', '.join(LAYOUTS)}; a cache and its "
+        "LoRA have the same (%(default)s, as in the paper)",
     )
 
 

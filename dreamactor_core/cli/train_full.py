@@ -55,7 +55,7 @@ def cache_stage(arguments: argparse.Namespace) -> None:
         stored=arguments.stored,
         seed=arguments.seed,
         part=_part(arguments.part),
-        layout=_layout(arguments),
+        layout=layout_of(arguments),
     )
     with tqdm(unit="clip") as bar:
 
@@ -94,7 +94,7 @@ def lora_stage(arguments: argparse.Namespace) -> None:
         init=arguments.init,
         styles=styles,
         minutes=arguments.minutes,
-        layout=_layout(arguments),
+        layout=layout_of(arguments),
         shard=arguments.shard,
         offload_activations=arguments.offload_activations,
     )
@@ -196,7 +196,7 @@ def training_placement(arguments: argparse.Namespace, storage: str = "") -> Plac
     )
 
 
-def _layout(arguments: argparse.Namespace) -> str:
+def layout_of(arguments: argparse.Namespace) -> str:
     check_choice("--layout", arguments.layout, LAYOUTS, "Use panels.")
     return arguments.layout
 

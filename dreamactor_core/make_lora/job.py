@@ -20,6 +20,7 @@ import torch
 
 from ..lora.adapters import EXPERTS, load_lora
 from ..models.loading import load_backbone
+from ..options import LAYOUTS
 from ..train.base import network_header
 from ..train.caching import CacheJob, cache_clips
 from ..train.check import CheckTask, check_clips
@@ -99,7 +100,8 @@ class _Job:
         recipe = self.plan.recipes[variant]
         key, cache = self._cached(variant, clips)
         files, stage = {}, f"train {variant}"
-        key = key_of(key, repr(recipe), *(file.read_bytes() for file in start.values()))
+        told = [repr(recipe), *self._another_layout()]
+        key = key_of(key, *told, *(file.read_bytes() for file in start.values()))
         on_step = self.within(stage)
         for number, expert in enumerate(self.experts):
             folder = self.plan.out / "-".join(filter(None, (variant, expert)))
@@ -114,19 +116,19 @@ class _Job:
         chosen = [row for row in rows if row.name in held] or rows
         return Trained(files, chosen[: self.plan.looks.clips], bool(held), key)
 
+    def _another_layout(self) -> list[str]:
+        """For keys: a job of panels keeps those it had before there were others."""
+        return [] if self.plan.layout == LAYOUTS[0] else [self.plan.layout]
+
     def _cached(self, variant: str, clips: Path) -> tuple[str, Path]:
         plan, recipe = self.plan, self.plan.recipes[variant]
         told = [str(plan.base.resolve()), repr(recipe.cache), plan.size, plan.seed]
-        key = key_of(clips.read_bytes(), variant, *told)
+        key = key_of(clips.read_bytes(), variant, *told, *self._another_layout())
         folder, stage = plan.out / f"cache-{variant}-{key}", f"cache {variant}"
         on_clip = self.within(stage)
         if not self.journal.has(stage, key):
-            cache_clips(
-                CacheJob(
-                    plan.base, clips, recipe, folder, plan.placement, plan.size, seed=plan.seed
-                ),
-                on_clip,
-            )
+            to_fill = plan.base, clips, recipe, folder, plan.placement, plan.size
+            cache_clips(CacheJob(*to_fill, seed=plan.seed, layout=plan.layout), on_clip)
             self.journal.note(stage, key)
             _free()
         return key, folder
@@ -144,7 +146,9 @@ class _Job:
         plan, recipe = self.plan, self.plan.recipes[variant]
         total = recipe.steps * len(self.experts)
         placement = replace(plan.placement, storage=plan.storage, offload="", vae_tiling=False)
-        job = LoraJob(plan.base, cache, recipe, folder, placement, expert, start)
+        job = LoraJob(
+            plan.base, cache, recipe, folder, placement, expert, start, layout=plan.layout
+        )
 
         def show(step: int, loss: float) -> None:
             on_step(recipe.steps * number + step, total)

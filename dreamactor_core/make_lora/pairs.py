@@ -30,6 +30,7 @@ def make_pairs(
         plan.placement,
         plan.settings,
         size=plan.size,
+        captioner=plan.captioner,
     )
     job = BootstrapPlan(clips, pictures, work, seed=plan.seed, threshold=plan.threshold)
     return bootstrap(job, None, lambda stage, outcome, done, total: on_item(done, total)).pairs

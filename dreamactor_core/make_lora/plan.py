@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..backbones.placement import Placement
-from ..options import KEPT_SCORE
+from ..caption.choice import CaptionerChoice
+from ..options import KEPT_SCORE, LAYOUTS
 from ..sampling import SampleSettings
 from ..train.check import Measure
 from ..train.cross import Compare
@@ -44,3 +45,5 @@ class MakePlan:
     seed: int = 0
     settings: SampleSettings = field(default_factory=SampleSettings)  # of bootstrap and looks
     threshold: float = KEPT_SCORE  # of the judge, 1 to 5
+    captioner: CaptionerChoice | None = None  # that writes the prompts of pairs; None: nobody
+    layout: str = LAYOUTS[0]  # how reference and driver reach the network; see options

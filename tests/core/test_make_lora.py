@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 
 import numpy as np
 import pytest
 from accelerate.state import AcceleratorState, GradientState
 
 from dreamactor_core.__main__ import main
+from dreamactor_core.items import ItemStore
 from dreamactor_core.lora.adapters import load_lora
 from dreamactor_core.lora.files import read_lora
 from dreamactor_core.make_lora import job as jobs
@@ -19,6 +21,7 @@ from .clips_on_disk import write_clips
 from .full_size import open_base
 from .test_train_lora import RECIPE
 from .test_train_robust import until_done
+from .tiny_caption import Server
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
@@ -112,6 +115,26 @@ def test_a_failing_look_costs_nothing(make, made, monkeypatch, caplog):
     assert hashes(made) == before
 
 
+def test_layout_and_captioner_are_those_of_every_stage(make, tmp_path, capsys):
+    """A threshold that nothing meets ends the job behind the first LoRA and its pairs."""
+    with Server() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        said = {"choices": [{"message": {"content": "It hops."}}]}
+        server.script = [(200, {}, said)] * 20
+        asked = ["--endpoint", server.url, "--endpoint-model", "tiny"]
+        out = tmp_path / "fox"
+        assert make(out, "--threshold", "5", "--layout", "tokens-one-way", *asked) == 2
+        server.shutdown()
+    assert "none that is kept" in capsys.readouterr().err.splitlines()[-1]
+    assert read_lora(out / "pose-based" / "lora.safetensors").info.layout == "tokens-one-way"
+    (meta,) = out.glob("cache-pose-based-*/meta.json")
+    assert json.loads(meta.read_text())["panels"] == "apart"
+    assert len(server.requests) == 5  # looks and motion of two pairs, and what is made of both
+    with ItemStore(out / "pairs") as store:
+        records = store.records("pairs").values()
+    assert [record.result["prompt"] for record in records] == ["It hops."] * 2
+
+
 @pytest.mark.slow
 def test_a_job_killed_at_random_moments_is_that_of_one_go(make, made, tmp_path):
     out = tmp_path / "fox"
@@ -122,7 +145,6 @@ def test_a_job_killed_at_random_moments_is_that_of_one_go(make, made, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--threshold", "5"], "none that is kept"),
         (["--pose-recipe", "small_data_end_to_end"], "need pose-based"),
         (["--pictures", "nowhere"], "nowhere: got no such file or folder"),
     ],
