@@ -14,6 +14,9 @@ from .shared import command_parser
 
 VERBS = {  # (its module in cli/, what it does)
     "check": ("aw_cases", "what a set of cases holds, and whether its files are whole"),
+    "raters": ("aw_raters", "a page on which people judge, blind"),
+    "tally": ("aw_raters", "count what they have saved"),
+    "table": ("aw_tables", "Table 1, Figure 5 and Table 2 of what there is"),
 }
 
 
