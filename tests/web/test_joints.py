@@ -34,13 +34,13 @@ def picture() -> Image.Image:
 def visit(request, tools, server, shots, picture) -> dict:
     picture.save(server.base / "input" / "joints.png")
     task = {"url": server.url, "nodes2": request.param, "image": "joints.png", "size": SIZE}
-    seen = act(tools, "joints.mjs", {**task, "shots": str(shots)}, server)
+    seen = act(tools.browser, "joints.mjs", {**task, "shots": str(shots)}, server)
     assert seen["run"].get("error") is None, seen["run"]
     return seen
 
 
 @pytest.fixture
-def page(tools, shots, picture, tmp_path) -> Path:
+def page(own_browser, shots, picture, tmp_path) -> Path:
     """The folder in which the command has written what was placed on its page."""
     picture.save(tmp_path / "plain.png")
     names = ["plain.png", "--output", "plain.json", "--mask", "mask.png", "--no-browser"]
@@ -54,7 +54,7 @@ def page(tools, shots, picture, tmp_path) -> Path:
     try:
         address = re.search(r"http://\S+", command.stdout.readline())[0]
         task = {"local": address, "size": SIZE, "shots": str(shots)}
-        assert act(tools, "joints.mjs", task)["complaints"] == []
+        assert act(own_browser, "joints.mjs", task)["complaints"] == []
         assert command.wait(60) == 0
     finally:
         command.kill()
