@@ -202,6 +202,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=0, help="that draw (all cores but two)")
     parser.add_argument("--device", default="", help="cpu or cuda (default: a GPU if any)")
     parser.add_argument("--toy", action="store_true", help="a rehearsal: a few steps of each")
+    parser.add_argument("--light", action="store_true", help="of a run that had --light")
+    parser.set_defaults(start=None, more=None)
     parser.add_argument("--eager", action="store_true", help="do not compile the network")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 WEIGHTS = Path(__file__).parent / "weights"  # of the models in the package, a folder each
 DEFAULT_MODEL = "mini"  # the model that is taken if none is named
+INCONTEXT = "mini-incontext"  # the bare method, which somebody has trained and put there
 
 VARIANTS = ("pose-based", "end-to-end")  # what the right panel shows: a skeleton, or the driver
 # How a network is shown reference and driver: beside the target in one picture, or as tokens of
@@ -63,3 +64,4 @@ class Defaults(NamedTuple):
 
 # Of models that answer at once, whatever noise they start from.
 ONE_STEP = Defaults(ignored=("seed", "num_inference_steps", "shift", "sampler"))
+FEW_STEPS = Defaults(num_inference_steps=4, guidance_scale=1.0, shift=3.0)  # of mini-incontext

@@ -74,6 +74,7 @@ from .shared import add_threads, check_paths, command_parser
 
 SMALL_STAGES, FULL_STAGES = "train_small", "train_full"  # modules of the stages
 BARE_STAGES = "train_incontext"
+INCONTEXT_STAGES = ("codec", "foundation", "pose-based", "bootstrap", "end-to-end", "figures")
 Command = Callable[[argparse.Namespace], None]
 
 
@@ -351,7 +352,13 @@ def _add_bare_method(stage: Callable) -> None:
     sub.add_argument("--minutes", type=float, default=9.5, help="of this call in all (9.5)")
     sub.add_argument("--device", default="", help="cpu or cuda (default: a GPU if any)")
     sub.add_argument("--workers", type=int, default=0, help="that draw clips (all cores but two)")
-    sub.add_argument("--toy", action="store_true", help="a few steps of each, as a rehearsal")
+    sizes = sub.add_mutually_exclusive_group()
+    sizes.add_argument("--toy", action="store_true", help="a few steps of each, as a rehearsal")
+    sizes.add_argument("--light", action="store_true", help="short clips, small batches: for a CPU")
+    text = "folder of an earlier run, whose weights a new one starts from"
+    sub.add_argument("--start", type=Path, metavar="DIR", help=text)
+    text = "do this stage and those after it once more, from the weights as they are"
+    sub.add_argument("--more", choices=INCONTEXT_STAGES, metavar="STAGE", help=text)
     sub.add_argument("--eager", action="store_true", help="do not compile the network")
 
 

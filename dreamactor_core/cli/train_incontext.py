@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 
 from ..bootstrap.judge import judge
+from ..train.mini.incontext_export import export_model
 from ..train.mini.incontext_session import RunSizes, Session, check_minutes, log_to
-from ..train.mini.incontext_stages import train_incontext
+from ..train.mini.incontext_stages import begin_again, train_incontext
 from .train_incontext_figures import draw_early, measure
 
 logger = logging.getLogger(__name__)
@@ -24,20 +25,26 @@ def train_bare_method(arguments: argparse.Namespace) -> None:
     handler = log_to(arguments.out / "run.log")
     session = open_session(arguments)
     try:
-        train_incontext(session, judge_clips)
-        session.stage("figures", session.left(), lambda seconds: measure(session))
+        train_incontext(session, judge_clips, measure)
     finally:
         session.save()
         session.close()
+        if session.loras:
+            logger.info("model folder: %s", export_model(session))
         logger.info("the end, %.0f s left", session.left())
         logging.getLogger(__name__.split(".")[0]).removeHandler(handler)
 
 
 def open_session(arguments: argparse.Namespace) -> Session:
     sizes = RunSizes.toy() if arguments.toy else RunSizes()
+    sizes = RunSizes.light() if arguments.light else sizes
+    if arguments.more:
+        begin_again(arguments.out / "state", arguments.more)
     sizes = replace(sizes, compile=sizes.compile and not arguments.eager)
     workers = arguments.workers or max(1, (os.cpu_count() or 1) - 2)
-    session = Session(arguments.out, arguments.minutes, sizes, workers, arguments.device)
+    session = Session(
+        arguments.out, arguments.minutes, sizes, workers, arguments.device, arguments.start
+    )
     draw_early(session)
     return session
 

@@ -5,7 +5,8 @@ transformer/ vae/     as diffusers' save_pretrained writes them
 text_encoder/         as transformers' save_pretrained writes it
 lora/                 <variant>.safetensors, the LoRAs trained for it, as save_lora writes them
 
-The transformer is the puppeteer's (MiniBackbone), or HunyuanVideo-1.5's own class, small.
+The transformer is the puppeteer's (MiniBackbone), mini-incontext's, or HunyuanVideo-1.5's own
+class, small.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from transformers import T5EncoderModel
 from ..backbones.hunyuan15 import HunyuanVideo15Backbone
 from ..media import replacing
 from .backbone import MiniBackbone
+from .codec import BlockCodec
+from .incontext import FixedTextEncoder, InContextBackbone
+from .incontext_network import InContextTransformer3DModel
 from .info import INFO, Info
 from .network import MiniTransformer3DModel
 from .text import ByteTextEncoder
@@ -32,29 +36,42 @@ from .vae import MiniVAE
 PARTS_OF_FOLDER = ("transformer", "vae", "text_encoder")
 # What the network of each class predicts, as model.json names it: the change of the clean latents
 # against frame 0, so that what stands still is right from the start; or the velocity.
-PREDICTION_TYPES = {MiniBackbone: "residual", HunyuanVideo15Backbone: "flow"}
+PREDICTION_TYPES = {
+    MiniBackbone: "residual",
+    InContextBackbone: "residual",
+    HunyuanVideo15Backbone: "flow",
+}
 
-SmallBackbone = MiniBackbone | HunyuanVideo15Backbone
+SmallBackbone = MiniBackbone | InContextBackbone | HunyuanVideo15Backbone
+NETWORK_CLASSES: dict[type[SmallBackbone], type[nn.Module]] = {
+    MiniBackbone: MiniTransformer3DModel,
+    InContextBackbone: InContextTransformer3DModel,
+    HunyuanVideo15Backbone: HunyuanVideo15Transformer3DModel,
+}
+CODECS = (MiniVAE, BlockCodec)  # of our own; others are diffusers'
 
 
 def read_backbone(folder: Path, info: Info, device: str, dtype: torch.dtype) -> SmallBackbone:
     """The backbone of a folder, ready for inference. Raises all sorts for a broken one."""
-    adapter: type[SmallBackbone] = HunyuanVideo15Backbone
-    network = HunyuanVideo15Transformer3DModel
-    if _class_name(folder / "transformer") == MiniTransformer3DModel.__name__:
-        adapter, network = MiniBackbone, MiniTransformer3DModel
+    named = _class_name(folder / "transformer")
+    adapter = next(
+        (each for each, network in NETWORK_CLASSES.items() if network.__name__ == named),
+        HunyuanVideo15Backbone,
+    )
+    network = NETWORK_CLASSES[adapter]
     if info.prediction_type != PREDICTION_TYPES[adapter]:
         raise ValueError(
             f"prediction_type is {info.prediction_type!r}, {network.__name__} knows only "
             f"{PREDICTION_TYPES[adapter]!r}"
         )
     transformer = _whole(network, folder / "transformer", dtype)
+    read_text = FixedTextEncoder if adapter is InContextBackbone else ByteTextEncoder
     backbone = adapter(
         name=info.name,
         geometry=info.geometry,
         transformer=transformer,
         vae=_whole(_vae_class(folder / "vae"), folder / "vae", dtype),
-        text_encoder=ByteTextEncoder(
+        text_encoder=read_text(
             _whole(T5EncoderModel, folder / "text_encoder", dtype),
             transformer.config.text_embed_2_dim,
             transformer.config.image_embed_dim,
@@ -118,7 +135,8 @@ def _whole(cls: type[nn.Module], folder: Path, dtype: torch.dtype) -> nn.Module:
 
 def _vae_class(folder: Path) -> type[nn.Module]:
     name = _class_name(folder)
-    return MiniVAE if name == MiniVAE.__name__ else getattr(diffusers, name)
+    own = {codec.__name__: codec for codec in CODECS}
+    return own.get(name) or getattr(diffusers, name)
 
 
 def _class_name(folder: Path) -> str:

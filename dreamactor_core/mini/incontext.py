@@ -19,18 +19,16 @@ from torch import Tensor, nn
 from ..backbones import TRAIN_TIMESTEPS, Context, Text
 from ..backbones.hunyuan15 import HunyuanLayout
 from ..geometry import Geometry
-from ..options import Defaults
+from ..options import FEW_STEPS, INCONTEXT
 from .clean import velocity_to
 from .codec import BlockCodec
 from .incontext_network import PLACE_CHANNELS, InContextTransformer3DModel, cell_places
 from .text import PAD, ByteTextEncoder
 
-INCONTEXT = "mini-incontext"
 INCONTEXT_GEOMETRY = Geometry(
     latent_channels=128, spatial_stride=8, size_multiple=8, temporal_stride=4, fps=8.0,
     num_frames=17, panel=(64, 64),
 )  # fmt: skip
-FEW_STEPS = Defaults(num_inference_steps=4, guidance_scale=1.0, shift=3.0)
 PROMPT_TOKENS = 96
 
 
@@ -66,7 +64,7 @@ class InContextBackbone(HunyuanLayout):
         dtype = self.transformer.dtype
         if self.transformer.given != "noisy":
             latents = torch.where(context.known == 1, context.latents, latents)
-        where = cell_places(tuple(latents.shape[2:]), latents.device)
+        where = cell_places(tuple(latents.shape[2:]), latents.device, self.transformer.times)
         where = where.expand(len(latents), -1, -1, -1, -1)
         return self.transformer(
             hidden_states=torch.cat([latents, *context, where], dim=1).to(dtype),

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..backbones.attention import JointAttention, rotate
 from .network import Grid
 
+PASS_FRAMES = 5  # latent frames of a pass
 PLACE_WAVES = 4
 PLACE_CHANNELS = 1 + 3 * 2 * PLACE_WAVES
 ARRANGEMENTS = ("side-by-side", "in-time")  # of the panels; the second is the rival of Table 2
@@ -29,10 +30,13 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
     given: "noisy" as in the paper; "clean": what is known (the first frame on the left, the right
     panel) comes without noise and at noise level 0; "one-way": it also reads nothing but itself, so
     its keys and values are the same at every step of sampling.
+    times: which latent frames of a clip the tokens are of, the first of them 0; () for all. Short
+    excerpts are what a small machine learns most from, and each frame keeps its place in time.
     """
 
     layout = "side-by-side"
     given = "noisy"
+    times: tuple[int, ...] = ()
 
     @wraps(HunyuanVideo15Transformer3DModel.__init__)  # type: ignore[misc]
     def __init__(self, *args, **kwargs):
@@ -55,7 +59,7 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
         """As the stock network's with empty second streams; always answers with a tuple."""
         frames, height, width = hidden_states.shape[2:]
         grid = frames, height, width
-        where = self.layout, grid, hidden_states.device
+        where = self.layout, self.times, grid, hidden_states.device
         if where not in self.turns:
             with torch.inference_mode(False):  # training may come after
                 self.turns[where] = self.rope_of(grid, hidden_states.device)
@@ -95,14 +99,17 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
 
     def rope_of(self, grid: Grid, device: torch.device) -> tuple[Tensor, Tensor]:
         """cos and sin (l, d) of a grid (t', h', 2w')."""
+        frames, height, width = (PASS_FRAMES, *grid[1:]) if self.times else grid
+        times = list(self.times or range(frames))
         if self.layout == "side-by-side":
-            return self.rope(torch.empty(1, 1, *grid, device=device))
-        frames, height, width = grid
+            turns = self.rope(torch.empty(1, 1, frames, height, width, device=device))
+            cos, sin = (part.unflatten(0, (frames, -1))[times] for part in turns)
+            return cos.flatten(0, 1), sin.flatten(0, 1)
         turns = self.rope(torch.empty(1, 1, 2 * frames, height, width // 2, device=device))
 
         def beside(part: Tensor) -> Tensor:
             left, right = part.unflatten(0, (2, frames, height, width // 2))
-            return torch.cat([left, right], dim=2).flatten(0, 2)
+            return torch.cat([left, right], dim=2)[times].flatten(0, 2)
 
         return beside(turns[0]), beside(turns[1])
 
@@ -172,14 +179,15 @@ def _feed(tokens: Tensor, answer: Tensor, gate: list[Tensor], norm: nn.Module, f
 
 @lru_cache(8)
 @torch.inference_mode(False)
-def cell_places(grid: Grid, device: torch.device) -> Tensor:
+def cell_places(grid: Grid, device: torch.device, times: tuple[int, ...] = ()) -> Tensor:
     """Where each cell of (t', h', 2w') stands: (1, PLACE_CHANNELS, t', h', 2w').
 
     The panel (-1 left, 1 right), then sines and cosines of time and of the place in the panel.
+    times: see InContextTransformer3DModel.
     """
     frames, height, width = grid
     axes = (
-        torch.arange(frames) / 8,
+        torch.tensor(times or range(frames)) / 8,
         (torch.arange(height) + 0.5) / height,
         (torch.arange(width) % (width // 2) + 0.5) / (width // 2),
     )

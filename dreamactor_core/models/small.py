@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..mini.info import INFO, parse_info
-from ..options import ONE_STEP
+from ..options import FEW_STEPS, INCONTEXT, ONE_STEP
 from ..weight_files.configs import check_configs, refusing_broken
 from ..weight_files.files import Files
 from . import Task, does_not_apply
@@ -23,7 +23,6 @@ PLACEMENT_NEEDED = "device and dtype alone: it is small"
 class Small:
     """The protocol Source. It is held whole, so no memory is counted."""
 
-    defaults = ONE_STEP  # and it draws on the panel that it was trained on
     takes_loras = True
     usual_device, usual_dtype = "cpu", "float32"
 
@@ -36,6 +35,8 @@ class Small:
         with refusing_broken(folder, SMALL_PARTS):
             self.info = parse_info((folder / INFO).read_text(encoding="utf-8"))
         self.name, self.geometry = self.info.name, self.info.geometry
+        # And it draws on the panel that it was trained on.
+        self.defaults = FEW_STEPS if self.name == INCONTEXT else ONE_STEP
 
     def check(self, task: Task) -> None:
         """It can do whatever a task may ask for."""

@@ -21,12 +21,14 @@ from ...dreamactor_core.options import (
     CAPTIONER_NAME,
     DEFAULT_MODEL,
     DETECTOR_NAME,
+    INCONTEXT,
     POSE_MODEL_NAME,
     VARIANTS,
     WEIGHTS,
 )
 
 EMBEDDED_MODEL = f"{DEFAULT_MODEL} (embedded)"
+BARE_MODEL = f"{INCONTEXT} (64 px, the bare method)"  # where somebody has put it
 SHIPPED = {f"{variant} (shipped)": variant for variant in reversed(VARIANTS)}
 INDEXES = ("model.json", "model_index.json")  # a name that ends so makes a folder a model
 NONE = "none"
@@ -101,9 +103,12 @@ def stamp(path: Path | None) -> str:
 def _models() -> dict[str, Path]:
     """Name, which is the path below its root -> folder; the first root that has it wins."""
     found: dict[str, Path] = {}
+    if (WEIGHTS / INCONTEXT / INDEXES[0]).is_file():
+        found[BARE_MODEL] = WEIGHTS / INCONTEXT
     for root in (*_roots(MODELS_FOLDER), *_roots("diffusion_models")):
         for info in (info for ending in INDEXES for info in _below(root, ending)):
-            found.setdefault(info.parent.relative_to(root).as_posix(), info.parent)
+            name = info.parent.relative_to(root).as_posix()
+            found.setdefault(BARE_MODEL if name == INCONTEXT else name, info.parent)
     return found
 
 

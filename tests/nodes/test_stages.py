@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -349,6 +350,23 @@ def test_a_model_of_a_folder_is_found_and_noticed_when_it_changes(
     for path in sorted(mine.rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     mine.rmdir()
+
+
+def test_the_bare_method_is_listed_where_somebody_has_put_it(
+    run, refused, node_classes, folders, core
+):
+    label, folder = "mini-incontext (64 px, the bare method)", folders.dreamactor / "mini-incontext"
+    backbone = core("mini.incontext").create_incontext(layers=1, heads=2)
+    core("mini.folder").save_backbone(backbone, folder)
+    assert node_classes["DreamActorLoadModel"].GET_SCHEMA().inputs[0].options[1:] == [label]
+    opened = run("LoadModel", model=label, precision="auto", placement="cpu").args[0]
+    assert (opened.geometry.panel, opened.defaults.num_inference_steps) == ((64, 64), 4)
+    lora = folders.loras / "of-mini.safetensors"
+    lora.symlink_to(core("options").WEIGHTS / "mini" / "lora" / "end-to-end.safetensors")
+    choice = {"model": opened, "lora": lora.name, "strength": 1.0}
+    refused("LoadLora", "base model", "'mini'", "'mini-incontext'", **choice)
+    lora.unlink()
+    shutil.rmtree(folder)
 
 
 def test_links_in_a_circle_end(pack, tmp_path):

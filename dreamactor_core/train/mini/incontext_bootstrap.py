@@ -15,7 +15,7 @@ from ...composite import crop_target_latents
 from ...options import KEPT_SCORE
 from ...puppets.world import LEAD_IN
 from ...sampling import flow_sigmas, sample
-from .incontext_model import load_adapter
+from .incontext_model import in_bfloat16, load_adapter
 from .incontext_pool import Rows
 from .incontext_session import Pairs, Session
 from .incontext_tasks import behind_lead_in, compose_panels, to_panel
@@ -71,8 +71,7 @@ def perform_poses(
     left = to_panel(pictures[:, None]).expand(-1, -1, rows.frames.shape[1], -1, -1)
     right = behind_lead_in(to_panel(rows.varied))
     batch = compose_panels(backbone.vae, left, right, ids, generator, text_dropout=0)
-    autocast = torch.autocast(device.type, torch.bfloat16, device.type == "cuda")
-    with torch.compiler.set_stance("force_eager"), autocast:
+    with torch.compiler.set_stance("force_eager"), in_bfloat16(device):
         text = backbone.text_encoder.encode_ids(batch.ids)
 
         def velocity(latents: Tensor, sigma: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from ..fit import LossOf
-from ..optimise import Hooks, Rhythm, Run
+from ..optimise import CHECKPOINT, Hooks, Rhythm, Run
 from ..optimizers import optimizers_of
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class ClockPace:
     final: float = 0.02  # share of the rate at the end
     ema: float = 0.998
     muon: bool = False  # the visual stream's matrices by Muon, the rest by AdamW
+    save_minutes: float = math.inf  # between checkpoints, from which the next call goes on
     log_seconds: float = 5.0
 
     def rate(self, step: int, share: float) -> float:
@@ -95,9 +96,10 @@ def fit_by_clock(
     rhythm = Rhythm(
         pace.steps or sys.maxsize,
         minutes=pace.seconds / 60,
-        save_minutes=math.inf,
+        save_minutes=pace.save_minutes,
         ema_decay=pace.ema,
-        checkpoint="",  # the next call begins the stage again
+        # without one the next call begins the stage again
+        checkpoint=CHECKPOINT if math.isfinite(pace.save_minutes) else "",
         device=str(next(module.parameters()).device),
         setbacks=SETBACKS,
     )

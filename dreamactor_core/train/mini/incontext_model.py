@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from functools import partial
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ...errors import InputError
 from ...lora.adapters import LoraSpec, add_lora
 from ...mini.incontext import InContextBackbone
 from ...sampling import flow_loss
@@ -75,18 +77,22 @@ def fresh_adapter(backbone: InContextBackbone, seed: int, rank: int | None = Non
 
 def loss_of(backbone: InContextBackbone, batch: CompositeBatch) -> Tensor:
     """Mean absolute error in pixels of what the left panel's clean latents are taken for."""
-    device = batch.target.device
-    autocast = partial(torch.autocast, device.type, torch.bfloat16, device.type == "cuda")
 
     def velocity(latents: Tensor, sigma: Tensor) -> Tensor:
-        with autocast():
+        with in_bfloat16(batch.target.device):
             text = backbone.text_encoder.encode_ids(batch.ids)
-            return backbone.velocity(latents, sigma, batch.context, text)
+            return backbone.velocity(latents, sigma, batch.context, text).float()
 
     return flow_loss(
         velocity, batch.target, batch.noise, batch.sigma, batch.weight,
         distance=backbone.vae.pixel_distance,
     )  # fmt: skip
+
+
+def in_bfloat16(device: torch.device) -> AbstractContextManager[None]:
+    """Where the device has units for it: on other CPUs it is slower than float32."""
+    able = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, able)
 
 
 def compile_blocks(backbone: InContextBackbone) -> None:
@@ -129,7 +135,39 @@ def load_model(backbone: InContextBackbone, state: State) -> None:
             for name, value in state.items()
             if name.startswith(f"{part}.")
         }
-        getattr(backbone, part).load_state_dict(values)
+        try:
+            getattr(backbone, part).load_state_dict(values)
+        except RuntimeError as error:  # which names every weight
+            raise InputError(
+                f"weights of {part}",
+                got="names or shapes of another network",
+                need="those of this one, as large",
+                fix="Start from a run of the same sizes (--toy is of others).",
+            ) from error
+
+
+def read_parts(folder: Path, stem: str) -> dict[str, State]:
+    """What save_parts wrote, as float32. Raises InputError when there is nothing or it is
+    broken."""
+    states: dict[str, State] = {}
+    broken = ""
+    for path in sorted(folder.glob(f"{stem}-*.safetensors")):
+        try:
+            tensors = load_file(path)
+        except (OSError, SafetensorError) as error:
+            broken = f"a broken {path.name}: {error}"
+            break
+        for name, value in tensors.items():
+            prefix, _, tensor = name.partition(":")
+            states.setdefault(prefix, {})[tensor] = value.float()
+    if broken or "model" not in states:
+        raise InputError(
+            f"weights to start from in {folder}",
+            got=broken or "none",
+            need=f"{stem}-0.safetensors and so on, as train incontext writes them",
+            fix="Name the folder that an earlier run had as --out.",
+        )
+    return states
 
 
 def save_parts(states: dict[str, State], folder: Path, stem: str) -> list[Path]:

@@ -101,7 +101,11 @@ def leave_signals_to_parent() -> None:
 class Pool:
     """The ring, the processes that fill it, and its copy on a device."""
 
-    def __init__(self, rows: int, workers: int, first_seed: int = FIRST_SEED):
+    def __init__(
+        self, rows: int, workers: int, first_seed: int = FIRST_SEED, for_ever: bool = True
+    ):
+        """for_ever: old rows give way to new ones; else nothing is drawn when the ring is full."""
+        self.for_ever = for_ever
         self.workers, self.share = workers, rows // workers // 2 * 2
         # Memory that forked processes share, in no file system.
         self.host = Rows(
@@ -189,6 +193,8 @@ class Pool:
                 for part, value in zip(self.host, row, strict=True):
                     part[at + place] = value
             self.drawn[worker] += 2
+            if not self.for_ever and self.drawn[worker] >= self.share:
+                return
 
     def _copy_for_ever(self) -> None:
         while not self.stopped.is_set():

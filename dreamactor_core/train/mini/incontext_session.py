@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -25,6 +26,7 @@ from .incontext_model import (
     compile_blocks,
     load_model,
     model_state,
+    read_parts,
     save_parts,
 )
 from .incontext_pool import FIRST_SEED, Pool, leave_signals_to_parent
@@ -34,7 +36,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunSizes:
-    """How much of everything; toy() is what a CPU can rehearse in minutes."""
+    """How much of everything; toy() is what a CPU can rehearse in minutes, light() what one core
+    can train with in hours."""
 
     rows: int = 16_384  # of the ring
     batch: int = 256  # of the foundation
@@ -50,6 +53,17 @@ class RunSizes:
     helpers: int = 4
     compile: bool = True
     arm_steps: int = 0  # 0: as many as ARM_SECONDS hold
+    in_time: float = 0.2  # share of the foundation's steps whose panels follow each other in time
+    excerpts: bool = False  # most steps show a few latent frames of a clip
+    save_minutes: float = math.inf  # between checkpoints within the foundation
+
+    @classmethod
+    def light(cls) -> RunSizes:
+        return cls(
+            rows=2048, batch=16, lora_batch=16, codec_rows=16, first_rows=512, pairs=1024,
+            pair_batch=32, other_cases=16, helpers=1, compile=False, arm_steps=40, in_time=0.0,
+            excerpts=True, save_minutes=5,
+        )  # fmt: skip
 
     @classmethod
     def toy(cls) -> RunSizes:
@@ -70,9 +84,18 @@ class Pairs(NamedTuple):
 class Session:
     """Weights, clips and figures of a run in a folder; what the next call needs is in "state"."""
 
-    def __init__(self, out: Path, minutes: float, sizes: RunSizes, workers: int, device: str = ""):
+    def __init__(
+        self,
+        out: Path,
+        minutes: float,
+        sizes: RunSizes,
+        workers: int,
+        device: str = "",
+        start: Path | None = None,
+    ):
         """minutes: of this call in all; workers: processes that draw; device: "" is a GPU if there
-        is one."""
+        is one; start: folder with weights-*.safetensors of another run, for a new one."""
+        self.start = start
         self.began = time.monotonic()
         self.out, self.state, self.minutes, self.sizes = out, out / "state", minutes, sizes
         self.state.mkdir(parents=True, exist_ok=True)
@@ -84,7 +107,8 @@ class Session:
             sizes.helpers, get_context("fork"), initializer=use_one_thread
         )
         self.helpers.submit(use_one_thread).result()
-        self.pool = Pool(sizes.rows, workers, first_seed=FIRST_SEED + self.calls() * 10**6)
+        first = FIRST_SEED + self.calls() * 10**6
+        self.pool = Pool(sizes.rows, workers, first, for_ever=not sizes.excerpts)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
@@ -112,10 +136,15 @@ class Session:
     def generator(self, seed: int) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(seed)
 
+    def is_done(self, stage: str) -> bool:
+        return (self.state / f"{stage}.done").exists()
+
+    def mark_done(self, stage: str) -> None:
+        (self.state / f"{stage}.done").touch()
+
     def stage(self, name: str, seconds: float, work: Callable[[float], None]) -> None:
         """Run a stage that is not done yet, for at most so many seconds of those that are left."""
-        done = self.state / f"{name}.done"
-        if done.exists():
+        if self.is_done(name):
             logger.info("%s: done before", name)
             return
         if (given := min(seconds, self.left() - 8)) < 1:
@@ -125,9 +154,13 @@ class Session:
         began = time.monotonic()
         try:
             work(given)
-            done.touch()
+            self.mark_done(name)
         except TimeoutError as error:  # the next call goes on with it
             logger.warning("%s: %s", name, error)
+        except InputError as error:  # a loss that is no number, or far off
+            kept = self.state / "state.pt"
+            logger.error("%s: %s The last good weights are kept in %s.", name, error, kept)
+            self.figures.setdefault("failed", []).append(name)
         except Exception:  # one stage's failure must not cost the others
             logger.exception("%s failed", name)
             self.figures.setdefault("failed", []).append(name)
@@ -140,12 +173,15 @@ class Session:
             state = torch.load(path, weights_only=True, map_location=self.device)
             load_model(self.backbone, state["model"])
             self.loras = state["loras"]
+        elif self.start:
+            load_model(self.backbone, read_parts(self.start, "weights")["model"])
+            self.mark_done("codec")
         if (path := self.state / "figures.json").exists():
             self.figures = json.loads(path.read_text())
         if (path := self.state / "pairs.pt").exists():
             pairs = torch.load(path, weights_only=True, map_location=self.device)
             self.pairs = Pairs(*pairs)
-        if (self.state / "foundation.done").exists():
+        if self.is_done("foundation"):
             self.adapt()
 
     def adapt(self) -> None:

@@ -15,12 +15,14 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_unshuffle
 
+from ...mini.aim import aim_heads
 from ...mini.vae import PATCH, group_frames
 from ...puppets.world import LEAD_IN
 from .incontext_bootstrap import Judge, bootstrap_pairs
@@ -38,7 +40,9 @@ from .incontext_session import Session
 from .incontext_tasks import (
     CompositeBatch,
     behind_lead_in,
+    copying_batch,
     driven_batch,
+    excerpt,
     foundation_batch,
     pose_batch,
     to_panel,
@@ -47,15 +51,18 @@ from .principal import Moments
 
 logger = logging.getLogger(__name__)
 
-SHARES = {  # of the minutes of a first call; the rest is for what measures the run
+SHARES = {  # of the minutes that a call has for those that are not done yet
     "codec": 0.07,
     "foundation": 0.40,
     "pose-based": 0.13,
     "bootstrap": 0.035,
     "end-to-end": 0.10,
+    "figures": 0.265,
 }
 CODE_NOISE = 0.2  # codes are blurred by up to this much while the clean-up learns, latent units
-IN_TIME = 0.2  # share of the foundation's steps whose panels follow each other in time
+COPYING = (0.75, 0.2)  # share of the foundation's steps that copy a clip: at first, from half on
+PAIRS_OF_TIMES = ((0, 3), (0, 4), (0, 3), (0, 4), (0, 3), (0, 4), (0, 1), (0, 2))
+LONG_TIMES = ((0, 3, 4), ())  # () is the whole clip
 FOUNDATION_RATE, CODEC_RATE, LORA_RATE = 2e-3, 1e-3, 1.5e-3
 
 
@@ -109,23 +116,59 @@ def learn_foundation(session: Session, seconds: float) -> None:
         compile_blocks(backbone)
 
     def loss() -> Tensor:
-        transformer.layout = "in-time" if rng.random() < IN_TIME else "side-by-side"
-        _, rows = pool.draw(sizes.batch, rng)
-        return loss_of(backbone, foundation_batch(backbone.vae, rows, generator))
+        share = (time.monotonic() - began) / seconds
+        transformer.layout = "in-time" if rng.random() < sizes.in_time else "side-by-side"
+        transformer.times = foundation_times(rng, share) if sizes.excerpts else ()
+        _, rows = pool.draw(rows_of(session, sizes.batch), rng)
+        copying = rng.random() < max(COPYING[1], COPYING[0] - 2 * share * (COPYING[0] - COPYING[1]))
+        batch = (copying_batch if copying else foundation_batch)(backbone.vae, rows, generator)
+        return loss_of(backbone, excerpt(batch, transformer.times))
+
+    if not session.figures.get("aimed"):
+        aim_heads(
+            transformer, across=backbone.geometry.panel[1] // backbone.geometry.spatial_stride
+        )
+        session.figures["aimed"] = True
 
     try_step(loss, list(parts.parameters()))
     left = seconds - (time.monotonic() - began)
     logger.info("foundation: first step after %.0f s", seconds - left)
-    pace = ClockPace(max(1.0, left), FOUNDATION_RATE, warm_up=100, muon=True)
+    rate = FOUNDATION_RATE * min(1.0, (sizes.batch / 64) ** 0.5)
+    pace = ClockPace(max(1.0, left), rate, warm_up=100, muon=True, save_minutes=sizes.save_minutes)
     report = fit_by_clock(parts, loss, pace, session.state / "foundation")
-    transformer.layout = "side-by-side"
+    transformer.layout, transformer.times = "side-by-side", ()
     note(session, "foundation", report)
     session.adapt()
 
 
+def foundation_times(rng: np.random.Generator, share: float) -> tuple[int, ...]:
+    """Of an excerpt, when such a share of the whole is over: two frames of a clip, later more."""
+    long = share > 0.75 and rng.random() < 0.6
+    choices = LONG_TIMES if long else PAIRS_OF_TIMES
+    return choices[rng.integers(len(choices))]
+
+
+def rows_of(session: Session, batch: int) -> int:
+    """Clips of a step: of short excerpts as many as asked for, of longer ones as many tokens."""
+    times = session.backbone.transformer.times
+    return batch if times or not session.sizes.excerpts else max(1, batch // 2)
+
+
 def lora_batch(session: Session, task: str, rng: np.random.Generator, generator) -> CompositeBatch:
-    """One batch of a task, see incontext_tasks: "pose", "plain-pose", "swapped" or "true-pair"."""
-    codec, pool, count = session.backbone.vae, session.pool, session.sizes.lora_batch
+    """One batch of a task, see incontext_tasks: "pose", "plain-pose", "swapped" or "true-pair".
+
+    The network is told of which times it is.
+    """
+    network = session.backbone.transformer
+    network.times = LONG_TIMES[rng.integers(2)] if session.sizes.excerpts else ()
+    return excerpt(_whole_batch(session, task, rng, generator), network.times)
+
+
+def _whole_batch(
+    session: Session, task: str, rng: np.random.Generator, generator: torch.Generator
+) -> CompositeBatch:
+    codec, pool = session.backbone.vae, session.pool
+    count = rows_of(session, session.sizes.lora_batch)
     if task == "swapped":
         assert session.pairs is not None, "the bootstrap comes first"
         pick = torch.from_numpy(rng.integers(len(session.pairs.frames), size=count))
@@ -151,6 +194,7 @@ def learn_lora(session: Session, task: str, seconds: float, seed: int) -> FitRep
     left = seconds - (time.monotonic() - began)
     pace = ClockPace(max(1.0, left), LORA_RATE, warm_up=20, ema=0.99)
     report = fit_by_clock(backbone.transformer, loss, pace, session.state / task)
+    backbone.transformer.times = ()
     backbone.transformer.eval()
     return report
 
@@ -175,15 +219,26 @@ def note(session: Session, name: str, report: FitReport) -> None:
     }  # fmt: skip
 
 
-def train_incontext(session: Session, judge: Judge) -> None:
-    """Every stage that is not done yet."""
+def begin_again(state: Path, stage: str) -> None:
+    """A stage and those that rest on it are to be done once more, from the weights as they are."""
+    names = [*SHARES]
+    for name in names[names.index(stage) :]:
+        (state / f"{name}.done").unlink(missing_ok=True)
+
+
+def train_incontext(session: Session, judge: Judge, measure: Callable[[Session], None]) -> None:
+    """Every stage that is not done yet. measure: the figures, afterwards."""
     work: dict[str, Callable[[Session, float], None]] = {
         "codec": learn_codec,
         "foundation": learn_foundation,
         "pose-based": learn_pose_based,
         "bootstrap": partial(bootstrap_pairs, judge=judge),
         "end-to-end": learn_end_to_end,
+        "figures": lambda session, seconds: measure(session),
     }
     session.pool.wait(session.sizes.first_rows)
+    left = [name for name in SHARES if not session.is_done(name)]
+    minutes = session.minutes / max(1e-9, sum(SHARES[name] for name in left))
     for name, share in SHARES.items():
-        session.stage(name, 60 * session.minutes * share, partial(work[name], session))
+        seconds = session.left() if name == "figures" else 60 * minutes * share
+        session.stage(name, seconds, partial(work[name], session))

@@ -1,5 +1,6 @@
 """What mini-incontext learns from: batches of composites, made on the device from rows of clips.
 
+    copying      a clip beside itself, as it is: the first half of the foundation
     foundation   a clip beside nothing, or beside itself in another style (recoloured, its pieces in
                  false colours, outlines, a blur; moved and stretched): complete the left panel
     pose         a clip beside its own pose, varied as in the paper
@@ -82,6 +83,25 @@ def compose_panels(
     ids = torch.where((drop < text_dropout)[:, None], silence_like(ids), ids)
     noise = torch.randn(target.shape, generator=generator, device=device)
     return CompositeBatch(target, Context(target * mask, mask), ids.long(), noise, sigma, 1 - mask)
+
+
+def excerpt(batch: CompositeBatch, times: tuple[int, ...]) -> CompositeBatch:
+    """The latent frames of some times alone; () for all."""
+    if not times:
+        return batch
+    chosen = list(times)
+    target, latents, known, noise, weight = (
+        part[:, :, chosen] for part in (batch.target, *batch.context, batch.noise, batch.weight)
+    )
+    return CompositeBatch(target, Context(latents, known), batch.ids, noise, batch.sigma, weight)
+
+
+def copying_batch(codec: BlockCodec, rows: Rows, generator: torch.Generator) -> CompositeBatch:
+    """A clip beside itself, in its place; most are silent for the first second, as drivers are."""
+    left = to_panel(rows.frames)
+    right = left.clone()
+    right[: round(0.7 * len(left)), :, :LEAD_IN] = -1
+    return compose_panels(codec, left, right, rows.ids, generator)
 
 
 def silence_like(ids: Tensor) -> Tensor:

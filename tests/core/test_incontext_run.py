@@ -1,0 +1,149 @@
+"""A run of mini-incontext: excerpts, where heads look, what it starts from, its model folder."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from dreamactor_core.animate import animate_pass
+from dreamactor_core.backbones.attention import rotate
+from dreamactor_core.cli.train import INCONTEXT_STAGES
+from dreamactor_core.errors import InputError
+from dreamactor_core.lora.adapters import load_lora
+from dreamactor_core.mini.aim import aim_heads
+from dreamactor_core.mini.incontext import create_incontext
+from dreamactor_core.mini.incontext_network import cell_places
+from dreamactor_core.models import find
+from dreamactor_core.options import FEW_STEPS, WEIGHTS
+from dreamactor_core.sampling import SampleSettings
+from dreamactor_core.train.mini.incontext_export import export_model
+from dreamactor_core.train.mini.incontext_model import (
+    adapter_state,
+    add_adapter,
+    load_adapter,
+    load_model,
+    model_state,
+    read_parts,
+    save_parts,
+)
+from dreamactor_core.train.mini.incontext_pool import caption_ids
+from dreamactor_core.train.mini.incontext_stages import SHARES, begin_again, foundation_times
+from dreamactor_core.train.mini.incontext_tasks import compose_panels, excerpt
+
+GRID = (5, 8, 16)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    torch.manual_seed(0)
+    made = create_incontext(layers=1, heads=2)
+    torch.nn.init.normal_(made.vae.components, std=0.05)
+    torch.nn.init.normal_(made.transformer.proj_out.weight, std=0.1)
+    return made
+
+
+def test_an_excerpt_has_its_frames_where_they_were(backbone):
+    network, cells, few = backbone.transformer, GRID[1] * GRID[2], (2, *GRID[1:])
+    for layout in ("in-time", "side-by-side"):
+        network.layout, network.times = layout, ()
+        whole = network.rope_of(GRID, CPU)
+        network.times = (0, 3)
+        for part, of_all in zip(network.rope_of(few, CPU), whole, strict=True):
+            assert torch.equal(part[:cells], of_all[:cells])
+            assert torch.equal(part[cells:], of_all[3 * cells : 4 * cells])
+    network.times = ()
+    assert torch.equal(cell_places(few, CPU, (0, 3)), cell_places(GRID, CPU)[:, :, [0, 3]])
+
+
+def test_an_excerpt_of_a_batch_keeps_what_is_known_and_what_is_drawn(backbone):
+    panels = torch.rand(2, 1, 3, 17, 64, 64) * 2 - 1
+    ids = torch.from_numpy(caption_ids("x"))[None]
+    batch = compose_panels(backbone.vae, *panels, ids, torch.Generator().manual_seed(0))
+    part = excerpt(batch, (0, 3))
+    assert torch.equal(part.target, batch.target[:, :, [0, 3]])
+    assert torch.equal(part.context.known, batch.context.known[:, :, [0, 3]])
+    assert part.weight[:, :, 0].sum() == 0 and part.weight[:, :, 1].sum() == 64
+    assert excerpt(batch, ()) is batch
+
+
+def test_short_excerpts_come_first(backbone):
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    assert {len(foundation_times(rng, 0.5)) for _ in range(30)} == {2}
+    assert {len(foundation_times(rng, 0.9)) for _ in range(60)} == {0, 2, 3}
+
+
+def test_an_aimed_head_looks_at_the_same_cell_of_the_other_panel():
+    network = create_incontext(layers=1, heads=2).transformer
+    aim_heads(network, across=8)
+    attn, turns = network.transformer_blocks[0].attn, network.rope_of(GRID, CPU)
+    tokens = torch.randn(1, math.prod(GRID), 64, generator=torch.Generator().manual_seed(0))
+    query, key = (
+        rotate(norm(layer(tokens).unflatten(2, (2, -1))), turns)[0, :, 0]
+        for layer, norm in ((attn.to_q, attn.norm_q), (attn.to_k, attn.norm_k))
+    )
+    seen = (query @ key.T).argmax(dim=1).view(GRID)[..., :8]
+    there = torch.arange(math.prod(GRID)).view(GRID)[..., 8:]
+    assert (seen == there).float().mean() > 0.95
+
+
+def test_a_stage_is_done_again_with_those_that_rest_on_it(tmp_path):
+    assert tuple(SHARES) == INCONTEXT_STAGES and sum(SHARES.values()) == pytest.approx(1)
+    for name in SHARES:
+        (tmp_path / f"{name}.done").touch()
+    begin_again(tmp_path, "pose-based")
+    assert {path.stem for path in tmp_path.glob("*.done")} == {"codec", "foundation"}
+
+
+def test_a_run_starts_from_the_weights_of_another(backbone, tmp_path):
+    state = model_state(backbone)
+    save_parts({"model": state}, tmp_path, "weights")
+    read = read_parts(tmp_path, "weights")["model"]
+    assert all(torch.equal(read[name], value.half().float()) for name, value in state.items())
+    with pytest.raises(InputError, match="another network"):
+        load_model(create_incontext(layers=1, heads=3), read)
+    with pytest.raises(InputError, match=r"got none, need weights-0.safetensors"):
+        read_parts(tmp_path / "elsewhere", "weights")
+    (tmp_path / "weights-0.safetensors").write_bytes(b"cut off")
+    with pytest.raises(InputError, match=r"broken weights-0.safetensors"):
+        read_parts(tmp_path, "weights")
+
+
+def test_a_run_becomes_a_model_folder_that_opens_and_draws_the_same(backbone, tmp_path):
+    add_adapter(backbone, rank=2)
+    lora = {name: torch.full_like(p, 0.01) for name, p in adapter_state(backbone).items()}
+    rows = {"pose-based": {"relative_error": 0.5}, "pose-based: seed 1": {"relative_error": 0.6}}
+    run = SimpleNamespace(
+        backbone=backbone,
+        out=tmp_path,
+        loras={"pose-based": lora},
+        sizes=SimpleNamespace(rank=2),
+        figures={"rows": rows, "change": {"pose-based": {"seed 1": 0.02}}},
+    )
+    source = find(export_model(run))
+    opened = source.open().backbone
+    assert (source.name, source.defaults, opened.defaults) == (backbone.name, FEW_STEPS, FEW_STEPS)
+    load_lora(opened, source.lora_beside("pose-based"))
+    add_adapter(backbone, rank=2)
+    load_adapter(backbone, lora)
+    clip = torch.rand(8, 64, 64, 3, generator=torch.Generator().manual_seed(0))
+    asked = clip[:1], clip, "a bird", SampleSettings(num_inference_steps=2)
+    torch.testing.assert_close(
+        animate_pass(opened, *asked), animate_pass(backbone, *asked), atol=0.01, rtol=0
+    )
+    assert (
+        "| pose-based: seed 1 | 0.600 |  |  | 0.020 |" in (tmp_path / "model/README.md").read_text()
+    )
+    with pytest.raises(InputError, match=r"base model of .*got 'mini', need 'mini-incontext'"):
+        load_lora(opened, WEIGHTS / "mini" / "lora" / "pose-based.safetensors")
+    mini = find("mini").open().backbone
+    with pytest.raises(InputError, match=r"base model of .*got 'mini-incontext', need 'mini'"):
+        load_lora(mini, source.lora_beside("pose-based"))
+
+
+def test_a_model_that_is_not_shipped_is_said_to_be_trained():
+    with pytest.raises(InputError, match=r"not shipped: train it with `train incontext`"):
+        find("mini-incontext")
