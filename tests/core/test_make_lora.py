@@ -16,8 +16,11 @@ from dreamactor_core.lora.adapters import load_lora
 from dreamactor_core.lora.files import read_lora
 from dreamactor_core.make_lora import job as jobs
 from dreamactor_core.make_lora.journal import Journal
+from dreamactor_core.media import write_image
 
 from .clips_on_disk import write_clips
+from .documented import documented_commands, with_substitutes
+from .films import scene
 from .full_size import open_base
 from .test_train_lora import RECIPE
 from .test_train_robust import until_done
@@ -40,13 +43,21 @@ def make(base, tmp_path_factory):
     for variant, path in paths.items():
         path.write_text(json.dumps(one | {"variant": variant}))
 
-    def make(out, *options: str, name: str = "wan-2.1", source=clips) -> int:
+    characters = folder / "characters"
+    characters.mkdir()
+    write_image(characters / "robot.png", scene(20, 1)[0])
+    (documented,) = (command for command in documented_commands() if command[0] == "make-lora")
+
+    def make(out, *options: str, name: str = "wan-2.1", own: bool = False) -> int:
+        """As docs/train.md has it; own: the clips' own characters perform."""
         AcceleratorState._reset_state(True)
         GradientState._reset_state()
-        command = ["make-lora", source, "--base", base(name), "--out", out, "--size", 32]
-        command += ["--pose-recipe", paths["pose-based"], "--sampling-steps", 1, "--frames", FRAMES]
-        command += ["--end-to-end-recipe", paths["end-to-end"], "--threshold", 0, *options]
-        return main([str(part) for part in command])
+        nobody = {"characters": "", "--pictures": ""} if own else {"characters": characters}
+        places = {"footage": clips, "BASE": base(name), "runs/fox": out} | nobody
+        command = with_substitutes(documented, {word: str(path) for word, path in places.items()})
+        more = ["--size", 32, "--sampling-steps", 1, "--frames", FRAMES, "--threshold", 0]
+        more += ["--pose-recipe", paths["pose-based"], "--end-to-end-recipe", paths["end-to-end"]]
+        return main(command + [str(part) for part in (*more, *options)])
 
     return make
 
@@ -123,7 +134,8 @@ def test_layout_and_captioner_are_those_of_every_stage(make, tmp_path, capsys):
         server.script = [(200, {}, said)] * 20
         asked = ["--endpoint", server.url, "--endpoint-model", "tiny"]
         out = tmp_path / "fox"
-        assert make(out, "--threshold", "5", "--layout", "tokens-one-way", *asked) == 2
+        told = ["--threshold", "5", "--layout", "tokens-one-way", *asked]
+        assert make(out, *told, name="wan-2.2-ti2v", own=True) == 2
         server.shutdown()
     assert "none that is kept" in capsys.readouterr().err.splitlines()[-1]
     assert read_lora(out / "pose-based" / "lora.safetensors").info.layout == "tokens-one-way"
