@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..media import to_frames
 from ..options import GROUPS
 from ..pose.guides import MOST_BODIES, Guides
+from ..pose.keypoints import Pose
 from ..puppets.colours import HUES
 from ..puppets.triplet import THUMBNAIL_SIZE, triplet
 from ..puppets.world import LEAD_IN, Clip, Triplet
@@ -36,6 +37,7 @@ class Case:
     reference: Tensor  # (1, h, w, 3)
     driving: Tensor  # (t, h, w, 3)
     skeleton: Tensor  # (t, h, w, 3) the driver's pose, its box stretched to the panel
+    keypoints: Pose  # (t, ...) the same pose
     truth: np.ndarray  # (t, h, w, 3)
     scene: np.ndarray  # (t, h, w, 3) the truth without its characters
     mask: np.ndarray  # (t, h, w) bool, true foreground
@@ -72,6 +74,7 @@ def make_case(
         reference=to_frames(truth.frames[:1]),
         driving=to_frames(driver.frames[LEAD_IN:]),
         skeleton=to_frames(driver.skeleton()),
+        keypoints=driver.driven,
         truth=to_frames(truth.frames[LEAD_IN:]).numpy(),
         scene=to_frames(truth.scene[LEAD_IN:]).numpy(),
         mask=truth.mask[LEAD_IN:] > 127,

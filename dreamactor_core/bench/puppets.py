@@ -1,4 +1,8 @@
-"""The benchmark with ground truth: the method, naive answers and the autoencoder's floor."""
+"""The benchmark with ground truth: the method, naive answers and the autoencoder's floor.
+
+Rigged bodies, and whatever comes with guides, are read and drawn as a user's would be (jobs/): a
+figure whose joints and outline are known is cut out. The row "foundation" is the network's always.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,12 +18,16 @@ import torch
 from ..animate import animate_pass
 from ..backbones import Backbone
 from ..errors import InputError
+from ..jobs.job import Job
+from ..jobs.run import inputs_of, make_ready
 from ..lora.adapters import lora_strengths, set_lora_strengths
-from ..models.in_context import told
+from ..media import Footage
+from ..models import Animator
+from ..models.in_context import InContext, told
 from ..options import BENCH_TEXTS, VARIANTS
 from ..sampling import SampleSettings
 from . import metrics
-from .cases import Case, Draw, case_seeds, draw_puppets, make_case
+from .cases import BODIES, Case, Draw, case_seeds, draw_puppets, make_case
 from .report import Result, Scored
 
 ROWS = ("end-to-end", "pose-based", "foundation", "still-reference", "driver", "vae-floor")
@@ -120,8 +129,6 @@ class _Bench:
     def make(self, row: str, case: Case) -> np.ndarray:
         """(t, h, w, 3) in [0, 1]."""
         backbone = self.backbone
-        if self.guided:
-            backbone = told(backbone, lambda: case.guides)
         if row == "still-reference":
             return np.repeat(case.reference.numpy(), len(case.truth), axis=0)
         if row == "driver":
@@ -132,9 +139,29 @@ class _Bench:
                 return backbone.decode_video(backbone.encode_video(clip))[1:].cpu().numpy()
         wanted = self.loras.get(row, ())
         self._set({name: one * (name in wanted) for name, one in self.strengths.items()})
+        animator = InContext(backbone)
+        if row in VARIANTS and animator.eye and (self.guided or BODIES in case.groups):
+            return as_animated(animator, self._job(row, case))
+        if self.guided:
+            backbone = told(backbone, lambda: case.guides)
         driving = case.skeleton if row == "pose-based" else case.driving
         made = animate_pass(backbone, case.reference, driving, case.prompt, self.settings)
         return made.cpu().numpy()
+
+    def _job(self, variant: str, case: Case) -> Job:
+        """What a user would ask for, who has the case's files."""
+        return Job(
+            case.reference,
+            Footage(case.driving, self.backbone.geometry.fps),
+            Path("frames"),
+            variant,
+            case.keypoints if variant == "pose-based" else None,
+            prompt=case.prompt,
+            settings=self.settings,
+            size=case.reference.shape[1],
+            reference_keypoints=case.guides.pose() if self.guided else None,
+            reference_mask=torch.from_numpy(case.guides.mask) if self.guided else None,
+        )
 
     def put_back(self) -> None:
         """Every LoRA at the strength that it came with."""
@@ -143,6 +170,15 @@ class _Bench:
     def _set(self, strengths: dict[str, float]) -> None:
         if strengths:
             set_lora_strengths(self.backbone, strengths)
+
+
+def as_animated(animator: Animator, job: Job) -> np.ndarray:
+    """Every frame (t, h, w, 3) in [0, 1] that `animate` would write, before it is encoded."""
+    ready = make_ready(animator, job, inputs_of(job))
+    views = ready.views()
+    passes = ready.animator.frames(ready.fitted, ready.job)
+    pictures = [picture for frames in passes for picture in views.of(frames)]
+    return torch.stack(pictures).cpu().numpy()
 
 
 def score(frames: np.ndarray, case: Case, seconds: float) -> dict[str, float | metrics.Share]:

@@ -45,6 +45,11 @@ bird and a robot), varied (those of --varied) and glb-bodies (those of --bodies)
 first, --group multi-subject draws on until it has --cases of them; the same seed always finds the
 same ones. Several seeds give error bars: mean and standard deviation over the seeds.
 
+Puppets are drawn by the network. Rigged bodies, and every case with --guided, are read and drawn as
+`animate` would: a reference whose joints and outline are known is cut out, one of which nobody
+knows the limbs is moved as a whole. pose-based has the driver's true joints, end-to-end has to find
+them; foundation is the network in any case.
+
 Of your own there is no truth. pck is the share of the driver's joints found again in the result
 within a tenth of the trunk (by BlazePose; 1 is best), kept the share of the character's colours
 that are still there (1: nothing torn off), leak as above, seconds are those of a second of video.
@@ -107,7 +112,8 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--guided",
         action="store_true",
-        help="tell the small model the true joints and outline of every reference",
+        help="tell the true joints and outline of every reference, as --reference-keypoints and "
+        "--reference-mask of animate do",
     )
 
 

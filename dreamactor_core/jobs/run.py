@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -28,7 +29,7 @@ from ..models import Animator, Source
 from ..models.estimate import Estimate
 from ..options import LEAD_IN_SECONDS
 from ..sampling import Step
-from .inputs import Inputs, fit_inputs, open_inputs, panel_of
+from .inputs import Fitted, Inputs, fit_inputs, open_inputs, panel_of
 from .job import Job, Report
 from .painter import with_painter
 from .reading import read_bodies
@@ -53,6 +54,11 @@ def read_inputs(job: Job) -> Inputs:
                 need="another name",
                 fix="Choose a new name for the output.",
             )
+    return inputs_of(job)
+
+
+def inputs_of(job: Job) -> Inputs:
+    """A job's inputs, opened. Raises InputError as open_inputs does."""
     return open_inputs(
         job.reference,
         job.driving,
@@ -86,6 +92,35 @@ def passes_of(animator: Animator, inputs: Inputs) -> int:
     return animator.passes(retimed_length(inputs.clip.duration, animator.geometry.fps))
 
 
+class Ready(NamedTuple):
+    """A job of which everything is settled: who draws it, what he is shown, and when it shows."""
+
+    animator: Animator
+    job: Job
+    fitted: Fitted
+    timeline: Timeline
+    lead: int  # frames of the lead-in that are kept
+
+    def views(self) -> Views:
+        """What makes the pictures of the video out of the animator's frames."""
+        return Views(self.fitted, self.timeline, self.lead, self.job.rate, self.job.side_by_side)
+
+
+def make_ready(animator: Animator, job: Job, inputs: Inputs | None = None) -> Ready:
+    """Read a job's inputs, if they are not open already, find the bodies in them, if nobody has,
+    and choose who draws. Raises InputError as animate_file does."""
+    animator.check(job)
+    inputs = inputs or read_inputs(job)
+    if inputs.reading is None:
+        job, inputs = read_bodies(job, inputs, animator)
+    animator, inputs = with_painter(animator, inputs, job)
+    fitted = fit_inputs(inputs, job.size, animator, job.pose_fit)
+    panel, fps = fitted.panel, animator.geometry.fps
+    job = job.settled(animator.defaults, panel.height, panel.width)
+    lead = animator.geometry.lead_frames(animator.lead_in_seconds) if job.keep_lead_in else 0
+    return Ready(animator, job, fitted, timeline_of(inputs.clip, fps, lead, job.rate), lead)
+
+
 def animate_file(
     animator: Animator,
     job: Job,
@@ -102,28 +137,17 @@ def animate_file(
     Animator.check do, and when the size does not fit the model.
     """
     began = time.perf_counter()
-    animator.check(job)
-    inputs = inputs or read_inputs(job)
-    if inputs.reading is None:
-        job, inputs = read_bodies(job, inputs, animator)
-    animator, inputs = with_painter(animator, inputs, job)
-    fitted = fit_inputs(inputs, job.size, animator, job.pose_fit)
-    panel, fps = fitted.panel, animator.geometry.fps
-    job = job.settled(animator.defaults, panel.height, panel.width)
-    lead = animator.geometry.lead_frames(animator.lead_in_seconds) if job.keep_lead_in else 0
-    timeline = timeline_of(inputs.clip, fps, lead, job.rate)
-    views = Views(fitted, lead, job.rate, job.side_by_side)
-    position = written = 0  # frames of the model, of the video
-    with _output(job, timeline, lead / fps) as write:
-        for frames in animator.frames(fitted, job, on_step):
-            for frame in frames:
-                for _ in range(timeline.shown[position]):
-                    picture = views.of(frame)
-                    written += 1
-                    if on_frame is not None:
-                        on_frame(picture[..., :3], written, len(timeline.times))
-                    write(picture)
-                position += 1
+    ready = make_ready(animator, job, inputs)
+    animator, job, timeline = ready.animator, ready.job, ready.timeline
+    views, written = ready.views(), 0
+    with _output(job, timeline, ready.lead / animator.geometry.fps) as write:
+        for frames in animator.frames(ready.fitted, job, on_step):
+            for picture in views.of(frames):
+                written += 1
+                if on_frame is not None:
+                    on_frame(picture[..., :3], written, len(timeline.times))
+                write(picture)
+    inputs, panel = ready.fitted.inputs, ready.fitted.panel
     return Report(
         output=str(job.output),
         reference=str(job.reference) if isinstance(job.reference, Path) else "a picture",

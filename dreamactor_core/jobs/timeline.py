@@ -33,17 +33,27 @@ def timeline_of(clip: VideoInfo, fps: float, lead: int, rate: str) -> Timeline:
 
 
 class Views:
-    """What is seen of the model's frames, one after the other: without the panel's bars, and if
-    wanted as the right of three pictures: reference | driver | result.
+    """What is seen of the model's frames, one after the other, as often as each is shown: without
+    the panel's bars, and if wanted as the right of three pictures: reference | driver | result.
     """
 
-    def __init__(self, fitted: Fitted, lead: int, rate: str, side_by_side: bool):
-        self.box = fitted.panel.box
+    def __init__(
+        self, fitted: Fitted, timeline: Timeline, lead: int, rate: str, side_by_side: bool
+    ):
+        self.box, self.timeline = fitted.panel.box, timeline
+        self.position = 0  # of the model's next frame
         self.reference = self._cropped(fitted.reference[0])
         self.drivers = _drivers(fitted, lead, rate) if side_by_side else None
 
-    def of(self, frame: Tensor) -> Tensor:
-        """The model's frame (h, w, 3 or 4) as it is written next, (h', w' or 3w', 3 or 4)."""
+    def of(self, frames: Tensor) -> Iterator[Tensor]:
+        """The model's next frames (n, h, w, 3 or 4) as they are written, (h', w' or 3w', 3 or 4)
+        each."""
+        for frame in frames:
+            for _ in range(self.timeline.shown[self.position]):
+                yield self._view(frame)
+            self.position += 1
+
+    def _view(self, frame: Tensor) -> Tensor:
         result = self._cropped(frame)
         if self.drivers is None:
             return result

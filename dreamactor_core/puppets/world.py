@@ -32,13 +32,17 @@ class Clip:
     parts: np.ndarray | None = None
     places: np.ndarray | None = None
 
+    @property
+    def driven(self) -> Pose:
+        """The pose behind the lead-in."""
+        return self.pose.map(lambda points: points[LEAD_IN:])
+
     def skeleton(self) -> np.ndarray:
         """(t - LEAD_IN, h, w, 3) uint8: what drives the pose-based variant with this clip's motion.
 
         As for a user's keypoints: one box over what is driven, without the lead-in.
         """
-        driven = self.pose.map(lambda points: points[LEAD_IN:])
-        return draw_pose(fit_box(driven), *self.frames.shape[1:3])
+        return draw_pose(fit_box(self.driven), *self.frames.shape[1:3])
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,23 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from dreamactor_core import __main__ as cli
 from dreamactor_core.bench.cases import BODIES, draw_bodies, make_case
+from dreamactor_core.bench.puppets import _Bench
+from dreamactor_core.jobs.job import Job
+from dreamactor_core.jobs.run import animate_file
 from dreamactor_core.lora import adapters
 from dreamactor_core.lora.adapters import LoraInfo, LoraSpec, add_lora, remove_lora, save_lora
+from dreamactor_core.media import Footage, read_picture
 from dreamactor_core.mini.folder import save_backbone
+from dreamactor_core.models import find
+from dreamactor_core.models.in_context import InContext
 from dreamactor_core.puppets.world import LEAD_IN
+from dreamactor_core.sampling import SampleSettings
 from dreamactor_core.skeleton import NECK
 
 from .tiny import tiny_backbone
@@ -103,3 +111,29 @@ def test_a_guided_bench_tells_the_truth_of_each_reference(tmp_path):
         tables[name] = json.loads(path.read_text())["variants"]
     assert tables["told"]["still-reference"]["psnr"] == tables["found"]["still-reference"]["psnr"]
     assert tables["told"]["end-to-end"]["psnr"] != tables["found"]["end-to-end"]["psnr"]
+
+
+def test_a_guided_bench_draws_as_animate_does_from_the_same_keypoints(tmp_path):
+    backbone = find("mini").open().backbone
+    case = make_case(11_000, 32, LEAD_IN + 4)
+    looks = []
+    backbone.transformer.register_forward_pre_hook(lambda *given: looks.append(given))
+    bench = _Bench(backbone, SampleSettings(), {}, guided=True)
+    made = bench.make("pose-based", case)
+    assert made.shape == case.truth.shape and not looks  # by scissors
+    bench.make("foundation", case)
+    assert looks
+    job = Job(
+        case.reference,
+        Footage(case.driving, 8.0),
+        tmp_path / "frames",
+        "pose-based",
+        case.keypoints,
+        size=32,
+        reference_keypoints=case.guides.pose(),
+        reference_mask=torch.from_numpy(case.guides.mask),
+    )
+    assert animate_file(InContext(backbone), job).painter == "cutout"
+    files = sorted((tmp_path / "frames").glob("*.png"))
+    written = torch.cat([read_picture(file).pixels for file in files]).numpy()
+    assert np.abs(written - made).max() < 1 / 255
