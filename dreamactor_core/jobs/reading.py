@@ -47,7 +47,7 @@ GIVE_KEYPOINTS = "choose a clip that shows a whole body, or give its keypoints"
 class ReadBy:
     """Who read what, for the report and the node."""
 
-    reference_joints: str  # "given", "blazepose", "eye" or "none"
+    reference_joints: str  # "given", "blazepose", "outline", "eye" or "none"
     reference_outline: str  # "given", "alpha", "blazepose", "ground", "eye" or "none"
     driver: str  # "keypoints", "blazepose", "eye" or "moving region"
     motion: str  # "limbs"; "rigid": the reference is moved as a whole

@@ -258,7 +258,7 @@ def _grown(seeds: np.ndarray, inside: np.ndarray) -> np.ndarray:
     if not len(sources):
         return np.full(seeds.shape, TORSO, np.uint8)
     _, _, nearest = dijkstra(
-        _neighbours(inside),
+        ways_within(inside),
         directed=False,
         indices=sources,
         return_predecessors=True,
@@ -269,7 +269,7 @@ def _grown(seeds: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return parts[rows, columns]
 
 
-def _neighbours(inside: np.ndarray) -> coo_array:
+def ways_within(inside: np.ndarray) -> coo_array:
     """Lengths of the ways between pixels inside that touch each other, as a sparse matrix."""
     height, width = inside.shape
     number = np.arange(height * width, dtype=np.int32).reshape(

@@ -1,7 +1,9 @@
 """What a reference shows and a driver does, by whoever knows it best, and who that was.
 
-    joints    told, BlazePose's of a person, the eye's of the figure cut out, the eye's of all of it
+    joints    told, BlazePose's of a person, those that an outline tells by its limbs, the eye's of
+              the figure cut out, the eye's of all of it
     outline   told, the picture's alpha, BlazePose's of a person, that of a figure on plain ground
+              or on a sheet of paper
 
 Where nobody is sure of the joints there are none: limbs that are not there would be torn off.
 """
@@ -9,6 +11,7 @@ Where nobody is sure of the joints there are none: limbs that are not there woul
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,9 +21,12 @@ from torch import Tensor
 from ..media import to_uint8
 from ..pose.ground import outline
 from ..pose.guides import Guides, Recognised
+from ..pose.paper import figures_on_paper
 from ..pose.reference import find_person
 from .eye import CONFIDENT, BodyEstimate, Eye, confidence
+from .guides import INSIDE
 from .second_look import look_at_figure
+from .silhouette import joints_of_outline
 
 SURE = 0.75  # confidence from which the eye needs no second look
 BELIEVED = 0.5  # without one, from which limbs are moved: most of the joints are where they should
@@ -51,14 +57,13 @@ def recognise_reference(
     if joints is None and mask is None and trust >= SURE:
         return Recognised(None, "eye", "eye", bodies)
     if joints is None:
-        ground = outline(image) if mask is None else mask
-        found = None if ground is None else _of_figure(eye, image, ground)
-        if found is not None:
-            joints, joints_by = found[None], "eye"
+        figure = _figure(eye, image, mask)
+        if figure.joints is not None:
+            joints, joints_by = figure.joints[None], figure.joints_by
         elif trust >= BELIEVED:
             joints_by = "eye"
-        if mask is None and ground is not None and (found is not None or trust < BELIEVED):
-            mask, outline_by = ground, "ground"
+        if mask is None and figure.mask is not None and (joints is not None or trust < BELIEVED):
+            mask, outline_by = figure.mask, "ground"
         elif mask is None and joints_by == "eye":
             outline_by = "eye"
     if joints is not None:
@@ -70,19 +75,44 @@ def recognise_reference(
     return Recognised(guides, joints_by, outline_by, bodies)
 
 
-def _of_figure(eye: Eye, image: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
-    """(18, 3) joints of the figure within a mask; None if they are not sure."""
+class _Figure(NamedTuple):
+    """Of a picture of one figure."""
+
+    mask: np.ndarray | None  # (h, w) in [0, 1]
+    joints: np.ndarray | None = None  # (18, 3), if they are sure
+    joints_by: str = "none"
+
+
+def _figure(eye: Eye, image: np.ndarray, mask: np.ndarray | None) -> _Figure:
+    """The figure within a mask, or on plain ground, or on paper: there the tallest thing of which
+    the joints are sure."""
+    told = outline(image) if mask is None else mask
+    if told is not None:
+        return _of_outline(eye, image, told, told)
+    for drawn in figures_on_paper(image):
+        found = _of_outline(eye, image, drawn.outline, drawn.lines)
+        if found.joints is not None:
+            return found
+    return _Figure(None)
+
+
+def _of_outline(eye: Eye, image: np.ndarray, mask: np.ndarray, shape: np.ndarray) -> _Figure:
+    """The figure within a mask (h, w), whose limbs are told apart in another one."""
     scale = min(1.0, FIGURE_SIDE / max(mask.shape))
     size = tuple(max(1, round(side * scale)) for side in mask.shape[::-1])
+    ratio = [mask.shape[1] / size[0], mask.shape[0] / size[1], 1]
+    joints = joints_of_outline(shape)
+    if joints is not None:
+        return _Figure(mask, joints, "outline")
     small, inside = (
         cv2.resize(part, size, interpolation=cv2.INTER_AREA)
         for part in (image, mask.astype(np.float32))
     )
-    if (inside >= 0.5).sum() < 1:
-        return None
-    found = look_at_figure(eye, small, inside)
-    ratio = [mask.shape[1] / size[0], mask.shape[0] / size[1], 1]
-    return found.joints * ratio if found.is_body else None
+    if (inside >= INSIDE).any():
+        found = look_at_figure(eye, small, inside)
+        if found.is_body:
+            return _Figure(mask, found.joints * ratio, "eye")
+    return _Figure(mask)
 
 
 def is_sure_of(eye: Eye, frames: Sequence[Tensor]) -> bool:

@@ -32,12 +32,7 @@ def outline(image: np.ndarray) -> np.ndarray | None:
     drawn = (difference > max(times * deviation, least)).astype(np.uint8)
     if deviation > UNEVEN or drawn[_border(*small)].mean() > CROSSED:
         return None
-    reach = 2 * round(LINE_GAP * max(small)) + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    closed = cv2.morphologyEx(np.pad(drawn, reach), cv2.MORPH_CLOSE, kernel)
-    closed = closed[reach:-reach, reach:-reach]
-    _, free = cv2.connectedComponents(np.pad(1 - closed, 1, constant_values=1), connectivity=4)
-    inside = (free != free[0, 0])[1:-1, 1:-1].astype(np.uint8)
+    inside = encloses(drawn, LINE_GAP * max(small))
     _, pieces, stats, _ = cv2.connectedComponentsWithStats(inside)
     areas = stats[:, cv2.CC_STAT_AREA].copy()
     areas[0] = 0
@@ -46,6 +41,16 @@ def outline(image: np.ndarray) -> np.ndarray | None:
     if not low < kept.mean() < high:
         return None
     return cv2.resize(kept.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def encloses(drawn: np.ndarray, gap: float) -> np.ndarray:
+    """(h, w) uint8: what is drawn, and what lines enclose that end at most `gap` pixels apart."""
+    reach = 2 * round(gap) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    closed = cv2.morphologyEx(np.pad(drawn, reach), cv2.MORPH_CLOSE, kernel)
+    closed = closed[reach:-reach, reach:-reach]
+    _, free = cv2.connectedComponents(np.pad(1 - closed, 1, constant_values=1), connectivity=4)
+    return (free != free[0, 0])[1:-1, 1:-1].astype(np.uint8)
 
 
 def _border(height: int, width: int) -> np.ndarray:

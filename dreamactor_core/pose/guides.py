@@ -56,7 +56,7 @@ class Recognised(NamedTuple):
     """Of a reference."""
 
     guides: Guides | None  # in pixels of the picture; None: the eye alone finds what there is
-    joints_by: str  # "given", "blazepose", "eye" or "none"
+    joints_by: str  # "given", "blazepose", "outline", "eye" or "none"
     outline_by: str  # "given", "alpha", "blazepose", "ground", "eye" or "none"
     bodies: int = 1
 
