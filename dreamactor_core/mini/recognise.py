@@ -102,7 +102,7 @@ def _of_outline(eye: Eye, image: np.ndarray, mask: np.ndarray, shape: np.ndarray
     size = tuple(max(1, round(side * scale)) for side in mask.shape[::-1])
     ratio = [mask.shape[1] / size[0], mask.shape[0] / size[1], 1]
     joints = joints_of_outline(shape)
-    if joints is not None:
+    if joints is not None and joints[:, 2].all():
         return _Figure(mask, joints, "outline")
     small, inside = (
         cv2.resize(part, size, interpolation=cv2.INTER_AREA)
@@ -111,7 +111,10 @@ def _of_outline(eye: Eye, image: np.ndarray, mask: np.ndarray, shape: np.ndarray
     if (inside >= INSIDE).any():
         found = look_at_figure(eye, small, inside)
         if found.is_body:
-            return _Figure(mask, found.joints * ratio, "eye")
+            seen = found.joints * ratio
+            if joints is not None:
+                seen = np.where(joints[:, 2:] > 0, joints, seen)
+            return _Figure(mask, seen, "eye")
     return _Figure(mask)
 
 

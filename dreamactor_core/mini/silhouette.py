@@ -17,7 +17,19 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from ..skeleton import ANKLE, EAR, ELBOW, EYE, HIP, KNEE, NECK, NOSE, SHOULDER, WRIST
+from ..skeleton import (
+    ANKLE,
+    EAR,
+    ELBOW,
+    EYE,
+    FACE_JOINTS,
+    HIP,
+    KNEE,
+    NECK,
+    NOSE,
+    SHOULDER,
+    WRIST,
+)
 from .guides import INSIDE, ways_within
 
 SHAPE_SIDE = 200  # pixels of the longer side of a figure, as it is looked at
@@ -67,8 +79,9 @@ class Branch(NamedTuple):
 
 
 def joints_of_outline(mask: np.ndarray) -> np.ndarray | None:
-    """(18, 3) x, y in pixels and confidence, of the figure that a mask (h, w) in [0, 1] shows; None
-    if two arms and two legs do not stick out of it."""
+    """(18, 3) x, y in pixels and confidence, of the figure that a mask (h, w) in [0, 1] shows: of
+    arms, trunk and head, or legs, or of all; what does not stick out has no confidence. None if
+    neither two arms nor two legs stick out of it."""
     rows, columns = np.nonzero(mask >= INSIDE)
     if not len(rows):
         return None
@@ -79,12 +92,11 @@ def joints_of_outline(mask: np.ndarray) -> np.ndarray | None:
     part = mask[low[1] : high[1], low[0] : high[0]].astype(np.float32)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     inside = np.pad(cv2.resize(part, tuple(size.tolist()), interpolation=how) >= INSIDE, 2)
-    inside = _largest_piece(inside)
-    found = _joints(inside)
-    if found is None:
+    joints = _joints(_largest_piece(inside))
+    if not joints[:, 2].any():
         return None
-    places = (found - 2) / scale + low
-    return np.column_stack([places, np.full(len(places), TOLD_BY_OUTLINE)])
+    joints[:, :2] = (joints[:, :2] - 2) / scale + low
+    return joints
 
 
 def _largest_piece(inside: np.ndarray) -> np.ndarray:
@@ -92,32 +104,61 @@ def _largest_piece(inside: np.ndarray) -> np.ndarray:
     return pieces == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
 
 
-def _joints(inside: np.ndarray) -> np.ndarray | None:
-    """(18, 2)"""
+def _joints(inside: np.ndarray) -> np.ndarray:
+    """(18, 3)"""
     tall = float(np.ptp(np.nonzero(inside)[0]) + 1)
-    chosen = _chosen(_sticking_out(inside, LEAST_TIP * tall), tall)
-    if chosen is None:
-        return None
-    limbs = [_limb(branch, chosen) for branch in chosen]
-    arms, legs, head = limbs[:2], limbs[2:4], chosen[4:]
-    for pair in (arms, legs):
-        short, long = sorted(limb.length for limb in pair)
-        if short < max(LEAST_LIMB * tall, ALIKE * long):
-            return None
-    if any((leg.path[0] - leg.path[-1])[1] < LEG_GOES_DOWN * leg.length for leg in legs):
-        return None
-    (right_hand, right), (left_hand, left) = ((arm.path[0], arm.path[-1]) for arm in arms)
-    hips, middle = np.array([leg.path[-1] for leg in legs]), (right + left) / 2
-    trunk = hips.mean(axis=0) - middle
-    if (
-        right_hand[0] > middle[0] - BESIDE * tall
-        or left_hand[0] < middle[0] + BESIDE * tall
-        or abs(right[1] - left[1]) > SHIFTED * tall
-        or abs(hips[0, 0] - hips[1, 0]) > SPREAD * tall
-        or trunk[1] < max(LEAST_TIP * tall, abs(trunk[0]))
-    ):
-        return None
-    return _placed(arms, legs, _top(inside, head, middle, tall), tall)
+    branches = _sticking_out(inside, LEAST_TIP * tall)
+    joints = np.zeros((18, 3))
+    legs, arms, head = _chosen(branches, tall)
+    chosen = [*legs, *arms, *head]
+    legs = [_limb(leg, chosen) for leg in legs]
+    arms = [_limb(arm, chosen) for arm in arms]
+    legs = legs if _are_legs(legs, tall) else []
+    arms = arms if _are_arms(arms, tall) else []
+    if arms and legs:
+        trunk = _middle(legs) - _middle(arms)
+        if trunk[1] < max(LEAST_TIP * tall, abs(trunk[0])):
+            return joints
+    for limbs, names in ((arms, (SHOULDER, ELBOW, WRIST)), (legs, (HIP, KNEE, ANKLE))):
+        if limbs:
+            _place_limbs(joints, limbs, names, OFF_MIDDLE * tall)
+    if arms and (head or legs):
+        _place_head(joints, _middle(arms), _top(inside, head, _middle(arms), tall))
+    elif not legs:
+        joints[:] = 0  # two that stick out may be anything
+    return joints
+
+
+def _middle(limbs: list[Branch]) -> np.ndarray:
+    """(2,) between where the two leave the trunk."""
+    return np.mean([limb.path[-1] for limb in limbs], axis=0)
+
+
+def _are_legs(limbs: list[Branch], tall: float) -> bool:
+    """Whether two limbs are alike, close to each other and go down."""
+    return (
+        _are_alike(limbs, tall)
+        and all((leg.path[0] - leg.path[-1])[1] >= LEG_GOES_DOWN * leg.length > 0 for leg in limbs)
+        and abs(limbs[0].path[-1, 0] - limbs[1].path[-1, 0]) <= SPREAD * tall
+    )
+
+
+def _are_arms(limbs: list[Branch], tall: float) -> bool:
+    """Whether two limbs are alike, leave the trunk equally high, and reach to either side of it."""
+    if not _are_alike(limbs, tall):
+        return False
+    right, left = limbs
+    middle = _middle(limbs)[0]
+    return (
+        middle - right.path[:, 0].min() >= BESIDE * tall
+        and left.path[:, 0].max() - middle >= BESIDE * tall
+        and abs(right.path[-1, 1] - left.path[-1, 1]) <= SHIFTED * tall
+    )
+
+
+def _are_alike(limbs: list[Branch], tall: float) -> bool:
+    lengths = sorted(limb.length for limb in limbs)
+    return len(lengths) == 2 and lengths[0] >= max(LEAST_LIMB * tall, ALIKE * lengths[1])
 
 
 def _sticking_out(inside: np.ndarray, least: float) -> list[Branch]:
@@ -147,8 +188,8 @@ def _sticking_out(inside: np.ndarray, least: float) -> list[Branch]:
     return branches
 
 
-def _chosen(branches: list[Branch], tall: float) -> list[Branch] | None:
-    """Right and left arm, right and left leg, of a body seen from the front, and what sticks out
+def _chosen(branches: list[Branch], tall: float) -> tuple[list[Branch], list[Branch], list[Branch]]:
+    """Legs and arms, right and left of a body seen from the front, or none, and what sticks out
     between the arms, if there is anything."""
     least = LEAST_LIMB * tall
     long = [one for one in branches if one.length >= least]
@@ -158,8 +199,8 @@ def _chosen(branches: list[Branch], tall: float) -> list[Branch] | None:
     rest = [one for one in low[2:] if _limb(one, long).length >= least]
     rest.sort(key=lambda branch: branch.path[0, 0])
     if not 2 <= len(rest) <= 3:
-        return None
-    return [rest[0], rest[-1], *legs, *rest[1:-1]]
+        return legs, [], []
+    return legs, [rest[0], rest[-1]], rest[1:-1]
 
 
 def _is_even(limb: Branch) -> bool:
@@ -190,29 +231,30 @@ def _top(inside: np.ndarray, head: list[Branch], shoulders: np.ndarray, tall: fl
     return np.array([shoulders[0], float(np.flatnonzero(columns.any(axis=1))[0])])
 
 
-def _placed(arms: list[Branch], legs: list[Branch], top: np.ndarray, tall: float) -> np.ndarray:
-    """(18, 2)"""
-    joints = np.zeros((18, 2))
-    shoulders, hips = (np.mean([limb.path[-1] for limb in pair], axis=0) for pair in (arms, legs))
-    joints[NECK] = neck = shoulders + SHORT_NECK * (top - shoulders)
-    joints[NOSE] = face = (neck + top) / 2
-    for pair, places in ((EYE, EYES), (EAR, EARS)):
-        size = float(np.linalg.norm(face - neck))
-        up = (face - neck) / max(size, 1e-6)
-        across, above = size * places[0] * np.array([-up[1], up[0]]), size * places[1] * up
+def _place_head(joints: np.ndarray, shoulders: np.ndarray, top: np.ndarray) -> None:
+    """Neck and face into joints (18, 3), between the shoulders and the top of the head."""
+    neck = shoulders + SHORT_NECK * (top - shoulders)
+    face = (neck + top) / 2
+    size = float(np.linalg.norm(face - neck))
+    up = (face - neck) / max(size, 1e-6)
+    joints[[NECK, NOSE], :2] = neck, face
+    for pair, (beside, above) in ((EYE, EYES), (EAR, EARS)):
+        across = size * beside * np.array([-up[1], up[0]])
         for joint, side in zip(pair, (-1, 1), strict=True):
-            joints[joint] = face + side * across + above
-    for side, way in ((0, -1), (1, 1)):
-        for limb, middle, names in (
-            (arms[side], shoulders, (SHOULDER, ELBOW, WRIST)),
-            (legs[side], hips, (HIP, KNEE, ANKLE)),
-        ):
-            root = limb.path[-1].copy()
-            off = OFF_MIDDLE * tall
-            root[0] = middle[0] + way * max(way * (root - middle)[0], off)
-            for joint, place in zip(names, (root, _bend(limb), limb.at(HAND)), strict=True):
-                joints[joint[side]] = place
-    return joints
+            joints[joint, :2] = face + side * across + size * above * up
+    joints[[NECK, *FACE_JOINTS], 2] = TOLD_BY_OUTLINE
+
+
+def _place_limbs(
+    joints: np.ndarray, limbs: list[Branch], names: tuple[tuple[int, int], ...], off: float
+) -> None:
+    """Two limbs into joints (18, 3); they leave the trunk at least `off` pixels from its middle."""
+    middle = _middle(limbs)[0]
+    for side, (way, limb) in enumerate(zip((-1, 1), limbs, strict=True)):
+        root = limb.path[-1].copy()
+        root[0] = middle + way * max(way * (root[0] - middle), off)
+        for joint, place in zip(names, (root, _bend(limb), limb.at(HAND)), strict=True):
+            joints[joint[side]] = *place, TOLD_BY_OUTLINE
 
 
 def _bend(limb: Branch) -> np.ndarray:
