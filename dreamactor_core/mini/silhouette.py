@@ -173,7 +173,8 @@ def _sticking_out(inside: np.ndarray, least: float) -> list[Branch]:
     along = 1 / depth.clip(0.5) ** 2  # along the middle of a limb it is cheap
     costs = csr_array((ways.data * (along[one] + along[other]), (one, other)), ways.shape)
     _, before = dijkstra(costs, directed=False, indices=middle, return_predecessors=True)
-    known, branches = {middle}, []
+    known: set[int] = {middle}
+    branches: list[Branch] = []
     while len(branches) < MOST_TIPS:
         off = dijkstra(ways, directed=False, indices=sorted(known), min_only=True)
         tip = int(pixels[off[pixels].argmax()])

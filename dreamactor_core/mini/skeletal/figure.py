@@ -40,6 +40,7 @@ LEAST_RADIUS = 3.0  # pixels
 MOST_OF_IT = 0.98  # of the line along which two parts meet: what lies further off is chance
 # Times half of its thickness, or of its length: so far an arm goes from its bone.
 ARM_REACH = 3.0, 0.6
+SLEEVE = 2.2  # times half of its thickness: so far an arm goes from its bone into a broad trunk
 BEFORE_TRUNK = (*UPPER_ARM, *FOREARM)  # what may lie before trunk and legs in the picture
 
 
@@ -148,7 +149,7 @@ def _cut(own: np.ndarray, alpha: np.ndarray, body: np.ndarray) -> Figure:
     parts[alpha <= 0] = 0
     for joining in JOININGS:
         if seen[joining.joint] and joining.joint != NECK:
-            _part_by_plane(parts, joining, joints)
+            _part_by_plane(parts, depth, joining, joints)
     layers = {}
     kernel = np.ones((2 * COMMON + 1,) * 2)
     for part in np.unique(parts[alpha >= INSIDE]).tolist():
@@ -251,8 +252,11 @@ def bisector(back: np.ndarray, on: np.ndarray) -> np.ndarray:
     return _unit(across)
 
 
-def _part_by_plane(parts: np.ndarray, joining: Joining, joints: np.ndarray) -> None:
-    """Near a joint, what belongs to either part belongs to that on its side of the joint."""
+def _part_by_plane(
+    parts: np.ndarray, depth: np.ndarray, joining: Joining, joints: np.ndarray
+) -> None:
+    """Near a joint, what belongs to either part belongs to that on its side of the joint; of a
+    broad trunk an arm has no more than goes on along its bone."""
     height, width = parts.shape
     joint = joints[joining.joint]
     reach = max(LEAST_RADIUS, ABOUT_JOINT * _bone(joining, joints))
@@ -261,7 +265,14 @@ def _part_by_plane(parts: np.ndarray, joining: Joining, joints: np.ndarray) -> N
     y, x = np.mgrid[top:bottom, left:right] + 0.5
     off = np.stack([x - joint[0], y - joint[1]], axis=-1)
     near = (off**2).sum(axis=-1) <= reach**2
-    beyond = off @ bisector(*directions(joining, joints)) > 0
+    back, on = directions(joining, joints)
+    beyond = off @ bisector(back, on) > 0
+    if joining.outer in UPPER_ARM:
+        along = joint + np.linspace(0.5, 0.9, 5)[:, None] * (joints[joining.tip] - joint)
+        columns, rows = np.floor(along).astype(int).T
+        deep = depth[rows.clip(0, height - 1), columns.clip(0, width - 1)]
+        beside = np.abs(off[..., 0] * on[1] - off[..., 1] * on[0])
+        beyond &= beside <= max(SLEEVE * float(deep.max()), LEAST_RADIUS)
     here = parts[top:bottom, left:right]
     either = near & np.isin(here, (joining.inner, joining.outer))
     here[either] = np.where(beyond, joining.outer, joining.inner)[either]
