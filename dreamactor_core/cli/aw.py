@@ -16,6 +16,7 @@ VERBS = {  # (its module in cli/, what it does)
     "check": ("aw_cases", "what a set of cases holds, and whether its files are whole"),
     "raters": ("aw_raters", "a page on which people judge, blind"),
     "tally": ("aw_raters", "count what they have saved"),
+    "page": ("aw_tables", "a page to look through: videos side by side, judgements, tables"),
     "table": ("aw_tables", "Table 1, Figure 5 and Table 2 of what there is"),
 }
 

@@ -110,7 +110,7 @@ def _count_ratings(args: argparse.Namespace) -> int:
     check_paths((args.key, args.out), ())
     from ..bench.aw.ratings import keep_tally, read_key, tally
     from ..bench.aw.render import table_lines
-    from ..bench.aw.tables import rating_tables
+    from ..bench.aw.tables import THEIRS, rating_tables
 
     told = tally(args.ratings, read_key(args.key))
     added = keep_tally(args.out, told)
@@ -125,4 +125,5 @@ def _count_ratings(args: argparse.Namespace) -> int:
         print(f"sides chosen: {sides}")
     for table in rating_tables(told.lines, args.seed):
         print("", table.title, *table_lines(table), *table.notes, sep="\n")
+    print("", THEIRS, sep="\n")
     return 0

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from dreamactor_core.bench.aw.gather import gather
 from dreamactor_core.bench.aw.raters import RaterPlan, write_rater_page
 from dreamactor_core.bench.aw.ratings import read_key, tally
-from dreamactor_core.bench.aw.scores import RATED
+from dreamactor_core.bench.aw.scores import JUDGE_FILE, RATED, ScoreLine, append, score_path
+from dreamactor_core.bench.aw.site import write_site
 
 from ..core.aw_results import make_results
 from .conftest import act
@@ -51,3 +54,27 @@ def test_single_videos_are_scored_in_three_dimensions(own_browser, shots, tmp_pa
     counted = tally([tmp_path / "ratings.json"], read_key(written.key))
     assert counted.unseen == 1
     assert [line.scores for line in counted.lines] == [dict(zip(RATED, (5, 1, 2), strict=True))]
+
+
+def test_results_are_looked_through_side_by_side_in_step(own_browser, shots, tmp_path):
+    made = make_results(tmp_path, SYSTEMS, number=4, missing=[(SYSTEMS[1], "case-001")])
+    said = [
+        ScoreLine(name, case, {"imaging_quality": 4}, reasons={"imaging_quality": f"as {case}"})
+        for name in SYSTEMS
+        for case in made.cases
+    ]
+    append(score_path(made.results, JUDGE_FILE), said)
+    site = write_site(gather(made.set, made.results), tmp_path / "site")
+    task = {"page": site.page.as_uri(), "filter": ["Scenario", "complex-motion"]}
+    seen = act(own_browser, "site.mjs", {**task, "shots": str(shots)})
+    assert (seen["complaints"], seen["requests"]) == ([], [])
+    assert seen["figures"] == ["Picture", "Motion", *SYSTEMS] and seen["missing"] == 0
+    for times in (seen["stepped"], seen["paused"]):
+        assert len(times) == 3 and max(times) - min(times) < 0.001
+    assert seen["stepped"][0] == pytest.approx(2 / 12, abs=1e-4) and seen["played"]
+    assert "as case-000" in seen["reason"] and seen["reason"] == seen["reloaded"]
+    assert seen["address"].startswith("#case-000/first-system/")
+    assert seen["all"] == [f"#{case}" for case in made.cases]
+    assert seen["filtered"] == ["#case-001", "#case-003"] and seen["current"] == "case-001"
+    assert seen["fewer"] == ["Picture", "Motion", SYSTEMS[1]]
+    assert seen["tables"] == ["Table 1, by a judge (unnamed)"]

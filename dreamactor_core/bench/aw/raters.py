@@ -18,17 +18,17 @@ import html
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from ...errors import InputError
-from ...media.browser import picture_for_browser, video_for_browser
 from ...media.replace import replacing
 from .cases import AwCase, CaseSet, sha256_of
 from .gather import Gathered
 from .scores import DIMENSIONS, RATED
+from .shown import ShownMedia
 from .web import script_json, template
 
 KEY_FORMAT, KEY_VERSION = "aw-bench-key", 1
@@ -88,24 +88,6 @@ class RaterPage(NamedTuple):
     left_out: dict[str, str]  # {case, or case and system: why}
 
 
-@dataclass
-class _Media:
-    """Pictures and videos as the page has them, by hash."""
-
-    folder: Path
-    data: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def add(self, path: Path, name: str, picture: bool = False) -> None:
-        if name in self.data:
-            return
-        suffix, write = (".webp", picture_for_browser) if picture else (".mp4", video_for_browser)
-        write(path, self.folder / f"{name}{suffix}")
-        self.data[name] = {"type": "image/webp" if picture else "video/mp4", "file": name + suffix}
-
-    def size(self) -> int:
-        return sum(path.stat().st_size for path in self.folder.iterdir())
-
-
 def write_rater_page(
     gathered: Gathered,
     plan: RaterPlan,
@@ -122,7 +104,7 @@ def write_rater_page(
     items = plan_items(gathered, plan)
     left_out: dict[str, str] = {}
     with TemporaryDirectory(dir=page.parent, prefix=".aw-raters-") as hidden:
-        media = _Media(Path(hidden))
+        media = ShownMedia(Path(hidden))
         usable = []
         for number, item in enumerate(items, 1):
             on_item(number, len(items))
@@ -194,7 +176,7 @@ def _hash(*words: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
-def _add_item(media: _Media, item: RaterItem, case_set: CaseSet) -> None:
+def _add_item(media: ShownMedia, item: RaterItem, case_set: CaseSet) -> None:
     """Raises InputError for a file that cannot be read or shown."""
     for part, picture in ((item.case.reference, True), (item.case.driver, False)):
         media.add(case_set.path_of(part.file), part.sha256[:DIGITS], picture)
@@ -228,7 +210,7 @@ def _page_text(
     gathered: Gathered,
     plan: RaterPlan,
     items: list[RaterItem],
-    media: _Media,
+    media: ShownMedia,
     beside: Path | None,
 ) -> str:
     mode = IN_PAIRS if plan.pair else SINGLY
@@ -239,7 +221,7 @@ def _page_text(
             item.case.reference.sha256[:DIGITS], item.case.driver.sha256[:DIGITS], *item.videos,
         )
     ]  # fmt: skip
-    known = {name: media.data[name] for name in dict.fromkeys(used)}
+    known = {name: media.files[name] for name in dict.fromkeys(used)}
     data = {
         "page": _page_id(plan, items),
         "mode": mode,
@@ -258,8 +240,8 @@ def _page_text(
             for item in items
         ],
         "media": {
-            name: {"type": one["type"], "src": f"{beside.name}/{one['file']}" if beside else None}
-            for name, one in known.items()
+            name: {"type": media.type_of(name), "src": f"{beside.name}/{file}" if beside else None}
+            for name, file in known.items()
         },
         "raters": share_out(plan, [item.id for item in items]),
     }
@@ -282,6 +264,6 @@ def share_out(plan: RaterPlan, items: list[str]) -> dict[str, list[str]] | None:
     return shares
 
 
-def _embedded(media: _Media, name: str) -> str:
-    data = base64.b64encode((media.folder / media.data[name]["file"]).read_bytes()).decode()
+def _embedded(media: ShownMedia, name: str) -> str:
+    data = base64.b64encode((media.folder / media.files[name]).read_bytes()).decode()
     return f'<script type="text/plain" id="m-{name}">{data}</script>'

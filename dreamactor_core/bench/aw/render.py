@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from .tables import ScoreTable
+from .tables import THEIRS, ScoreTable
 from .web import template
 
 NOT_THEIRS = (
@@ -16,7 +16,7 @@ NOT_THEIRS = (
 
 def markdown(title: str, tables: Sequence[ScoreTable]) -> str:
     """A document of all tables."""
-    parts = [f"# {title}", NOT_THEIRS]
+    parts = [f"# {title}", NOT_THEIRS, THEIRS]
     for table in tables:
         parts += [f"## {table.title}", "\n".join(table_lines(table)), *table.notes]
     return "\n\n".join(parts) + "\n"
@@ -36,7 +36,7 @@ def tables_page(title: str, tables: Sequence[ScoreTable]) -> str:
 
 def tables_html(tables: Sequence[ScoreTable]) -> str:
     """The tables alone, for a page around them."""
-    return "\n".join(_section(table) for table in tables)
+    return "\n".join([f"<p>{html.escape(THEIRS)}</p>", *(_section(table) for table in tables)])
 
 
 def _section(table: ScoreTable) -> str:
@@ -47,7 +47,21 @@ def _section(table: ScoreTable) -> str:
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in table.notes)
     rows = "".join(cells)
     scrolled = f'<div class="scroll" tabindex="0"><table>{rows}</table></div>'
+    scrolled = "".join(_bar(*bar) for bar in table.bars) + scrolled
     return f"<section><h2>{html.escape(table.title)}</h2>{scrolled}{notes}</section>"
+
+
+def _bar(what: str, good: float, same: float, bad: float) -> str:
+    """As in Figure 5; the numbers stand in the table below."""
+    parts = zip(("good", "same", "bad"), (good, same, bad), strict=True)
+    cells = "".join(
+        f'<span class="{name}" style="flex-grow:{share:.4f}" title="{name} {share:.2f}">'
+        f"{share:.2f}</span>"
+        for name, share in parts
+        if share
+    )
+    label = html.escape(what)
+    return f'<p class="label">{label}</p><div class="gsb" aria-hidden="true">{cells}</div>'
 
 
 def _html_row(tag: str, row: Sequence[str], theirs: Sequence[bool]) -> str:

@@ -36,6 +36,7 @@ class ScoreTable(NamedTuple):
     head: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     notes: tuple[str, ...] = ()
+    bars: Sequence[tuple[str, float, float, float]] = ()  # (what, good, same, bad), shares
 
 
 class Spread(NamedTuple):
@@ -131,7 +132,7 @@ def _judged_table(gathered: Gathered, judge: str, seed: int) -> ScoreTable:
         f"Table 1, by a judge ({judge or 'unnamed'})",
         ("System", "Scored", *titles, *(f"{title} (paper)" for title in titles)),
         _beside(gathered.names(), PUBLISHED_TABLE_1, ours, theirs),
-        (*([f"Prompts: {', '.join(versions)}."] if versions else []), THEIRS),
+        tuple([f"Prompts: {', '.join(versions)}."] if versions else []),
     )
 
 
@@ -161,7 +162,7 @@ def _rated_table(
         "Table 1, by people",
         ("System", "Raters", "Rated", *titles, *(f"{title} (paper)" for title in titles)),
         _beside(systems, PUBLISHED_TABLE_1, ours, theirs),
-        (*notes, THEIRS),
+        tuple(notes),
     )
 
 
@@ -171,7 +172,7 @@ def _gsb_table(compared: list[ScoreLine], seed: int) -> ScoreTable:
         turn = (line.other, line.system) in pairs
         key = (line.other, line.system) if turn else (line.system, line.other)
         pairs.setdefault(key, []).append(seen_from(line, key[0]))
-    rows, notes = [], []
+    rows, notes, bars = [], [], []
     for (system, other), lines in sorted(pairs.items()):
         shares = shares_of(lines, seed)
         published = _match(other, PUBLISHED_FIGURE_5)
@@ -186,6 +187,8 @@ def _gsb_table(compared: list[ScoreLine], seed: int) -> ScoreTable:
                 _published_shares(PUBLISHED_FIGURE_5[published]) if published else NO_FIGURE,
             )
         )
+        values = (shares.good.value, shares.same.value, shares.bad.value)
+        bars.append((f"{system} beside {other}", *values))
         rank = {choice: k for k, choice in enumerate(CHOICES)}
         alpha = ordinal_alpha((line.case, rank[line.choice]) for line in lines)
         notes.append(_agreement(f"{system} beside {other}", alpha))
@@ -196,11 +199,8 @@ def _gsb_table(compared: list[ScoreLine], seed: int) -> ScoreTable:
             "G / S / B, G - B (paper: DreamActor-M2 beside it)",
         ),
         rows,
-        (
-            *notes,
-            "Shares have Wilson's intervals, G - B is bootstrapped over cases and raters.",
-            THEIRS,
-        ),
+        (*notes, "Shares have Wilson's intervals, G - B is bootstrapped over cases and raters."),
+        bars,
     )
 
 
@@ -223,7 +223,7 @@ def _ablation_table(gathered: Gathered, seed: int) -> list[ScoreTable]:
         rows.append((row, chosen.get(row, NO_FIGURE), count, *cells, *theirs))
     head = ("Variant", "System", "Rated", *titles, *(f"{title} (paper)" for title in titles))
     title = "Table 2: ablation of the pose-based variant, by people"
-    return [ScoreTable(title, head, rows, (THEIRS,))]
+    return [ScoreTable(title, head, rows)]
 
 
 def _meters_table(gathered: Gathered, seed: int) -> ScoreTable:

@@ -1,4 +1,6 @@
 // Videos in step: the longest one's clock is that of all; a shorter one holds its last frame.
+// Below, what the pages have in common: the buttons under the videos, and elements.
+const MOMENT = 1 / 12; // seconds, of the arrow keys
 const DRIFT = 0.06; // seconds that a video may be off before it is set right
 
 class Players {
@@ -109,6 +111,38 @@ class Players {
       video.load();
     }
   }
+}
+
+const byId = (id) => document.getElementById(id);
+let players = null; // of the videos that are shown
+
+/** Puts the videos of an element in step, under the buttons of the page. */
+function putInStep(stage) {
+  players?.close();
+  players = new Players([...stage.querySelectorAll("video")], (time, duration, playing) => {
+    byId("scrub").value = duration ? Math.round((1000 * time) / duration) : 0;
+    byId("time").textContent = `${time.toFixed(2)} / ${duration.toFixed(2)} s`;
+    byId("play").textContent = playing ? "Pause" : "Play";
+  });
+  players.setRate(byId("slow").getAttribute("aria-pressed") === "true" ? 0.5 : 1);
+}
+
+const PLAYER_KEYS = {
+  " ": () => players.toggle(),
+  ArrowLeft: () => players.seek(players.time - MOMENT),
+  ArrowRight: () => players.seek(players.time + MOMENT),
+  r: () => (players.moveAll(0), players.play()),
+  s: () => byId("slow").click(),
+};
+
+function wireButtons() {
+  byId("play").onclick = () => players.toggle();
+  byId("scrub").oninput = ({ target }) => players.seek((target.value / 1000) * players.duration);
+  byId("slow").onclick = ({ currentTarget: button }) => {
+    const slow = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(slow));
+    players.setRate(slow ? 0.5 : 1);
+  };
 }
 
 /** An element: make("p", {className: "x", textContent: "y"}, child, ...) */

@@ -18,15 +18,12 @@ const KEYS = [
   ["Enter", "the next one, if this one is judged"],
   ["?", "these keys"],
 ];
-const MOMENT = 1 / 12; // seconds, of the arrow keys
-const byId = (id) => document.getElementById(id);
 
 let rater = "";
 let order = []; // items, as this rater sees them
 let answers = {}; // by item
 let place = 0; // in order
 let asked = 0; // which question is framed
-let players = null;
 let kept = true; // by the browser
 
 // Each rater's own order and sides, the same after a reload.
@@ -136,7 +133,6 @@ function shown(id, words) {
 
 function show(index) {
   place = index;
-  players?.close();
   const item = order[place];
   const names = PAIRS ? ["Left", "Right"] : ["Result"];
   const results = item.videos.map((id, k) => shown(id, names[k]));
@@ -145,14 +141,8 @@ function show(index) {
     make("div", { className: "given" }, ...given),
     make("div", { className: PAIRS ? "results" : "results one" }, ...results),
   );
-  const videos = [...byId("stage").querySelectorAll("video")];
-  players = new Players(videos, (time, duration, playing) => {
-    byId("scrub").value = duration ? Math.round((1000 * time) / duration) : 0;
-    byId("time").textContent = `${time.toFixed(2)} / ${duration.toFixed(2)} s`;
-    byId("play").textContent = playing ? "Pause" : "Play";
-  });
-  players.setRate(byId("slow").getAttribute("aria-pressed") === "true" ? 0.5 : 1);
-  for (const video of videos)
+  putInStep(byId("stage"));
+  for (const video of players.videos)
     video.addEventListener("error", () => {
       byId("said").textContent = "A video does not play here; 0 says so.";
     });
@@ -288,11 +278,7 @@ function begin(name, known) {
 // Keys and buttons.
 
 const keys = {
-  " ": () => players.toggle(),
-  ArrowLeft: () => players.seek(players.time - MOMENT),
-  ArrowRight: () => players.seek(players.time + MOMENT),
-  r: () => (players.moveAll(0), players.play()),
-  s: () => byId("slow").click(),
+  ...PLAYER_KEYS,
   0: unseen,
   Backspace: () => place > 0 && show(place - 1),
   Enter: () => done(order[place]) && next(),
@@ -327,13 +313,7 @@ byId("help-button").onclick = () => byId("help").showModal();
 byId("save").onclick = saveFile;
 byId("save-end").onclick = saveFile;
 byId("look-again").onclick = () => show(0);
-byId("play").onclick = () => players.toggle();
-byId("scrub").oninput = ({ target }) => players.seek((target.value / 1000) * players.duration);
-byId("slow").onclick = ({ currentTarget: button }) => {
-  const slow = button.getAttribute("aria-pressed") !== "true";
-  button.setAttribute("aria-pressed", String(slow));
-  players.setRate(slow ? 0.5 : 1);
-};
+wireButtons();
 byId("back").onclick = keys.Backspace;
 byId("forward").onclick = keys.Enter;
 byId("unseen").onclick = unseen;
