@@ -17,6 +17,7 @@ VERBS = {  # (its module in cli/, what it does)
     "raters": ("aw_raters", "a page on which people judge, blind"),
     "tally": ("aw_raters", "count what they have saved"),
     "page": ("aw_tables", "a page to look through: videos side by side, judgements, tables"),
+    "submit": ("aw_submit", "hand a system in, or look over what was handed in"),
     "table": ("aw_tables", "Table 1, Figure 5 and Table 2 of what there is"),
 }
 

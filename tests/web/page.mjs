@@ -17,6 +17,7 @@ export async function inPage(look) {
   const browser = await chromium.launch({ executablePath: task.chromium, args: FLAGS.split(" ") });
   try {
     const page = await browser.newPage({ viewport: { width: 1680, height: 1000 } });
+    page.setDefaultTimeout(120_000); // a machine may be busy
     const complaints = [];
     page.on("pageerror", (error) => complaints.push(String(error)));
     page.on("console", (line) => {
