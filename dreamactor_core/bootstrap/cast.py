@@ -34,12 +34,12 @@ class Casting(NamedTuple):
 def read_source_clips(path: Path) -> list[SourceClip]:
     """The lines of clips.jsonl that have keypoints. Raises InputError when none has."""
     clips = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().splitlines():
         try:
             row = json.loads(line)
             texts = [row[key] for key in ("target", "pose")]
             texts += [row.get(key, "") for key in ("caption", "motion")]
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             continue
         if all(isinstance(text, str) for text in texts):
             target, pose, caption, motion = texts

@@ -80,7 +80,7 @@ def dropped_names(folder: Path) -> set[str]:
             listed = json.loads(path.read_text(encoding="utf-8"))["dropped"]
             if not all(isinstance(name, str) for name in listed):
                 raise TypeError("not names")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
                 str(path),
                 got=f"{type(error).__name__}: {error}",

@@ -29,7 +29,12 @@ class Journal:
         self.path = folder / STAGES_FILE
         try:
             self.finished = dict(json.loads(self.path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):  # each stage finds by itself what it has done
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            RecursionError,
+        ):  # each stage finds by itself what it has done
             self.finished = {}
 
     def has(self, stage: str, key: str) -> bool:

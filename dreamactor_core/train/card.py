@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..lora.adapters import LoraInfo
+from ..media.replace import replacing
 from .recipe import Recipe
 from .store import Store
 
@@ -44,7 +45,8 @@ class CardOfPair(NamedTuple):
 
 def write_card(info: LoraInfo, recipe: Recipe, store: Store, step: int, folder: Path) -> None:
     """What it is, of what it was made and how it must be used; the rest is the trainer's to add."""
-    (folder / "README.md").write_text(card(info, recipe, store, step, folder), encoding="utf-8")
+    with replacing(folder / "README.md", overwrite=True) as part:
+        part.write_text(card(info, recipe, store, step, folder), encoding="utf-8")
 
 
 def card(info: LoraInfo, recipe: Recipe, store: Store, step: int, folder: Path) -> str:

@@ -16,10 +16,12 @@ reference_path, caption) are read as they are.
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import json
 import math
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -83,7 +85,7 @@ def read_rows(path: Path, variant: str) -> tuple[list[Row], list[str]]:
     for number, parse in _entries(path):
         try:
             rows.append(_row(_renamed(parse()), path.parent, number, variant))
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             wrong.append(f"line {number} of {path}: {error}")
     if len(wrong) > len(rows) or not rows:
         raise InputError(
@@ -168,14 +170,36 @@ def default_size(geometry: Geometry) -> int:
 
 def _entries(path: Path) -> Iterator[tuple[int, Callable[[], object]]]:
     """Number of each line that says something, and how to read it."""
+    data = path.read_bytes()
     if path.suffix.lower() == ".csv":
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in (reader := csv.DictReader(file)):
-                yield reader.line_num, partial(dict, row)
+        yield from _table_rows(data.decode("utf-8-sig", "surrogateescape"))
         return
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(data.removeprefix(BOM_UTF8).splitlines(), 1):
         if line.strip():
             yield number, partial(json.loads, line)
+
+
+def _table_rows(text: str) -> Iterator[tuple[int, Callable[[], object]]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:  # what follows is read all the same
+            yield reader.line_num, partial(_refuse, str(error))
+        else:
+            yield reader.line_num, partial(_encodable, row)
+
+
+def _refuse(reason: str) -> None:
+    raise ValueError(reason)
+
+
+def _encodable(row: dict) -> dict:
+    """Raises ValueError for bytes that are no UTF-8."""
+    "".join(map(str, row.values())).encode("utf-8")
+    return row
 
 
 def _renamed(data: object) -> dict:

@@ -28,6 +28,7 @@ from ..backbones import Backbone, Context
 from ..backbones.placement import Placement
 from ..errors import InputError
 from ..lora.adapters import LoraInfo, save_lora
+from ..media.replace import replacing
 from ..options import LAYOUTS, LORA_STYLES
 from .base import open_network
 from .card import write_card
@@ -228,7 +229,8 @@ class Watch:
         with gathered(self.run.module):  # every process enters
             if self.run.main and loss < before:
                 self.write(self.run.folder / "best.safetensors")
-                told.write_text(json.dumps({"step": step, "validation": loss}))
+                with replacing(told, overwrite=True) as part:
+                    part.write_text(json.dumps({"step": step, "validation": loss}))
         return loss
 
 

@@ -110,9 +110,17 @@ def read_recipe(name_or_path: str | Path) -> Recipe:
         if "betas" in data:
             data["betas"] = tuple(data["betas"])
         return Recipe(**data | {"lora": LoraSpec(**data["lora"]), "cache": CacheRecipe(**cache)})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except (
+        OSError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise InputError(
             f"recipe {name_or_path}",
             got=f"{type(error).__name__}: {error}",

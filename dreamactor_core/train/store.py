@@ -15,11 +15,12 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -107,23 +108,11 @@ class Store:
     def read(self, name: str) -> EncodedExample:
         """Latents come as float32. Raises InputError for a damaged file."""
         path = self.folder / EXAMPLES / f"{name}.safetensors"
-        try:
+        with _whole(path):
             tensors = load_file(path)
+            latents, answer, known = (tensors[key] for key in ("latents", "answer", "known"))
             text = Text(**{key: tensors[f"text.{key}"] for key in Text._fields})
-        except (SafetensorError, OSError, KeyError) as error:
-            raise InputError(
-                f"example {path}",
-                got=f"{type(error).__name__}: {error}",
-                need="a file as `train cache` writes it",
-                fix="Delete it and run `train cache` again: it makes what is missing.",
-            ) from error
-        return EncodedExample(
-            tensors["latents"].float(), tensors["answer"].float(), tensors["known"], text
-        )
-
-    def prompt(self, name: str) -> str:
-        with safe_open(str(self.folder / EXAMPLES / f"{name}.safetensors"), "pt") as file:
-            return file.metadata()["prompt"]
+        return EncodedExample(latents.float(), answer.float(), known, text)
 
 
 def open_store(folder: Path) -> Store:
@@ -136,8 +125,23 @@ def open_store(folder: Path) -> Store:
             need=f"{META}, {EMPTY} and at least one example, as `train cache` writes them",
             fix=f"Run `python -m dreamactor_core train cache --base ... --out {folder}`.",
         )
-    empty = Text(**load_file(folder / EMPTY))
+    with _whole(folder / EMPTY):
+        empty = Text(**load_file(folder / EMPTY))
     return Store(folder, _read_meta(folder), names, empty)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """What is raised of a damaged file of a cache, as InputError."""
+    try:
+        yield
+    except (SafetensorError, OSError, KeyError, TypeError) as error:
+        raise InputError(
+            f"example {path}",
+            got=f"{type(error).__name__}: {error}",
+            need="a file as `train cache` writes it",
+            fix="Delete it and run `train cache` again: it makes what is missing.",
+        ) from error
 
 
 def encoder_fingerprint(vae: nn.Module) -> str:
@@ -193,7 +197,7 @@ def _agree(folder: Path, meta: StoreMeta) -> None:
 def _read_meta(folder: Path) -> StoreMeta:
     try:
         return StoreMeta(**json.loads((folder / META).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(
             f"cache {folder}",
             got=f"{type(error).__name__} in {META}",

@@ -85,6 +85,8 @@ def reading(path: Path) -> Iterator[None]:
     """What loaders raise for a file whose weights are not those of its header, as InputError."""
     try:
         yield
+    except InputError:  # that says better what is wrong, such as a package that is not there
+        raise
     except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
         raise InputError(
             f"model file {path}",

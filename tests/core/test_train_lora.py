@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from dreamactor_core.__main__ import main
 from dreamactor_core.animate import animate_pass, encode_composite
-from dreamactor_core.backbones import hunyuan15, wan
+from dreamactor_core.backbones import hunyuan15, placement, wan
 from dreamactor_core.backbones.placement import Placement
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import load_lora
@@ -406,6 +406,14 @@ def test_a_half_wide_or_fp8_base_trains(base, tmp_path, made, name, storage):
     assert all(value.any() and value.isfinite().all() for value in tensors.values())
     learned = torch.load(tmp_path / "run" / "checkpoint.pt")["weights"]
     assert {value.dtype for value in learned} == {torch.float32}
+
+
+def test_a_package_that_is_not_there_is_said_as_such(base, made, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(placement.importlib.util, "find_spec", lambda package: None)
+    recipe, cached = made("wan-2.1")
+    assert train(base("wan-2.1"), cached, recipe, tmp_path / "run", "--storage", "int8") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == "storage int8: got no package torchao, need it. pip install torchao."
 
 
 def test_gradients_behind_fp8_weights_are_those_of_the_same_weights_in_bf16(base, made):

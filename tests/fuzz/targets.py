@@ -32,6 +32,7 @@ from dreamactor_core.weight_files.configs import check_configs, read_json
 from tests.core.field_clips import chart, encoded, grey_frames, with_sound
 
 from .damage import damaged, damaged_json
+from .training import read_training_file, training_cases
 
 
 class Target(NamedTuple):
@@ -188,4 +189,5 @@ TARGETS = {
     ),
     "configs": Target(_of_json(CONFIG, GEOMETRY), _read_config),
     "answers": Target(_of_json(ANSWER), _read_answer),
+    "training": Target(training_cases, read_training_file),
 }
