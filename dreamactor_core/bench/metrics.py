@@ -105,6 +105,19 @@ def keypoint_distance(made: Pose, truth: Pose) -> float:
     return float(np.where(found, away.clip(0, 1), 1.0)[seen].mean())
 
 
+def motion_agreement(source: np.ndarray, made: np.ndarray) -> float:
+    """Likeness of two motion energies over time, 0..1: cosine of the profiles times their ratio.
+
+    source, made: (t, h, w, 3) in [0, 1], of one length. 1 where neither moves.
+    """
+    a, b = (np.abs(np.diff(x, axis=0)).mean(axis=(1, 2, 3)) for x in (source, made))
+    if max(a.sum(), b.sum()) < 1e-3 * len(a):
+        return 1.0  # neither moves
+    ratio = min(a.sum(), b.sum()) / max(a.sum(), b.sum(), 1e-9)
+    cosine = float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-9))
+    return cosine * ratio**0.5
+
+
 def _squared_distance(made: np.ndarray, colours: np.ndarray) -> float:
     """Sum over made (n, 3) of the squared distance to the nearest of colours (m, 3)."""
     (made, counts), (colours, _) = _levels(made), _levels(colours)

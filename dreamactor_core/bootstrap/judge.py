@@ -15,6 +15,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from ..bench.metrics import motion_agreement
 from ..options import KEPT_SCORE
 
 
@@ -40,7 +41,7 @@ def judge(source: np.ndarray, made: np.ndarray, picture: np.ndarray) -> Verdict:
     """
     return Verdict(
         identity=_scale(1 - np.mean([_colour_distance(frame, picture) for frame in made[::4]])),
-        motion=_scale(_motion_agreement(source, made)),
+        motion=_scale(motion_agreement(source, made)),
         stability=_scale(1 - min(1.0, 4 * _jitter(made))),
     )
 
@@ -60,16 +61,6 @@ def _colour_distance(a: np.ndarray, b: np.ndarray) -> float:
         return cv2.GaussianBlur((h / h.sum()).reshape(64, 8), (3, 3), 0).ravel()
 
     return float(cv2.compareHist(histogram(a), histogram(b), cv2.HISTCMP_BHATTACHARYYA))
-
-
-def _motion_agreement(source: np.ndarray, made: np.ndarray) -> float:
-    """Likeness of the two motion energies over time: cosine of the profiles times their ratio."""
-    a, b = (np.abs(np.diff(x, axis=0)).mean(axis=(1, 2, 3)) for x in (source, made))
-    if max(a.sum(), b.sum()) < 1e-3 * len(a):
-        return 1.0  # neither moves
-    ratio = min(a.sum(), b.sum()) / max(a.sum(), b.sum(), 1e-9)
-    cosine = float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-9))
-    return cosine * ratio**0.5
 
 
 def _jitter(made: np.ndarray) -> float:

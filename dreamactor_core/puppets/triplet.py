@@ -37,13 +37,13 @@ def triplet(
     kind asks for a body plan of the truth; transition: see render; varied: see above.
     """
     varied = split == "train" if varied is None else varied
-    driver, truth = _roles(seed, split, num_frames, size, kind, varied)
+    driver, truth = roles_of(seed, split, num_frames, size, kind, varied)
     return Triplet(*(render(*role, size, transition=transition) for role in (driver, truth)))
 
 
 def triplet_poses(seed: int, split: Split, num_frames: int) -> tuple[Pose, Pose]:
     """Of the driver and of the truth of a triplet, nothing drawn: thirty times as fast."""
-    driver, truth = _roles(seed, split, num_frames, THUMBNAIL_SIZE, None, split == "train")
+    driver, truth = roles_of(seed, split, num_frames, THUMBNAIL_SIZE, None, split == "train")
     return _poses_of(*driver), _poses_of(*truth)
 
 
@@ -52,7 +52,7 @@ def _poses_of(appearance: Appearance, performance: Performance) -> Pose:
     return pose_in(bodies, views_of(appearance, bodies, performance.camera))
 
 
-def _roles(
+def roles_of(
     seed: int, split: Split, num_frames: int, size: int, kind: str | None, varied: bool
 ) -> tuple[Role, Role]:
     """Of the driver, then of the truth."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,3 +117,13 @@ def _read_system(path: Path) -> System:
     assert isinstance(name, str)
     model = str(data.get("model") or "")
     return System(name, path.parent, data["made_by"], model, settings)
+
+
+def no_videos(results: Path, failed: Sequence[str] = ()) -> InputError:
+    """No system made a video of any case that can be used. failed: why those there are cannot."""
+    return InputError(
+        f"videos in {results}",
+        got=failed[0] if failed else "none of any case",
+        need="at least 1 named by a case's id",
+        fix="Make them with aw run, or bring them with aw import.",
+    )

@@ -1,0 +1,85 @@
+"""Is it still the reference's character, from the first frame to the last?"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ....pose.keypoints import MIN_CONFIDENCE, Pose
+from ....skeleton import HIP, LIMB_JOINTS, NECK, NOSE
+from ...own import kept
+from .seen import Seen, smaller
+
+SIDE = 192  # pixels of the longer side on which colours are looked up
+ALONG = (0.25, 0.5, 0.75)  # of a bone: where its colour is looked up
+BONES = ((NECK, HIP[0]), (NECK, HIP[1]), (NECK, NOSE), *LIMB_JOINTS.values())
+AGAIN = 2.0  # pixels about such a point over which its colour is a mean
+FAR = 40.0  # distance in Lab (L 0..100) from which colours are not alike at all
+MOMENTS = 24  # frames that are looked at
+
+
+def identity(seen: Seen) -> float | None:
+    """Mean over moments: 1 the same colours on the same limbs, 0 other ones everywhere. None where
+    limbs are not known on both sides."""
+    if seen.reference_pose is None or seen.made.pose is None:
+        return None
+    own, there = limb_colours(seen.reference, seen.reference_pose, 0)
+    scores = []
+    for k in _moments(seen):
+        colours, found = limb_colours(seen.made.frames[k], seen.made.pose, k)
+        both = there & found
+        if both.any():
+            away = np.linalg.norm(colours - own, axis=-1)[both]
+            scores.append(float((1 - away / FAR).clip(0, 1).mean()))
+    return float(np.mean(scores)) if scores else None
+
+
+def colours_kept(seen: Seen) -> float | None:
+    """Mean over moments of the share of the character's colours that is still there, whatever its
+    limbs. None where its outline in the reference is not known."""
+    if seen.mask is None:
+        return None
+    frames = (seen.made.frames[k] for k in _moments(seen))
+    return float(np.mean([kept(seen.reference, seen.mask, frame) for frame in frames]))
+
+
+def _moments(seen: Seen) -> np.ndarray:
+    count = len(seen.made.frames)
+    return np.unique(np.linspace(0, count - 1, MOMENTS).round().astype(int))
+
+
+def limb_colours(image: np.ndarray, pose: Pose, frame: int) -> tuple[np.ndarray, np.ndarray]:
+    """(b, p, 3) Lab at points along the bones of an image (h, w, 3) uint8, and (b, p) bool: those
+    that are in the picture."""
+    small = smaller(image, SIDE).astype(np.float32) / 255
+    lab = cv2.cvtColor(cv2.GaussianBlur(small, (0, 0), AGAIN), cv2.COLOR_RGB2LAB)
+    height, width = lab.shape[:2]
+    joints = pose.body[frame, 0]
+    share = np.array(ALONG)[:, None]
+    start, end = (joints[[bone[k] for bone in BONES]] for k in (0, 1))
+    xy = start[:, None, :2] * (1 - share) + end[:, None, :2] * share
+    column, row = (xy[..., k] * side for k, side in ((0, width), (1, height)))
+    found = (np.minimum(start[:, 2], end[:, 2]) >= MIN_CONFIDENCE)[:, None]
+    found = found & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    row, column = row.astype(int).clip(0, height - 1), column.astype(int).clip(0, width - 1)
+    return lab[row, column], found
+
+
+def drift(seen: Seen) -> float | None:
+    """How fast the picture's colours go one way, in shares of their range a second.
+
+    Mean and spread of each channel, with a straight line through them over time. A camera that
+    moves or light that is meant to change counts as well, so compare systems on one case. None for
+    less than half a second.
+    """
+    times = seen.made.times
+    if times[-1] - times[0] < 0.5:
+        return None
+    return float(np.abs(_slopes(seen.made.frames, times)).mean())
+
+
+def _slopes(frames: list[np.ndarray], times: np.ndarray) -> np.ndarray:
+    """(6,) a second."""
+    values = np.array([np.concatenate(cv2.meanStdDev(frame)).ravel() for frame in frames]) / 255
+    pairs, between = (values[1:] + values[:-1]) / 2, (times[1:] + times[:-1]) / 2  # no flicker
+    return np.polyfit(between - between.mean(), pairs, 1)[0]

@@ -1,0 +1,107 @@
+"""Does it perform the driver's motion? By joints found again, or by how much moves and when."""
+
+from __future__ import annotations
+
+import warnings
+
+import cv2
+import numpy as np
+
+from ....pose.keypoints import MIN_CONFIDENCE, Pose
+from ....skeleton import HIP, LIMB_JOINTS, NECK
+from ...metrics import motion_agreement
+from ...own import found_again
+from .seen import Seen
+
+STEEP = 0.2  # of the trunk: a bone seen shorter than this points at the camera and has no angle
+ACTIVITY_SIDE = 64  # pixels of a side on which it is measured how much moves
+
+
+def pck(seen: Seen) -> float | None:
+    """PCK@0.1 of the trunk, the driver's motion on the bones that the video has."""
+    poses = _together(seen)
+    return None if poses is None else found_again(*poses)
+
+
+def angle_error(seen: Seen) -> float | None:
+    """Mean angle between the driver's limbs and the video's, in degrees, 0..180."""
+    poses = _together(seen)
+    if poses is None:
+        return None
+    (one, trusted), (other, also) = (_bones(pose) for pose in poses)
+    both = trusted & also
+    if not both.any():
+        return None
+    cosine = (one * other).sum(axis=-1)
+    sine = one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
+    return float(np.degrees(np.abs(np.arctan2(sine, cosine)))[both].mean())
+
+
+def bone_error(seen: Seen) -> float | None:
+    """Mean share by which a limb of the video is longer or shorter than the reference's, both in
+    trunks; of its outstretched length over the clip, so only what is too long counts in full."""
+    if seen.reference_pose is None or seen.made.pose is None:
+        return None
+    own, made = (_lengths(pose) for pose in (seen.reference_pose, seen.made.pose))
+    both = (own > 0) & (made > 0)
+    if not both.any():
+        return None
+    return float(np.abs(np.log(made[both] / own[both])).mean())
+
+
+def activity(seen: Seen) -> float:
+    """Likeness of how much moves, over time, in driver and video; see motion_agreement."""
+    ours, theirs = seen.together()
+    driver, made = (
+        np.stack([_tiny(clip.frames[k]) for k in numbers])
+        for clip, numbers in ((seen.driver, ours), (seen.made, theirs))
+    )
+    return motion_agreement(driver, made)
+
+
+def _tiny(frame: np.ndarray) -> np.ndarray:
+    small = cv2.resize(frame, (ACTIVITY_SIDE, ACTIVITY_SIDE), interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32) / 255
+
+
+def _together(seen: Seen) -> tuple[Pose, Pose] | None:
+    """The two poses at the same times; None where one is not known."""
+    if seen.driver.pose is None or seen.made.pose is None:
+        return None
+    ours, theirs = seen.together()
+    return (
+        seen.driver.pose.map(lambda points: points[ours]),
+        seen.made.pose.map(lambda points: points[theirs]),
+    )
+
+
+def _bones(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+    """(t, b, 2) limbs and trunk as vectors in canvas heights, and (t, b) bool: those whose
+    direction can be told."""
+    joints = pose.body[:, 0]
+    xy, sure = joints[..., :2] * [pose.aspect, 1], joints[..., 2] >= MIN_CONFIDENCE
+    hips, both_hips = xy[:, list(HIP)].mean(axis=1), sure[:, list(HIP)].all(axis=1)
+    start, end = (list(ends) for ends in zip(*LIMB_JOINTS.values(), strict=True))
+    limbs, trunk = xy[:, end] - xy[:, start], hips - xy[:, NECK]
+    vectors = np.concatenate([limbs, trunk[:, None]], axis=1)
+    known = np.concatenate(
+        [sure[:, end] & sure[:, start], (both_hips & sure[:, NECK])[:, None]], axis=1
+    )
+    lengths = np.linalg.norm(vectors, axis=-1)
+    trunks = lengths[:, -1][known[:, -1]]
+    least = STEEP * np.median(trunks) if len(trunks) else np.inf
+    return vectors, known & (lengths > least)
+
+
+def _lengths(pose: Pose) -> np.ndarray:
+    """(b,) of limbs in trunks, right and left together, outstretched; NaN where unknown."""
+    vectors, _ = _bones(pose)
+    joints = pose.body[:, 0, :, 2] >= MIN_CONFIDENCE
+    start, end = (list(ends) for ends in zip(*LIMB_JOINTS.values(), strict=True))
+    lengths = np.linalg.norm(vectors, axis=-1)
+    lengths[:, :-1][~(joints[:, start] & joints[:, end])] = np.nan
+    with warnings.catch_warnings():  # a limb that is never seen
+        warnings.simplefilter("ignore", RuntimeWarning)
+        longest = np.nanquantile(lengths, 0.9, axis=0)
+        pairs = np.nanmean(longest[:-1].reshape(-1, 2), axis=1)
+    return pairs / longest[-1]
