@@ -40,7 +40,7 @@ class CachedCaptioner:
         self.captioner, self.folder, self.name = captioner, folder, captioner.name
 
     def ask(self, prompt: str, images: Sequence[np.ndarray], max_words: int) -> str:
-        path = self.folder / f"{self._key(prompt, images, max_words)}.json"
+        path = self._path(prompt, images, max_words)
         try:
             return str(json.loads(path.read_text(encoding="utf-8"))["answer"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -55,6 +55,13 @@ class CachedCaptioner:
         with replacing(path, overwrite=True) as part:
             part.write_text(json.dumps({"captioner": self.name, "answer": answer}), "utf-8")
         return answer
+
+    def forget(self, prompt: str, images: Sequence[np.ndarray], max_words: int) -> None:
+        """So that it is asked again: the answer cannot be used."""
+        self._path(prompt, images, max_words).unlink(missing_ok=True)
+
+    def _path(self, prompt: str, images: Sequence[np.ndarray], max_words: int) -> Path:
+        return self.folder / f"{self._key(prompt, images, max_words)}.json"
 
     def _key(self, prompt: str, images: Sequence[np.ndarray], max_words: int) -> str:
         digest = hashlib.sha256(json.dumps([self.name, prompt, max_words]).encode())

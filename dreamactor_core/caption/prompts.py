@@ -47,7 +47,7 @@ def load_prompts(folder: Path | None = None) -> Prompts:
     """Ours, or those of a folder. Raises InputError that names the file and what is wrong in it."""
     folder = OURS / VERSION if folder is None else Path(folder)
     questions = {
-        name: _question(folder / f"{name}.txt", *PLACEHOLDERS[name]) for name in PLACEHOLDERS
+        name: read_question(folder / f"{name}.txt", *PLACEHOLDERS[name]) for name in PLACEHOLDERS
     }
     limbs: dict[str, str] = {}
     implied: dict[str, frozenset[str]] = {}
@@ -73,7 +73,9 @@ def copy_prompts(folder: Path) -> None:
         raise InputError(str(folder), got=got, need=need, fix=fix) from error
 
 
-def _question(path: Path, must: set[str], may: set[str]) -> Question:
+def read_question(path: Path, must: set[str], may: set[str]) -> Question:
+    """A file with 'words: 80' in its first line, then the text with fields: all that it must have,
+    and some that it may. Raises InputError."""
     lines = _lines(path)
     key, _, number = lines[0].partition(":") if lines else ("", "", "")
     text = "\n".join(lines[1:]).strip()

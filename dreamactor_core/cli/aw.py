@@ -13,6 +13,9 @@ import importlib
 from .shared import command_parser
 
 VERBS = {  # (its module in cli/, what it does)
+    "meter": ("aw_judge", "measure every video, nobody's opinion asked"),
+    "judge": ("aw_judge", "let a multimodal language model rate every video"),
+    "calibrate": ("aw_judge", "a judge's scores and the meters beside people's"),
     "check": ("aw_cases", "what a set of cases holds, and whether its files are whole"),
     "raters": ("aw_raters", "a page on which people judge, blind"),
     "tally": ("aw_raters", "count what they have saved"),

@@ -29,8 +29,8 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, handler: type[BaseHTTPRequestHandler] | None = None):
+        super().__init__(("127.0.0.1", 0), handler or Handler)
         self.script: list = []
         self.requests: list[tuple[str, dict, dict]] = []
 
@@ -43,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.requests.append((self.path, dict(self.headers), body))
-        step = self.server.script.pop(0)
+        step = self.reply(body)
         if isinstance(step, float):
             time.sleep(step)
             return
@@ -55,6 +55,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
         self.wfile.write(raw)
+
+    def reply(self, body: dict) -> tuple | float:
+        return self.server.script.pop(0)
 
     def log_message(self, *args):
         pass
@@ -114,9 +117,9 @@ def save_llava(folder: Path) -> Path:
 
 
 @contextmanager
-def served() -> Iterator[Server]:
+def served(server: Server | None = None) -> Iterator[Server]:
     """A server that answers until the end."""
-    server = Server()
+    server = server or Server()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield server

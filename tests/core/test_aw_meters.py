@@ -1,0 +1,137 @@
+"""Meters of AW Bench on puppets, whose poses are told, and through the command on files."""
+
+import json
+import shutil
+from functools import cache
+
+import numpy as np
+import pytest
+
+from dreamactor_core import __main__ as cli
+from dreamactor_core.bench.aw.damage import PuppetTruth
+from dreamactor_core.bench.aw.meters.exact import length, sound
+from dreamactor_core.bench.aw.meters.identity import colours_kept, drift, identity
+from dreamactor_core.bench.aw.meters.leak import leak
+from dreamactor_core.bench.aw.meters.motion import activity, angle_error, bone_error, pck
+from dreamactor_core.bench.aw.meters.picture import flicker, sharpness
+from dreamactor_core.bench.aw.meters.seen import Seen, Watched
+from dreamactor_core.bench.aw.scores import METERS, METERS_FILE, read_scores, score_path
+from dreamactor_core.bench.aw.systems import System, settle_system
+from dreamactor_core.media import Sound, write_image, write_sound, write_video
+
+from .aw_sets import case_row, write_rows
+
+OWN = {  # damage: what must tell it, and how much
+    "blur": (sharpness, -0.2),
+    "freeze": (pck, -0.1),
+    "wrong identity": (identity, -0.1),
+    "flicker": (flicker, 0.1),
+    "half speed": (activity, -0.1),
+    "driver pasted in": (leak, 0.2),
+    "drift": (drift, 0.02),
+    "proportions": (bone_error, 0.1),
+}
+
+
+@cache
+def truth():
+    return PuppetTruth(3, 25, 64)
+
+
+@cache
+def seen(damage=None, share=0.0):
+    """As it is seen by whoever knows all poses."""
+    puppets = truth()
+    damaged = puppets.damaged({damage: share} if damage else {})
+    still = puppets.clip.pose.map(lambda points: points[:1])
+    driver = puppets.driver.pose.map(lambda points: points[-len(puppets.times) :])
+    return Seen(
+        puppets.reference,
+        puppets.clip.mask[0] / 255,
+        still,
+        Watched(list(puppets.driving), puppets.times, driver),
+        Watched(list(damaged.frames), puppets.times, damaged.pose),
+    )
+
+
+@pytest.mark.parametrize("damage", OWN)
+def test_a_meter_ranks_its_own_damage(damage):
+    meter, least = OWN[damage]
+    told = [meter(seen(damage, share)) for share in (0.0, 0.5, 1.0)]
+    assert all(step * np.sign(least) > 0 for step in np.diff(told)), told
+    assert abs(told[-1] - told[0]) > abs(least), told
+
+
+def test_the_truth_itself_has_no_fault():
+    best = seen()
+    assert identity(best) > 0.9 and pck(best) > 0.95 and angle_error(best) < 5
+    assert bone_error(best) < 0.25 and leak(best) < 0.05 and flicker(best) < 0.02
+    assert drift(best) < 0.01 and sharpness(best) > 0.9 and activity(best) > 0.3
+
+
+def test_what_nobody_knows_is_not_told():
+    best = seen()
+    unknown = Seen(
+        best.reference, None, None, best.driver, Watched(best.made.frames, best.made.times)
+    )
+    assert [of(unknown) for of in (identity, pck, angle_error, bone_error)] == [None] * 4
+    assert colours_kept(unknown) is None and 0.8 < colours_kept(best) <= 1
+
+
+def test_videos_of_other_rates_are_compared_at_the_same_times():
+    fast = Watched([np.full((8, 8, 3), k, np.uint8) for k in range(16)], np.arange(16) / 16)
+    slow = Watched([np.full((8, 8, 3), k, np.uint8) for k in range(5)], np.arange(5) / 8)
+    ours, theirs = Seen(fast.frames[0], None, None, fast, slow).together()
+    assert (ours.tolist(), theirs.tolist()) == ([0, 2, 4, 6, 8], [0, 1, 2, 3, 4])
+
+
+def test_length_and_sound_are_exact(tmp_path):
+    frames = np.zeros((16, 32, 32, 3), np.uint8)
+    tone = np.sin(np.arange(16000) / 3) * (np.arange(16000) % 4000 < 1000)
+    for name, samples in (("a", tone), ("late", np.roll(tone, 2000)), ("none", None)):
+        if samples is not None:
+            write_sound(tmp_path / f"{name}.wav", Sound(samples[None].astype(np.float32), 8000))
+        clip = tmp_path / f"{name}.wav" if samples is not None else None
+        write_video(tmp_path / f"{name}.mp4", frames, 8, audio_from=clip)
+    write_video(tmp_path / "half.mp4", frames[:8], 8)
+    path = {name: tmp_path / f"{name}.mp4" for name in ("a", "late", "none", "half")}
+    assert length(path["a"], path["none"]) == 1
+    assert length(path["a"], path["half"]) == pytest.approx(0.5, abs=0.04)
+    assert sound(path["a"], path["a"]) == pytest.approx(1)
+    assert sound(path["a"], path["late"]) < 0.2
+    assert sound(path["a"], path["none"]) == 0 and sound(path["none"], path["a"]) is None
+
+
+def test_the_command_measures_what_is_there_once(tmp_path, capsys):
+    puppets, folder = truth(), tmp_path / "set"
+    (folder / "media").mkdir(parents=True)
+    write_video(folder / "media/d1.mp4", puppets.driving[:4], 8)
+    shutil.copy(folder / "media/d1.mp4", folder / "media/d2.mp4")
+    for number in (1, 2):
+        write_image(folder / f"media/r{number}.png", puppets.reference)
+    write_rows(folder, *(case_row(folder, number) for number in (1, 2)))
+    results = tmp_path / "results"
+    system = settle_system(results, System("good", results / "good", "import"))
+    write_video(system.folder / "c-1.mp4", puppets.truth[:4], 8)
+    (system.folder / "c-2.mp4").write_bytes(b"no video")
+    options = ["aw", "meter", str(folder), str(results), "--no-people"]
+    assert cli.main(options) == 1
+    said = capsys.readouterr().out
+    assert said.count("good c-2: ") == 1 and "1 of 2 could not be scored" in said
+    assert ["good", "2", "of", "2"] in [line.split()[:4] for line in said.splitlines()]
+    path = score_path(results, METERS_FILE)
+    (line,) = read_scores(path)
+    assert line.case == "c-1" and line.scores.keys() <= METERS.keys()
+    assert line.scores["length"] == 1 and line.scores["sharpness"] > 0.7
+    before = path.read_bytes()
+    assert cli.main(options) == 1 and path.read_bytes() == before
+    assert json.loads(before)["video_sha256"] == line.video_sha256
+
+
+def test_results_without_a_video_are_one_sentence(tmp_path, capsys):
+    write_rows(tmp_path, case_row(tmp_path))
+    settle_system(tmp_path, System("none", tmp_path / "none", "import"))
+    assert cli.main(["aw", "meter", str(tmp_path), str(tmp_path)]) == 2
+    assert "got none of any case, need at least 1" in capsys.readouterr().err
+    assert cli.main(["aw", "meter", str(tmp_path), str(tmp_path), "--system", "x"]) == 2
+    assert "--system: got 'x', need none" in capsys.readouterr().err
