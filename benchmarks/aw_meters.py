@@ -25,8 +25,8 @@ from dreamactor_core.bench.aw.validate import (
     Tried,
     TryMeters,
     damage_matrix,
+    damages_of,
     rank_correlations,
-    shares_of,
 )
 from dreamactor_core.items import DONE, Item, ItemStore, Processes, run_items
 
@@ -41,7 +41,7 @@ def main() -> None:
     items = [
         Item(f"{seed} {k}", {"seed": seed, "shares": shares, "version": METER_VERSION})
         for seed in range(args.cases)
-        for k, shares in enumerate(shares_of(seed))
+        for k, shares in enumerate(damages_of(seed))
     ]
     executor = Processes(args.workers) if args.workers else None
     with ItemStore(args.store) as store:

@@ -10,7 +10,7 @@ import pytest
 from dreamactor_core import __main__ as cli
 from dreamactor_core.bench.aw.cases import read_cases, sha256_of
 from dreamactor_core.bench.aw.judge.answers import UnreadableError, read_ratings
-from dreamactor_core.bench.aw.judge.ask import ask_once, groups_of, rotations
+from dreamactor_core.bench.aw.judge.ask import ask_once, deal_systems, rotations
 from dreamactor_core.bench.aw.judge.calibrate import correlations, read_labels, spearman
 from dreamactor_core.bench.aw.judge.pictures import look_of, still_pictures, strip_pictures
 from dreamactor_core.bench.aw.judge.questions import load_judge_prompts
@@ -162,9 +162,13 @@ def test_an_empty_answer_and_a_refused_key_are_one_sentence(run):
 
 def test_orders_are_drawn_by_case_and_balanced():
     names = list("uvwxyz")
-    assert groups_of(names, 0, "a") == groups_of(names[::-1], 0, "a") != groups_of(names, 0, "b")
-    assert [len(group) for group in groups_of(names, 0, "a")] == [3, 3]
-    assert sorted(n for group in groups_of(names, 0, "a") for n in group) == names
+    assert (
+        deal_systems(names, 0, "a")
+        == deal_systems(names[::-1], 0, "a")
+        != deal_systems(names, 0, "b")
+    )
+    assert [len(group) for group in deal_systems(names, 0, "a")] == [3, 3]
+    assert sorted(n for group in deal_systems(names, 0, "a") for n in group) == names
     places = np.array([[order.index(name) for name in "abc"] for order in rotations("abc")])
     assert (np.sort(places, axis=0) == np.arange(3)[:, None]).all()
 

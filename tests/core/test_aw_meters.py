@@ -11,10 +11,10 @@ from dreamactor_core import __main__ as cli
 from dreamactor_core.bench.aw.damage import PuppetTruth
 from dreamactor_core.bench.aw.meters.exact import length, sound
 from dreamactor_core.bench.aw.meters.identity import colours_kept, drift, identity
-from dreamactor_core.bench.aw.meters.leak import leak
+from dreamactor_core.bench.aw.meters.leak import driver_leak
 from dreamactor_core.bench.aw.meters.motion import activity, angle_error, bone_error, pck
-from dreamactor_core.bench.aw.meters.picture import flicker, sharpness
-from dreamactor_core.bench.aw.meters.seen import Seen, Watched
+from dreamactor_core.bench.aw.meters.picture import fine_detail, flicker
+from dreamactor_core.bench.aw.meters.seen import Compared, Watched
 from dreamactor_core.bench.aw.scores import METERS, METERS_FILE, read_scores, score_path
 from dreamactor_core.bench.aw.systems import System, settle_system
 from dreamactor_core.media import Sound, write_image, write_sound, write_video
@@ -22,12 +22,12 @@ from dreamactor_core.media import Sound, write_image, write_sound, write_video
 from .aw_sets import case_row, write_rows
 
 OWN = {  # damage: what must tell it, and how much
-    "blur": (sharpness, -0.2),
+    "blur": (fine_detail, -0.2),
     "freeze": (pck, -0.1),
     "wrong identity": (identity, -0.1),
     "flicker": (flicker, 0.1),
     "half speed": (activity, -0.1),
-    "driver pasted in": (leak, 0.2),
+    "driver pasted in": (driver_leak, 0.2),
     "drift": (drift, 0.02),
     "proportions": (bone_error, 0.1),
 }
@@ -45,7 +45,7 @@ def seen(damage=None, share=0.0):
     damaged = puppets.damaged({damage: share} if damage else {})
     still = puppets.clip.pose.map(lambda points: points[:1])
     driver = puppets.driver.pose.map(lambda points: points[-len(puppets.times) :])
-    return Seen(
+    return Compared(
         puppets.reference,
         puppets.clip.mask[0] / 255,
         still,
@@ -65,13 +65,13 @@ def test_a_meter_ranks_its_own_damage(damage):
 def test_the_truth_itself_has_no_fault():
     best = seen()
     assert identity(best) > 0.9 and pck(best) > 0.95 and angle_error(best) < 5
-    assert bone_error(best) < 0.25 and leak(best) < 0.05 and flicker(best) < 0.02
-    assert drift(best) < 0.01 and sharpness(best) > 0.9 and activity(best) > 0.3
+    assert bone_error(best) < 0.25 and driver_leak(best) < 0.05 and flicker(best) < 0.02
+    assert drift(best) < 0.01 and fine_detail(best) > 0.9 and activity(best) > 0.3
 
 
 def test_what_nobody_knows_is_not_told():
     best = seen()
-    unknown = Seen(
+    unknown = Compared(
         best.reference, None, None, best.driver, Watched(best.made.frames, best.made.times)
     )
     assert [of(unknown) for of in (identity, pck, angle_error, bone_error)] == [None] * 4
@@ -81,7 +81,7 @@ def test_what_nobody_knows_is_not_told():
 def test_videos_of_other_rates_are_compared_at_the_same_times():
     fast = Watched([np.full((8, 8, 3), k, np.uint8) for k in range(16)], np.arange(16) / 16)
     slow = Watched([np.full((8, 8, 3), k, np.uint8) for k in range(5)], np.arange(5) / 8)
-    ours, theirs = Seen(fast.frames[0], None, None, fast, slow).together()
+    ours, theirs = Compared(fast.frames[0], None, None, fast, slow).together()
     assert (ours.tolist(), theirs.tolist()) == ([0, 2, 4, 6, 8], [0, 1, 2, 3, 4])
 
 

@@ -30,7 +30,7 @@ from .judge.calibrate import spearman
 from .meters.bodies import BodyReader
 from .meters.measure import OF_FRAMES
 from .meters.motion import angle_error, bone_error
-from .meters.seen import Seen, Watched, see
+from .meters.seen import Compared, Watched, see
 from .scores import METERS
 
 MEANT_FOR = {  # the meters that must tell a damage, the first before all
@@ -85,7 +85,7 @@ class TryMeters:
         return run
 
 
-def shares_of(seed: int) -> list[dict[str, float]]:
+def damages_of(seed: int) -> list[dict[str, float]]:
     """None, each damage in each grade, and some in company."""
     rng = np.random.default_rng((seed, 31))
     alone = [{damage: grade} for damage in DAMAGES for grade in GRADES]
@@ -131,11 +131,11 @@ def true_errors(
     }
 
 
-def _exactly(meter: Callable[[Seen], float | None], puppets: PuppetTruth, own, other) -> float:
+def _exactly(meter: Callable[[Compared], float | None], puppets: PuppetTruth, own, other) -> float:
     """A meter of poses, told the true ones."""
     none: list[np.ndarray] = []
     driver, made = (Watched(none, puppets.times, pose) for pose in (own, other))
-    return meter(Seen(puppets.reference, None, own, driver, made)) or 0.0
+    return meter(Compared(puppets.reference, None, own, driver, made)) or 0.0
 
 
 def _bones_off(puppets: PuppetTruth, damaged: Damaged) -> float:

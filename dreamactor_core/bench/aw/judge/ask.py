@@ -14,7 +14,7 @@ from ....caption.captioner import CachedCaptioner
 from ....errors import InputError
 from .answers import LETTERS, Rating, UnreadableError, form_of, read_ratings
 from .pictures import STRIP_FRAMES, headed
-from .questions import JudgePrompts, in_words
+from .questions import JudgePrompts, enumerated
 
 MOST_TOGETHER = len(LETTERS)  # videos in one question
 JUDGE_FIX = (
@@ -31,7 +31,7 @@ class Judged(NamedTuple):
     answers: list[dict]  # {"order": names, "answer": text, "sha256": of it}
 
 
-def groups_of(systems: Sequence[str], seed: int, case: str) -> list[list[str]]:
+def deal_systems(systems: Sequence[str], seed: int, case: str) -> list[list[str]]:
     """Systems shuffled, the same way whenever it is asked, and dealt into as few questions as can
     be, of sizes as even as can be."""
     drawn = sorted(systems)
@@ -89,7 +89,7 @@ def ask_once(
     question = prompts.questions[dimension]
     asked = question.fill(
         count=len(videos),
-        names=in_words(letters),
+        names=enumerated(letters),
         pictures=len(videos[0]),
         frames=STRIP_FRAMES,
     )

@@ -38,6 +38,6 @@ def load_judge_prompts(folder: Path | None = None) -> JudgePrompts:
     return JudgePrompts(folder.resolve().name, digest, questions, stricter)
 
 
-def in_words(names: Sequence[str]) -> str:
+def enumerated(names: Sequence[str]) -> str:
     """A, B and C"""
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -16,7 +16,7 @@ from ..systems import System
 from .answers import read_ratings
 from .ask import ask_once
 from .questions import JudgePrompts, load_judge_prompts
-from .work import ANSWERS, JudgeWork, judge_folder, question_items
+from .work import JUDGE_ANSWERS, JudgeWork, judge_folder, question_items
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def judge_stability(
 ) -> list[Stability]:
     """Of the first `count` cases of a drawn order. Raises InputError where there is no video."""
     prompts = load_judge_prompts(work.prompts)
-    captioner = CachedCaptioner(work.who(), judge_folder(work.results) / ANSWERS)
+    captioner = CachedCaptioner(work.who(), judge_folder(work.results) / JUDGE_ANSWERS)
     items, _, _ = question_items(cases, systems, work, "", seed)
     ids = list(dict.fromkeys(each.data["case"] for each in items))
     random.Random(seed).shuffle(ids)

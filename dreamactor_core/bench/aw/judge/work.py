@@ -23,11 +23,11 @@ from ....media import fit, probe, read_image, to_uint8
 from ..cases import CaseSet, sha256_of
 from ..scores import JUDGE_FILE, JUDGED, ScoreLine, append, read_scores, score_path
 from ..systems import SCORES_FOLDER, System, no_videos, video_of
-from .ask import groups_of, judge_group
+from .ask import deal_systems, judge_group
 from .pictures import look_of, still_pictures, strip_pictures
 from .questions import STATIC, WITH_REFERENCE, load_judge_prompts
 
-JUDGE_FOLDER, ANSWERS = "judge", "answers"  # below RESULTS/scores; below that
+JUDGE_FOLDER, JUDGE_ANSWERS = "judge", "answers"  # below RESULTS/scores; below that
 JUDGE_STAGE = "judge"
 
 OnItem = Callable[[str, Outcome, int, int], None]
@@ -45,7 +45,7 @@ class JudgeWork:
 
     def open(self) -> Callable[[Data], Data]:
         prompts = load_judge_prompts(self.prompts)
-        captioner = CachedCaptioner(self.who(), judge_folder(self.results) / ANSWERS)
+        captioner = CachedCaptioner(self.who(), judge_folder(self.results) / JUDGE_ANSWERS)
 
         def ask(data: Data) -> Data:
             pictures, reference = self.shown(data)
@@ -134,7 +134,7 @@ def question_items(
             failed.append(f"{case.id}: {lacking[0].file} of the set is missing")
             continue
         shown = {name: _video(work.results, path) for name, path in there.items()}
-        for number, group in enumerate(groups_of(list(there), seed, case.id)):
+        for number, group in enumerate(deal_systems(list(there), seed, case.id)):
             common = {
                 "case": case.id,
                 "driver": case.driver.file,

@@ -24,7 +24,7 @@ from ....pose.skeletons import POINTS
 SURE_FRAMES, REMEMBERED = 4, 4  # frames that tell whether the eye knows a body; clips
 
 
-T = TypeVar("T")
+WasRead = TypeVar("T")
 
 
 class KnownReference(NamedTuple):
@@ -57,7 +57,7 @@ class BodyReader:
         """One person in every frame (h, w, 3) uint8; None where nobody is sure of one."""
         return self._remembered([*frames, times], lambda: self._of_clip(frames, times))
 
-    def _remembered(self, arrays: Sequence[np.ndarray], read: Callable[[], T]) -> T:
+    def _remembered(self, arrays: Sequence[np.ndarray], read: Callable[[], WasRead]) -> WasRead:
         """What was read last: systems of one case share its driver and its reference."""
         digest = hashlib.sha1(repr((len(arrays), arrays[0].shape)).encode(), usedforsecurity=False)
         for array in arrays:

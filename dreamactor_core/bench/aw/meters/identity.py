@@ -8,17 +8,17 @@ import numpy as np
 from ....pose.keypoints import MIN_CONFIDENCE, Pose
 from ....skeleton import HIP, LIMB_JOINTS, NECK, NOSE
 from ...own import kept
-from .seen import Seen, smaller
+from .seen import Compared, smaller
 
-SIDE = 192  # pixels of the longer side on which colours are looked up
+COLOUR_SIDE = 192  # pixels of the longer side on which colours are looked up
 ALONG = (0.25, 0.5, 0.75)  # of a bone: where its colour is looked up
-BONES = ((NECK, HIP[0]), (NECK, HIP[1]), (NECK, NOSE), *LIMB_JOINTS.values())
-AGAIN = 2.0  # pixels about such a point over which its colour is a mean
-FAR = 40.0  # distance in Lab (L 0..100) from which colours are not alike at all
-MOMENTS = 24  # frames that are looked at
+LOOKED_ALONG = ((NECK, HIP[0]), (NECK, HIP[1]), (NECK, NOSE), *LIMB_JOINTS.values())
+COLOUR_BLUR = 2.0  # pixels about such a point over which its colour is a mean
+UNLIKE = 40.0  # distance in Lab (L 0..100) from which colours are not alike at all
+IDENTITY_MOMENTS = 24  # frames that are looked at
 
 
-def identity(seen: Seen) -> float | None:
+def identity(seen: Compared) -> float | None:
     """Mean over moments: 1 the same colours on the same limbs, 0 other ones everywhere. None where
     limbs are not known on both sides."""
     if seen.reference_pose is None or seen.made.pose is None:
@@ -30,11 +30,11 @@ def identity(seen: Seen) -> float | None:
         both = there & found
         if both.any():
             away = np.linalg.norm(colours - own, axis=-1)[both]
-            scores.append(float((1 - away / FAR).clip(0, 1).mean()))
+            scores.append(float((1 - away / UNLIKE).clip(0, 1).mean()))
     return float(np.mean(scores)) if scores else None
 
 
-def colours_kept(seen: Seen) -> float | None:
+def colours_kept(seen: Compared) -> float | None:
     """Mean over moments of the share of the character's colours that is still there, whatever its
     limbs. None where its outline in the reference is not known."""
     if seen.mask is None:
@@ -43,20 +43,20 @@ def colours_kept(seen: Seen) -> float | None:
     return float(np.mean([kept(seen.reference, seen.mask, frame) for frame in frames]))
 
 
-def _moments(seen: Seen) -> np.ndarray:
+def _moments(seen: Compared) -> np.ndarray:
     count = len(seen.made.frames)
-    return np.unique(np.linspace(0, count - 1, MOMENTS).round().astype(int))
+    return np.unique(np.linspace(0, count - 1, IDENTITY_MOMENTS).round().astype(int))
 
 
 def limb_colours(image: np.ndarray, pose: Pose, frame: int) -> tuple[np.ndarray, np.ndarray]:
     """(b, p, 3) Lab at points along the bones of an image (h, w, 3) uint8, and (b, p) bool: those
     that are in the picture."""
-    small = smaller(image, SIDE).astype(np.float32) / 255
-    lab = cv2.cvtColor(cv2.GaussianBlur(small, (0, 0), AGAIN), cv2.COLOR_RGB2LAB)
+    small = smaller(image, COLOUR_SIDE).astype(np.float32) / 255
+    lab = cv2.cvtColor(cv2.GaussianBlur(small, (0, 0), COLOUR_BLUR), cv2.COLOR_RGB2LAB)
     height, width = lab.shape[:2]
     joints = pose.body[frame, 0]
     share = np.array(ALONG)[:, None]
-    start, end = (joints[[bone[k] for bone in BONES]] for k in (0, 1))
+    start, end = (joints[[bone[k] for bone in LOOKED_ALONG]] for k in (0, 1))
     xy = start[:, None, :2] * (1 - share) + end[:, None, :2] * share
     column, row = (xy[..., k] * side for k, side in ((0, width), (1, height)))
     found = (np.minimum(start[:, 2], end[:, 2]) >= MIN_CONFIDENCE)[:, None]
@@ -65,7 +65,7 @@ def limb_colours(image: np.ndarray, pose: Pose, frame: int) -> tuple[np.ndarray,
     return lab[row, column], found
 
 
-def drift(seen: Seen) -> float | None:
+def drift(seen: Compared) -> float | None:
     """How fast the picture's colours go one way, in shares of their range a second.
 
     Mean and spread of each channel, with a straight line through them over time. A camera that

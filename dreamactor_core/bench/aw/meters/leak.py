@@ -7,14 +7,14 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from ...metrics import FOREGROUND
-from .seen import Seen, smaller
+from .seen import Compared, smaller
 
 LEAK_SIDE, LEAK_MOMENTS = 128, 8  # pixels of a frame's longer side; frames that are looked at
-LEVELS = 16  # of each channel, when colours are told apart
-NEAR = 1.5  # levels at which a colour is about as much another one as it is the same
+LEAK_LEVELS = 16  # of each channel, when colours are told apart
+ALIKE = 1.5  # levels at which a colour is about as much another one as it is the same
 
 
-def leak(seen: Seen) -> float | None:
+def driver_leak(seen: Compared) -> float | None:
     """Of what is no longer the reference's picture, the share that has colours which the driver's
     picture has and the reference does not. None where nothing changed."""
     ours, theirs = seen.together()
@@ -37,13 +37,13 @@ def leak(seen: Seen) -> float | None:
 
 def _codes(image: np.ndarray) -> np.ndarray:
     """(h, w, 3) uint8 -> (h, w) numbers of colours."""
-    levels = smaller(image, LEAK_SIDE).astype(int) * LEVELS // 256
-    return levels @ [LEVELS**2, LEVELS, 1]
+    levels = smaller(image, LEAK_SIDE).astype(int) * LEAK_LEVELS // 256
+    return levels @ [LEAK_LEVELS**2, LEAK_LEVELS, 1]
 
 
 def _likeness(codes: np.ndarray) -> np.ndarray:
     """Of every colour how like it is to the nearest of some, 1: the same, 0: far from all."""
-    absent = np.ones(LEVELS**3, bool)
+    absent = np.ones(LEAK_LEVELS**3, bool)
     absent[codes] = False
-    away = distance_transform_edt(absent.reshape((LEVELS,) * 3)).ravel()
-    return np.exp(-np.square(away / NEAR))
+    away = distance_transform_edt(absent.reshape((LEAK_LEVELS,) * 3)).ravel()
+    return np.exp(-np.square(away / ALIKE))

@@ -16,10 +16,10 @@ from ..systems import SCORES_FOLDER, System, no_videos, video_of
 from .bodies import BodyReader
 from .exact import length, sound
 from .identity import colours_kept, drift, identity
-from .leak import leak
+from .leak import driver_leak
 from .motion import activity, angle_error, bone_error, pck
-from .picture import flicker, sharpness
-from .seen import Seen, see_files
+from .picture import fine_detail, flicker
+from .seen import Compared, see_files
 
 METER_FOLDER, METER_STAGE = "meter", "meter"  # below RESULTS/scores; of its store
 METER_VERSION = 1  # counts up when a meter measures otherwise: all is measured again
@@ -27,17 +27,17 @@ METER_VERSION = 1  # counts up when a meter measures otherwise: all is measured 
 OnVideo = Callable[[str, Outcome, int, int], None]
 
 
-OF_FRAMES: dict[str, Callable[[Seen], float | None]] = {
+OF_FRAMES: dict[str, Callable[[Compared], float | None]] = {
     "identity": identity,
     "kept": colours_kept,
     "pck": pck,
     "angle_error": angle_error,
     "bone_error": bone_error,
     "activity": activity,
-    "leak": leak,
+    "leak": driver_leak,
     "flicker": flicker,
     "drift": drift,
-    "sharpness": sharpness,
+    "sharpness": fine_detail,
 }
 OF_FILES: dict[str, Callable[[Path, Path], float | None]] = {"length": length, "sound": sound}
 
@@ -47,7 +47,7 @@ class Measured(NamedTuple):
     notes: list[str]
 
 
-def measure(reference: Path, driver: Path, made: Path, reader: BodyReader) -> Measured:
+def measure_video(reference: Path, driver: Path, made: Path, reader: BodyReader) -> Measured:
     """Raises InputError for a file that cannot be read."""
     seen = see_files(reference, driver, made, reader)
     told = {name: of(seen) for name, of in OF_FRAMES.items()}
@@ -58,7 +58,7 @@ def measure(reference: Path, driver: Path, made: Path, reader: BodyReader) -> Me
     )
 
 
-def _notes(seen: Seen, driver: Path, made: Path) -> list[str]:
+def _notes(seen: Compared, driver: Path, made: Path) -> list[str]:
     """What is another than the case asks for, and what is not known."""
     wanted, got = probe(driver), probe(made)
     notes = []
@@ -90,7 +90,7 @@ class MeterWork:
 
         def run(data: Data) -> Data:
             reference, driver = (self.folder / data[name] for name in ("reference", "driver"))
-            measured = measure(reference, driver, self.results / data["video"], reader)
+            measured = measure_video(reference, driver, self.results / data["video"], reader)
             return measured._asdict()
 
         return run

@@ -11,19 +11,19 @@ from ....pose.keypoints import MIN_CONFIDENCE, Pose
 from ....skeleton import HIP, LIMB_JOINTS, NECK
 from ...metrics import motion_agreement
 from ...own import found_again
-from .seen import Seen
+from .seen import Compared
 
 STEEP = 0.2  # of the trunk: a bone seen shorter than this points at the camera and has no angle
 ACTIVITY_SIDE = 64  # pixels of a side on which it is measured how much moves
 
 
-def pck(seen: Seen) -> float | None:
+def pck(seen: Compared) -> float | None:
     """PCK@0.1 of the trunk, the driver's motion on the bones that the video has."""
     poses = _together(seen)
     return None if poses is None else found_again(*poses)
 
 
-def angle_error(seen: Seen) -> float | None:
+def angle_error(seen: Compared) -> float | None:
     """Mean angle between the driver's limbs and the video's, in degrees, 0..180."""
     poses = _together(seen)
     if poses is None:
@@ -37,7 +37,7 @@ def angle_error(seen: Seen) -> float | None:
     return float(np.degrees(np.abs(np.arctan2(sine, cosine)))[both].mean())
 
 
-def bone_error(seen: Seen) -> float | None:
+def bone_error(seen: Compared) -> float | None:
     """Mean share by which a limb of the video is longer or shorter than the reference's, both in
     trunks; of its outstretched length over the clip, so only what is too long counts in full."""
     if seen.reference_pose is None or seen.made.pose is None:
@@ -49,7 +49,7 @@ def bone_error(seen: Seen) -> float | None:
     return float(np.abs(np.log(made[both] / own[both])).mean())
 
 
-def activity(seen: Seen) -> float:
+def activity(seen: Compared) -> float:
     """Likeness of how much moves, over time, in driver and video; see motion_agreement."""
     ours, theirs = seen.together()
     driver, made = (
@@ -64,7 +64,7 @@ def _tiny(frame: np.ndarray) -> np.ndarray:
     return small.astype(np.float32) / 255
 
 
-def _together(seen: Seen) -> tuple[Pose, Pose] | None:
+def _together(seen: Compared) -> tuple[Pose, Pose] | None:
     """The two poses at the same times; None where one is not known."""
     if seen.driver.pose is None or seen.made.pose is None:
         return None

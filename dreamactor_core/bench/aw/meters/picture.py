@@ -5,14 +5,17 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .seen import Seen
+from .seen import Compared
 
-FINE, COARSE = 1.0, 8.0  # pixels: what a blur of the first takes away, beside what the second does
+FINE_BLUR, COARSE_BLUR = (
+    1.0,
+    8.0,
+)  # pixels: what blurs of them take away
 EDGES = 0.99  # quantile over the picture: its edges, not the noise of flat ground
 FLICKER_SIDE = 48  # pixels of a side on which it is measured
 
 
-def sharpness(seen: Seen) -> float:
+def fine_detail(seen: Compared) -> float:
     """Fine detail beside contrast at the edges, the mean of some frames, beside the reference's:
     1 as sharp, or sharper."""
     stills = seen.made.stills or seen.made.frames
@@ -24,12 +27,12 @@ def sharpness(seen: Seen) -> float:
 
 def _fineness(image: np.ndarray) -> float:
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    fine, coarse = (cv2.GaussianBlur(gray, (0, 0), sigma) for sigma in (FINE, COARSE))
+    fine, coarse = (cv2.GaussianBlur(gray, (0, 0), sigma) for sigma in (FINE_BLUR, COARSE_BLUR))
     finest, all_of_it = (np.quantile(np.abs(gray - x), EDGES) for x in (fine, coarse))
     return float(finest / max(all_of_it, 1.0))
 
 
-def flicker(seen: Seen) -> float | None:
+def flicker(seen: Compared) -> float | None:
     """How far pixels go up and down again, or down and up, from a frame to the next but one; the
     mean over the picture where the least of it is, for limbs do so too. None for two frames."""
     if len(seen.made.frames) < 3:

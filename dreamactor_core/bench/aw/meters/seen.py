@@ -17,7 +17,7 @@ from .bodies import BodyReader
 SEEN_SIDE = 256  # pixels of the longer side of what is kept of each frame
 SEEN_RATE = 30.0  # frames a second that are kept, at most
 SEEN_SECONDS = 30.0  # of a clip
-STILLS = 8  # frames that are kept as large as they are
+FULL_SIZE_STILLS = 8  # frames that are kept as large as they are
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Compared:
     """All that a meter may look at."""
 
     reference: np.ndarray  # (h, w, 3) uint8
@@ -53,20 +53,20 @@ class Seen:
         return self.driver.at(times), self.made.at(times)
 
 
-def see_files(reference: Path, driver: Path, made: Path, reader: BodyReader) -> Seen:
+def see_files(reference: Path, driver: Path, made: Path, reader: BodyReader) -> Compared:
     """Raises InputError for a file that cannot be read."""
     picture = to_uint8(read_image(reference))
     picture = smaller(picture.reshape(picture.shape[-3:]), 2 * SEEN_SIDE)
     return see(picture, _watched(driver), _watched(made), reader)
 
 
-def see(reference: np.ndarray, driver: Watched, made: Watched, reader: BodyReader) -> Seen:
+def see(reference: np.ndarray, driver: Watched, made: Watched, reader: BodyReader) -> Compared:
     """reference: (h, w, 3) uint8. Bodies are looked for where no pose is known yet."""
     known = reader.of_reference(reference)
     driver, made = (
         one if one.pose is not None else _with_pose(one, reader) for one in (driver, made)
     )
-    return Seen(reference, known.mask, known.pose, driver, made)
+    return Compared(reference, known.mask, known.pose, driver, made)
 
 
 def _with_pose(clip: Watched, reader: BodyReader) -> Watched:
@@ -78,7 +78,9 @@ def _watched(path: Path) -> Watched:
     info = probe(path)
     duration = min(info.duration, SEEN_SECONDS)
     part = info.cut(0.0, duration)
-    wanted = set(np.unique(np.linspace(0, part.num_frames - 1, STILLS).round().astype(int)))
+    wanted = set(
+        np.unique(np.linspace(0, part.num_frames - 1, FULL_SIZE_STILLS).round().astype(int))
+    )
     frames, times, stills = [], [], []
     for number, frame in enumerate(_thinned(path, part, duration)):
         frames.append(smaller(frame.image, SEEN_SIDE))
