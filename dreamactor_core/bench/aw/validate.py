@@ -43,6 +43,7 @@ MEANT_FOR = {  # the meters that must tell a damage, the first before all
     "drift": ("drift",),
     "proportions": ("bone_error",),
 }
+OF_LIMBS = ("identity", "pck", "angle_error", "bone_error")  # meters that look for them
 IN_COMPANY, ODDS = 8, 0.35  # videos of a case with several damages at once; odds of each
 
 
@@ -56,12 +57,11 @@ class Tried(NamedTuple):
 
 @dataclass(frozen=True)
 class TryMeters:
-    """The Work of a store; data: seed, and shares of damages, a list of them."""
-
-    follow_people: bool = False
+    """The Work of a store; data: seed, shares of damages, and whether limbs are looked for, which
+    is most of the work."""
 
     def open(self) -> Callable[[Data], Data]:
-        reader = BodyReader(self.follow_people)
+        reader = BodyReader(follow_people=False)
         last: dict[int, tuple[PuppetTruth, Watched]] = {}
 
         def run(data: Data) -> Data:
@@ -69,13 +69,15 @@ class TryMeters:
             if seed not in last:
                 last.clear()
                 puppets = PuppetTruth(seed)
-                frames = list(puppets.driving)
-                pose = reader.of_clip(frames, puppets.times)
-                last[seed] = puppets, Watched(frames, puppets.times, pose)
+                last[seed] = puppets, Watched(list(puppets.driving), puppets.times)
             puppets, driver = last[seed]
             damaged = puppets.damaged(data["shares"])
             made = Watched(list(damaged.frames), puppets.times)
-            seen = see(puppets.reference, driver, made, reader)
+            if data["limbs"]:
+                seen = see(puppets.reference, driver, made, reader)
+            else:
+                mask = reader.of_reference(puppets.reference).mask
+                seen = Compared(puppets.reference, mask, None, driver, made)
             told = {name: of(seen) for name, of in OF_FRAMES.items()}
             return {
                 "scores": {name: float(v) for name, v in told.items() if v is not None},
@@ -143,14 +145,15 @@ def _bones_off(puppets: PuppetTruth, damaged: Damaged) -> float:
     return _exactly(bone_error, puppets, own, drawn) if damaged.right is not puppets.clip else 0.0
 
 
-def rank_correlations(tried: Sequence[Tried]) -> dict[str, float]:
-    """{meter: Spearman's with its true error}, the good end of both together: 1 is best."""
+def rank_correlations(tried: Sequence[Tried]) -> dict[str, tuple[float, int]]:
+    """{meter: Spearman's with its true error, the good end of both together, so that 1 is best; and
+    over how many videos}."""
     found = {}
     for name in OF_FRAMES:
         pairs = [(t.scores[name], t.errors[name]) for t in tried if name in t.scores]
         if len(pairs) > 2:
             sign = -1 if METERS[name].higher_is_better else 1
-            found[name] = sign * spearman(*zip(*pairs, strict=True))
+            found[name] = sign * spearman(*zip(*pairs, strict=True)), len(pairs)
     return found
 
 

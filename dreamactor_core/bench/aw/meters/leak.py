@@ -11,7 +11,7 @@ from .seen import Compared, smaller
 
 LEAK_SIDE, LEAK_MOMENTS = 128, 8  # pixels of a frame's longer side; frames that are looked at
 LEAK_LEVELS = 16  # of each channel, when colours are told apart
-ALIKE = 1.5  # levels at which a colour is about as much another one as it is the same
+LEAK_NEARNESS = 1.5  # levels at which a colour is about as much another one as it is the same
 
 
 def driver_leak(seen: Compared) -> float | None:
@@ -46,4 +46,4 @@ def _likeness(codes: np.ndarray) -> np.ndarray:
     absent = np.ones(LEAK_LEVELS**3, bool)
     absent[codes] = False
     away = distance_transform_edt(absent.reshape((LEAK_LEVELS,) * 3)).ravel()
-    return np.exp(-np.square(away / ALIKE))
+    return np.exp(-np.square(away / LEAK_NEARNESS))
