@@ -81,6 +81,10 @@ def test_what_is_too_large_lies_beside_the_page_and_a_bad_video_is_left_out(tmp_
         for name in (*item["videos"], item["driver"], item["reference"]):
             assert (tmp_path / data["media"][name]["src"]).is_file()
     assert len(data["dimensions"]) == 3
+    (made.set / "media/driver.mp4").unlink()  # it may not be handed on
+    with pytest.raises(InputError, match="Get it from made here and put it there"):
+        write_rater_page(gather(made.set, made.results), RaterPlan(), tmp_path / "other.html")
+    assert not (tmp_path / "other.html").exists()
 
 
 def test_a_clip_for_browsers_keeps_its_pictures_and_times_and_nothing_else(tmp_path, made):

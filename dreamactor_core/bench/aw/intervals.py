@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
+from functools import lru_cache
 from math import sqrt
 from typing import NamedTuple
 
@@ -39,16 +40,17 @@ def bootstrap_mean(observations: Sequence[Observation], seed: int = 0) -> Interv
     for each in observations:
         sums[cases[each.case], raters[each.rater]] += each.value
         counts[cases[each.case], raters[each.rater]] += 1
-    generator = np.random.default_rng(seed)
-    drawn_cases, drawn_raters = (_drawn(len(keys), generator) for keys in (cases, raters))
+    drawn_cases, drawn_raters = _drawn(len(cases), seed, 0), _drawn(len(raters), seed, 1)
     total, count = (((drawn_cases @ each) * drawn_raters).sum(axis=1) for each in (sums, counts))
     means = total[count > 0] / count[count > 0]
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(sums.sum() / counts.sum()), float(low), float(high))
 
 
-def _drawn(count: int, generator: np.random.Generator) -> np.ndarray:
+@lru_cache(maxsize=16)  # tables ask for the same few again and again
+def _drawn(count: int, seed: int, of_raters: int) -> np.ndarray:
     """How often each of so many is drawn, (DRAWS, count)."""
+    generator = np.random.default_rng([seed, of_raters])
     return generator.multinomial(count, [1 / count] * count, size=DRAWS)
 
 

@@ -28,7 +28,7 @@ from ...media.replace import replacing
 from .cases import AwCase, CaseSet, sha256_of
 from .gather import Gathered
 from .scores import DIMENSIONS, RATED
-from .shown import ShownMedia
+from .shown import ShownMedia, media_path
 from .web import script_json, template
 
 KEY_FORMAT, KEY_VERSION = "aw-bench-key", 1
@@ -179,7 +179,7 @@ def _hash(*words: object) -> str:
 def _add_item(media: ShownMedia, item: RaterItem, case_set: CaseSet) -> None:
     """Raises InputError for a file that cannot be read or shown."""
     for part, picture in ((item.case.reference, True), (item.case.driver, False)):
-        media.add(case_set.path_of(part.file), part.sha256[:DIGITS], picture)
+        media.add(media_path(case_set, part), part.sha256[:DIGITS], picture)
     for name, (_, path) in item.videos.items():
         media.add(path, name)
 

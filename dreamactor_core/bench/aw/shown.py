@@ -5,7 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...errors import InputError
 from ...media.browser import picture_for_browser, video_for_browser
+from .cases import AwDriver, AwReference, CaseSet
+
+
+def media_path(case_set: CaseSet, part: AwDriver | AwReference) -> Path:
+    """Of a case's driver or picture. Raises InputError, with where to get it, if it is not there:
+    not everything may be handed on.
+    """
+    path = case_set.path_of(part.file)
+    if not path.is_file():
+        fix = f"Get it from {part.address or part.source} and put it there."
+        raise InputError(str(path), got="no such file", need="the file of the set", fix=fix)
+    return path
 
 
 @dataclass

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 from ...errors import InputError
 from ...media.replace import replacing
-from .cases import MEDIA_FOLDER, AwCase, sha256_of
+from .cases import MEDIA_FOLDER, AwCase, AwDriver, AwReference, sha256_of
 from .gather import Gathered
 from .render import NOT_THEIRS, tables_html
 from .scores import CHOICES, DIMENSIONS, METERS, ScoreLine
-from .shown import ShownMedia
+from .shown import ShownMedia, media_path
 from .tables import all_tables, seen_from
 from .web import script_json, template
 
@@ -84,6 +84,13 @@ def write_site(
 def _case_data(
     gathered: Gathered, case: AwCase, media: ShownMedia, left_out: dict[str, str]
 ) -> dict[str, Any]:
+    def given(part: AwDriver | AwReference, picture: bool = False) -> str | None:
+        try:
+            return shown(media_path(case_set, part), picture)
+        except InputError as error:
+            left_out[part.file] = str(error)
+            return None
+
     def shown(path: Path, picture: bool = False) -> str | None:
         try:
             name = sha256_of(path)[:NAME_DIGITS]
@@ -102,8 +109,8 @@ def _case_data(
         "id": case.id,
         "tags": _tags(case),
         "prompt": case.prompt,
-        "reference": shown(case_set.path_of(case.reference.file), picture=True),
-        "driver": shown(case_set.path_of(case.driver.file)),
+        "reference": given(case.reference, picture=True),
+        "driver": given(case.driver),
         "truth": shown(case_set.path_of(case.truth)) if case.truth else None,
         "credits": [
             f"{part}: {file.license}, {file.source}"
