@@ -81,6 +81,8 @@ def test_what_is_too_large_lies_beside_the_page_and_a_bad_video_is_left_out(tmp_
         for name in (*item["videos"], item["driver"], item["reference"]):
             assert (tmp_path / data["media"][name]["src"]).is_file()
     assert len(data["dimensions"]) == 3
+    ids = [item["id"] for item in data["items"]]
+    assert ids == sorted(ids)  # not by systems
     (made.set / "media/driver.mp4").unlink()  # it may not be handed on
     with pytest.raises(InputError, match="Get it from made here and put it there"):
         write_rater_page(gather(made.set, made.results), RaterPlan(), tmp_path / "other.html")
@@ -98,22 +100,24 @@ def test_a_clip_for_browsers_keeps_its_pictures_and_times_and_nothing_else(tmp_p
 
 def test_sides_are_turned_back_into_systems(pairs, tmp_path):
     key = json.loads(pairs.key.read_text())
-    answers, wanted = [], []
-    for k, (item, told) in enumerate(key["items"].items()):
-        left, right = sorted(told["videos"], reverse=k % 2 == 0)
-        choice = ("left", "right", "same", "left")[k]
-        answers.append({"item": item, "left": left, "choice": choice, "at": k})
-        better = {"left": left, "right": right}.get(choice)
-        system = told["videos"].get(better)
-        wanted.append({None: "same", SYSTEMS[0]: "good", SYSTEMS[1]: "bad"}[system])
+    plays = [  # whose video stood on the left, what was chosen, what it says of the first
+        (SYSTEMS[0], "left", "good"),
+        (SYSTEMS[1], "left", "bad"),
+        (SYSTEMS[0], "same", "same"),
+        (SYSTEMS[1], "right", "good"),
+    ]
+    answers = []
+    for (item, told), (system, choice, _) in zip(key["items"].items(), plays, strict=True):
+        left = next(name for name, whose in told["videos"].items() if whose == system)
+        answers.append({"item": item, "left": left, "choice": choice, "at": 1})
     path = tmp_path / "ratings.json"
     path.write_text(ratings_of(key, "Ada", answers))
     told = tally([path], read_key(pairs.key))
     by_case = {line.case: line.choice for line in told.lines}
     cases = [each["case"] for each in key["items"].values()]
-    assert by_case == dict(zip(cases, wanted, strict=True)) and {"good", "bad"} <= {*wanted}
+    assert by_case == dict(zip(cases, (said for *_, said in plays), strict=True))
     assert {(line.system, line.other, line.rater) for line in told.lines} == {(*SYSTEMS, "Ada")}
-    assert told.sides == {"left": 2, "right": 1, "same": 1} and told.raters == {"Ada": 4}
+    assert told.sides == {"left": 2, "same": 1, "right": 1} and told.raters == {"Ada": 4}
 
 
 def test_ratings_are_counted_once_and_what_is_wrong_is_named(made, tmp_path, capsys):
