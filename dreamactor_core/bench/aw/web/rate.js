@@ -65,7 +65,14 @@ function stored(name) {
   }
 }
 
+/** What is stored may be more than this page knows: another tab may have judged, too. */
+function catchUp() {
+  for (const [item, answer] of Object.entries(stored(rater)))
+    if (!(item in answers) || answers[item].at < answer.at) answers[item] = answer;
+}
+
 function keep() {
+  catchUp();
   try {
     localStorage.setItem(storageKey(rater), JSON.stringify(answers));
     localStorage.setItem(`aw-bench ${DATA.page}`, rater);
@@ -218,6 +225,7 @@ function choose(choice) {
 function score(which, value) {
   const { key, title } = DATA.dimensions[which];
   const item = order[place].id;
+  catchUp();
   put({ item, scores: { ...answers[item]?.scores, [key]: value } });
   say(`${title}: ${value}`);
   const open = DATA.dimensions.findIndex((each) => !(each.key in answers[item].scores));
