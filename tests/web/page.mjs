@@ -16,7 +16,8 @@ export async function inPage(look) {
   if (task.url) await configure(hostSettings());
   const browser = await chromium.launch({ executablePath: task.chromium, args: FLAGS.split(" ") });
   try {
-    const page = await browser.newPage({ viewport: { width: 1680, height: 1000 } });
+    const context = await browser.newContext({ viewport: { width: 1680, height: 1000 } });
+    const page = await context.newPage();
     page.setDefaultTimeout(120_000); // a machine may be busy
     const complaints = [];
     page.on("pageerror", (error) => complaints.push(String(error)));
