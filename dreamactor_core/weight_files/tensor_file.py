@@ -7,9 +7,12 @@ files have different checksums.
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -19,9 +22,18 @@ LENGTH = 8  # bytes that hold the length of the header, which follows
 def write_tensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """As safetensors' save_file, with the metadata in the order of its names."""
+    """As safetensors' save_file, with the metadata in the order of its names.
+
+    Raises OSError where the disk is full, whatever safetensors calls it.
+    """
     told = dict(sorted((metadata or {}).items()))
-    save_file(dict(tensors), path, metadata=told)
+    try:
+        save_file(dict(tensors), path, metadata=told)
+    except SafetensorError as error:
+        found = re.search(r"os error (\d+)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
     with path.open("r+b") as file:
         room = int.from_bytes(file.read(LENGTH), "little")
         header = json.loads(file.read(room))
