@@ -17,6 +17,8 @@ VERBS = {  # (its module in cli/, what it does)
     "judge": ("aw_judge", "let a multimodal language model rate every video"),
     "calibrate": ("aw_judge", "a judge's scores and the meters beside people's"),
     "check": ("aw_cases", "what a set of cases holds, and whether its files are whole"),
+    "run": ("aw_systems", "make a system's videos with a model"),
+    "import": ("aw_systems", "take a system's videos out of a folder"),
     "raters": ("aw_raters", "a page on which people judge, blind"),
     "tally": ("aw_raters", "count what they have saved"),
     "page": ("aw_tables", "a page to look through: videos side by side, judgements, tables"),

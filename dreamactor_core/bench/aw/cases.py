@@ -11,8 +11,8 @@
      "truth": null}
 
 A file that may not be handed on need not be there: "address" beside "source" tells where it is to
-be had, and its sha256 whether it is the same. "prompt", a caption of what is to be made, and
-"address" may be absent.
+be had, and its sha256 whether it is the same. May be absent: "address"; "prompt", what is to be
+made in words; "keypoints" of the driver, a file of its joints where they are known.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class AwDriver:
     license: str  # SPDX's name where there is one
     source: str  # who made it or where it was found
     address: str | None = None  # of the file itself, where it may not lie in the set
+    keypoints: str | None = None  # a file of its joints, where they are known
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,9 @@ def row_of(case: AwCase) -> dict[str, Any]:
     """A case as a line has it: what may be absent and is empty is left out."""
     row = asdict(case) | {"scenarios": list(case.scenarios)}
     for part in (row["driver"], row["reference"]):
-        if part["address"] is None:
-            del part["address"]
+        for name in ("address", "keypoints"):
+            if part.get(name, "") is None:
+                del part[name]
     if not case.prompt:
         del row["prompt"]
     return row
@@ -200,6 +202,7 @@ def case_of(data: dict[str, Any], folder: Path, where: str) -> AwCase:
             age=_optional(driver, "age", AGES if human else None, where),
             activity=_text(driver, "activity", where),
             camera=_choice(driver, "camera", CAMERAS, where),
+            keypoints=driver.get("keypoints"),
         ),
         reference=AwReference(**_media(reference, folder, where, REFERENCE_KINDS)),
         relation=_choice(data, "relation", RELATIONS, where),
@@ -211,8 +214,9 @@ def case_of(data: dict[str, Any], folder: Path, where: str) -> AwCase:
     if not ID.fullmatch(case.id):
         need = "letters, digits, '.', '_' and '-', 100 at most"
         raise InputError(f"{where}: id", got=repr(case.id), need=need, fix=CORRECT)
-    if case.truth is not None:
-        inside(folder, case.truth, f"{where}: truth")
+    for name, file in (("truth", case.truth), ("keypoints", case.driver.keypoints)):
+        if file is not None:
+            inside(folder, file, f"{where}: {name}")
     return case
 
 

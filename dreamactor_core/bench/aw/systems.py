@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,10 +88,16 @@ def settle_system(results: Path, system: System) -> System:
     return system
 
 
-def video_of(system: System, case: AwCase) -> Path | None:
-    """The video that a system made of a case, if there is one."""
+def name_of(text: str) -> str:
+    """A name for a system out of any text."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:100] or "system"
+
+
+def video_of(system: System, case: AwCase | str) -> Path | None:
+    """The video that a system made of a case, or of the case of an id, if there is one."""
+    case_id = case if isinstance(case, str) else case.id
     for suffix in VIDEO_SUFFIXES:
-        path = system.folder / f"{case.id}{suffix}"
+        path = system.folder / f"{case_id}{suffix}"
         if path.is_file():
             return path
     return None
