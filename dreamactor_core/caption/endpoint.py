@@ -120,7 +120,7 @@ class EndpointCaptioner:
                 return self._send(body, deadline)
             except HTTPError as error:
                 asked = error.headers.get("Retry-After") if error.headers else None
-                wait = _wait(asked, attempt)
+                wait = seconds_to_wait(asked, attempt)
                 late = time.monotonic() + wait > deadline
                 if error.code not in BUSY or attempt == TRIES or late:
                     raise self._told(error, attempt) from None
@@ -137,7 +137,7 @@ class EndpointCaptioner:
             headers["Authorization"] = f"Bearer {self.key}"
         address = self.url.rstrip("/") + "/chat/completions"
         request = urllib.request.Request(address, data=body, headers=headers)  # http(s) only
-        handlers: list = [_NoRedirect()]
+        handlers: list = [NoRedirect()]
         if urlsplit(self.url).hostname in LOOPBACK:
             handlers.append(urllib.request.ProxyHandler({}))
         opener = urllib.request.build_opener(*handlers)
@@ -218,14 +218,14 @@ class EndpointCaptioner:
         return text.replace(self.key, "***") if self.key else text
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
+class NoRedirect(urllib.request.HTTPRedirectHandler):
     """Following one would carry the key, and the pictures, to another host."""
 
     def redirect_request(self, *args, **options) -> None:
         return None
 
 
-def _wait(asked: str | None, attempt: int) -> float:
+def seconds_to_wait(asked: str | None, attempt: int) -> float:
     """Seconds until the next try: what the server asks for, or twice as long each time."""
     try:
         wait = math.nan if asked is None else float(asked)

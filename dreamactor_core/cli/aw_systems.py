@@ -69,7 +69,7 @@ def _run(argv: list[str]) -> int:
 
 def _run_parser() -> argparse.ArgumentParser:
     parser = verb_parser("run", RUN_ABOUT)
-    _add_places(parser)
+    add_places(parser)
     parser.add_argument(
         "--variant", choices=VARIANTS[::-1], help="(end-to-end, or the one that the model has)"
     )
@@ -85,7 +85,8 @@ def _run_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_places(parser: argparse.ArgumentParser) -> None:
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """SET, --out and --cases, as every verb that makes videos has them."""
     parser.add_argument("set", type=Path, metavar="SET", help="folder of the cases")
     add_path(parser, "--out", "RESULTS", "folder of the results of all systems", required=True)
     parser.add_argument(
@@ -137,7 +138,7 @@ def _work_of(args: argparse.Namespace, cases: CaseSet) -> tuple[MakeVideo, dict]
 
 def _import(argv: list[str]) -> int:
     parser = verb_parser("import", IMPORT_ABOUT)
-    _add_places(parser)
+    add_places(parser)
     parser.add_argument("videos", type=Path, metavar="VIDEOS", help="folder with the videos")
     parser.add_argument("--system", required=True, metavar="NAME", help="as kling-2.6")
     parser.add_argument("--model", default="", help="what made them, in words (NAME)")

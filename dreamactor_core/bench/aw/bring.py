@@ -26,7 +26,7 @@ from .job import only_file
 from .systems import VIDEO_SUFFIXES
 
 SCHEME_PLACES = ("case", "driver", "reference")  # of a scheme
-LENGTH_SLACK, RATE_SLACK, ASPECT_SLACK = 0.1, 0.01, 0.02  # seconds, shares: less is no difference
+SECONDS_SLACK, RATE_SLACK, ASPECT_SLACK = 0.1, 0.01, 0.02  # seconds, shares: less is no difference
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def differences(video: Path, driver: Path, reference: Path) -> list[str]:
     notes = []
     if driver.is_file():
         asked = probe(driver)
-        if abs(made.duration - asked.duration) > max(LENGTH_SLACK, 1.5 / float(asked.fps)):
+        if abs(made.duration - asked.duration) > max(SECONDS_SLACK, 1.5 / float(asked.fps)):
             notes.append(f"lasts {made.duration:.2f} s, its driver {asked.duration:.2f} s")
         if abs(made.fps / asked.fps - 1) > RATE_SLACK:
             notes.append(f"has {float(made.fps):.4g} fps, its driver {float(asked.fps):.4g}")
