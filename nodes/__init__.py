@@ -16,6 +16,7 @@ from .caption import DreamActorCaption
 from .context import DreamActorComposite, DreamActorEncode, DreamActorMotionMask
 from .detect import DreamActorDetectPose
 from .host.files import register_folders
+from .hosted import DreamActorHosted
 from .joints import DreamActorJoints
 from .load import DreamActorLoadLora, DreamActorLoadModel, DreamActorSaveLora
 from .native import (
@@ -50,6 +51,7 @@ NODES = [  # in the order of the method
     DreamActorDetectPose,
     DreamActorSaveLora,
     DreamActorJoints,
+    DreamActorHosted,
 ]
 
 

@@ -17,6 +17,7 @@ VERBS = {  # (its module in cli/, what it does)
     "judge": ("aw_judge", "let a multimodal language model rate every video"),
     "calibrate": ("aw_judge", "a judge's scores and the meters beside people's"),
     "check": ("aw_cases", "what a set of cases holds, and whether its files are whole"),
+    "build": ("aw_build", "make a set of cases out of a folder of clips and pictures"),
     "open-set": ("aw_cases", "make the set that anybody can have, by one command"),
     "fetch": ("aw_cases", "fetch what may not lie in a set, and check it"),
     "run": ("aw_systems", "make a system's videos with a model"),

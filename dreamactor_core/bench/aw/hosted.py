@@ -25,6 +25,7 @@ from .calls import Call, answer_of, check_web_address
 DONE_STATUS, WAITING, GONE = "done", "waiting", "gone"  # of a task
 REQUEST_KEY = "jimeng_dreamactor_m20_gen_video"
 FAL_MODEL = "fal-ai/bytedance/dreamactor/v2"
+FAL_ADDRESS, VOLCENGINE_ADDRESS = "https://queue.fal.run", "https://visual.volcengineapi.com"
 FAL_DOLLARS = 0.05  # a second; https://fal.ai/models/fal-ai/bytedance/dreamactor/v2/llms.txt
 MODERATED = (50411, 50412, 50413, 50511, 50512, 50513, 50514)  # Volcengine's codes
 TOO_MANY = (50429, 50430)
@@ -66,7 +67,7 @@ class HostedService(Protocol):
 class Volcengine:
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
-    address: str = "https://visual.volcengineapi.com"
+    address: str
     timeout: float = 60.0  # seconds for an answer
     region: str = "cn-north-1"
     name = "volcengine"
@@ -123,7 +124,7 @@ class Volcengine:
 @dataclass(frozen=True)
 class Fal:
     key: str = field(repr=False)
-    address: str = "https://queue.fal.run"
+    address: str
     timeout: float = 60.0
     name = "fal"
     takes_data = True
@@ -249,10 +250,9 @@ def open_service(
                 fix=f"Take it from the pages of {name}.",
             )
         keys[key] = value
-    more: dict[str, Any] = {"timeout": timeout}
-    if address:
-        more["address"] = check_web_address("--address", address)
-    return Volcengine(**keys, **more) if name == "volcengine" else Fal(**keys, **more)
+    own = VOLCENGINE_ADDRESS if name == "volcengine" else FAL_ADDRESS
+    keys |= {"address": check_web_address("--address", address or own), "timeout": timeout}
+    return Volcengine(**keys) if name == "volcengine" else Fal(**keys)
 
 
 def _settings(path: Path) -> dict[str, Any]:

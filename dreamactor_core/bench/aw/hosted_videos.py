@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -60,55 +61,9 @@ class HostedVideo:
         return self.out / TASKS_FOLDER / f"{case_id}.json"
 
     def _make(self, service: HostedService, data: Data) -> Data:
-        note = self.note_of(data["id"])
-        task = self._task_of(service, data, note)
-        video = self._wait(service, task, note)
-        part = note.with_suffix(".part")
-        download(Call(f"video of {data['id']}", check_web_address("video", video)), part, 60.0)
-        made = probe(part)
-        part.replace(self.out / f"{data['id']}.mp4")
-        return {"task": task, "frames": made.num_frames, "notes": []}
-
-    def _task_of(self, service: HostedService, data: Data, note: Path) -> str:
-        """Of an earlier call, or submitted now."""
-        if note.exists():
-            told = json.loads(note.read_text(encoding="utf-8"))
-            if told.get("task"):
-                return str(told["task"])
-            raise InputError(
-                f"task of {data['id']}",
-                got="a request that went out and no answer that came back",
-                need="to know whether it must be paid",
-                fix=f"Look at the tasks on the pages of {service.name}; delete {note} to ask anew.",
-            )
-        given = self._given(service, data)
-        write_note(note, {"task": None, "service": service.name, "state": "submitting"})
-        try:
-            task = service.submit(given)
-        except LostAnswerError:
-            raise
-        except InputError:
-            note.unlink(missing_ok=True)  # it was refused: nothing is to be paid
-            raise
-        write_note(note, {"task": task, "service": service.name, "state": "submitted"})
-        return task
-
-    def _wait(self, service: HostedService, task: str, note: Path) -> str:
-        end = time.monotonic() + self.patience
-        while True:
-            seen = service.look(task)
-            if seen.state == DONE_STATUS:
-                return seen.video
-            if seen.state == GONE:
-                note.unlink(missing_ok=True)
-                fix = "Run the same command again: it asks, and pays, anew."
-                got = "a task that it knows no longer"
-                raise InputError(service.name, got=got, need="one of the last hours", fix=fix)
-            if time.monotonic() + PAUSE > end:
-                got = f"no video after {self.patience:.0f} s"
-                fix = "Run the same command again: it goes on waiting, and pays nothing more."
-                raise InputError(service.name, got=got, need="one", fix=fix)
-            time.sleep(PAUSE)
+        note, target = self.note_of(data["id"]), self.out / f"{data['id']}.mp4"
+        give = partial(self._given, service, data)
+        return {"task": hosted_video(service, give, note, target, self.patience), "notes": []}
 
     def _given(self, service: HostedService, data: Data) -> HostedInput:
         driver = self.cases / data["driver"]
@@ -130,6 +85,81 @@ class HostedVideo:
             fix="Put the set on a web server and name it with {option}.",
             option="media_address",
         )
+
+
+def hosted_video(
+    service: HostedService,
+    give: Callable[[], HostedInput],
+    note: Path,
+    target: Path,
+    patience: float,
+    on_wait: Callable[[], None] = lambda: None,
+) -> str:
+    """Make one video, or go on with it where an earlier call was stopped. Returns its task's name.
+
+    give: what the service is given, asked only when nothing was sent yet. note: a file that
+    remembers the task. on_wait is called between two looks; what it raises ends the wait, and the
+    next call goes on. Raises what the service raises, and InputError when it takes too long.
+    """
+    task = _task_of(service, give, note)
+    video = _wait(service, task, note, time.monotonic() + patience, on_wait)
+    part = note.with_suffix(".part")
+    download(Call(f"video of {service.name}", check_web_address("video", video)), part, 60.0)
+    probe(part)
+    part.replace(target)
+    return task
+
+
+def _task_of(service: HostedService, give: Callable[[], HostedInput], note: Path) -> str:
+    """Of an earlier call, or submitted now."""
+    if note.exists():
+        if task := _noted(note):
+            return task
+        raise InputError(
+            f"task of {note.stem}",
+            got="a request that went out and no answer that came back",
+            need="to know whether it must be paid",
+            fix=f"Look at the tasks on the pages of {service.name}; delete {note} to ask anew.",
+        )
+    given = give()
+    write_note(note, {"task": None, "service": service.name, "state": "submitting"})
+    try:
+        task = service.submit(given)
+    except LostAnswerError:
+        raise
+    except InputError:
+        note.unlink(missing_ok=True)  # it was refused: nothing is to be paid
+        raise
+    write_note(note, {"task": task, "service": service.name, "state": "submitted"})
+    return task
+
+
+def _noted(note: Path) -> str:
+    """The task that a note remembers, or ""."""
+    try:
+        return str(dict(json.loads(note.read_text(encoding="utf-8")))["task"] or "")
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _wait(
+    service: HostedService, task: str, note: Path, end: float, on_wait: Callable[[], None]
+) -> str:
+    """The address of the video. end: on the clock of time.monotonic."""
+    while True:
+        seen = service.look(task)
+        if seen.state == DONE_STATUS:
+            return seen.video
+        if seen.state == GONE:
+            note.unlink(missing_ok=True)
+            fix = "Run the same again: it asks, and pays, anew."
+            got = "a task that it knows no longer"
+            raise InputError(service.name, got=got, need="one of the last hours", fix=fix)
+        if time.monotonic() + PAUSE > end:
+            fix = "Run the same again: it goes on waiting, and pays nothing more."
+            raise InputError(service.name, got="no video in time", need="one", fix=fix)
+        on_wait()
+        time.sleep(PAUSE)
 
 
 def hosted_items(cases: list[AwCase], service: str) -> list[Item]:

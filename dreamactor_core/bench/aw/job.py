@@ -20,7 +20,7 @@ from .cases import AwCase, CaseSet
 from .systems import System, video_of
 
 VIDEOS_STAGE = "videos"
-OnVideo = Callable[[str, Outcome, int, int], None]  # stage, and as items.run.OnOutcome
+OnMade = Callable[[str, Outcome, int, int], None]  # stage, and as items.run.OnOutcome
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def make_videos(
     work: Work,
     items: Sequence[Item],
     executor: Executor | None = None,
-    on_video: OnVideo | None = None,
+    on_video: OnMade | None = None,
     missing: Mapping[str, str] | None = None,
 ) -> VideosMade:
     """Do what is not done yet; a video that somebody has deleted is made again.

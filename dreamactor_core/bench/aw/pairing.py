@@ -16,7 +16,7 @@ from .cases import AwCase, AwDriver, AwReference
 
 # Of the paper's 200 references 100 are in the pairs that it counts with, 60 and 40 of these kinds.
 SUBSET_SHARES = {"human-human": (0.3, 60), "human-cartoon": (0.2, 40)}  # of the cases; at most
-LETTERS = {"human": "h", "animal": "a", "animated": "c", "cartoon": "c"}  # of ids
+KIND_LETTERS = {"human": "h", "animal": "a", "animated": "c", "cartoon": "c"}  # of ids
 
 
 class TaggedDriver(NamedTuple):
@@ -126,5 +126,5 @@ def _case(
     mine, theirs = driver.part, reference.part
     relation = relation_of(mine, theirs)
     assert relation is not None, "pair_up has left the others out"
-    name = f"{LETTERS[mine.kind]}2{LETTERS[theirs.kind]}-{number:03d}"
+    name = f"{KIND_LETTERS[mine.kind]}2{KIND_LETTERS[theirs.kind]}-{number:03d}"
     return AwCase(name, mine, theirs, relation, scenarios_of(driver, reference), subset)
