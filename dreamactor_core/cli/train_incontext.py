@@ -12,7 +12,7 @@ import numpy as np
 from ..bootstrap.judge import judge
 from ..train.mini.incontext_export import export_model
 from ..train.mini.incontext_session import RunSizes, Session, check_minutes, log_to
-from ..train.mini.incontext_stages import begin_again, train_incontext
+from ..train.mini.incontext_stages import begin_again, stand_on, train_incontext
 from .train_incontext_figures import draw_early, measure
 
 logger = logging.getLogger(__name__)
@@ -38,8 +38,11 @@ def train_bare_method(arguments: argparse.Namespace) -> None:
 def open_session(arguments: argparse.Namespace) -> Session:
     sizes = RunSizes.toy() if arguments.toy else RunSizes()
     sizes = RunSizes.light() if arguments.light else sizes
+    state = arguments.out / "state"
+    if arguments.start and not state.exists():
+        stand_on(state)
     if arguments.more:
-        begin_again(arguments.out / "state", arguments.more)
+        begin_again(state, arguments.more)
     sizes = replace(sizes, compile=sizes.compile and not arguments.eager)
     workers = arguments.workers or max(1, (os.cpu_count() or 1) - 2)
     session = Session(

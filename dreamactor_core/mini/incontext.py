@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..backbones import TRAIN_TIMESTEPS, Context, Text
 from ..backbones.hunyuan15 import HunyuanLayout
 from ..geometry import Geometry
-from ..options import FEW_STEPS, INCONTEXT
+from ..options import HEARD_STEP, INCONTEXT
 from .clean import velocity_to
 from .codec import BlockCodec
 from .incontext_network import PLACE_CHANNELS, InContextTransformer3DModel, cell_places
@@ -39,7 +39,7 @@ class InContextBackbone(HunyuanLayout):
     vae: BlockCodec
     text_encoder: FixedTextEncoder
 
-    defaults = FEW_STEPS
+    defaults = HEARD_STEP
     predicts_clean = True
 
     @staticmethod

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..mini.info import INFO, parse_info
-from ..options import FEW_STEPS, INCONTEXT, ONE_STEP
+from ..options import HEARD_STEP, INCONTEXT, ONE_STEP
 from ..weight_files.configs import check_configs, refusing_broken
 from ..weight_files.files import Files
 from . import Task, does_not_apply
@@ -36,7 +36,7 @@ class Small:
             self.info = parse_info((folder / INFO).read_text(encoding="utf-8"))
         self.name, self.geometry = self.info.name, self.info.geometry
         # And it draws on the panel that it was trained on.
-        self.defaults = FEW_STEPS if self.name == INCONTEXT else ONE_STEP
+        self.defaults = HEARD_STEP if self.name == INCONTEXT else ONE_STEP
 
     def check(self, task: Task) -> None:
         """It can do whatever a task may ask for."""

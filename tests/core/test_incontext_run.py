@@ -15,7 +15,7 @@ from dreamactor_core.mini.aim import aim_heads
 from dreamactor_core.mini.incontext import create_incontext
 from dreamactor_core.mini.incontext_network import cell_places
 from dreamactor_core.models import find
-from dreamactor_core.options import FEW_STEPS, WEIGHTS
+from dreamactor_core.options import HEARD_STEP, WEIGHTS
 from dreamactor_core.sampling import SampleSettings
 from dreamactor_core.train.mini.incontext_export import export_model
 from dreamactor_core.train.mini.incontext_model import (
@@ -125,7 +125,11 @@ def test_a_run_becomes_a_model_folder_that_opens_and_draws_the_same(backbone, tm
     )
     source = find(export_model(run))
     opened = source.open().backbone
-    assert (source.name, source.defaults, opened.defaults) == (backbone.name, FEW_STEPS, FEW_STEPS)
+    assert (source.name, source.defaults, opened.defaults) == (
+        backbone.name,
+        HEARD_STEP,
+        HEARD_STEP,
+    )
     load_lora(opened, source.lora_beside("pose-based"))
     add_adapter(backbone, rank=2)
     load_adapter(backbone, lora)

@@ -360,7 +360,7 @@ def test_the_bare_method_is_listed_where_somebody_has_put_it(
     core("mini.folder").save_backbone(backbone, folder)
     assert node_classes["DreamActorLoadModel"].GET_SCHEMA().inputs[0].options[1:] == [label]
     opened = run("LoadModel", model=label, precision="auto", placement="cpu").args[0]
-    assert (opened.geometry.panel, opened.defaults.num_inference_steps) == ((64, 64), 4)
+    assert (opened.geometry.panel, opened.defaults.ignored) == ((64, 64), ())
     lora = folders.loras / "of-mini.safetensors"
     lora.symlink_to(core("options").WEIGHTS / "mini" / "lora" / "end-to-end.safetensors")
     choice = {"model": opened, "lora": lora.name, "strength": 1.0}

@@ -22,7 +22,7 @@ from .incontext_tasks import behind_lead_in, compose_panels, to_panel
 
 logger = logging.getLogger(__name__)
 
-PAIR_STEPS = 4  # of sampling, and the shift of its levels
+PAIR_STEPS = 1  # of sampling, and the shift of its levels
 PAIR_SHIFT = 3.0
 KEPT_PAIRS = 6000  # for the next call
 

@@ -174,8 +174,9 @@ class Session:
             load_model(self.backbone, state["model"])
             self.loras = state["loras"]
         elif self.start:
-            load_model(self.backbone, read_parts(self.start, "weights")["model"])
-            self.mark_done("codec")
+            parts = read_parts(self.start, "weights")
+            load_model(self.backbone, parts.pop("model"))
+            self.loras = parts
         if (path := self.state / "figures.json").exists():
             self.figures = json.loads(path.read_text())
         if (path := self.state / "pairs.pt").exists():

@@ -60,6 +60,7 @@ SHARES = {  # of the minutes that a call has for those that are not done yet
     "figures": 0.265,
 }
 CODE_NOISE = 0.2  # codes are blurred by up to this much while the clean-up learns, latent units
+AGAIN = 0.1  # share of the rate for weights that are good already: small batches would undo them
 COPYING = (0.75, 0.2)  # share of the foundation's steps that copy a clip: at first, from half on
 PAIRS_OF_TIMES = ((0, 3), (0, 4), (0, 3), (0, 4), (0, 3), (0, 4), (0, 1), (0, 2))
 LONG_TIMES = ((0, 3, 4), ())  # () is the whole clip
@@ -124,16 +125,15 @@ def learn_foundation(session: Session, seconds: float) -> None:
         batch = (copying_batch if copying else foundation_batch)(backbone.vae, rows, generator)
         return loss_of(backbone, excerpt(batch, transformer.times))
 
-    if not session.figures.get("aimed"):
-        aim_heads(
-            transformer, across=backbone.geometry.panel[1] // backbone.geometry.spatial_stride
-        )
+    trained = bool(session.loras)  # LoRAs stand on it already
+    if not trained and not session.figures.get("aimed"):
+        aim_heads(transformer, backbone.geometry.panel[1] // backbone.geometry.spatial_stride)
         session.figures["aimed"] = True
 
     try_step(loss, list(parts.parameters()))
     left = seconds - (time.monotonic() - began)
     logger.info("foundation: first step after %.0f s", seconds - left)
-    rate = FOUNDATION_RATE * min(1.0, (sizes.batch / 64) ** 0.5)
+    rate = FOUNDATION_RATE * min(1.0, (sizes.batch / 64) ** 0.5) * (AGAIN if trained else 1)
     pace = ClockPace(max(1.0, left), rate, warm_up=100, muon=True, save_minutes=sizes.save_minutes)
     report = fit_by_clock(parts, loss, pace, session.state / "foundation")
     transformer.layout, transformer.times = "side-by-side", ()
@@ -202,7 +202,8 @@ def learn_lora(session: Session, task: str, seconds: float, seed: int) -> FitRep
 def learn_pose_based(session: Session, seconds: float) -> None:
     if not adapter_of(session.backbone):  # the foundation came to no good end
         session.adapt()
-    load_adapter(session.backbone, fresh_adapter(session.backbone, seed=0))
+    earlier = session.loras.get("pose-based")  # of this run, or of the one that it started from
+    load_adapter(session.backbone, earlier or fresh_adapter(session.backbone, seed=0))
     note(session, "pose-based", learn_lora(session, "pose", seconds, seed=0))
     session.loras["pose-based"] = adapter_state(session.backbone)
 
@@ -217,6 +218,13 @@ def note(session: Session, name: str, report: FitReport) -> None:
     session.figures.setdefault("training", {})[name] = {
         "steps": report.steps, "seconds": round(report.seconds, 1), "curve": report.curve,
     }  # fmt: skip
+
+
+def stand_on(state: Path) -> None:
+    """A new run is to stand on another's codec and foundation."""
+    state.mkdir(parents=True)
+    for name in ("codec", "foundation"):
+        (state / f"{name}.done").touch()
 
 
 def begin_again(state: Path, stage: str) -> None:
