@@ -92,11 +92,12 @@ ARMS = {
 }
 
 
-def compare_arms(session: Session) -> None:
+def compare_arms(session: Session, wanted: list[str]) -> None:
     figures, network = Scores(session, "arms"), session.backbone.transformer
     session.pool.wait(session.sizes.first_rows)
     for seed in range(SEEDS):
-        for name, arm in ARMS.items():
+        for name in wanted:
+            arm = ARMS[name]
             if not worth_it(session, name, arm, seed):
                 continue
             logger.info("arm %s, seed %d, %.0f s left", name, seed, session.left())
@@ -203,6 +204,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", default="", help="cpu or cuda (default: a GPU if any)")
     parser.add_argument("--toy", action="store_true", help="a rehearsal: a few steps of each")
     parser.add_argument("--light", action="store_true", help="of a run that had --light")
+    text = "this arm alone; may be given several times (all)"
+    parser.add_argument("--arm", action="append", choices=[*ARMS], help=text)
     parser.set_defaults(start=None, more=None)
     parser.add_argument("--eager", action="store_true", help="do not compile the network")
     arguments = parser.parse_args(argv)
@@ -210,7 +213,7 @@ def main(argv: list[str] | None = None) -> None:
     log_to(arguments.out / "run.log")
     session = open_session(arguments)
     try:
-        compare_arms(session)
+        compare_arms(session, arguments.arm or [*ARMS])
     finally:
         session.save()
         session.close()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..backbones.attention import JointAttention, rotate
 from .network import Grid
 
+KeyValue = tuple[Tensor, Tensor]
 PASS_FRAMES = 5  # latent frames of a pass
 PLACE_WAVES = 4
 PLACE_CHANNELS = 1 + 3 * 2 * PLACE_WAVES
@@ -30,12 +31,15 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
     given: "noisy" as in the paper; "clean": what is known (the first frame on the left, the right
     panel) comes without noise and at noise level 0; "one-way": it also reads nothing but itself, so
     its keys and values are the same at every step of sampling.
+    kept: with "one-way", a list that is empty before the first step of sampling: it then holds keys
+    and values of what is known, block by block, and later steps leave that out. None: nothing is.
     times: which latent frames of a clip the tokens are of, the first of them 0; () for all. Short
     excerpts are what a small machine learns most from, and each frame keeps its place in time.
     """
 
     layout = "side-by-side"
     given = "noisy"
+    kept: list[KeyValue] | None = None
     times: tuple[int, ...] = ()
 
     @wraps(HunyuanVideo15Transformer3DModel.__init__)  # type: ignore[misc]
@@ -90,9 +94,16 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
         clock = self.time_embed(torch.zeros_like(timestep))
         given, drawn = tokens[:, known], tokens[:, ~known]
         turns = [tuple(part[which] for part in rope) for which in (known, ~known)]
-        for block in self.transformer_blocks:
-            streams = (given, clock, turns[0]), (drawn, temb, turns[1])
-            given, drawn, words = apart(block, streams, words, temb, self.given == "one-way")
+        one_way, kept = self.given == "one-way", self.kept
+        full = bool(kept)
+        for index, block in enumerate(self.transformer_blocks):
+            streams = [(given, clock, turns[0]), (drawn, temb, turns[1])]
+            if full:
+                _, drawn, words, _ = apart(block, streams[1:], words, temb, one_way, kept[index])
+                continue
+            given, drawn, words, read = apart(block, streams, words, temb, one_way)
+            if one_way and kept is not None:
+                kept.append(read)
         joined = torch.empty_like(tokens, dtype=drawn.dtype)
         joined[:, known], joined[:, ~known] = given.to(drawn.dtype), drawn
         return joined
@@ -124,18 +135,22 @@ def known_tokens(grid: Grid, device: torch.device) -> Tensor:
 
 def apart(
     block: nn.Module,
-    streams: tuple[tuple[Tensor, Tensor, tuple[Tensor, Tensor]], ...],
+    streams: list[tuple[Tensor, Tensor, tuple[Tensor, Tensor]]],
     words: Tensor,
     temb: Tensor,
     one_way: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One stock block on known tokens, drawn tokens and words: their new values.
+    kept: KeyValue | None = None,
+) -> tuple[Tensor, Tensor, Tensor, KeyValue]:
+    """One stock block on known tokens, drawn tokens and words: their new values, and keys and
+    values (b, l, n, d) of the known.
 
-    streams: tokens (b, l, d), time embedding (b, d), cos and sin (l, d) of the known and the drawn.
+    streams: tokens (b, l, d), time embedding (b, d), cos and sin (l, d) of the known and the drawn;
+    with kept, which are the known's keys and values, of the drawn alone, and the first answer is
+    theirs too.
     """
     attn = block.attn
     heads = lambda layer, x: layer(x).unflatten(2, (attn.heads, -1))  # noqa: E731
-    joint, gates = [], []
+    joint, gates = [(kept[0][:, :0], *kept)] if kept else [], []
     for tokens, clock, turns in streams:
         normed, *gate = block.norm1(tokens, emb=clock)
         query = rotate(attn.norm_q(heads(attn.to_q, normed)), turns)
@@ -156,18 +171,19 @@ def apart(
         )
         return nn.functional.scaled_dot_product_attention(query, key, value).transpose(1, 2)
 
-    lengths = [part[0].shape[1] for part in joint]
-    if one_way:
+    asking = joint[1:] if kept else joint
+    lengths = [part[0].shape[1] for part in asking]
+    if one_way and not kept:
         read = torch.cat([attend(joint[:1], joint[:1]), attend(joint[1:], joint)], dim=1)
     else:
-        read = attend(joint, joint)
+        read = attend(asking, joint)
     *pictures, said = read.flatten(2).split(lengths, dim=1)
     made = []
     for (tokens, _, _), gate, picture in zip(streams, gates, pictures, strict=True):
         answer = attn.to_out[1](attn.to_out[0](picture))
         made.append(_feed(tokens, answer, gate, block.norm2, block.ff))
     words = _feed(words, attn.to_add_out(said), word_gate, block.norm2_context, block.ff_context)
-    return made[0], made[1], words
+    return made[0], made[-1], words, joint[0][1:]
 
 
 def _feed(tokens: Tensor, answer: Tensor, gate: list[Tensor], norm: nn.Module, ff: nn.Module):

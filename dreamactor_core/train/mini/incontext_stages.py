@@ -60,7 +60,9 @@ SHARES = {  # of the minutes that a call has for those that are not done yet
     "figures": 0.265,
 }
 CODE_NOISE = 0.2  # codes are blurred by up to this much while the clean-up learns, latent units
-AGAIN = 0.1  # share of the rate for weights that are good already: small batches would undo them
+TRAINED_SHARE = (
+    0.1  # share of the rate for weights that are good already: small batches would undo them
+)
 COPYING = (0.75, 0.2)  # share of the foundation's steps that copy a clip: at first, from half on
 PAIRS_OF_TIMES = ((0, 3), (0, 4), (0, 3), (0, 4), (0, 3), (0, 4), (0, 1), (0, 2))
 LONG_TIMES = ((0, 3, 4), ())  # () is the whole clip
@@ -133,7 +135,7 @@ def learn_foundation(session: Session, seconds: float) -> None:
     try_step(loss, list(parts.parameters()))
     left = seconds - (time.monotonic() - began)
     logger.info("foundation: first step after %.0f s", seconds - left)
-    rate = FOUNDATION_RATE * min(1.0, (sizes.batch / 64) ** 0.5) * (AGAIN if trained else 1)
+    rate = FOUNDATION_RATE * min(1.0, (sizes.batch / 64) ** 0.5) * (TRAINED_SHARE if trained else 1)
     pace = ClockPace(max(1.0, left), rate, warm_up=100, muon=True, save_minutes=sizes.save_minutes)
     report = fit_by_clock(parts, loss, pace, session.state / "foundation")
     transformer.layout, transformer.times = "side-by-side", ()
@@ -181,8 +183,10 @@ def _whole_batch(
     return pose_batch(codec, rows, generator, varied=task == "pose")
 
 
-def learn_lora(session: Session, task: str, seconds: float, seed: int) -> FitReport:
-    """Train the adapter from where it stands."""
+def learn_lora(
+    session: Session, task: str, seconds: float, seed: int, share: float = 1.0
+) -> FitReport:
+    """Train the adapter from where it stands. share: of the learning rate."""
     backbone = session.backbone
     began, rng, generator = time.monotonic(), session.rng(3, seed), session.generator(3 + seed)
     backbone.transformer.train()
@@ -192,7 +196,7 @@ def learn_lora(session: Session, task: str, seconds: float, seed: int) -> FitRep
 
     try_step(loss, [*adapter_of(backbone).values()])
     left = seconds - (time.monotonic() - began)
-    pace = ClockPace(max(1.0, left), LORA_RATE, warm_up=20, ema=0.99)
+    pace = ClockPace(max(1.0, left), share * LORA_RATE, warm_up=20, ema=0.99)
     report = fit_by_clock(backbone.transformer, loss, pace, session.state / task)
     backbone.transformer.times = ()
     backbone.transformer.eval()
@@ -204,7 +208,8 @@ def learn_pose_based(session: Session, seconds: float) -> None:
         session.adapt()
     earlier = session.loras.get("pose-based")  # of this run, or of the one that it started from
     load_adapter(session.backbone, earlier or fresh_adapter(session.backbone, seed=0))
-    note(session, "pose-based", learn_lora(session, "pose", seconds, seed=0))
+    share = TRAINED_SHARE if earlier else 1.0
+    note(session, "pose-based", learn_lora(session, "pose", seconds, seed=0, share=share))
     session.loras["pose-based"] = adapter_state(session.backbone)
 
 
