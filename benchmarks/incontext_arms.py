@@ -50,6 +50,7 @@ from dreamactor_core.train.mini.incontext_tasks import silenced
 logger = logging.getLogger(__name__)
 
 ARM_SECONDS = 6.0  # of training, for the first arm; the others take as many steps
+MOST_SECONDS = 900.0  # of an arm; its steps count, or it would not be as long as the others
 SEEDS = 3
 
 
@@ -165,7 +166,9 @@ def train_arm(session: Session, arm: Arm, seed: int) -> None:
         batch = lora_batch(session, arm.task, rng, generator)
         return loss_of(backbone, batch if arm.text else silenced(batch))
 
-    pace = ClockPace(60.0, LORA_RATE * arm.rate, steps=arm_steps(session), warm_up=20, ema=0.98)
+    pace = ClockPace(
+        MOST_SECONDS, LORA_RATE * arm.rate, steps=arm_steps(session), warm_up=20, ema=0.98
+    )
     compiler = "default" if arm.given == "noisy" and not arm.own_network else "force_eager"
     with torch.compiler.set_stance(compiler):
         fit_by_clock(backbone.transformer, loss, pace, session.state / f"arm-{arm.task}")

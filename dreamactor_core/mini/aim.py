@@ -1,57 +1,60 @@
-"""Where attention looks before anything is learned: some heads at the same cell of the driver.
+"""Where the first block looks before anything is learned: at the driver's and the reference's cell.
 
 By rotary embedding a constant query and a constant key see each other best at a constant distance.
-It is an initialisation, no other architecture: every weight learns on. A long training would find
-it by itself; a short one did not (docs/incontext.md).
+It is an initialisation, no other architecture: every weight learns on. What it is worth:
+docs/incontext.md.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .incontext_network import InContextTransformer3DModel
 
 ROTARY_BASE = 256.0  # of the stock network
-AXIS_SHARES = (0.3, 0.4, 0.3)  # shares of time, height and width in how sharply a head looks
-WAVE_SHARES = (
-    0.6,
-    0.3,
-    0.1,
-)  # of each, the shares of its fastest waves; slow ones cannot tell cells
-KEPT_SHARE = 0.1  # what stays of a head's earlier weights
-AIMED_CELLS = (  # rows and columns from the same cell of the other panel, three heads a layer
-    ((0, 0), (0, 0), (0, 0)),
-    ((0, 0), (-1, 0), (1, 0)),
-    ((0, 0), (0, -1), (0, 1)),
-    ((0, 0), (0, 0), (0, 0)),
-)
+AXIS_SHARES = {  # of time, rows and columns in how sharply a head looks
+    "driver": (0.3, 0.4, 0.3),  # at this time
+    "reference": (0.0, 0.55, 0.45),  # at any time: of frame 0 too
+}
+WAVE_SHARES = (0.6, 0.3, 0.1)  # of each, of its fastest waves; slow ones cannot tell cells
+SHARPER = 2.0  # times the length of queries and keys
+KEPT_SHARE = 0.05  # of the random part of queries and keys
+OPEN = 1.0  # the gate of every block's attention, which begins near 0 otherwise
 
 
 @torch.no_grad()
 def aim_heads(network: InContextTransformer3DModel, across: int) -> None:
-    """The heads that do least in each of the first layers look at the right panel from now on.
+    """Of a new network: half the heads of its first block look at the same cell of the right panel,
+    half at that of the left one, together they bring a whole token over, and all blocks listen.
 
     across: cells from a place of the left panel to the same one of the right.
     """
-    torch.manual_seed(0)
-    for block, cells in zip(network.transformer_blocks, AIMED_CELLS, strict=False):
-        idle = head_weights(block.attn).argsort()[: len(cells)].tolist()
-        for head, (down, right) in zip(idle, cells, strict=False):
-            _aim(block.attn, head, (0, down, across + right), network.config.rope_axes_dim)
+    attn = network.transformer_blocks[0].attn
+    for layer in (attn.to_q, attn.to_k):
+        layer.weight *= KEPT_SHARE
+    for norm in (attn.norm_q, attn.norm_k):
+        norm.weight *= SHARPER
+    for head in range(attn.heads):
+        side = "driver" if head < attn.heads // 2 else "reference"
+        offset = (0, 0, across if side == "driver" else 0)
+        _aim(attn, head, offset, AXIS_SHARES[side], network.config.rope_axes_dim)
+    for layer in (attn.to_v, attn.to_out[0]):
+        nn.init.orthogonal_(layer.weight)
+    for block in network.transformer_blocks:
+        block.norm1.linear.bias.view(6, -1)[2] = OPEN
 
 
-def head_weights(attn: nn.Module) -> Tensor:
-    """(heads,): how much each of them can write, by the product of its two last matrices."""
-    read = attn.to_v.weight.unflatten(0, (attn.heads, -1))
-    write = attn.to_out[0].weight.unflatten(1, (attn.heads, -1)).movedim(1, 0)
-    return (write @ read).flatten(1).norm(dim=1)
-
-
-def _aim(attn: nn.Module, head: int, offset: tuple[int, int, int], dims: tuple[int, ...]) -> None:
+def _aim(
+    attn: nn.Module,
+    head: int,
+    offset: tuple[int, int, int],
+    shares: tuple[float, float, float],
+    dims: tuple[int, ...],
+) -> None:
     """offset: in time, rows and columns, from who asks to who answers."""
     strengths, turns = [], []
-    for steps, dim, share in zip(offset, dims, AXIS_SHARES, strict=True):
+    for steps, dim, share in zip(offset, dims, shares, strict=True):
         speeds = ROTARY_BASE ** (-torch.arange(0, dim, 2) / dim)
         waves = torch.zeros(len(speeds))
         waves[: len(WAVE_SHARES)] = torch.tensor(WAVE_SHARES)[: len(speeds)]
@@ -62,8 +65,4 @@ def _aim(attn: nn.Module, head: int, offset: tuple[int, int, int], dims: tuple[i
     asks = torch.stack([size * turn.cos(), size * turn.sin()], dim=-1).flatten()
     answers = torch.stack([size, torch.zeros_like(size)], dim=-1).flatten()
     for layer, constant in ((attn.to_q, asks), (attn.to_k, answers)):
-        layer.weight[own] *= KEPT_SHARE
         layer.bias[own] = constant
-    nn.init.orthogonal_(attn.to_v.weight[own])
-    attn.to_v.bias[own] = 0
-    attn.to_out[0].weight[:, own] *= KEPT_SHARE

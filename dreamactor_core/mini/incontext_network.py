@@ -95,11 +95,11 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
         given, drawn = tokens[:, known], tokens[:, ~known]
         turns = [tuple(part[which] for part in rope) for which in (known, ~known)]
         one_way, kept = self.given == "one-way", self.kept
-        full = bool(kept)
+        full = [*kept] if kept else []
         for index, block in enumerate(self.transformer_blocks):
             streams = [(given, clock, turns[0]), (drawn, temb, turns[1])]
             if full:
-                _, drawn, words, _ = apart(block, streams[1:], words, temb, one_way, kept[index])
+                _, drawn, words, _ = apart(block, streams[1:], words, temb, one_way, full[index])
                 continue
             given, drawn, words, read = apart(block, streams, words, temb, one_way)
             if one_way and kept is not None:

@@ -20,14 +20,16 @@ world, training split: codec; foundation on single clips and on diptychs of the 
 two characters doing the same; a pose-based LoRA on feed-forward layers; pairs that it made, judged;
 an end-to-end LoRA on those.
 
-Some attention heads of the foundation began by looking at the same cell of the other panel
-(`mini/aim.py`): an initialisation, not another architecture.
-
-Unseen puppets; relative error 1 is the reference standing still. Below the two variants, each thing
-taken away from them; change: the mean difference from the answer as it should be, of full white.
+{aimed}Unseen puppets; relative error 1 is the reference standing still. Below the two variants,
+each thing taken away from them; change: the mean difference from the answer as it should be, of
+full white.
 
 {figures}
 The whole of it: figures.json of the run, and docs/incontext.md.
+"""
+AIMED = """The first block of the foundation began by looking at the same cell of driver and
+reference (`mini/aim.py`): an initialisation, not another architecture.
+
 """
 CARD_COLUMNS = {
     "relative_error": "relative error",
@@ -65,8 +67,9 @@ def export_model(session: Session) -> Path:
         description="The bare method, 64x64, see README.md.",
         trained_on="the puppet world of dreamactor_core/puppets, training split",
     )
+    aimed = AIMED if session.figures.get("aimed") else ""
     with replacing(folder / "README.md", overwrite=True) as part:
-        part.write_text(CARD.format(figures=_table(session)), encoding="utf-8")
+        part.write_text(CARD.format(figures=_table(session), aimed=aimed), encoding="utf-8")
     return folder
 
 

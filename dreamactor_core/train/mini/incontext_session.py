@@ -61,7 +61,7 @@ class RunSizes:
     def light(cls) -> RunSizes:
         return cls(
             rows=2048, batch=16, lora_batch=16, codec_rows=16, first_rows=512, pairs=1024,
-            pair_batch=32, other_cases=16, helpers=1, compile=False, arm_steps=40, in_time=0.0,
+            pair_batch=32, other_cases=16, helpers=1, compile=False, arm_steps=30, in_time=0.0,
             excerpts=True, save_minutes=5,
         )  # fmt: skip
 
