@@ -21,6 +21,7 @@ from dreamactor_core.train.mini.incontext_export import export_model
 from dreamactor_core.train.mini.incontext_model import (
     adapter_state,
     add_adapter,
+    count_layers,
     load_adapter,
     load_model,
     model_state,
@@ -103,6 +104,7 @@ def test_a_run_starts_from_the_weights_of_another(backbone, tmp_path):
     state = model_state(backbone)
     save_parts({"model": state}, tmp_path, "weights")
     read = read_parts(tmp_path, "weights")["model"]
+    assert (count_layers(read), count_layers({})) == (1, 0)
     assert all(torch.equal(read[name], value.half().float()) for name, value in state.items())
     with pytest.raises(InputError, match="another network"):
         load_model(create_incontext(layers=1, heads=3), read)

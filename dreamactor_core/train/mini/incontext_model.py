@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -126,9 +127,17 @@ def model_state(backbone: InContextBackbone) -> State:
     return state
 
 
+def count_layers(state: State) -> int:
+    """Blocks of the network whose model_state it is; 0 for nothing."""
+    found = (re.match(r"transformer\.transformer_blocks\.(\d+)\.", name) for name in state)
+    return max((int(match[1]) + 1 for match in found if match), default=0)
+
+
 @torch.no_grad()
 def load_model(backbone: InContextBackbone, state: State) -> None:
-    """Into a backbone without an adapter."""
+    """Into a backbone without an adapter; {} changes nothing."""
+    if not state:
+        return
     for part in ("transformer", "text_encoder", "vae"):
         values = {
             name.removeprefix(f"{part}."): value

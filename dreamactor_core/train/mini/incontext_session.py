@@ -24,6 +24,7 @@ from .incontext_model import (
     State,
     add_adapter,
     compile_blocks,
+    count_layers,
     load_model,
     model_state,
     read_parts,
@@ -60,7 +61,7 @@ class RunSizes:
     @classmethod
     def light(cls) -> RunSizes:
         return cls(
-            rows=2048, batch=16, lora_batch=16, codec_rows=16, first_rows=512, pairs=1024,
+            rows=2048, layers=3, batch=16, lora_batch=16, codec_rows=16, first_rows=512, pairs=1024,
             pair_batch=32, other_cases=16, helpers=1, compile=False, arm_steps=30, in_time=0.0,
             excerpts=True, save_minutes=5,
         )  # fmt: skip
@@ -99,7 +100,6 @@ class Session:
         self.began = time.monotonic()
         self.out, self.state, self.minutes, self.sizes = out, out / "state", minutes, sizes
         self.state.mkdir(parents=True, exist_ok=True)
-        self.loras: dict[str, State] = {}
         self.figures: dict[str, Any] = {}
         self.pairs: Pairs | None = None
         # All processes begin before CUDA does.
@@ -113,7 +113,9 @@ class Session:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
         torch.manual_seed(0)
-        self.backbone = create_incontext(layers=sizes.layers)
+        weights, self.loras = self.earlier_weights()
+        self.backbone = create_incontext(layers=count_layers(weights) or sizes.layers)
+        load_model(self.backbone, weights)
         for part in (self.backbone.transformer, self.backbone.vae, self.backbone.text_encoder):
             part.to(self.device)
         self.resume()
@@ -167,16 +169,18 @@ class Session:
         self.figures.setdefault("seconds", {})[name] = round(time.monotonic() - began, 1)
         self.save()
 
-    def resume(self) -> None:
+    def earlier_weights(self) -> tuple[State, dict[str, State]]:
+        """Model and LoRAs of an earlier call, or of the run that this one starts from; or none."""
         path = self.state / "state.pt"
         if path.exists():
             state = torch.load(path, weights_only=True, map_location=self.device)
-            load_model(self.backbone, state["model"])
-            self.loras = state["loras"]
-        elif self.start:
+            return state["model"], state["loras"]
+        if self.start:
             parts = read_parts(self.start, "weights")
-            load_model(self.backbone, parts.pop("model"))
-            self.loras = parts
+            return parts.pop("model"), parts
+        return {}, {}
+
+    def resume(self) -> None:
         if (path := self.state / "figures.json").exists():
             self.figures = json.loads(path.read_text())
         if (path := self.state / "pairs.pt").exists():
