@@ -9,9 +9,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "dreamactor_core"
 WINGS = (CORE / "mini", CORE / "train" / "mini")
 # Who may ask a wing for something: models open it, the command line runs its stages, and so do
-# the benches that train or fit one.
+# the benches that train or fit one, or time the network itself.
 DOORS = {
-    "mini": ("dreamactor_core/models/",),
+    "mini": ("dreamactor_core/models/", "benchmarks/incontext_speed.py"),
     "train.mini": (
         "dreamactor_core/cli/train_small.py",
         "dreamactor_core/cli/train_incontext",  # .py and _figures.py
