@@ -353,10 +353,11 @@ def test_a_model_of_a_folder_is_found_and_noticed_when_it_changes(
 
 
 def test_the_bare_method_is_listed_where_somebody_has_put_it(
-    run, refused, node_classes, folders, core
+    run, refused, node_classes, folders, core, example
 ):
     label, folder = "mini-incontext (64 px, the bare method)", folders.dreamactor / "mini-incontext"
     backbone = core("mini.incontext").create_incontext(layers=1, heads=2)
+    torch.nn.init.normal_(backbone.transformer.proj_out.weight)
     core("mini.folder").save_backbone(backbone, folder)
     assert node_classes["DreamActorLoadModel"].GET_SCHEMA().inputs[0].options[1:] == [label]
     opened = run("LoadModel", model=label, precision="auto", placement="cpu").args[0]
@@ -365,6 +366,11 @@ def test_the_bare_method_is_listed_where_somebody_has_put_it(
     lora.symlink_to(core("options").WEIGHTS / "mini" / "lora" / "end-to-end.safetensors")
     choice = {"model": opened, "lora": lora.name, "strength": 1.0}
     refused("LoadLora", "base model", "'mini'", "'mini-incontext'", **choice)
+    context = encoded(run, opened, example)
+    words = {"prompt": "a bird", "negative": "", **SETTINGS}
+    drawn = [run("Sampler", model=opened, context=context, seed=seed, **words) for seed in (0, 1)]
+    first, second = (latent.args[0]["samples"] for latent in drawn)
+    assert first.shape == second.shape and not torch.equal(first, second)  # the seed is heard
     lora.unlink()
     shutil.rmtree(folder)
 
