@@ -63,8 +63,8 @@ CODE_NOISE = 0.2  # codes are blurred by up to this much while the clean-up lear
 TRAINED_SHARE = (
     0.1  # share of the rate for weights that are good already: small batches would undo them
 )
-COPYING = (0.75, 0.2)  # share of the foundation's steps that copy a clip: at first, from half on
-PAIRS_OF_TIMES = ((0, 3), (0, 4), (0, 3), (0, 4), (0, 3), (0, 4), (0, 1), (0, 2))
+COPYING = (1.0, 0.2)  # share of the foundation's steps that copy a clip: at first, from half on
+PAIRS_OF_TIMES = ((0, 3), (0, 4))  # what is driven: before that the driver is often silent
 LONG_TIMES = ((0, 3, 4), ())  # () is the whole clip
 FOUNDATION_RATE, CODEC_RATE, LORA_RATE = 2e-3, 1e-3, 1.5e-3
 
