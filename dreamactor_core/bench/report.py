@@ -74,7 +74,7 @@ class Result:
 
     def sheet(self) -> np.ndarray:
         """uint8 picture: one case a row; reference, then driver, end-to-end, pose-based, truth."""
-        return _case_rows(self.shown, SHEET_TIMES)
+        return _case_rows(self.shown, sheet_times(len(self.shown[0]["truth"])))
 
     def loop(self) -> list[np.ndarray]:
         """uint8 pictures to be played at the model's rate: the first cases of the sheet, moving."""
@@ -129,6 +129,12 @@ def _mean(values: Sequence[float | Share]) -> float:
         return fmean(value for value in values if not isinstance(value, Share))
     part, whole = (sum(numbers) for numbers in zip(*shares, strict=True))
     return part / whole if whole else 0.0
+
+
+def sheet_times(frames: int) -> tuple[int, ...]:
+    """Of a pass of so many frames; of a shorter one, spread alike."""
+    last = min(frames - 1, SHEET_TIMES[-1])
+    return tuple(time * last // SHEET_TIMES[-1] for time in SHEET_TIMES)
 
 
 def _case_rows(cases: list[dict[str, np.ndarray]], times: tuple[int, ...]) -> np.ndarray:

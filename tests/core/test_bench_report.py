@@ -6,7 +6,7 @@ import math
 import pytest
 
 from dreamactor_core.bench.metrics import Share
-from dreamactor_core.bench.report import Result, Scored, join
+from dreamactor_core.bench.report import Result, Scored, join, sheet_times
 
 
 def scored(seed: int, made: float, still: float, psnr: float, *groups: str) -> Scored:
@@ -18,6 +18,11 @@ def scored(seed: int, made: float, still: float, psnr: float, *groups: str) -> S
 def test_a_group_whose_shares_have_no_whole_has_none():
     cases = [Scored(7, (), {"still-reference": {"leak": Share(0.0, 0.0)}})]
     assert Result("true", None, cases).table()["variants"] == {"still-reference": {"leak": 0.0}}
+
+
+def test_a_short_pass_is_shown_from_end_to_end():
+    assert sheet_times(16) == (1, 6, 11, 15)
+    assert sheet_times(8) == (0, 2, 5, 7)
 
 
 @pytest.fixture
