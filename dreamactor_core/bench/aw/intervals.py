@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from functools import lru_cache
-from math import sqrt
+from math import nan, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ NORMAL_QUANTILE = 1.959963984540054  # of LEVEL, two-sided
 
 class Interval(NamedTuple):
     value: float
-    low: float
+    low: float  # NaN, as high, where nothing can be said of how far the value is to be trusted
     high: float
 
 
@@ -31,7 +31,10 @@ class Observation(NamedTuple):
 
 
 def bootstrap_mean(observations: Sequence[Observation], seed: int = 0) -> Interval:
-    """The mean of at least one observation, with its interval. The same seed gives the same."""
+    """The mean of at least one observation, with its interval. The same seed gives the same.
+
+    One case says nothing of others, whoever has rated it: then there is no interval.
+    """
     cases, raters = (
         {key: k for k, key in enumerate(dict.fromkeys(keys))}
         for keys in ([each.case for each in observations], [each.rater for each in observations])
@@ -40,11 +43,14 @@ def bootstrap_mean(observations: Sequence[Observation], seed: int = 0) -> Interv
     for each in observations:
         sums[cases[each.case], raters[each.rater]] += each.value
         counts[cases[each.case], raters[each.rater]] += 1
+    mean = float(sums.sum() / counts.sum())
+    if len(cases) == 1:
+        return Interval(mean, nan, nan)
     drawn_cases, drawn_raters = _drawn(len(cases), seed, 0), _drawn(len(raters), seed, 1)
     total, count = (((drawn_cases @ each) * drawn_raters).sum(axis=1) for each in (sums, counts))
     means = total[count > 0] / count[count > 0]
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(sums.sum() / counts.sum()), float(low), float(high))
+    return Interval(mean, float(low), float(high))
 
 
 @lru_cache(maxsize=16)  # tables ask for the same few again and again

@@ -8,6 +8,7 @@ was published, which is of another set, judge and raters.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from math import isnan
 from statistics import fmean, stdev
 from typing import NamedTuple
 
@@ -282,21 +283,24 @@ def _mean_cell(lines: list[ScoreLine], name: str, seed: int, digits: int = 2) ->
 
 
 def _interval_cell(interval: Interval, digits: int = 2) -> str:
-    value, low, high = (f"{number:.{digits}f}" for number in interval)
-    return f"{value} [{low}, {high}]"
+    return f"{interval.value:.{digits}f}{_brackets(interval, f'.{digits}f')}"
 
 
 def _percent_cell(interval: Interval) -> str:
-    value, low, high = (f"{100 * number:+.2f}" for number in interval)
-    return f"{value} % [{low}, {high}]"
+    percent = Interval(*(100 * number for number in interval))
+    return f"{percent.value:+.2f} %{_brackets(percent, '+.2f')}"
+
+
+def _brackets(interval: Interval, form: str) -> str:
+    """Nothing where there is no interval."""
+    return "" if isnan(interval.low) else f" [{interval.low:{form}}, {interval.high:{form}}]"
 
 
 def _spread_cell(spread: Spread | None) -> str:
     if spread is None:
         return NO_FIGURE
-    value, low, high = spread.mean
     deviation = "" if spread.deviation is None else f" ± {spread.deviation:.2f}"
-    return f"{value:.2f}{deviation} [{low:.2f}, {high:.2f}]"
+    return f"{spread.mean.value:.2f}{deviation}{_brackets(spread.mean, '.2f')}"
 
 
 def _human(score: HumanScore) -> str:

@@ -69,21 +69,24 @@ function number(value) {
   return Number.isInteger(value) ? String(value) : value.toFixed(Math.abs(value) < 1 ? 3 : 2);
 }
 
-/** A table of rows [name, by, {score: cell}], a column for each score that any row has. */
-function tableOf(rows) {
-  const names = [...new Set(rows.flatMap(([, , scores]) => Object.keys(scores)))];
-  const titles = ["System", "By", ...names.map((name) => titleOf(name) + arrowOf(name))];
-  const head = make("tr", {}, ...titles.map((text) => make("th", { textContent: text })));
-  const body = rows.map(([system, by, scores]) =>
-    make(
-      "tr",
-      {},
-      make("td", { textContent: system }),
-      make("td", { textContent: by }),
-      ...names.map((name) => make("td", {}, name in scores ? scores[name] : "")),
-    ),
-  );
-  return make("table", {}, head, ...body);
+/** A table for each who has said something, of rows [system, by, {score: cell}]. */
+function tablesOf(rows) {
+  const voices = [...new Set(rows.map(([, by]) => by))];
+  return voices.map((voice) => {
+    const own = rows.filter(([, by]) => by === voice);
+    const names = [...new Set(own.flatMap(([, , scores]) => Object.keys(scores)))];
+    const titles = [voice, ...names.map((name) => titleOf(name) + arrowOf(name))];
+    const head = make("tr", {}, ...titles.map((text) => make("th", { textContent: text })));
+    const body = own.map(([system, , scores]) =>
+      make(
+        "tr",
+        {},
+        make("td", { textContent: system }),
+        ...names.map((name) => make("td", {}, name in scores ? scores[name] : "")),
+      ),
+    );
+    return make("table", {}, head, ...body);
+  });
 }
 
 function said() {
@@ -98,7 +101,7 @@ function said() {
       return [system, by, Object.fromEntries(cells)];
     });
   const nothing = make("p", { className: "quiet", textContent: "Nothing yet." });
-  byId("said").replaceChildren(rows.length ? tableOf(rows) : nothing);
+  byId("said").replaceChildren(...(rows.length ? tablesOf(rows) : [nothing]));
 }
 
 function explain(system, by, name) {
@@ -108,13 +111,14 @@ function explain(system, by, name) {
   for (const link of byId("said").querySelectorAll("a"))
     link.setAttribute("aria-current", String(link.getAttribute("href") === location.hash));
   if (!known) return;
-  const reason = told.reasons[name] || "No reason was given.";
+  const reason = told.reasons[name] || (told.notes.length ? "" : "No reason was given.");
   byId("reason").replaceChildren(
     make("strong", { textContent: `${system}, ${titleOf(name)}: ${number(told.scores[name])}` }),
     make("span", { className: "quiet", textContent: ` by ${by}` }),
     make("p", { textContent: reason }),
     ...told.notes.map((note) => make("p", { className: "quiet", textContent: note })),
   );
+  byId("reason").scrollIntoView({ block: "center" });
 }
 
 // All cases of the filter.
@@ -154,7 +158,7 @@ function means(cases) {
   });
   const filter = Object.values(chosen).filter(Boolean).join(", ") || "all cases";
   byId("means-title").textContent = rows.length ? `Means over ${filter} (how many)` : "";
-  byId("means").replaceChildren(...(rows.length ? [tableOf(rows)] : []));
+  byId("means").replaceChildren(...tablesOf(rows));
 }
 
 function step(by) {
