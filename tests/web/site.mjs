@@ -22,8 +22,11 @@ const shown = (page) =>
   page.waitForFunction(() =>
     [...document.querySelectorAll("#stage video")].every((video) => video.readyState >= 2),
   );
-const times = (page) =>
-  page.evaluate(() => [...document.querySelectorAll("#stage video")].map((v) => v.currentTime));
+/** Of all videos, when none is on its way to another time. */
+const times = async (page) => {
+  await page.waitForFunction(() => players.videos.every((video) => !video.seeking));
+  return page.evaluate(() => players.videos.map((video) => video.currentTime));
+};
 const cases = (page) => page.locator("#list a").evaluateAll((all) => all.map((a) => a.hash));
 
 await inPage(async (page, complaints) => {
@@ -37,13 +40,11 @@ await inPage(async (page, complaints) => {
   seen.missing = await page.locator("#stage .missing").count();
   await page.keyboard.press("ArrowRight");
   await page.keyboard.press("ArrowRight");
-  await page.waitForTimeout(200);
   seen.stepped = await times(page);
   await page.keyboard.press(" ");
   await page.waitForTimeout(900); // more than once round
   seen.played = await page.evaluate(() => players.playing);
   await page.keyboard.press(" ");
-  await page.waitForTimeout(200);
   seen.paused = await times(page);
   await page.locator("#said a").first().click();
   seen.reason = await page.locator("#reason").textContent();
