@@ -80,6 +80,7 @@ function build(stage, payload, fresh) {
 const READ_BY = {
   given: "given",
   blazepose: "BlazePose",
+  outline: "outline",
   eye: "the model's eye",
   alpha: "transparency",
   ground: "plain ground",

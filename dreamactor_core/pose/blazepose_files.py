@@ -41,9 +41,19 @@ MAX_MEMBER_BYTES = 16 << 20  # bytes that a member may have at most
 FETCH_SECONDS = 900  # seconds for the whole wheel
 
 
+further_homes: list[Path] = []  # where a host keeps them as well, in its order; it fills this
+
+
 def blazepose_home() -> Path:
-    """Where FILES are put, and looked for if no other folder is named."""
-    return model_folder() / BLAZEPOSE
+    """Where FILES are, if no other folder is named: below model_folder(), where they are put, or in
+    one of further_homes."""
+    usual = model_folder() / BLAZEPOSE
+    return next((home for home in (usual, *further_homes) if is_home(home)), usual)
+
+
+def is_home(folder: Path) -> bool:
+    """Whether FILES are there."""
+    return all((folder / name).is_file() for name in FILES)
 
 
 def blazepose_folder(source: Path | None, download: bool) -> Path:
@@ -58,7 +68,7 @@ def blazepose_folder(source: Path | None, download: bool) -> Path:
         unpack(source, home)
         return home
     folder = source or home
-    if not all((folder / name).is_file() for name in FILES):
+    if not is_home(folder):
         if not download:
             raise InputError(
                 f"blazepose in {folder}",

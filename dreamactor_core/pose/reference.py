@@ -12,7 +12,7 @@ from torch import Tensor
 from ..media import to_uint8
 from ..skeleton import MIRRORED_JOINT
 from .blazepose import BlazePose, load_blazepose
-from .blazepose_files import FILES, blazepose_home
+from .blazepose_files import blazepose_home, is_home
 from .guides import CLEAR, LEAST_JOINTS, MOST_BODIES, Guides, tells_apart
 from .subjects import Cutout, DetectSettings, spread_all
 
@@ -75,7 +75,7 @@ def find_person(
 def networks_here() -> BlazePose | None:
     """BlazePose, if its files are on this machine."""
     home = blazepose_home()
-    return _usual_networks(home) if all((home / name).is_file() for name in FILES) else None
+    return _usual_networks(home) if is_home(home) else None
 
 
 def look(networks: BlazePose, image: np.ndarray) -> list[SeenBody]:

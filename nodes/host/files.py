@@ -26,6 +26,7 @@ from ...dreamactor_core.options import (
     VARIANTS,
     WEIGHTS,
 )
+from ...dreamactor_core.pose.blazepose_files import further_homes
 
 EMBEDDED_MODEL = f"{DEFAULT_MODEL} (embedded)"
 BARE_MODEL = f"{INCONTEXT} (64 px, the bare method)"  # where somebody has put it
@@ -69,10 +70,12 @@ class LoraChoice(NamedTuple):
 
 
 def register_folders() -> None:
-    """models/dreamactor, beside what extra_model_paths.yaml names for it."""
+    """models/dreamactor, beside what extra_model_paths.yaml names for it; BlazePose may be in any
+    of them."""
     folder_paths.add_model_folder_path(
         MODELS_FOLDER, str(Path(folder_paths.models_dir) / MODELS_FOLDER)
     )
+    further_homes[:] = [root / BLAZEPOSE for root in _roots(MODELS_FOLDER)]
 
 
 def blazepose_place() -> Path:

@@ -159,6 +159,21 @@ def test_blazepose_is_looked_for_below_the_model_folder(refused, folders):
     refused(place, "no copy on this machine", "36 MB", "Use 'download' to", detector="blazepose")
 
 
+def test_blazepose_is_found_where_extra_model_paths_say(core, pack, monkeypatch, tmp_path):
+    """By all nodes, Animate and Joints too, not by this one alone."""
+    files, homes = importlib.import_module("pack.nodes.host.files"), core("pose.blazepose_files")
+    monkeypatch.setattr(homes, "further_homes", list(homes.further_homes))
+    monkeypatch.setattr(files, "further_homes", homes.further_homes)
+    monkeypatch.setattr(files, "_roots", lambda name: [tmp_path / "here", tmp_path / "there"])
+    files.register_folders()
+    assert homes.blazepose_home().parent == homes.model_folder()
+    home = tmp_path / "there" / "blazepose"
+    home.mkdir(parents=True)
+    for name in homes.FILES:
+        (home / name).touch()
+    assert homes.blazepose_home() == home
+
+
 def test_subjects_that_are_left_out_are_told_in_the_words_of_the_node(detect):
     note = detect(noise(2), max_subjects=1, threshold=0.01).args[2]
     assert "raise 'max_subjects' (1) to keep them" in note and "--" not in note
