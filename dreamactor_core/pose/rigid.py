@@ -1,7 +1,8 @@
 """A reference that is moved as a whole, where nobody knows its limbs: nothing is torn off.
 
 What moves is the figure, if its outline is known, over the ground behind it; else the picture. It
-goes, grows and leans as the driver's trunk does, or as the largest region of the driver that moves.
+goes, grows and leans as the driver's trunk does, or as the largest region of the driver that moves;
+a figure leans as a reed does, on feet that stand.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from .guides import CLEAR
 RIGID_SMOOTHED = 0.15  # seconds: standard deviation of the average over time
 GROWTH = (0.6, 1.6)  # of its usual size: least and most
 LEAN = 0.6  # radians, at most
+BEND_UP = 0.5  # of its height: so far up a figure that leans is bent
 MAY_LEAVE = 0.12  # of its width and height: so much of a figure may leave the picture
 SWAY = 0.06  # of its longer side: so far a whole picture moves at most
 TRUNK_SHARE = 0.3  # of a body's height: from the hips to the neck
@@ -137,12 +139,17 @@ def paint_rigid(
         tall, about = float(high[1] - low[1]), np.array([(low[0] + high[0]) / 2, high[1]])
         room = _room(motion.way, low, high, tall, np.array([width, height]))
         motion = motion._replace(way=room)
+        motion = motion._replace(lean=_room_to_lean(motion, low, high, tall, width))
         share = np.clip(mask, 0, 1).astype(np.float32)
     border = cv2.BORDER_REFLECT_101 if mask is None else cv2.BORDER_CONSTANT
     cutout = np.dstack([picture * share[..., None], 255 * share]).astype(np.float32)
     for k, canvas in zip(range(len(motion.times)), canvases, strict=False):
-        place = _placed(about, motion, k, tall)
-        moved = cv2.warpAffine(cutout, place, (width, height), borderMode=border)
+        if mask is None:
+            place = _placed(about, motion, k, tall)
+            moved = cv2.warpAffine(cutout, place, (width, height), borderMode=border)
+        else:
+            where = _bent(about, motion, k, tall, (height, width))
+            moved = cv2.remap(cutout, *where, cv2.INTER_LINEAR, borderMode=border)
         yield np.rint(moved + (1 - moved[..., 3:] / 255) * canvas).clip(0, 255).astype(np.uint8)
 
 
@@ -153,6 +160,36 @@ def _placed(about: np.ndarray, motion: RigidMotion, k: int, tall: float) -> np.n
     )
     turn[:, 2] += tall * motion.way[k]
     return turn
+
+
+def _room_to_lean(
+    motion: RigidMotion, low: np.ndarray, high: np.ndarray, tall: float, width: int
+) -> np.ndarray:
+    """(n,) leans of a motion, none so far that more of a figure than may would leave the picture at
+    its sides."""
+    lost = MAY_LEAVE * (high - low)[0]
+    on_left = (low[0] + lost) / tall + motion.way[:, 0]
+    on_right = (width - high[0] + lost) / tall - motion.way[:, 0]
+    at_top = 1 - BEND_UP / 2
+    least, most = (np.arctan(room.clip(0) / at_top) for room in (on_left, on_right))
+    return motion.lean.clip(-least, most)
+
+
+def _bent(
+    about: np.ndarray, motion: RigidMotion, k: int, tall: float, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where (x, y), each (h, w) float32, a figure of frame k shows what is to be drawn: grown about
+    a point (2,) and moved, and bent aside above it, all the more the higher, from BEND_UP on
+    straight."""
+    y, x = np.ogrid[: size[0], : size[1]]
+    origin, growth = about - 0.5 + tall * motion.way[k], float(motion.growth[k])
+    up = (origin[1] - y) / growth
+    high = (up / tall).clip(0)
+    bend = np.where(high < BEND_UP, high**2 / (2 * BEND_UP), high - BEND_UP / 2)
+    aside = tall * np.tan(motion.lean[k]) * bend
+    from_x = (x - origin[0]) / growth - aside + about[0] - 0.5
+    from_y = about[1] - 0.5 - np.broadcast_to(up, from_x.shape)
+    return from_x.astype(np.float32), from_y.astype(np.float32)
 
 
 def _within(motion: RigidMotion, most: float) -> RigidMotion:

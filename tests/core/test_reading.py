@@ -269,6 +269,19 @@ def test_a_figure_stays_in_the_picture():
     assert np.flatnonzero((frame[50] != 90).any(axis=-1)).min() == pytest.approx(82, abs=1)
 
 
+def test_a_figure_leans_like_a_reed_on_feet_that_stand_as_far_as_there_is_room():
+    picture = np.full((100, 100, 3), 90, np.uint8)
+    picture[20:80, 45:55] = [200, 10, 60]
+    mask = (picture[..., 0] == 200).astype(np.float32)
+    still = RigidMotion(np.zeros(1), np.zeros((1, 2)), np.ones(1), np.full(1, 0.2))
+    inside = painted(picture, mask, still)[..., 0] > 150
+    middles = [np.flatnonzero(row).mean() for row in inside[20:80]]
+    assert abs(middles[-1] - 49.5) < 0.6 and (np.diff(middles) <= 0).all()
+    assert middles[0] - 49.5 == pytest.approx(0.75 * 60 * np.tan(0.2), abs=0.6)
+    far = painted(picture, mask, still._replace(lean=np.full(1, 1.2)))[..., 0] > 150
+    assert far[20:80, :99].any(axis=1).all()
+
+
 def test_a_picture_without_a_figure_moves_a_little_and_shows_no_border():
     picture = np.full((50, 80, 3), 70, np.uint8)
     picture[20, 40] = 255
