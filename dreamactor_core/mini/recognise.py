@@ -1,7 +1,7 @@
 """What a reference shows and a driver does, by whoever knows it best, and who that was.
 
-    joints    told, BlazePose's of a person, those that an outline tells by its limbs, the eye's of
-              the figure cut out, the eye's of all of it
+    joints    told, BlazePose's of a person, the eye's of a figure cut out that is one of its own,
+              those that an outline tells by its limbs, the eye's of the figure, the eye's of all
     outline   told, the picture's alpha, BlazePose's of a person, that of a figure on plain ground
               or on a sheet of paper
 
@@ -23,6 +23,7 @@ from ..pose.ground import outline
 from ..pose.guides import Guides, Recognised
 from ..pose.paper import figures_on_paper
 from ..pose.reference import find_person
+from ..skeleton import NECK, NOSE
 from .eye import CONFIDENT, BodyEstimate, Eye, confidence
 from .guides import INSIDE
 from .second_look import look_at_figure
@@ -30,6 +31,8 @@ from .silhouette import joints_of_outline
 
 SURE = 0.75  # confidence from which the eye needs no second look
 BELIEVED = 0.5  # without one, from which limbs are moved: most of the joints are where they should
+KNOWN = 0.75  # mean confidence of its joints from which a figure cut out is one of the eye's own
+SAME_HEAD = 0.12  # of the picture's longer side: so far apart two readings of a head may be
 FIGURE_SIDE = 512  # pixels of the longer side: at this size a figure is looked at
 
 
@@ -101,21 +104,30 @@ def _of_outline(eye: Eye, image: np.ndarray, mask: np.ndarray, shape: np.ndarray
     scale = min(1.0, FIGURE_SIDE / max(mask.shape))
     size = tuple(max(1, round(side * scale)) for side in mask.shape[::-1])
     ratio = [mask.shape[1] / size[0], mask.shape[0] / size[1], 1]
-    joints = joints_of_outline(shape)
-    if joints is not None and joints[:, 2].all():
-        return _Figure(mask, joints, "outline")
     small, inside = (
         cv2.resize(part, size, interpolation=cv2.INTER_AREA)
         for part in (image, mask.astype(np.float32))
     )
+    seen, is_body = None, False
     if (inside >= INSIDE).any():
-        found = look_at_figure(eye, small, inside)
-        if found.is_body:
-            seen = found.joints * ratio
-            if joints is not None:
-                seen = np.where(joints[:, 2:] > 0, joints, seen)
+        look = look_at_figure(eye, small, inside)
+        seen, is_body = look.joints * ratio, look.is_body
+        if seen[:, 2].mean() >= KNOWN:
             return _Figure(mask, seen, "eye")
-    return _Figure(mask)
+    joints = joints_of_outline(shape)
+    if joints is not None and joints[:, 2].all():
+        return _Figure(mask, joints, "outline")
+    if seen is None or not is_body:
+        return _Figure(mask)
+    if joints is not None and _agree(joints, seen, max(mask.shape)):
+        seen = np.where(joints[:, 2:] > 0, joints, seen)
+    return _Figure(mask, seen, "eye")
+
+
+def _agree(joints: np.ndarray, seen: np.ndarray, side: int) -> bool:
+    """Whether two (18, 3) mean the same head, in a picture of so many pixels."""
+    apart = np.linalg.norm(joints[:, :2] - seen[:, :2], axis=1)
+    return bool(apart[[NOSE, NECK]].max() <= SAME_HEAD * side)
 
 
 def is_sure_of(eye: Eye, frames: Sequence[Tensor]) -> bool:

@@ -47,6 +47,7 @@ LIMB_BENT = 0.1  # of a limb's length: what leaves the straight line so far has 
 HAND = 0.06  # of a limb's length: so far from its tip is the wrist, or the ankle
 BESIDE = 0.1  # of the height: so far beside the middle of the shoulders both hands are at least
 SHIFTED = 0.2  # of the height: one shoulder is at most so much higher
+ABOVE_LEGS = 0.75  # of the height from its top: what ends further down is a leg or a skirt
 SPREAD = 0.45  # of the height: hips are at most so far apart
 SHORT_NECK = 0.12  # of the way from the shoulders to the top of the head
 EYES, EARS = (0.25, 0.2), (0.55, 0.1)  # beside and above the face's middle, by half of the head
@@ -79,9 +80,8 @@ class Branch(NamedTuple):
 
 
 def joints_of_outline(mask: np.ndarray) -> np.ndarray | None:
-    """(18, 3) x, y in pixels and confidence, of the figure that a mask (h, w) in [0, 1] shows: of
-    arms, trunk and head, or legs, or of all; what does not stick out has no confidence. None if
-    neither two arms nor two legs stick out of it."""
+    """(18, 3) x, y in pixels and confidence, of the figure that a mask (h, w) in [0, 1] shows; legs
+    that do not stick out have no confidence. None where no two arms stick out of it."""
     rows, columns = np.nonzero(mask >= INSIDE)
     if not len(rows):
         return None
@@ -124,7 +124,7 @@ def _joints(inside: np.ndarray) -> np.ndarray:
             _place_limbs(joints, limbs, names, OFF_MIDDLE * tall)
     if arms and (head or legs):
         _place_head(joints, _middle(arms), _top(inside, head, _middle(arms), tall))
-    elif not legs:
+    else:
         joints[:] = 0  # two that stick out may be anything
     return joints
 
@@ -197,7 +197,13 @@ def _chosen(branches: list[Branch], tall: float) -> tuple[list[Branch], list[Bra
     even = [one for one in long if _is_even(_limb(one, long))]
     low = sorted(even, key=lambda branch: -branch.path[0, 1])
     legs = sorted(low[:2], key=lambda branch: branch.path[0, 0])
-    rest = [one for one in low[2:] if _limb(one, long).length >= least]
+    if _are_legs([_limb(leg, long) for leg in legs], tall):
+        low = low[2:]
+    else:
+        top = min((one.path[0, 1] for one in branches), default=0.0)
+        low = [one for one in low if one.path[0, 1] - top < ABOVE_LEGS * tall]
+        legs = []
+    rest = [one for one in low if _limb(one, long).length >= least]
     rest.sort(key=lambda branch: branch.path[0, 0])
     if not 2 <= len(rest) <= 3:
         return legs, [], []

@@ -76,21 +76,23 @@ def block(*rectangles: tuple[int, int, int, int]) -> np.ndarray:
     [
         np.zeros((8, 8), np.float32),
         block((20, 20, 180, 180)),
+        block((80, 20, 120, 120), (80, 120, 92, 190), (108, 120, 120, 190)),
         block((20, 60, 180, 110), (20, 110, 32, 160), (168, 110, 180, 160), (170, 20, 180, 60)),
     ],
-    ids=["nothing", "a box has corners", "four legs"],
+    ids=["nothing", "a box has corners", "legs and no arms", "four legs"],
 )
 def test_what_has_no_two_arms_and_two_legs_has_no_joints(mask):
     assert joints_of_outline(mask) is None
 
 
-def test_legs_alone_are_legs_alone():
-    """A trunk without arms: they may hang before it."""
-    joints = joints_of_outline(block((70, 20, 130, 120), (70, 120, 90, 190), (110, 120, 130, 190)))
-    known = [*HIP, *KNEE, *ANKLE]
-    assert np.flatnonzero(joints[:, 2]).tolist() == sorted(known)
-    assert np.abs(joints[known, 0] - [80, 120] * 3).max() < 8
-    assert np.abs(joints[list(ANKLE), 1] - 186).max() < 6
+def test_legs_under_a_skirt_are_not_made_up():
+    figure = stick_figure()
+    figure[165:] = 0
+    cv2.fillPoly(figure, [np.array([[100, 150], [40, 280], [160, 280]])], 1)
+    joints = joints_of_outline(figure)
+    unknown = [*HIP, *KNEE, *ANKLE]
+    assert np.flatnonzero(joints[:, 2] == 0).tolist() == sorted(unknown)
+    assert np.linalg.norm(joints[WRIST[0], :2] - HAND) < 14
 
 
 def test_a_figure_is_found_on_unevenly_lit_paper_with_its_margin():

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ from .cases import AwCase, CaseSet, sha256_of
 from .gather import Gathered
 from .scores import DIMENSIONS, RATED
 from .shown import ShownMedia, media_path
-from .web import script_json, whole_page
+from .web import script_json, template
 
 KEY_FORMAT, KEY_VERSION = "aw-bench-key", 1
 IN_PAIRS, SINGLY = "pairs", "single"
@@ -246,7 +247,7 @@ def _page_text(
     }
     embedded = "" if beside else "\n".join(_embedded(media, name) for name in known)
     title = f"Judging {gathered.case_set.name}"
-    return whole_page("rate", title, data=script_json(data), media=embedded)
+    return template("rate.html", title=html.escape(title), data=script_json(data), media=embedded)
 
 
 def share_out(plan: RaterPlan, items: list[str]) -> dict[str, list[str]] | None:

@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 
 from .tables import THEIRS, ScoreTable
-from .web import whole_page
+from .web import template
 
 NOT_THEIRS = (
     "This is an open bench after sections 4 and 5 of the paper DreamActor-M2 (arXiv 2601.21716). "
@@ -31,7 +31,7 @@ def table_lines(table: ScoreTable) -> list[str]:
 def tables_page(title: str, tables: Sequence[ScoreTable]) -> str:
     """The same as a page of its own."""
     body = f"<h1>{html.escape(title)}</h1>\n<p>{html.escape(NOT_THEIRS)}</p>\n{tables_html(tables)}"
-    return whole_page("tables", title, body=body)
+    return template("tables.html", title=html.escape(title), body=body)
 
 
 def tables_html(tables: Sequence[ScoreTable]) -> str:

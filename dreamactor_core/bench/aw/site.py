@@ -20,7 +20,7 @@ from .render import NOT_THEIRS, tables_html
 from .scores import CHOICES, DIMENSIONS, METERS, ScoreLine
 from .shown import ShownMedia, media_path
 from .tables import all_tables, seen_from
-from .web import script_json, whole_page
+from .web import script_json, template
 
 NAME_DIGITS = 20  # of a file's sha256 that name it on the page
 
@@ -56,7 +56,6 @@ def write_site(
         on_case(number, len(gathered.case_set.cases))
         cases.append(_case_data(gathered, case, media, left_out))
     title = f"AW Bench in the open: {gathered.case_set.name}"
-    about = " ".join(filter(None, (gathered.case_set.about, NOT_THEIRS)))
     data = {
         "systems": [
             {"name": s.name, "made_by": s.made_by, "model": s.model} for s in gathered.systems
@@ -69,10 +68,10 @@ def write_site(
     }
     with replacing(page, overwrite=True) as part:
         part.write_text(
-            whole_page(
-                "site",
-                title,
-                about=html.escape(about),
+            template(
+                "site.html",
+                title=html.escape(title),
+                about=html.escape(f"{gathered.case_set.about} {NOT_THEIRS}".strip()),
                 tables=tables_html(all_tables(gathered, seed)),
                 data=script_json(data),
             ),

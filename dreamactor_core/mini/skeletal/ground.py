@@ -8,7 +8,6 @@ import numpy as np
 from .figure import fill
 
 HALO = 0.012  # of the longer side: so far around a figure its outline and blur may reach
-SMALL = 256  # pixels of the longer side at which what is behind is made up
 GRAIN = 5  # pixels: structure finer than this is grain
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from pathlib import Path
@@ -12,16 +11,8 @@ FOLDER = Path(__file__).parent
 PLACE = re.compile(r"\{\{([\w.]+)\}\}")
 
 
-def whole_page(name: str, title: str, **values: str) -> str:
-    """The page NAME.html with the style NAME.css. values: as in template; title: plain text."""
-    safe = html.escape(title)
-    style = _text("common.css") + _text(f"{name}.css")
-    body = template(f"{name}.html", title=safe, **values)
-    return template("frame.html", title=safe, style=style, body=body)
-
-
 def template(name: str, **values: str) -> str:
-    """A file of this folder. {{word}} stands for a value, {{file.js}} for another of its files.
+    """A page of this folder. {{word}} stands for a value, {{file.css}} for a file of the folder.
 
     Values are HTML, put in as they are.
     """
