@@ -118,7 +118,7 @@ def _evenly(
     """At most so many, one of each group in turn."""
     groups: dict[tuple, list[Chosen]] = defaultdict(list)
     for place in rng.permutation(len(those)):
-        one = those[place]
+        one: Chosen = those[int(place)]
         group = (*group_of(one), one.part.subjects > 1)
         groups[group].append(one)
     chosen: list[Chosen] = []
