@@ -2,10 +2,13 @@
 
     python benchmarks/aw_meters.py --store FOLDER [--cases 6] [--limb-cases 6] [--workers 2]
 
-Prints the rank correlation of each meter with the true error that it stands for, over videos with
-one damage or several (one below 0.6 must not be shipped), then how each answers to each damage: the
-change from undamaged to the strongest grade, as a share of the largest change that any damage makes
-in that meter; in bold where the meter is meant for it, with * where the grades rank as they should.
+Prints the rank correlation of each meter with the true error that it stands for, over videos that
+have it, alone or with other damages, and undamaged ones (one below 0.6 must not be shipped), and
+the chance that such a video looks worse to it than one without that error. Then how each answers to
+each damage: the change from undamaged to the strongest grade, as a share of the largest change that
+any damage makes in that meter; in bold where the meter is meant for it, with * where the grades
+rank as they should.
+
 What is measured is kept in FOLDER, so that a run that was stopped goes on. 41 videos a case; one
 takes about 0.3 s of one core, and 2 s where limbs are looked for.
 """
@@ -54,10 +57,11 @@ def main() -> None:
             if item.data["limbs"]:  # the others are those of the same videos without
                 scores = {name: scores[name] for name in OF_LIMBS if name in scores}
             tried.append(Tried(item.data["shares"], scores, errors))
-    print("| meter | rank correlation | videos |\n|---|---|---|")
-    for name, (rho, videos) in rank_correlations(tried).items():
+    print("| meter | rank correlation | videos | told from others | others |")
+    print("|---|---|---|---|---|")
+    for name, (rho, videos, apart, others) in rank_correlations(tried).items():
         word = "" if rho >= LEAST_CORRELATION else " (too low)"
-        print(f"| {name} | {rho:.2f}{word} | {videos} |")
+        print(f"| {name} | {rho:.2f}{word} | {videos} | {apart:.2f} | {others} |")
     print(f"\n| damage | {' | '.join(OF_FRAMES)} |\n|---|{'---|' * len(OF_FRAMES)}")
     for damage, row in damage_matrix(tried).items():
         cells = []

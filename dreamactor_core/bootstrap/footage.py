@@ -16,6 +16,7 @@ from ..items import DONE, Executor, Item, ItemStore, Outcome, Record, run_items
 from ..options import KEPT_SCORE
 from .cast import Casting, cast_clips, find_pictures, read_source_clips
 from .judge import Verdict
+from .learned import LIKELY_GOOD
 from .make import PAIRS_FILE
 from .mllm import KEPT_MEAN
 from .pair import PAIRS, STRIPS_FOLDER, MakePair, depends_on
@@ -36,6 +37,7 @@ class BootstrapPlan:
     seed: int = 0
     threshold: float = KEPT_SCORE  # mean of the judge, 1 to 5
     mean_rating: float = KEPT_MEAN  # of the multimodal judge, where there is one
+    learned: bool = False  # the chance that a video is good decides in the place of the judge
 
     def __post_init__(self):
         for name, value in (("count", self.count), ("passes", self.work.passes)):
@@ -133,7 +135,11 @@ def _reason(plan: BootstrapPlan, name: str, record: Record, dropped: set[str]) -
     if not (plan.work.out / PAIRS / f"{name}.mp4").exists():
         return "deleted by hand"
     verdict = Verdict(**record.result["verdict"])
-    if not verdict.kept(plan.threshold):
+    if plan.learned:
+        chance = record.result.get("chance_of_good", 0.0)  # of a video made before it was told
+        if chance <= LIKELY_GOOD:
+            return f"learned: a chance of {chance:.2f} to be good, of more than {LIKELY_GOOD:g}"
+    elif not verdict.kept(plan.threshold):
         marks = ", ".join(f"{key} {value:.2f}" for key, value in verdict._asdict().items())
         return f"judged: {marks}, mean {verdict.score:.2f} of more than {plan.threshold:g}"
     rated = record.result["rated"]
@@ -154,6 +160,7 @@ def _pair_row(out: Path, casting: Casting, record: Record) -> dict:
         "performed_by": {"picture": _relative_to(casting.picture, out), "kind": casting.kind},
         "verdict": record.result["verdict"],
         "rated": record.result["rated"],
+        "chance_of_good": record.result.get("chance_of_good"),
     }
 
 

@@ -30,6 +30,7 @@ from ..media import probe, read_frames, read_image, retime, to_uint8
 from ..models import Animator, find
 from ..models.loras import choose_loras
 from .judge import judge
+from .learned import chance_of_good, pair_figures
 from .make import PairMaker
 from .mllm import rate
 from .puppet_pairs import work_data
@@ -59,7 +60,7 @@ class MakePair(PairMaker):
             (self.out / folder).mkdir(parents=True, exist_ok=True)
         return lambda data: self._make(animator, captioner, data)
 
-    def _make(self, animator: Animator, captioner: Captioner | None, data: Data) -> Data:
+    def _make(self, animator: Animator, captioner: CachedCaptioner | None, data: Data) -> Data:
         target, picture = Path(data["target"]), Path(data["picture"])
         lead, start, seconds = self._span(animator, target)
         made = self.out / PAIRS / f"{data['name']}.mp4"
@@ -81,11 +82,12 @@ class MakePair(PairMaker):
         animate_file(animator, job)
         fps = animator.geometry.fps
         pixels = to_uint8(read_image(picture))
-        verdict = judge(_frames(target, fps, start, seconds), _frames(made, fps), _small(pixels))
+        shown = _frames(target, fps, start, seconds), _frames(made, fps), _small(pixels)
+        verdict = judge(*shown)
         rated = {}
         if self.rated and captioner is not None:
-            sample = sample_by_motion(lambda: read_frames(made), BUDGET)
-            rated = rate(captioner, sample.images, _shown(pixels))
+            driver = probe(target).cut(start, seconds)
+            rated = rate(captioner, made, driver, _shown(pixels))
         looks = self.out / STRIPS_FOLDER
         write_strip(target, looks / f"{data['name']}-source.jpg", start, seconds)
         write_strip(made, looks / f"{data['name']}-made.jpg")
@@ -94,6 +96,7 @@ class MakePair(PairMaker):
             "prompt": prompt,
             "verdict": verdict._asdict(),
             "rated": rated,
+            "chance_of_good": chance_of_good(pair_figures(*shown, fps)),
             "frames": probe(made).num_frames,
         }
 

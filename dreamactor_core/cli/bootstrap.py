@@ -83,6 +83,13 @@ def _add_footage(parser: argparse.ArgumentParser) -> None:
         help="of the model that a video may take; more drift (1)",
     )
     group.add_argument(
+        "--filter",
+        choices=("measures", "learned"),
+        default="measures",
+        help="what keeps a video: --threshold, or the chance that it has no fault, as learned from "
+        "damaged puppets (measures)",
+    )
+    group.add_argument(
         "--size", type=int, metavar="PX", help="panels of about PX x PX pixels (the base's own)"
     )
     who = parser.add_argument_group("who writes the prompt of each pair (its texts alone)")
@@ -156,7 +163,15 @@ def _footage(args: argparse.Namespace, placement: Placement, files: Files) -> st
         captioner=choice_of(args) if asked else None,
         rated=args.rated,
     )
-    plan = BootstrapPlan(args.clips, args.pictures, work, args.count, args.seed, args.threshold)
+    plan = BootstrapPlan(
+        args.clips,
+        args.pictures,
+        work,
+        args.count,
+        args.seed,
+        args.threshold,
+        learned=args.filter == "learned",
+    )
     with stage_bars(Stop()) as on_stage:
         done = bootstrap(plan, _executor(args, placement), on_stage)
     left = "".join(f"left out: {count} {reason}\n" for reason, count in done.left_out.items())

@@ -14,14 +14,18 @@ import torch
 
 from dreamactor_core.__main__ import main
 from dreamactor_core.backbones.placement import Placement
+from dreamactor_core.bench.aw.damage import PuppetTruth
+from dreamactor_core.bench.aw.scores import JUDGED
 from dreamactor_core.bootstrap.cast import cast_clips, find_pictures, read_source_clips
 from dreamactor_core.bootstrap.footage import BootstrapPlan, bootstrap
-from dreamactor_core.bootstrap.mllm import RATED_SCALES, rate
+from dreamactor_core.bootstrap.learned import chance_of_good, pair_figures
+from dreamactor_core.bootstrap.mllm import rate
 from dreamactor_core.bootstrap.pair import MakePair, most_frames
+from dreamactor_core.caption.captioner import CachedCaptioner
 from dreamactor_core.errors import InputError
 from dreamactor_core.geometry import Geometry
 from dreamactor_core.lora.adapters import LoraInfo, LoraSpec, add_lora, save_lora
-from dreamactor_core.media import probe, write_image
+from dreamactor_core.media import probe, write_image, write_video
 from dreamactor_core.pose.keypoints import save_keypoints
 from dreamactor_core.sampling import SampleSettings
 from dreamactor_core.train.clips import read_clip, read_rows
@@ -161,7 +165,9 @@ def test_the_sheet_shows_source_and_made(made):
     assert "The subject waves." in text
 
 
-def test_a_model_rates_on_four_scales():
+def test_a_model_rates_on_the_four_scales_of_the_bench(tmp_path):
+    """Questions, pictures and what becomes of a bad answer: tests/core/test_aw_judge.py."""
+
     class Rater:
         name = "rater"
 
@@ -172,12 +178,35 @@ def test_a_model_rates_on_four_scales():
             self.images.append(len(images))
             return self.answers.pop(0)
 
-    frames = [np.zeros((8, 8, 3), np.uint8)] * 3
-    rater = Rater("5: sharp", "4", "Score: 5, steady", "3: other hat")
-    assert rate(rater, frames, frames[0]) == dict(zip(RATED_SCALES, (5, 4, 5, 3), strict=True))
-    assert rater.images == [3, 3, 3, 4]  # the character is shown where it is compared
-    with pytest.raises(InputError, match="judge rater: got the answer 'very good'"):
-        rate(Rater("very good"), frames, frames[0])
+    video = tmp_path / "made.mp4"
+    write_video(video, np.zeros((9, 32, 32, 3), np.uint8), 8)
+    rater = Rater("A: 5, sharp", "A: 4", "A: 5, steady", "A: 3, other hat")
+    rest = video, probe(video), np.zeros((32, 32, 3), np.uint8)
+    scores = rate(CachedCaptioner(rater, tmp_path / "one"), *rest)
+    assert scores == dict(zip(JUDGED, (5, 4, 5, 3), strict=True))
+    assert rater.images == [3, 1, 1, 4]  # pictures, strips, and beside the character
+    with pytest.raises(InputError, match="judge rater, imaging_quality: got twice an answer"):
+        rate(CachedCaptioner(Rater("very good", "good"), tmp_path / "two"), *rest)
+
+
+def test_the_learned_filter_decides_where_it_is_wanted(made, plan_for):
+    out, _ = made
+    rows = [json.loads(line) for line in (out / "pairs.jsonl").read_text().splitlines()]
+    assert rows and all(0 <= row["chance_of_good"] <= 1 for row in rows)
+    assert not any(row["chance_of_good"] > 0.5 for row in rows)  # an untrained base's
+    with pytest.raises(InputError, match="learned: a chance of"):
+        bootstrap(plan_for(out, learned=True))
+    bootstrap(plan_for(out))
+
+
+def test_damage_lowers_the_chance_of_a_video():
+    puppets = PuppetTruth(101, 25, 64)
+    driving, picture = puppets.driving / 255, puppets.reference / 255
+    chances = [
+        chance_of_good(pair_figures(driving, puppets.damaged(shares).frames / 255, picture, 8.0))
+        for shares in ({}, {"flicker": 1.0}, {"driver pasted in": 1.0}, {"blur": 1.0})
+    ]
+    assert chances[0] > 0.5 > max(chances[1:])
 
 
 def test_the_frames_of_passes():

@@ -60,8 +60,7 @@ class PuppetTruth:
         rng = np.random.default_rng((seed, 23))
         who = target.cast[0]
         other = sample_identity(rng, "test", who.kind)
-        places = {"base_x": who.base_x, "ground": who.ground, "facing": who.facing}
-        self.other = replace(other, **places)
+        self.other = replace(other, base_x=who.base_x, ground=who.ground, facing=who.facing)
 
     @cached_property
     def times(self) -> np.ndarray:

@@ -58,7 +58,6 @@ METERS: dict[str, Scale] = {  # measured, by nobody's opinion (meters/)
     "pck": Scale("PCK@0.1", 0, 1),  # joints of the driver at the right place
     "angle_error": Scale("Angle Error", 0, 180, False),  # degrees, between limbs
     "bone_error": Scale("Bone Error", 0, math.inf, False),  # lengths beside the reference's
-    "activity": Scale("Activity", 0, 1),  # how much moves, and when, beside the driver
     "leak": Scale("Driver Leak", 0, 1, False),  # 1: the colours are the driver's
     "flicker": Scale("Flicker", 0, 1, False),  # lighter and darker in turn
     "drift": Scale("Drift", 0, math.inf, False),  # of the picture's colours, a second

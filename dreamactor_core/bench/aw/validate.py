@@ -4,11 +4,11 @@ Of each video there are the figures that the meters find, as they would of anybo
 true errors that they stand for, which only the drawn world knows:
 
     identity, kept          mean colour distance to the true character, on its body
-    pck, activity           distance of the joints that are shown from the true ones, in heights
+    pck                     distance of the joints that are shown from the true ones, in heights
     angle_error             angle between the limbs that are shown and the true ones
     bone_error              lengths of the limbs that are drawn beside the true ones
     leak                    share of the two bodies that has the driver's picture on it
-    flicker                 second difference in time of the error
+    flicker                 second difference in time of the error's mean over the picture
     drift                   slope of the error over time
     sharpness               edges that are missing beside the true ones
 """
@@ -35,15 +35,16 @@ from .scores import METERS
 
 MEANT_FOR = {  # the meters that must tell a damage, the first before all
     "blur": ("sharpness",),
-    "freeze": ("activity", "pck", "angle_error"),
+    "freeze": ("pck", "angle_error"),
     "wrong identity": ("identity", "kept"),
     "flicker": ("flicker",),
-    "half speed": ("activity", "pck", "angle_error"),
+    "half speed": ("pck", "angle_error"),
     "driver pasted in": ("leak", "identity", "kept"),
     "drift": ("drift",),
     "proportions": ("bone_error",),
 }
 OF_LIMBS = ("identity", "pck", "angle_error", "bone_error")  # meters that look for them
+TRULY = 1e-3  # of a true error: less is none
 IN_COMPANY, ODDS = 8, 0.35  # videos of a case with several damages at once; odds of each
 
 
@@ -123,11 +124,10 @@ def true_errors(
         "identity": colours,
         "kept": colours,
         "pck": away,
-        "activity": away,
         "angle_error": _exactly(angle_error, puppets, true, shown),
         "bone_error": _bones_off(puppets, damaged),
         "leak": float(shares.get("driver pasted in", 0.0) * pasted),
-        "flicker": float(np.abs(np.diff(error, n=2, axis=0)).mean()),
+        "flicker": float(np.abs(np.diff(error.mean(axis=(1, 2, 3)), n=2)).mean()),
         "drift": float(max(0.0, slope)),
         "sharpness": float(max(0.0, 1 - edges / all_edges)),
     }
@@ -145,15 +145,29 @@ def _bones_off(puppets: PuppetTruth, damaged: Damaged) -> float:
     return _exactly(bone_error, puppets, own, drawn) if damaged.right is not puppets.clip else 0.0
 
 
-def rank_correlations(tried: Sequence[Tried]) -> dict[str, tuple[float, int]]:
-    """{meter: Spearman's with its true error, the good end of both together, so that 1 is best; and
-    over how many videos}."""
+class Believed(NamedTuple):
+    """How far one meter can be believed."""
+
+    rho: float  # Spearman's with its true error, the good end of both together: 1 is best
+    videos: int  # over those that have that error, and the undamaged ones
+    told_apart: float  # the chance that a video with the error looks worse than one without
+    others: int  # videos without
+
+
+def rank_correlations(tried: Sequence[Tried]) -> dict[str, Believed]:
+    """By meter. Videos without the error that a meter stands for have no order among themselves
+    that could be right, so those with other damages count for told_apart alone."""
     found = {}
     for name in OF_FRAMES:
-        pairs = [(t.scores[name], t.errors[name]) for t in tried if name in t.scores]
-        if len(pairs) > 2:
-            sign = -1 if METERS[name].higher_is_better else 1
-            found[name] = sign * spearman(*zip(*pairs, strict=True)), len(pairs)
+        sign = -1 if METERS[name].higher_is_better else 1
+        own = [t for t in tried if name in t.scores]
+        bad = [(sign * t.scores[name], t.errors[name]) for t in own if t.errors[name] > TRULY]
+        good = [sign * t.scores[name] for t in own if t.errors[name] <= TRULY]
+        clean = [(sign * t.scores[name], 0.0) for t in own if not t.shares]
+        if len(bad) > 2 and good:
+            worse = np.mean(np.array([b for b, _ in bad])[:, None] > np.array(good))
+            rho = spearman(*zip(*bad, *clean, strict=True))
+            found[name] = Believed(rho, len(bad) + len(clean), float(worse), len(good))
     return found
 
 

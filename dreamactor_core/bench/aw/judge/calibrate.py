@@ -27,10 +27,10 @@ VIDEO_BENCH = {"imaging_quality": 0.733, "temporal_consistency": 0.402, "motion_
 ALSO_CALLED = {"motion_effects": "motion_smoothness"}  # Video-Bench's nearest to a dimension
 METERS_OF = {  # the meters that come nearest to a dimension
     "imaging_quality": ("sharpness",),
-    "motion_smoothness": ("activity", "flicker"),
+    "motion_smoothness": ("flicker",),
     "temporal_consistency": ("flicker", "drift"),
     "appearance_consistency": ("identity", "leak"),
-    "motion_consistency": ("pck", "angle_error", "activity"),
+    "motion_consistency": ("pck", "angle_error"),
 }
 LEAST_PAIRS = 3  # videos from which a correlation is told
 

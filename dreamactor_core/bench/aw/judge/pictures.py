@@ -17,6 +17,7 @@ import numpy as np
 
 from ....media import VideoInfo, fit, probe, read_frames, to_uint8
 from ....media.clip import SLACK
+from .questions import STATIC
 
 STILL_RATE, MOST_STILLS = 2.0, 8
 STRIP_FRAMES, MOST_STRIPS = 8, 4  # frames of a second; strips of a video
@@ -64,6 +65,11 @@ def strip_pictures(video: Path, look: Look) -> list[np.ndarray]:
         np.concatenate(frames[k : k + STRIP_FRAMES], axis=1)
         for k in range(0, len(frames), STRIP_FRAMES)
     ]
+
+
+def pictures_of(dimension: str, video: Path, look: Look) -> list[np.ndarray]:
+    """What a video is shown by when it is asked about."""
+    return (still_pictures if dimension in STATIC else strip_pictures)(video, look)
 
 
 def headed(picture: np.ndarray, name: str) -> np.ndarray:

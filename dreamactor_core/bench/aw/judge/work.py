@@ -24,8 +24,8 @@ from ..cases import CaseSet, sha256_of
 from ..scores import JUDGE_FILE, JUDGED, ScoreLine, append, read_scores, score_path
 from ..systems import SCORES_FOLDER, System, no_videos, video_of
 from .ask import deal_systems, judge_group
-from .pictures import look_of, still_pictures, strip_pictures
-from .questions import STATIC, WITH_REFERENCE, load_judge_prompts
+from .pictures import look_of, pictures_of
+from .questions import WITH_REFERENCE, load_judge_prompts
 
 JUDGE_FOLDER, JUDGE_ANSWERS = "judge", "answers"  # below RESULTS/scores; below that
 JUDGE_STAGE = "judge"
@@ -59,8 +59,10 @@ class JudgeWork:
         dimension = data["dimension"]
         picture = _reference(self.folder / data["reference"])
         look = look_of(picture, probe(self.folder / data["driver"]))
-        take = still_pictures if dimension in STATIC else strip_pictures
-        shown = {name: take(self.results / file, look) for name, file, _ in data["videos"]}
+        shown = {
+            name: pictures_of(dimension, self.results / file, look)
+            for name, file, _ in data["videos"]
+        }
         if dimension not in WITH_REFERENCE:
             return shown, None
         return shown, to_uint8(fit(picture, look.height, look.width))

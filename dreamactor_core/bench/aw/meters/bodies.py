@@ -24,7 +24,7 @@ from ....pose.skeletons import POINTS
 SURE_FRAMES, REMEMBERED = 4, 4  # frames that tell whether the eye knows a body; clips
 
 
-WasRead = TypeVar("T")
+WasRead = TypeVar("WasRead")
 
 
 class KnownReference(NamedTuple):

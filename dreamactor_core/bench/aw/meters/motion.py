@@ -1,20 +1,20 @@
-"""Does it perform the driver's motion? By joints found again, or by how much moves and when."""
+"""Does it perform the driver's motion? By joints that are found again.
+
+How much moves, and when, is no meter: its rank correlation with the true error is 0.56.
+"""
 
 from __future__ import annotations
 
 import warnings
 
-import cv2
 import numpy as np
 
 from ....pose.keypoints import MIN_CONFIDENCE, Pose
 from ....skeleton import HIP, LIMB_JOINTS, NECK
-from ...metrics import motion_agreement
 from ...own import found_again
 from .seen import Compared
 
 STEEP = 0.2  # of the trunk: a bone seen shorter than this points at the camera and has no angle
-ACTIVITY_SIDE = 64  # pixels of a side on which it is measured how much moves
 
 
 def pck(seen: Compared) -> float | None:
@@ -47,21 +47,6 @@ def bone_error(seen: Compared) -> float | None:
     if not both.any():
         return None
     return float(np.abs(np.log(made[both] / own[both])).mean())
-
-
-def activity(seen: Compared) -> float:
-    """Likeness of how much moves, over time, in driver and video; see motion_agreement."""
-    ours, theirs = seen.together()
-    driver, made = (
-        np.stack([_tiny(clip.frames[k]) for k in numbers])
-        for clip, numbers in ((seen.driver, ours), (seen.made, theirs))
-    )
-    return motion_agreement(driver, made)
-
-
-def _tiny(frame: np.ndarray) -> np.ndarray:
-    small = cv2.resize(frame, (ACTIVITY_SIDE, ACTIVITY_SIDE), interpolation=cv2.INTER_AREA)
-    return small.astype(np.float32) / 255
 
 
 def _together(seen: Compared) -> tuple[Pose, Pose] | None:
