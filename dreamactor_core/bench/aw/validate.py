@@ -41,9 +41,9 @@ MEANT_FOR = {  # the meters that must tell a damage, the first before all
     "half speed": ("pck", "angle_error"),
     "driver pasted in": ("leak", "identity", "kept"),
     "drift": ("drift",),
-    "proportions": ("bone_error",),
+    "proportions": (),
 }
-OF_LIMBS = ("identity", "pck", "angle_error", "bone_error")  # meters that look for them
+OF_LIMBS = ("identity", "pck", "angle_error")  # meters that look for them
 TRULY = 1e-3  # of a true error: less is none
 IN_COMPANY, ODDS = 8, 0.35  # videos of a case with several damages at once; odds of each
 

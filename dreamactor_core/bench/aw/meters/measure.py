@@ -17,7 +17,7 @@ from .bodies import BodyReader
 from .exact import length, sound
 from .identity import colours_kept, drift, identity
 from .leak import driver_leak
-from .motion import angle_error, bone_error, pck
+from .motion import angle_error, pck
 from .picture import fine_detail, flicker
 from .seen import Compared, see_files
 
@@ -32,7 +32,6 @@ OF_FRAMES: dict[str, Callable[[Compared], float | None]] = {
     "kept": colours_kept,
     "pck": pck,
     "angle_error": angle_error,
-    "bone_error": bone_error,
     "leak": driver_leak,
     "flicker": flicker,
     "drift": drift,
