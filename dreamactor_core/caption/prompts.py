@@ -63,10 +63,10 @@ def load_prompts(folder: Path | None = None) -> Prompts:
     return Prompts(folder.resolve().name, **questions, looks=looks, limbs=limbs, implied=implied)
 
 
-def copy_prompts(folder: Path) -> None:
+def copy_prompts(folder: Path, original: Path = OURS / VERSION) -> None:
     """Put a copy of ours where a user can edit it. Raises InputError if something is there."""
     try:
-        shutil.copytree(OURS / VERSION, folder)
+        shutil.copytree(original, folder)
     except OSError as error:
         got = "a folder that exists already" if Path(folder).exists() else f"'{error.strerror}'"
         need, fix = "a free name in a folder you may write to", "Choose another name."

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..bench.aw.judge.work import JudgeWork
     from ..bench.aw.scores import ScoreLine
     from ..bench.aw.systems import System
+    from ..caption.choice import CaptionerChoice
     from ..items import Outcome
 
     OnStage = Callable[[str, Outcome, int, int], None]
@@ -101,6 +102,9 @@ def _judge(argv: list[str]) -> int:
     who.add_argument("--device", default="auto", help="local: cpu, cuda, ... (a GPU if any)")
     parser.set_defaults(captioner=None)  # of choice_of: a server if one is named
     parser.add_argument("--prompts", type=Path, metavar="DIR", help="questions of your own")
+    parser.add_argument(
+        "--copy-prompts", type=Path, metavar="DIR", help="write ours to DIR, to edit, and end"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the orders of systems (0)")
     parser.add_argument(
         "--stability",
@@ -112,16 +116,26 @@ def _judge(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     cases, systems = _read(args)
     check_paths([args.prompts], [])
+    if args.copy_prompts:
+        from ..bench.aw.judge.questions import OUR_QUESTIONS
+        from ..caption.prompts import copy_prompts
+
+        copy_prompts(args.copy_prompts, OUR_QUESTIONS)
+        print(f"{args.copy_prompts}: edit the files there and pass --prompts {args.copy_prompts}")
+        return 0
     if not (args.endpoint or args.mllm or args.download):
         fix = "Give --endpoint URL --endpoint-model NAME, or --mllm FOLDER; aw meter needs none."
         raise InputError("judge", got="nobody to ask", need="a server or a model", fix=fix)
     if args.stability is not None and args.stability < 1:
         raise InputError("--stability", got=args.stability, need="at least 1", fix="Use 20.")
 
+    from ..bench.aw.judge.questions import load_judge_prompts
     from ..bench.aw.judge.work import JudgeWork, judge_results
     from ..bench.aw.scores import JUDGED
 
     choice, executor = choice_of(args), executor_of(args)
+    load_judge_prompts(args.prompts)
+    _check_judge(choice)
     work = JudgeWork(cases.folder, args.results, choice, args.prompts)
     with quiet():
         if args.stability is not None:
@@ -131,6 +145,17 @@ def _judge(argv: list[str]) -> int:
             done = judge_results(cases, systems, work, called, args.seed, executor, told)
     print(*_means(done.lines, done.videos, len(cases.cases), list(JUDGED)), sep="\n")
     return told.tell_rest(done.failed, done.questions)
+
+
+def _check_judge(choice: CaptionerChoice) -> None:
+    """Raises InputError for an address that is none, or a model that is not here, once for all."""
+    if choice.endpoint is not None:
+        choice()
+        return
+    from ..caption.local import MLLM
+    from ..hub import fetch
+
+    fetch(choice.mllm, MLLM, choice.download)
 
 
 def _stability(

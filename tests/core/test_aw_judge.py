@@ -258,3 +258,11 @@ def test_broken_labels_are_one_sentence(tmp_path, text, said):
 def test_the_command_asks_whom_to_ask(run, capsys):
     assert cli.main(["aw", "judge", str(run.set), str(run.results)]) == 2
     assert "judge: got nobody to ask" in capsys.readouterr().err
+    rest = [str(run.set), str(run.results), "--endpoint-model", "fake", "--endpoint"]
+    assert cli.main(["aw", "judge", *rest, "localhost"]) == 2
+    assert capsys.readouterr().err.startswith("endpoint: got 'localhost', need an address")
+    assert cli.main(["aw", "judge", *rest[:2], "--mllm", str(run.set / "none")]) == 2
+    assert str(run.set / "none") in capsys.readouterr().err
+    mine = run.results / "mine"
+    assert cli.main(["aw", "judge", *rest[:2], "--copy-prompts", str(mine)]) == 0
+    assert load_judge_prompts(mine).digest == load_judge_prompts().digest

@@ -14,7 +14,7 @@ from ....caption.prompts import Question, read_question
 from ..scores import JUDGED
 
 JUDGE_VERSION = "v1"
-JUDGE_PROMPTS = Path(__file__).parent / "prompts"
+OUR_QUESTIONS = Path(__file__).parent / "prompts" / JUDGE_VERSION
 STRICTER = "stricter"
 STATIC = ("imaging_quality", "appearance_consistency")  # shown as single pictures, others as strips
 WITH_REFERENCE = ("appearance_consistency",)
@@ -29,7 +29,7 @@ class JudgePrompts(NamedTuple):
 
 def load_judge_prompts(folder: Path | None = None) -> JudgePrompts:
     """Ours, or those of a folder. Raises InputError that names the file and what is wrong in it."""
-    folder = JUDGE_PROMPTS / JUDGE_VERSION if folder is None else folder
+    folder = OUR_QUESTIONS if folder is None else folder
     may = {"count", "names", "pictures", "frames"}
     questions = {name: read_question(folder / f"{name}.txt", {"names"}, may) for name in JUDGED}
     stricter = read_question(folder / f"{STRICTER}.txt", {"fault", "form"}, {"count"})
