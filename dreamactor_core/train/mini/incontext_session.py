@@ -183,6 +183,8 @@ class Session:
     def resume(self) -> None:
         if (path := self.state / "figures.json").exists():
             self.figures = json.loads(path.read_text())
+        if self.start:
+            self.figures.setdefault("aimed", False)  # its heads have learned where to look
         if (path := self.state / "pairs.pt").exists():
             pairs = torch.load(path, weights_only=True, map_location=self.device)
             self.pairs = Pairs(*pairs)

@@ -127,8 +127,8 @@ def learn_foundation(session: Session, seconds: float) -> None:
         batch = (copying_batch if copying else foundation_batch)(backbone.vae, rows, generator)
         return loss_of(backbone, excerpt(batch, transformer.times))
 
-    trained = bool(session.loras)  # LoRAs stand on it already
-    if not trained and not session.figures.get("aimed"):
+    trained = bool(session.loras) or session.figures.get("aimed") is False
+    if not trained and "aimed" not in session.figures:
         aim_heads(transformer, backbone.geometry.panel[1] // backbone.geometry.spatial_stride)
         session.figures["aimed"] = True
 
