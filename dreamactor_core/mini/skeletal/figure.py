@@ -31,6 +31,7 @@ from ...skeleton import (
     WRIST,
 )
 from ..guides import INSIDE, SEEN, part_labels, with_all_joints
+from .on_four import is_on_four, keep_trunk_whole
 
 EDGE = 1.5  # pixels: an outline is this wide at most, or limbs would be ghosts of themselves
 COMMON = 2  # pixels that a layer has of its neighbours, or lines of the ground would show between
@@ -38,8 +39,8 @@ ABOUT_JOINT = 0.9  # of the outer bone: so far about a joint a plane through it 
 BENT = 0.4  # of the shorter bone that meets in a hinge: so far along both it bends
 LEAST_RADIUS = 3.0  # pixels
 MOST_OF_IT = 0.98  # of the line along which two parts meet: what lies further off is chance
-# Times half of its thickness, or of its length: so far an arm goes from its bone.
-ARM_REACH = 3.0, 0.6
+# Times half of its thickness, or of its length: so far a limb goes from its bone.
+LIMB_REACH = 3.0, 0.6
 SLEEVE = 2.2  # times half of its thickness: so far an arm goes from its bone into a broad trunk
 BEFORE_TRUNK = (*UPPER_ARM, *FOREARM)  # what may lie before trunk and legs in the picture
 
@@ -145,10 +146,14 @@ def _cut(own: np.ndarray, alpha: np.ndarray, body: np.ndarray) -> Figure:
     joints, seen = body[:, :2].copy(), body[:, 2] >= SEEN
     parts = part_labels(body[None], alpha)[1:].argmax(axis=0) + 1
     depth = cv2.distanceTransform((alpha >= INSIDE).astype(np.uint8), cv2.DIST_L2, 5)
-    _arms_alone(parts, depth, joints)
+    on_four = is_on_four(joints[None], seen)
+    _limbs_alone(parts, depth, joints, tuple(LIMB_JOINTS) if on_four else BEFORE_TRUNK)
+    if on_four:
+        keep_trunk_whole(parts, joints)
     parts[alpha <= 0] = 0
     for joining in JOININGS:
-        if seen[joining.joint] and joining.joint != NECK:
+        at_trunk = on_four and joining.joint in (*SHOULDER, *HIP)
+        if seen[joining.joint] and joining.joint != NECK and not at_trunk:
             _part_by_plane(parts, depth, joining, joints)
     layers = {}
     kernel = np.ones((2 * COMMON + 1,) * 2)
@@ -166,12 +171,15 @@ def _cut(own: np.ndarray, alpha: np.ndarray, body: np.ndarray) -> Figure:
     return Figure(joints, seen, layers, hinges)
 
 
-def _arms_alone(parts: np.ndarray, depth: np.ndarray, joints: np.ndarray) -> None:
-    """What is far from an arm for its thickness and length, as a skirt that it hangs beside,
-    belongs to what else is nearest. depth (h, w): pixels to the outline."""
+def _limbs_alone(
+    parts: np.ndarray, depth: np.ndarray, joints: np.ndarray, limbs: tuple[int, ...]
+) -> None:
+    """What is far from a limb for its thickness and length, as a skirt that an arm hangs beside or
+    a tail behind a leg, belongs to what else is nearest, that is none of these limbs. depth (h, w):
+    pixels to the outline."""
     height, width = parts.shape
     strange = np.zeros(parts.shape, bool)
-    for part in BEFORE_TRUNK:
+    for part in limbs:
         start, end = joints[list(LIMB_JOINTS[part])]
         along = start + np.linspace(0.1, 0.9, 9)[:, None] * (end - start)
         columns, rows = np.floor(along).astype(int).T
@@ -180,9 +188,9 @@ def _arms_alone(parts: np.ndarray, depth: np.ndarray, joints: np.ndarray) -> Non
         ends = [tuple(np.rint(place).astype(int).tolist()) for place in (start, end)]
         cv2.line(bone, *ends, 0, 1)
         far = cv2.distanceTransform(bone, cv2.DIST_L2, 5)
-        reach = max(ARM_REACH[0] * thick, ARM_REACH[1] * float(np.linalg.norm(end - start)))
+        reach = max(LIMB_REACH[0] * thick, LIMB_REACH[1] * float(np.linalg.norm(end - start)))
         strange |= (parts == part) & (far > reach)
-    others = ~np.isin(parts, BEFORE_TRUNK) & (depth > 0)
+    others = ~np.isin(parts, limbs) & (depth > 0)
     if strange.any() and others.any():
         rows, columns = distance_transform_edt(~others, return_distances=False, return_indices=True)
         parts[strange] = parts[rows[strange], columns[strange]]

@@ -28,6 +28,7 @@ from ..guides import SEEN
 from .draw import Goal, box_of
 from .feet import planted, stand
 from .figure import Figure
+from .on_four import is_on_four, lies, posed_on_four, rotated
 from .order import orders_of
 from .times import averaged, highest
 
@@ -45,6 +46,7 @@ LEAST_SIZE = 0.6  # to which it is made smaller
 BEYOND_BORDER = 0.05  # of the picture: a joint so far beyond its border is none that it shows
 MOST_SINKING = 0.12  # of the picture's height: so far goes down what its border cuts off
 CARDINAL = np.pi / 2
+STRETCHED = -0.5  # cosine of trunk and legs: whose legs go on so is somebody lying, not on four
 
 
 class Driver(NamedTuple):
@@ -78,13 +80,19 @@ def perform(figure: Figure, driver: Driver, panel: tuple[int, int]) -> list[Goal
     inside = _inside(reference, panel)
     driver = _as_seen(reference, driver)
     driver = driver._replace(shown=driver.shown & inside)
-    posed = _posed(reference, driver)
-    place = _place(reference, driver, posed, _scale(reference, driver))
+    both = driver.shown & figure.seen
+    on_four = all(is_on_four(body, both) for body in (reference[None], driver.joints))
+    if on_four:
+        posed, place = posed_on_four(reference, driver.joints)
+    else:
+        posed = _posed(reference, driver)
+        place = _place(reference, driver, posed, _scale(reference, driver))
     place[:, 0] *= _stride(figure, posed, place[:, 0], panel[1])
-    if not inside[list(ANKLE)].any():
+    if not (inside[list(ANKLE)].any() or lies(reference)):
         place[:, 1] = _sinking(place[:, 1], panel[0])
     joints = posed + place[:, None]
-    joints = stand(joints, planted(driver.joints, driver.shown, driver.times), driver.times)
+    if not on_four:  # who takes the driver's very steps does not slide
+        joints = stand(joints, planted(driver.joints, driver.shown, driver.times), driver.times)
     turns = _foot_turns(reference, joints, driver)
     joints, size = _in_view(figure, joints, panel)
     orders = orders_of(driver.joints, driver.shown, driver.sure, driver.times)
@@ -137,19 +145,19 @@ def _posed(reference: np.ndarray, driver: Driver) -> np.ndarray:
     lean, press = np.zeros(count), np.ones(count)
     trunk, own = _trunk(driver.joints, driver.shown), reference[NECK] - pelvis
     if trunk is not None:
-        lean = _lean(trunk, own)
+        lean = _lean(trunk, reference)
         press = _shortening(driver, np.linalg.norm(trunk, axis=1), LEAST_LENGTH["trunk"])
     made = np.repeat(reference[None].astype(float), count, axis=0)
     way = own / max(np.linalg.norm(own), 1e-6)
     off = reference - pelvis
     off = off + (press[:, None] - 1)[..., None] * (off @ way)[:, None] * way
-    made = pelvis + _rotated(off, lean[:, None])
+    made = pelvis + rotated(off, lean[:, None])
     nod = lean + _nod(driver, lean)
     face = list(FACE_JOINTS)
-    made[:, face] = made[:, NECK, None] + _rotated(reference[face] - reference[NECK], nod[:, None])
+    made[:, face] = made[:, NECK, None] + rotated(reference[face] - reference[NECK], nod[:, None])
     for start, end in LIMB_JOINTS.values():
         bone = reference[end] - reference[start]
-        moved = _rotated(bone, _turn(made, reference, start, lean))
+        moved = rotated(bone, _turn(made, reference, start, lean))
         if driver.shown[[start, end]].all():
             own = driver.joints[:, end] - driver.joints[:, start]
             length = np.linalg.norm(own, axis=1)
@@ -169,12 +177,18 @@ def _turn(made: np.ndarray, reference: np.ndarray, start: int, lean: np.ndarray)
     return lean
 
 
-def _lean(trunk: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """How far the trunk (n, 2) leans, in radians: from upright if the figure's own (2,) is, else
-    from that of up, down, left and right that it is nearest to on average."""
+def _lean(trunk: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """How far the trunk (n, 2) leans, in radians: from upright if the figure's own does not lie.
+    If it does, from that of up, down, left and right that it is nearest to on average; but where
+    the driver lies too, or where the figure is one that has lain down, from its own."""
     base = -CARDINAL
-    if abs(own[0]) > abs(own[1]):
+    if lies(reference):
         base = CARDINAL * round(float(_angle(trunk.mean(axis=0))) / CARDINAL)
+        pelvis = reference[list(HIP)].mean(axis=0)
+        own, legs = reference[NECK] - pelvis, reference[list(ANKLE)].mean(axis=0) - pelvis
+        along = own @ legs / max(np.linalg.norm(own) * np.linalg.norm(legs), 1e-6)
+        if base % np.pi == 0 or along < STRETCHED:
+            base = float(_angle(own))
     return _wrapped(_angle(trunk) - base)
 
 
@@ -237,6 +251,8 @@ def _place(reference: np.ndarray, driver: Driver, posed: np.ndarray, scale: floa
         return np.zeros((len(posed), 2))
     path = scale * driver.joints[:, root].mean(axis=1)
     place = path - path.mean(axis=0)
+    if lies(reference) and not driver.shown[[*KNEE, *ANKLE]].any():  # as a fish: its head leads
+        place = place + (reference[NECK] - posed[:, NECK]).mean(axis=0)
     ankles = [ankle for ankle in ANKLE if driver.shown[ankle]]
     if ankles:
         lowest = driver.joints[:, ankles, 1].max(axis=1)
@@ -298,13 +314,6 @@ def _angle(vectors: np.ndarray) -> np.ndarray:
 
 def _wrapped(angle: np.ndarray) -> np.ndarray:
     return (angle + np.pi) % (2 * np.pi) - np.pi
-
-
-def _rotated(vectors: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Vectors (..., 2) turned by angles (...)."""
-    cos, sin = np.cos(angle), np.sin(angle)
-    x, y = vectors[..., 0], vectors[..., 1]
-    return np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
 
 
 def main_bodies(joints: np.ndarray, count: int) -> list[int]:

@@ -1,0 +1,100 @@
+"""Bodies on four legs, and others that lie, cut out and moved."""
+
+import numpy as np
+import pytest
+
+from dreamactor_core.mini.skeletal.draw import Goal
+from dreamactor_core.mini.skeletal.figure import Figure, Layer, cut_figures
+from dreamactor_core.mini.skeletal.motion import Driver, perform
+from dreamactor_core.skeleton import (
+    ANKLE,
+    ELBOW,
+    FACE_JOINTS,
+    HIP,
+    KNEE,
+    NECK,
+    NOSE,
+    SHOULDER,
+    STANDING,
+    TORSO,
+    WRIST,
+)
+
+PANEL = (256, 256)
+
+
+def dog(sine: float, step: float = 0.0, size: float = 1.0, at: tuple[float, float] = (128, 160)):
+    """(18, 2): a dog that faces right, turned so that `sine` of its length is seen; its forelegs
+    `step` pixels ahead."""
+    joints = np.zeros((18, 2))
+    breadth = 28 * (1 - sine**2) ** 0.5  # of a trunk of 80 pixels
+    for side, sign in ((0, -0.5), (1, 0.5)):
+        for x, pairs in ((160 / 3, (SHOULDER, ELBOW, WRIST)), (-80 / 3, (HIP, KNEE, ANKLE))):
+            for down, pair in zip((0, 25, 50), pairs, strict=True):
+                ahead = step * down / 50 if x > 0 else 0.0
+                joints[pair[side]] = x * sine + sign * breadth + ahead, down
+    joints[NECK] = joints[list(SHOULDER)].mean(axis=0)
+    joints[list(FACE_JOINTS)] = joints[NECK] + [30, -30]
+    return size * joints + at
+
+
+def acted(reference: np.ndarray, *poses: np.ndarray, shown: np.ndarray | None = None) -> list[Goal]:
+    """What a figure, drawn but for its pixels, does of a driver's poses."""
+    pixels = np.zeros((40, 40, 4), np.uint8)
+    layers = {TORSO: Layer(pixels, (108, 140))}
+    seen = np.ones(18, bool) if shown is None else shown
+    figure = Figure(reference, seen, layers, {})
+    times = np.arange(len(poses)) / 8
+    driver = Driver(np.stack(poses), seen, np.ones((len(poses), 18)), times)
+    return perform(figure, driver, PANEL)
+
+
+def test_an_animal_that_is_drawn_from_the_front_runs_past_as_the_driver_does():
+    goals = acted(dog(0.5), dog(1.0, 0, 0.8), dog(1.0, 20, 0.8))
+    for goal, truth in zip(goals, (dog(1.0), dog(1.0, 20)), strict=True):
+        assert np.abs(goal.joints - truth).max() < 1  # pixel
+
+
+def test_an_animal_leaps_off_the_ground_that_it_stands_on():
+    low, high = dog(1.0), dog(1.0, at=(128, 130))
+    middles = [goal.joints[NECK, 1] for goal in acted(dog(1.0), low, high, low)]
+    assert middles == pytest.approx([160, 130, 160])
+    first_in_the_air = [goal.joints[NECK, 1] for goal in acted(dog(1.0), high, low)]
+    assert first_in_the_air == pytest.approx([130, 160])
+
+
+def test_a_back_stays_one_piece_above_the_legs():
+    joints = dog(1.0)
+    mask = np.zeros(PANEL, np.float32)
+    mask[130:180, 84:172] = 1  # the joints of its legs lie in the middle of its trunk
+    mask[175:215, 84:94] = mask[175:215, 160:170] = 1
+    picture = np.full((*PANEL, 3), 128, np.uint8)
+    body = np.column_stack([joints, np.ones(18)])
+    (figure,) = cut_figures(picture, picture, body[None], mask)
+    back = figure.layers[TORSO]
+    left, top = back.corner
+    row = back.pixels[135 - top, :, 3]
+    assert (left, row[: 160 - left].min()) == (84, 255)
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.6])
+def test_a_fish_leads_with_its_head_and_lies_as_the_driver_does(turn):
+    shown = np.zeros(18, bool)
+    shown[[NECK, *HIP]] = True
+    fish = np.tile([90.0, 120.0], (18, 1))
+    fish[NECK] = 170, 120 + 80 * np.tan(turn)
+    level = np.tile([60.0, 100.0], (18, 1))
+    level[NECK] = 140, 100
+    goal = acted(fish, level, level, shown=shown)[0]
+    length = np.linalg.norm(fish[NECK] - fish[HIP[0]])
+    assert goal.joints[NECK] == pytest.approx(fish[NECK])
+    assert goal.joints[HIP[0]] == pytest.approx(fish[NECK] - [length, 0])
+
+
+def test_somebody_who_has_lain_down_gets_up_with_a_driver_who_stands():
+    up = 40 * np.array(STANDING) + [128, 80]
+    flat = (up - up[NECK]) @ np.array([[0, 1], [-1, 0]]) + [180, 150]
+    goal = acted(flat, up, up)[0]
+    x, y = goal.joints[NECK] - goal.joints[list(HIP)].mean(axis=0)
+    assert (abs(x), y) == (pytest.approx(0, abs=1e-6), pytest.approx(-40))
+    assert goal.joints[NOSE, 1] < goal.joints[NECK, 1] < goal.joints[ANKLE[0], 1]
