@@ -23,7 +23,7 @@ from dreamactor_core.media import (
 )
 from dreamactor_core.mini.skeletal.draw import Goal, draw_figure
 from dreamactor_core.mini.skeletal.feet import bent_leg, planted, stand
-from dreamactor_core.mini.skeletal.figure import cut_figures, sharpened
+from dreamactor_core.mini.skeletal.figure import Figure, cut_figures, sharpened
 from dreamactor_core.mini.skeletal.ground import clean_ground
 from dreamactor_core.mini.skeletal.motion import driver_at, main_bodies, perform, set_out
 from dreamactor_core.mini.skeletal.order import USUAL_ORDER, ordered, orders_of
@@ -39,6 +39,7 @@ from dreamactor_core.skeleton import (
     SHIN,
     SHOULDER,
     TORSO,
+    UPPER_ARM,
     WRIST,
 )
 
@@ -153,6 +154,22 @@ def test_each_of_two_figures_has_its_own_pixels():
     left, right = cut_figures(picture, picture, bodies, mask)
     assert left.joints[NECK, 0] == 50 and right.joints[NECK, 0] == 150
     assert left.box[1][0] <= 100 <= right.box[0][0]
+
+
+def test_an_arm_takes_no_more_of_a_broad_trunk_than_goes_on_along_its_bone():
+    mask = figure()
+    mask[27:60, 36:64] = 1
+    picture = np.where(mask[..., None] > 0, RED, PAPER).astype(np.uint8)
+    (broad,) = cut_figures(picture, picture, FIGURE[None], mask)
+    assert covers(broad, UPPER_ARM[0], 31, 34) and not covers(broad, UPPER_ARM[0], 41, 38)
+    assert covers(broad, TORSO, 41, 38)
+
+
+def covers(figure: Figure, part: int, y: int, x: int) -> bool:
+    layer = figure.layers[part]
+    row, column = y - layer.corner[1], x - layer.corner[0]
+    inside = 0 <= row < layer.pixels.shape[0] and 0 <= column < layer.pixels.shape[1]
+    return bool(inside and layer.pixels[row, column, 3] > 0)
 
 
 # Motion
