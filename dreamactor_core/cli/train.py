@@ -212,6 +212,12 @@ def _add_lora(stage: Callable) -> None:
         action="store_true",
         help="what the backward pass waits for waits in RAM: less memory of the GPU, slower",
     )
+    group.add_argument(
+        "--trackio",
+        default="",
+        metavar="PROJECT",
+        help="tell trackio of each step as well, beside loss.csv and steps.jsonl (extra `trackio`)",
+    )
     _add_device(group)
     add_layout(group)
 

@@ -97,6 +97,7 @@ def lora_stage(arguments: argparse.Namespace) -> None:
         layout=layout_of(arguments),
         shard=arguments.shard,
         offload_activations=arguments.offload_activations,
+        tracker=arguments.trackio,
     )
     with tqdm(total=recipe.steps, desc=arguments.out.name) as bar:
 

@@ -16,7 +16,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -46,6 +46,7 @@ from .optimise import Hooks, Rhythm, Run
 from .recipe import Recipe
 from .sharded import gathered
 from .store import Store, StoreMeta, open_store, panels_for
+from .tracking import tracked
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class LoraJob:
     layout: str = LAYOUTS[0]  # of LAYOUTS
     shard: bool = False  # all processes hold a part of the weights each (FSDP2)
     offload_activations: bool = False  # they wait in RAM
+    tracker: str = ""  # project of trackio that is told of each step
 
 
 @dataclass(frozen=True)
@@ -168,11 +170,14 @@ def train_lora(job: LoraJob, on_step: Callable[[int, float], None] | None = None
 
     if run.done >= recipe.steps:
         run.save(Hooks(on_save=save))
-    done = run.train(
-        lambda first: examples.batches(first, accelerator.process_index, accelerator.num_processes),
-        recipe.rate,
-        Hooks(on_step or (lambda step, loss: None), save, watch if watch.names else None),
-    )
+    parts = accelerator.process_index, accelerator.num_processes
+    with tracked(job.tracker if run.main else "", job.out.name, asdict(recipe)) as on_line:
+        looks = watch if watch.names else None
+        done = run.train(
+            lambda first: examples.batches(first, *parts),
+            recipe.rate,
+            Hooks(on_step or (lambda step, loss: None), save, looks, on_line),
+        )
     if run.main:  # with the last validation in it
         write_card(info, recipe, store, done, job.out)
     return done

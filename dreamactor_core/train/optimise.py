@@ -75,6 +75,7 @@ class Hooks:
     on_save: Callable[[int], None] = _nothing  # averaged weights stand in the module, if there are
     # -> a figure for the log. What it raises is reported and costs nothing else.
     validate: Callable[[int], float | None] | None = None
+    on_line: Callable[[dict[str, Any]], None] = _nothing  # a line of steps.jsonl
 
 
 class Run:
@@ -109,7 +110,7 @@ class Run:
         if self.ema:
             self.ema.to(self.accelerator.device)
         self.course = Course(self.learning) if rhythm.setbacks else None
-        self.setbacks, self.stopped = 0, False
+        self.setbacks, self.stopped, self.on_line = 0, False, Hooks().on_line
         self.curve = Curve(folder / rhythm.curve)
 
     @property
@@ -134,6 +135,7 @@ class Run:
         checkpoint is kept.
         """
         hooks, rhythm = hooks or Hooks(), self.rhythm
+        self.on_line = hooks.on_line
         self._catch_up(hooks)
         began = saved_at = time.monotonic()
         drawn = iter(batches(self.done + 1))
@@ -296,13 +298,17 @@ class Run:
         self.module.train()
         if self.main and figure is not None:
             logger.info("step %d: validation %.4f", step, figure)
-            append_line(self.folder / STEPS, {"step": step, "validation": figure})
+            self._tell({"step": step, "validation": figure})
 
     def _note(self, step: int, loss: float, rate: float, norm: float, seconds: float) -> None:
         if self.main:
             self.curve.add(step, loss, seconds)
-            line = {"step": step, "loss": loss, "rate": rate, "norm": norm, "seconds": seconds}
-            append_line(self.folder / STEPS, line)
+            told = {"loss": loss, "rate": rate, "norm": norm, "seconds": seconds}
+            self._tell({"step": step} | told)
+
+    def _tell(self, line: dict[str, Any]) -> None:
+        append_line(self.folder / STEPS, line)
+        self.on_line(line)
 
     def _state(self) -> dict[str, Any]:
         """Of a checkpoint; of sharded weights every process calls."""

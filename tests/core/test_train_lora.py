@@ -5,6 +5,8 @@ import json
 import math
 import os
 import shutil
+import sqlite3
+import sys
 from dataclasses import replace
 from functools import cache
 
@@ -414,6 +416,26 @@ def test_a_package_that_is_not_there_is_said_as_such(base, made, tmp_path, monke
     assert train(base("wan-2.1"), cached, recipe, tmp_path / "run", "--storage", "int8") == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == "storage int8: got no package torchao, need it. pip install torchao."
+
+
+def test_trackio_is_told_of_steps_and_says_when_it_is_missing(
+    base, made, tmp_path, monkeypatch, capsys
+):
+    recipe, cached = made("wan-2.1")
+    lora_of = base("wan-2.1"), cached, recipe, tmp_path / "run", "--trackio", "foxes"
+    monkeypatch.setitem(sys.modules, "trackio", None)
+    assert train(*lora_of) == 2
+    assert "tracker trackio, project foxes: got no package trackio" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+    monkeypatch.undo()
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    pytest.importorskip("trackio", reason="its wheels are not part of the tests' environment")
+    assert train(*lora_of) == 0
+    told = sqlite3.connect(tmp_path / "trackio" / "foxes.db").execute(
+        "SELECT step, metrics FROM metrics WHERE run_name = 'run' ORDER BY step"
+    )
+    lines = (tmp_path / "run" / "steps.jsonl").read_text().splitlines()
+    assert [{"step": s} | json.loads(m) for s, m in told] == [json.loads(line) for line in lines]
 
 
 def test_gradients_behind_fp8_weights_are_those_of_the_same_weights_in_bf16(base, made):
