@@ -121,7 +121,7 @@ def load_lora(
     network = _network(backbone, info.expert)
     adapters = read_adapters(tensors, backbone.key_names, info.alpha)
     _check_shapes(network, adapters, info.rank)
-    name = _free_name(backbone, path, name)
+    name = _free_name(backbone, path, name, info.expert)
     backbone.lay_out(info.layout)
     _add_adapters(backbone, network, adapters, name, strength)
     return LoadedLora(name, len(adapters), info)
@@ -267,10 +267,14 @@ def _strengths_of(network: nn.Module) -> dict[str, float]:
     return strengths
 
 
-def _free_name(backbone: Backbone, path: str | Path, name: str | None) -> str:
-    # A dot would split peft's parameter names.
-    name = name or Path(path).stem.replace(".", "_")
-    if name in lora_strengths(backbone):
+def _free_name(backbone: Backbone, path: str | Path, name: str | None, expert: str = "") -> str:
+    """The file's, if none is given: of two experts with the expert behind it where the other's
+    LoRA has that, for `train lora` calls the file of each lora.safetensors."""
+    taken = lora_strengths(backbone)
+    given, name = name, name or Path(path).stem.replace(".", "_")  # a dot would split peft's names
+    if expert and not given and name in taken.keys() - _strengths_of(_network(backbone, expert)):
+        name = f"{name}-{expert}"
+    if name in taken:
         raise InputError(
             "LoRA name",
             got=repr(name),

@@ -20,7 +20,7 @@ from dreamactor_core.lora.adapters import (
     set_lora_strengths,
 )
 
-from .tiny import tiny_backbone
+from .tiny import tiny_backbone, tiny_wan
 
 INFO = LoraInfo(
     variant="pose-based",
@@ -174,6 +174,20 @@ def test_several_loras_with_strengths_of_their_own(backbone, tmp_path):
     assert torch.equal(output(backbone), only_first)
     remove_lora(backbone, "first")
     assert torch.equal(output(backbone), before)
+
+
+def test_files_of_one_name_serve_two_experts(tmp_path):
+    experts = tiny_wan("a14b")
+    paths = [tmp_path / expert / "lora.safetensors" for expert in ("high", "low")]
+    for path in paths:
+        path.parent.mkdir()
+        add_lora(experts, LoraSpec(2, 2), "x", path.parent.name)
+        told = replace(INFO, base="tiny", blank=experts.blank, fps=experts.geometry.fps, rank=2)
+        save_lora(experts, "x", path, replace(told, alpha=2.0, expert=path.parent.name))
+        remove_lora(experts, "x")
+    assert [load_lora(experts, path).name for path in paths] == ["lora", "lora-low"]
+    with pytest.raises(InputError, match="LoRA name: got 'lora', need a name that is not loaded"):
+        load_lora(experts, paths[0])
 
 
 def test_a_name_is_used_once_and_unknown_names_are_refused(backbone, tmp_path):
