@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import sys
 import time
@@ -88,6 +89,8 @@ def make_tiny_base(name: str, folder: Path, clips: Path) -> None:
     deeper = type(network).from_config(dict(network.config) | changes)
     open_gates(deeper)
     pipeline.register_modules(transformer=deeper.eval())
+    if "hunyuan" in name:
+        keep_shortcuts(pipeline.vae.encoder)
     pipeline.save_pretrained(folder)
     backbone = open_base(folder)
     latents = torch.cat([unseen_window(backbone, row).answer for row in rows_in(clips)[:2]])
@@ -103,6 +106,19 @@ def make_tiny_base(name: str, folder: Path, clips: Path) -> None:
             latents_std=(was_spread * spread).tolist(),
         )
     vae.save_pretrained(folder / "vae")
+
+
+def keep_shortcuts(encoder: torch.nn.Module) -> None:
+    """What HunyuanVideo-1.5's encoder is without the convolutions beside its shortcuts: a linear
+    code of pixels, which stands where the picture stands. That of random ones hardly does, and
+    nothing could foresee the answer: the best linear guess at the velocity of sigma 0.5 from noisy
+    cells, their mean over time and the reference left 1.57 of 2.20, and leaves 0.31 of 2.02.
+    """
+    with torch.no_grad():
+        for name, module in encoder.named_modules():
+            if re.search(r"(\.conv2|downsamplers\.0\.conv|\.proj_out|^conv_out)$", name):
+                for parameter in module.parameters():
+                    parameter.zero_()
 
 
 def open_gates(network: torch.nn.Module) -> None:
