@@ -8,7 +8,7 @@ are float32 in [0, 1], (t, h, w, 3), already at the backbone's frame rate and pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import count, islice
@@ -33,7 +33,7 @@ from .composite import (
     finish_frames,
 )
 from .errors import InputError
-from .geometry import OVERLAP, Geometry
+from .geometry import EVERY_FRAME, OVERLAP, Geometry
 from .sampling import SampleSettings, Step, Velocity, flow_sigmas, sample, with_guidance
 
 NEXT_PASS = "Make it in several passes, as animate() does."
@@ -63,6 +63,7 @@ def animate(
     *,
     lead_in: LeadIn = ONE_SECOND,
     known: Known = NOTHING,
+    wanted: Container[int] = EVERY_FRAME,
     on_step: Callable[[Step], None] | None = None,
 ) -> Iterator[Tensor]:
     """Make reference (1, h, w, 3) perform driving frames (h, w, 3), as many as there are.
@@ -71,14 +72,20 @@ def animate(
     a pass's driving frames are held. Every pass starts with the reference; from the second on the
     last generated frames stand in the place of the lead-in, so the motion goes on. Pass k is
     sampled with settings.seed + k. With lead_in.keep the lead-in comes first. known: beside the
-    first pass. Raises InputError when sizes or lengths do not fit the backbone.
+    first pass. wanted: numbers of the frames that somebody will see; a pass of which nobody sees
+    anything is not made, and its frames are the last one before it. Raises InputError when sizes
+    or lengths do not fit the backbone.
     """
-    geometry, driving_frames = backbone.geometry, iter(driving_frames)
+    geometry, driving_frames, made = backbone.geometry, iter(driving_frames), 0
     for index in count():
         lead = _lead(geometry, lead_in, known)
         chunk = list(islice(driving_frames, geometry.capacity(lead)))
         if not chunk:
             break
+        if index and not any(number in wanted for number in range(made, made + len(chunk))):
+            made += len(chunk)
+            yield frames[-1:].expand(len(chunk), -1, -1, -1)
+            continue
         driving = torch.stack(chunk)
         composite = build_composite(
             reference,
@@ -94,6 +101,7 @@ def animate(
             latents = sample(*flow, sampler=settings.sampler, on_step=on_step)
         frames = decode_target(backbone, latents, composite, lead_in.keep and index == 0)
         frames = frames.to(driving).clone()  # an ordinary tensor again; the lead's memory is free
+        made += len(frames)
         yield frames
         known = Known(frames[-OVERLAP:], driving[-OVERLAP:])
     if index == 0:

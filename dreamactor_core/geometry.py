@@ -7,11 +7,13 @@ later ones  [ reference slot and OVERLAP | new driving frames ]
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 from .errors import InputError
 from .options import LEAD_IN_SECONDS
 
+EVERY_FRAME = range(sys.maxsize)  # that there can be, by number
 OVERLAP = 8  # generated frames that the next pass is given: two latent groups
 
 

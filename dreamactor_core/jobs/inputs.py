@@ -7,7 +7,7 @@ frames are asked for.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
@@ -18,7 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import InputError
-from ..geometry import Geometry
+from ..geometry import EVERY_FRAME, Geometry
 from ..media import (
     Box,
     Footage,
@@ -113,6 +113,7 @@ class Fitted:
     panel: Panel
     fps: float
     pose_fit: str = "box"  # how a pose lies in the panel, one of POSE_FITS
+    wanted: Container[int] = EVERY_FRAME  # of the model's, the lead-in counted
 
     @cached_property
     def guides(self) -> Guides | None:

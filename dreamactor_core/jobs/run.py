@@ -15,6 +15,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from ..backbones.placement import Placement
 from ..errors import InputError
-from ..media import Footage, check_writable, frames_stream, retimed_length, video_stream
+from ..media import check_writable, frames_stream, retimed_length, sound_of, video_stream
 from ..media.stream import Write
 from ..models import Animator, Source
 from ..models.estimate import Estimate
@@ -118,7 +119,8 @@ def make_ready(animator: Animator, job: Job, inputs: Inputs | None = None) -> Re
     panel, fps = fitted.panel, animator.geometry.fps
     job = job.settled(animator.defaults, panel.height, panel.width)
     lead = animator.geometry.lead_frames(animator.lead_in_seconds) if job.keep_lead_in else 0
-    return Ready(animator, job, fitted, timeline_of(inputs.clip, fps, lead, job.rate), lead)
+    timeline = timeline_of(inputs.clip, fps, lead, job.rate)
+    return Ready(animator, job, replace(fitted, wanted=timeline.shown), timeline, lead)
 
 
 def animate_file(
@@ -147,6 +149,8 @@ def animate_file(
                 if on_frame is not None:
                     on_frame(picture[..., :3], written, len(timeline.times))
                 write(picture)
+            if written == len(timeline.times):
+                break  # what would come behind it nobody sees
     inputs, panel = ready.fitted.inputs, ready.fitted.panel
     return Report(
         output=str(job.output),
@@ -179,7 +183,7 @@ def _output(job: Job, timeline: Timeline, lead: float) -> Iterator[Write]:
         job.output,
         timeline.times,
         duration=timeline.duration,
-        audio_from=job.driving.sound if isinstance(job.driving, Footage) else job.driving,
+        audio_from=sound_of(job.driving),
         audio_start=job.start - lead,
         overwrite=job.overwrite,
     ) as write:

@@ -6,7 +6,7 @@ float32 (height, width, 3) in [0, 1]. Times are seconds from the first frame of 
 
 from .clip import Frame, VideoInfo
 from .fit import Box, content_box, fit, fit_frames, hold_indices, retime, retimed_length
-from .footage import Footage, check_frames, probe, read_frames
+from .footage import Footage, check_frames, probe, read_frames, sound_of
 from .image import Picture, read_image, read_mask, read_picture, to_uint8
 from .pixels import to_frames
 from .replace import check_writable, replacing, together
@@ -37,6 +37,7 @@ __all__ = [
     "replacing",
     "retime",
     "retimed_length",
+    "sound_of",
     "to_frames",
     "to_uint8",
     "together",

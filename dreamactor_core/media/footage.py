@@ -54,6 +54,11 @@ class Footage:
         )
 
 
+def sound_of(clip: Path | Footage) -> Path | None:
+    """A file whose sound begins with the clip's first frame, if it has any; None: it has none."""
+    return clip.sound if isinstance(clip, Footage) else clip
+
+
 def probe(clip: str | PathLike | Footage) -> VideoInfo:
     """What the clip holds. Raises InputError for a file that has no frame to show."""
     return clip.info if isinstance(clip, Footage) else read.probe_file(clip)

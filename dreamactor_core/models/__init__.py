@@ -10,7 +10,7 @@ it. An Animator has its weights. Nobody else asks which kind a model is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -72,6 +72,10 @@ class Shown(Protocol):
     @property
     def times(self) -> np.ndarray:
         """(n,) seconds of the frames that are to be made."""
+
+    @property
+    def wanted(self) -> Container[int]:
+        """Which of its frames somebody will see, the lead-in counted; others may be anything."""
 
     @property
     def bodies(self) -> Bodies | None:

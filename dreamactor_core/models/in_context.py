@@ -83,6 +83,7 @@ class InContext:
             task.prompt,
             task.settings,
             lead_in=LeadIn(self.lead_in_seconds, task.keep_lead_in),
+            wanted=shown.wanted,
             on_step=on_step,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -87,7 +87,8 @@ class Skeletal:
         picture, guides = to_uint8(shown.reference), shown.guides
         lead = self.geometry.lead_frames(self.lead_in_seconds) if task.keep_lead_in else 0
         if shown.rigid is not None:
-            drawn = self._whole(picture, None if guides is None else guides.mask, shown.rigid, lead)
+            mask, motion = None if guides is None else guides.mask, shown.rigid.behind(lead)
+            drawn = self._whole(picture, mask, motion, shown.wanted)
         else:
             drawn = self._limbs(picture, shown, lead)
         while few := list(islice(drawn, HANDED_OVER)):
@@ -97,12 +98,16 @@ class Skeletal:
             yield frames
 
     def _whole(
-        self, picture: np.ndarray, mask: np.ndarray | None, motion: RigidMotion, lead: int
+        self,
+        picture: np.ndarray,
+        mask: np.ndarray | None,
+        motion: RigidMotion,
+        wanted: Container[int],
     ) -> Iterator[np.ndarray]:
         """Of a reference that is moved as a whole."""
         ground = picture if mask is None else clean_ground(picture, mask)
         canvases = self.behind(ground, self.rate)
-        return map(_finished, paint_rigid(picture, mask, motion.behind(lead), canvases))
+        return map(_finished, paint_rigid(picture, mask, motion, canvases, wanted))
 
     def _limbs(self, picture: np.ndarray, shown: Shown, lead: int) -> Iterator[np.ndarray]:
         guides = shown.guides
@@ -116,8 +121,11 @@ class Skeletal:
                 for figure, act in zip(figures, acts, strict=True)
             ]
         canvases = self.behind(ground, self.rate)  # without end
-        scenes = zip(*acts, canvases, strict=False)
-        return (_drawn(canvas, figures, goals) for *goals, canvas in scenes)
+        last: np.ndarray | None = None
+        for k, (*goals, canvas) in enumerate(zip(*acts, canvases, strict=False)):
+            if last is None or k in shown.wanted:
+                last = _drawn(canvas, figures, goals)
+            yield last
 
     def preview(self, latents: Tensor) -> Tensor:
         """Three of the frames that were drawn."""

@@ -7,12 +7,13 @@ a figure leans as a reed does, on feet that stand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from ..geometry import EVERY_FRAME
 from ..skeleton import HIP, NECK, SHOULDER
 from .draw import MIN_CONFIDENCE
 from .guides import CLEAR
@@ -120,8 +121,10 @@ def paint_rigid(
     mask: np.ndarray | None,
     motion: RigidMotion,
     canvases: Iterable[np.ndarray],
+    wanted: Container[int] = EVERY_FRAME,
 ) -> Iterator[np.ndarray]:
-    """A frame (h, w, 4) uint8, colours times coverage and coverage, for each time of the motion.
+    """A frame (h, w, 4) uint8, colours times coverage and coverage, for each time of the motion;
+    in the place of one that is not wanted the last before it.
 
     picture (h, w, 3) uint8; mask (h, w) in [0, 1]: the figure, which moves over the canvases
     (h, w, 4) and stays in the picture. Without one all of the picture moves, a little, and is
@@ -143,14 +146,20 @@ def paint_rigid(
         share = np.clip(mask, 0, 1).astype(np.float32)
     border = cv2.BORDER_REFLECT_101 if mask is None else cv2.BORDER_CONSTANT
     cutout = np.dstack([picture * share[..., None], 255 * share]).astype(np.float32)
+    last: np.ndarray | None = None
     for k, canvas in zip(range(len(motion.times)), canvases, strict=False):
+        if last is not None and k not in wanted:
+            yield last
+            continue
         if mask is None:
             place = _placed(about, motion, k, tall)
             moved = cv2.warpAffine(cutout, place, (width, height), borderMode=border)
         else:
             where = _bent(about, motion, k, tall, (height, width))
             moved = cv2.remap(cutout, *where, cv2.INTER_LINEAR, borderMode=border)
-        yield np.rint(moved + (1 - moved[..., 3:] / 255) * canvas).clip(0, 255).astype(np.uint8)
+        over = moved + (1 - moved[..., 3:] / 255) * canvas
+        last = np.rint(over).clip(0, 255).astype(np.uint8)
+        yield last
 
 
 def _placed(about: np.ndarray, motion: RigidMotion, k: int, tall: float) -> np.ndarray:

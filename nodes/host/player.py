@@ -15,26 +15,28 @@ from ...dreamactor_core.media import (
     probe,
     read_frames,
     retime,
+    sound_of,
     video_stream,
     write_image,
     write_video,
 )
-from .video import TempFile, driving_of, naming, temp_file
+from .video import TempFile, audible, driving_of, naming, temp_file
 
 
 def player(reference: Tensor, driving: object, result: object, fps: float) -> dict:
-    """Any three for the player node: both clips at the result's size, rate and length."""
-    shown = driving_of(result, fps, "result").clip
+    """Any three for the player node: both clips at the result's size, rate and length, each with
+    the sound that it has."""
+    shown = audible(driving_of(result, fps, "result"))
     with naming(shown, "result"):
         info = probe(shown)
     rate = float(info.fps)
     videos = []
-    for clip in (driving_of(driving, fps, "driving frames").clip, shown):
+    for clip in (audible(driving_of(driving, fps, "driving frames")), shown):
         file = temp_file(".mp4")
         images = retime(read_frames(clip), rate, info.duration)
         sized = (fit(image, info.height, info.width) for image in images)
         with naming(clip, "result" if clip is shown else "driving"):
-            write_video(file.path, sized, info.fps)
+            write_video(file.path, sized, info.fps, audio_from=sound_of(clip))
         videos.append(file)
     before, after = videos
     return player_of(reference, before, after, probe(after.path))

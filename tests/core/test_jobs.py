@@ -326,6 +326,21 @@ def test_a_long_driver_is_read_as_it_is_needed(job, monkeypatch):
     assert means(job.output) == pytest.approx(want, abs=3)
 
 
+@pytest.mark.parametrize(
+    ("times", "duration", "calls"),
+    [([0, 8.0], 12.0, 2), ([0, 0.125], 12.0, 1), ([k / 8 for k in range(40)], 5.0, 3)],
+    ids=["gap", "tail", "all-shown"],
+)
+def test_passes_of_which_nobody_sees_a_frame_are_not_made(job, times, duration, calls):
+    """A pass is 16 frames at 8 a second; frame 64 begins the fifth."""
+    drivers = levels(len(times))
+    write_video(job.driving, map(grey, drivers), times, duration=duration, overwrite=True)
+    oracle = FileOracle()
+    animate_file(InContext(oracle), job)
+    assert len(oracle.contexts) == calls
+    assert means(job.output) == pytest.approx(expected(times, drivers, duration), abs=3)
+
+
 def test_the_same_seed_gives_the_same_bytes(job, tmp_path):
     backbone, made = tiny_backbone(), []
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):

@@ -249,6 +249,17 @@ def painted(picture, mask, motion) -> np.ndarray:
     return frame[..., :3]
 
 
+def test_a_frame_that_is_not_wanted_is_the_one_before():
+    picture = np.random.default_rng(0).integers(0, 255, (20, 20, 3), np.uint8)
+    still = np.ones(4)
+    motion = RigidMotion(np.arange(4), np.outer(np.arange(4), [0.02, 0]), still, 0 * still)
+    canvas = repeat(np.zeros((20, 20, 4), np.uint8))
+    every = list(paint_rigid(picture, None, motion, canvas))
+    some = list(paint_rigid(picture, None, motion, canvas, {1, 3}))
+    wanted = [every[k] for k in (0, 1, 1, 3)]  # the first always
+    assert all(map(np.array_equal, some, wanted)) and not np.array_equal(every[1], every[2])
+
+
 def test_a_figure_moves_whole_over_ground_that_stays():
     picture = np.full((100, 100, 3), 90, np.uint8)
     picture[40:60, 30:40] = [200, 10, 60]

@@ -27,7 +27,7 @@ from dreamactor_core.mini.skeletal.figure import Figure, cut_figures, sharpened
 from dreamactor_core.mini.skeletal.ground import clean_ground
 from dreamactor_core.mini.skeletal.motion import driver_at, main_bodies, perform, set_out
 from dreamactor_core.mini.skeletal.order import USUAL_ORDER, ordered, orders_of
-from dreamactor_core.models import find
+from dreamactor_core.models import find, skeletal
 from dreamactor_core.pose.keypoints import Pose
 from dreamactor_core.skeleton import (
     ANKLE,
@@ -456,6 +456,26 @@ def test_side_by_side_and_a_lead_in(animator, job):
     animate_file(animator, replace(both, keep_lead_in=True))
     info = probe(out)
     assert (info.width, info.num_frames) == (300, 25 + 12)
+
+
+def test_only_frames_that_are_shown_are_drawn(animator, job, tmp_path, monkeypatch):
+    """Of a driver at 10 frames a second every third of those at 30."""
+    write_video(job.driving, [np.zeros((64, 64, 3), np.uint8)] * 12, 10, overwrite=True)
+    count, made = [], {}
+
+    def counted(*args):
+        count.append(args)
+        return draw_figure(*args)
+
+    monkeypatch.setattr(skeletal, "draw_figure", counted)
+    for rate, number in (("driver", 12), ("native", 36)):
+        count.clear()
+        made[rate] = tmp_path / rate
+        animate_file(animator, replace(job, output=made[rate], rate=rate, size=100))
+        assert len(count) == number
+    for k in range(12):
+        one, other = made["driver"] / f"{k:05d}.png", made["native"] / f"{3 * k:05d}.png"
+        assert one.read_bytes() == other.read_bytes()
 
 
 def test_the_same_job_gives_the_same_bytes(animator, job, tmp_path):

@@ -290,6 +290,7 @@ def test_the_player_node_brings_any_two_to_one_length_and_size(run, clip, exampl
         path = folders.temp / shown[part]["subfolder"] / shown[part]["filename"]
         info = core("media").probe(path)
         assert (info.num_frames, info.fps, info.height, info.width) == (5, 8, 256, 256)
+        assert info.has_audio == (part == "driving")  # each has the sound that it came with
     first, *_, last = core("media").read_frames(path)
     for frame, want in ((first, large[0]), (last, large[-1])):
         assert np.abs(frame.image / 255 - want.numpy()).mean() < 0.02
