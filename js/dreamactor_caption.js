@@ -6,6 +6,7 @@
  */
 import { app } from "../../scripts/app.js";
 import { element } from "./shared/elements.js";
+import { addHost } from "./shared/widget.js";
 import { say } from "./shared/words.js";
 
 const KEY = "dreamactor_caption";
@@ -47,22 +48,20 @@ app.registerExtension({
       onExecuted?.call(this, output);
       const written = output?.[KEY]?.[0];
       if (!written) return;
-      host ??= addHost(node);
+      host ??= addTexts(node);
       host.replaceChildren(...rows(node, written));
     };
   },
 });
 
 /** The place below the widgets; made with the first result, for who types needs none. */
-function addHost(node) {
+function addTexts(node) {
   const host = element("div", { className: "dreamactor", "data-dreamactor": KEY });
   host.style.cssText =
     "overflow: auto; box-sizing: border-box; padding: 6px 8px; border-radius: 8px; " +
     "font: 12px/1.4 Inter, system-ui, sans-serif; color: var(--input-text, #ddd); " +
     "background: var(--comfy-input-bg, #222)";
-  const options = { serialize: false, hideOnZoom: false, getMinHeight: () => 120 };
-  node.addDOMWidget(KEY, "dreamactor", host, options).serialize = false;
-  node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
+  addHost(node, KEY, host, () => 120);
   return host;
 }
 

@@ -8,7 +8,7 @@ import { app } from "../../scripts/app.js";
 import { viewUrl } from "./shared/clock.js";
 import { element } from "./shared/elements.js";
 import { Joints } from "./shared/joints.js";
-import { chain, remember } from "./shared/widget.js";
+import { addHost, chain, remember } from "./shared/widget.js";
 
 const KEY = "dreamactor_joints";
 const MIN_HEIGHT = 380;
@@ -33,8 +33,7 @@ app.registerExtension({
       },
       INVITATION,
     );
-    const options = { serialize: false, hideOnZoom: false, getMinHeight: () => MIN_HEIGHT };
-    node.addDOMWidget(KEY, "dreamactor", host, options).serialize = false;
+    addHost(node, KEY, host, () => MIN_HEIGHT);
     node.setSize([Math.max(node.size[0], 520), Math.max(node.size[1], 640)]);
     follow(node, joints, text);
     passWheel(host, joints);

@@ -58,12 +58,7 @@ export function showResults(node, key, { invitation, minHeight, build }) {
     );
   };
 
-  const widget = node.addDOMWidget(key, "dreamactor", host, {
-    serialize: false,
-    hideOnZoom: false,
-    getMinHeight: () => (view ? minHeight : 56),
-  });
-  widget.serialize = false;
+  addHost(node, key, host, () => (view ? minHeight : 76));
   message(invitation);
 
   chain(node, "onExecuted", (output) => {
@@ -102,6 +97,25 @@ export function showResults(node, key, { invitation, minHeight, build }) {
     event.preventDefault();
     app.canvas.processMouseWheel(event);
   });
+}
+
+/**
+ * Puts an element into the node, at least getMinHeight() pixels high, and makes room for it.
+ *
+ * The panel of properties does not list it: there it would be an empty row, and in the classic
+ * canvas the panel's width would stay on the widget and so on what it shows here.
+ */
+export function addHost(node, key, host, getMinHeight) {
+  const options = { serialize: false, hideOnZoom: false, hideInPanel: true, getMinHeight };
+  const widget = node.addDOMWidget(key, "dreamactor", host, options);
+  widget.serialize = false;
+  // Older frontends do not read hideInPanel; what they read would hide it in Nodes 2.0 altogether.
+  Object.defineProperty(widget.options, "canvasOnly", {
+    get: () => !globalThis.LiteGraph?.vueNodesMode,
+    enumerable: true,
+  });
+  Object.defineProperty(widget, "width", { get: () => undefined, set() {} }); // that of the node
+  node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
 }
 
 /**

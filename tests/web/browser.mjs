@@ -20,6 +20,7 @@ async function main() {
     await shoot(page);
     seen.players = await page.locator(PLAYER).count();
     seen.media = await page.locator(PLAYER).first().evaluate(media);
+    seen.panel = await panel(page);
     seen.playing = await play(page);
     seen.scrubbed = await scrub(page, [0, 5, frames - 1]);
     seen.keys = await keys(page);
@@ -117,6 +118,33 @@ async function shoot(page) {
   await showAll(page);
   const path = `${task.shots}/${task.workflow} - graph - ${RENDERER}.jpg`;
   await page.screenshot({ path, type: "jpeg", quality: 85 });
+}
+
+/** How wide the player is before, while and after its node's properties are listed; and the list. */
+async function panel(page) {
+  const width = () => page.locator(PLAYER).first().evaluate((host) => host.clientWidth);
+  const open = (wanted) =>
+    page.evaluate((wanted) => {
+      const named = (node) => node.widgets?.some(({ name }) => name === "dreamactor_player");
+      app.canvas.selectNode(app.graph.nodes.find(named));
+      const store = app.extensionManager._p._s.get("rightSidePanel");
+      if (wanted) store.openPanel("parameters");
+      else store.closePanel();
+    }, wanted);
+  const widths = [await width()];
+  await open(true);
+  await page.waitForTimeout(1500);
+  widths.push(await width());
+  const listed = await page
+    .locator(".widget-item")
+    .evaluateAll((items) => items.map((item) => item.innerText.split("\n")[0]));
+  const path = `${task.shots}/${task.workflow} - panel - ${RENDERER}.jpg`;
+  await page.screenshot({ path, type: "jpeg", quality: 85 });
+  await open(false);
+  await page.evaluate(() => app.canvas.deselectAll());
+  await page.waitForTimeout(1000);
+  widths.push(await width());
+  return { widths, listed };
 }
 
 function media(host) {

@@ -86,6 +86,13 @@ def test_the_page_does_not_complain_about_us(visit):
     assert visit.seen["complaints"] == []
 
 
+def test_the_panel_of_properties_does_not_list_the_player_and_leaves_its_width(visit):
+    before, beside, after = visit.seen["panel"]["widths"]
+    assert before == beside == after > 0
+    listed = visit.seen["panel"]["listed"]
+    assert listed and "dreamactor_player" not in listed
+
+
 def test_both_clips_have_the_size_the_length_and_the_frames_that_were_told(visit):
     media, told = visit.seen["media"], visit.player
     assert media["driving"] == media["result"]
