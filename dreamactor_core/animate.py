@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import count, islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -54,6 +54,34 @@ class Flow(NamedTuple):
     sigmas: Tensor  # (n + 1,), from 1 to 0
 
 
+class KeptPasses(Protocol):
+    """Passes of one video that were made before it was stopped."""
+
+    def find(self, index: int) -> Tensor | None:
+        """Frames (n, h, w, 3) of a pass, the last OVERLAP of them bit for bit."""
+
+    def keep(self, index: int, frames: Tensor) -> None: ...
+
+
+class _NoneKept(NamedTuple):
+    def find(self, index: int) -> None: ...
+    def keep(self, index: int, frames: Tensor) -> None: ...
+
+
+NONE_KEPT: KeptPasses = _NoneKept()
+
+
+class Passes(NamedTuple):
+    """How a video is made of passes."""
+
+    known: Known = NOTHING  # beside the first
+    wanted: Container[int] = EVERY_FRAME  # numbers of the frames that somebody will see
+    kept: KeptPasses = NONE_KEPT
+
+
+IN_FULL = Passes()
+
+
 def animate(
     backbone: Backbone,
     reference: Tensor,
@@ -62,8 +90,7 @@ def animate(
     settings: SampleSettings,
     *,
     lead_in: LeadIn = ONE_SECOND,
-    known: Known = NOTHING,
-    wanted: Container[int] = EVERY_FRAME,
+    passes: Passes = IN_FULL,
     on_step: Callable[[Step], None] | None = None,
 ) -> Iterator[Tensor]:
     """Make reference (1, h, w, 3) perform driving frames (h, w, 3), as many as there are.
@@ -71,36 +98,36 @@ def animate(
     Yields finished frames (n, h, w, 3), one pass at a time, one frame for each driving frame; only
     a pass's driving frames are held. Every pass starts with the reference; from the second on the
     last generated frames stand in the place of the lead-in, so the motion goes on. Pass k is
-    sampled with settings.seed + k. With lead_in.keep the lead-in comes first. known: beside the
-    first pass. wanted: numbers of the frames that somebody will see; a pass of which nobody sees
-    anything is not made, and its frames are the last one before it. Raises InputError when sizes
-    or lengths do not fit the backbone.
+    sampled with settings.seed + k. With lead_in.keep the lead-in comes first. A pass of which
+    nobody wants a frame is not made, and its frames are the last one before it; one that was kept
+    is taken as it is. Raises InputError when sizes or lengths do not fit the backbone.
     """
+    known, wanted, kept = passes
     geometry, driving_frames, made = backbone.geometry, iter(driving_frames), 0
     for index in count():
         lead = _lead(geometry, lead_in, known)
         chunk = list(islice(driving_frames, geometry.capacity(lead)))
         if not chunk:
             break
-        if index and not any(number in wanted for number in range(made, made + len(chunk))):
+        if known.prefix is not None and made and _unseen(made, len(chunk), wanted):
             made += len(chunk)
-            yield frames[-1:].expand(len(chunk), -1, -1, -1)
+            yield known.prefix[-1:].expand(len(chunk), -1, -1, -1)
             continue
         driving = torch.stack(chunk)
-        composite = build_composite(
-            reference,
-            driving,
-            lead_in=lead,
-            known=known,
-            temporal_stride=geometry.temporal_stride,
-        )
-        encoded = encode_composite(backbone, composite)
-        seeded = replace(settings, seed=(settings.seed + index) % 2**64)
-        flow: Flow = build_flow(backbone, encoded, prompt, seeded)
-        with torch.inference_mode():
-            latents = sample(*flow, sampler=settings.sampler, on_step=on_step)
-        frames = decode_target(backbone, latents, composite, lead_in.keep and index == 0)
-        frames = frames.to(driving).clone()  # an ordinary tensor again; the lead's memory is free
+        frames = kept.find(index)
+        if frames is None:
+            composite = build_composite(
+                reference,
+                driving,
+                lead_in=lead,
+                known=known,
+                temporal_stride=geometry.temporal_stride,
+            )
+            seeded = replace(settings, seed=(settings.seed + index) % 2**64)
+            latents = _sampled(backbone, composite, prompt, seeded, on_step)
+            frames = decode_target(backbone, latents, composite, lead_in.keep and index == 0)
+            frames = frames.to(driving).clone()  # an ordinary tensor again; the lead is freed
+            kept.keep(index, frames)
         made += len(frames)
         yield frames
         known = Known(frames[-OVERLAP:], driving[-OVERLAP:])
@@ -108,6 +135,23 @@ def animate(
         raise InputError(
             "driving video", got="0 frames", need="at least 1", fix="Give a longer clip."
         )
+
+
+def _unseen(first: int, count: int, wanted: Container[int]) -> bool:
+    return not any(number in wanted for number in range(first, first + count))
+
+
+@torch.inference_mode()
+def _sampled(
+    backbone: Backbone,
+    composite: Composite,
+    prompt: str,
+    settings: SampleSettings,
+    on_step: Callable[[Step], None] | None,
+) -> Tensor:
+    """Latents (1, c, t', h', 2w') of one pass."""
+    flow: Flow = build_flow(backbone, encode_composite(backbone, composite), prompt, settings)
+    return sample(*flow, sampler=settings.sampler, on_step=on_step)
 
 
 def animate_pass(
@@ -127,17 +171,17 @@ def animate_pass(
     """
     lead = _lead(backbone.geometry, lead_in, known)
     backbone.geometry.check_pass(len(driving), lead, NEXT_PASS)
-    passes = animate(
+    frames = animate(
         backbone,
         reference,
         driving,
         prompt,
         settings,
         lead_in=lead_in,
-        known=known,
+        passes=Passes(known),
         on_step=on_step,
     )
-    return next(passes)
+    return next(frames)
 
 
 @torch.inference_mode()

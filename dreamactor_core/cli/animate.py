@@ -29,7 +29,8 @@ ABOUT = """Make the character of --reference perform the motion of --driving and
 
 The result has the picture's aspect and the video's exact frames, times and sound. Inputs may be of
 any size and length: they are fitted with bars, never cut or stretched, and long videos are made
-piece by piece. There are two variants: end-to-end looks at the driving video itself, whoever or
+piece by piece: one that was stopped, or killed, goes on with the piece it was at when the same
+command is given again. There are two variants: end-to-end looks at the driving video itself, whoever or
 whatever moves in it; pose-based looks at the keypoints of a person, which --pose brings in
 OpenPose's JSON form, one entry for each frame of the video.
 """
@@ -206,7 +207,7 @@ def command(args: argparse.Namespace, stop: Stop) -> None:
             *texts,
         ),  # video and report, or neither
     ):
-        hidden = replace(job, output=part, overwrite=True)
+        hidden = replace(job, output=part, overwrite=True, resume_as=args.output.name)
         report = animate_file(animator, hidden, inputs, on_step)
         report = replace(report, output=str(args.output))
         for text in texts:

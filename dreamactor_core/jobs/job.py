@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..animate import NONE_KEPT, KeptPasses
 from ..errors import InputError
 from ..media import Footage
 from ..options import PAINTERS, POSE_FITS, RATES, VARIANTS, Defaults
@@ -42,6 +43,10 @@ class Job:
     background: str | Path | Footage = "reference"  # "transparent", "#RRGGBB"; a picture or a clip
     strict: bool = False  # no body recognised is an error, not a warning
     driving_person: int | None = None  # of several, from 1, the largest and longest first
+    # A name under which passes are kept beside the output until it is whole, so that the same job
+    # goes on where it was stopped; None: they are not.
+    resume_as: str | None = None
+    kept: KeptPasses = NONE_KEPT  # set while the job is done
 
     def __post_init__(self):
         for name, accepted in (

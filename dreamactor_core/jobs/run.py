@@ -20,8 +20,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..animate import NONE_KEPT, KeptPasses
 from ..backbones.placement import Placement
 from ..errors import InputError
 from ..media import check_writable, frames_stream, retimed_length, sound_of, video_stream
@@ -30,10 +31,12 @@ from ..models import Animator, Source
 from ..models.estimate import Estimate
 from ..options import LEAD_IN_SECONDS
 from ..sampling import Step
+from .fingerprint import fingerprint
 from .inputs import Fitted, Inputs, fit_inputs, open_inputs, panel_of
 from .job import Job, Report
 from .painter import with_painter
 from .reading import read_bodies
+from .resume import kept_passes
 from .timeline import Timeline, Views, timeline_of
 
 PACKAGES = ("torch", "diffusers", "av")  # whose versions a report names
@@ -142,8 +145,9 @@ def animate_file(
     ready = make_ready(animator, job, inputs)
     animator, job, timeline = ready.animator, ready.job, ready.timeline
     views, written = ready.views(), 0
-    with _output(job, timeline, ready.lead / animator.geometry.fps) as write:
-        for frames in animator.frames(ready.fitted, job, on_step):
+    lead = ready.lead / animator.geometry.fps
+    with _kept(ready) as kept, _output(job, timeline, lead) as write:
+        for frames in animator.frames(ready.fitted, replace(job, kept=kept), on_step):
             for picture in views.of(frames):
                 written += 1
                 if on_frame is not None:
@@ -166,10 +170,33 @@ def animate_file(
         duration=timeline.duration,
         passes=passes_of(animator, inputs),
         seconds=round(time.perf_counter() - began, 3),
-        versions={"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
+        versions=_versions(),
         painter=animator.painter,
         read=None if inputs.reading is None else inputs.reading.by,
     )
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {p: version(p) for p in PACKAGES}
+
+
+@contextmanager
+def _kept(ready: Ready) -> Iterator[KeptPasses]:
+    """Where the passes of a job are, if they are kept and there are several."""
+    animator, job, fitted = ready.animator, ready.job, ready.fitted
+    inputs, backbone = fitted.inputs, animator.backbone
+    if job.resume_as is None or backbone is None or passes_of(animator, inputs) < 2:
+        yield NONE_KEPT
+        return
+    any_name = Path(f"any{job.output.suffix}")
+    read = replace(job, output=any_name, overwrite=False, resume_as=None)
+    networks = [part for part in vars(backbone).values() if isinstance(part, nn.Module)]
+    key = fingerprint(
+        read, fitted.panel, fitted.fps, animator.lead_in_seconds, animator.loras,
+        inputs.reference, fitted.guides, inputs.pose, inputs.reading, networks, _versions(),
+    )  # fmt: skip
+    with kept_passes(job.output.parent, job.resume_as, key) as kept:
+        yield kept
 
 
 @contextmanager

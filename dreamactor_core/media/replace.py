@@ -122,7 +122,7 @@ def together(
         raise _write_error(blamed, error) from error
     finally:
         for one in fresh:
-            _remove(one)
+            remove(one)
 
 
 @contextmanager
@@ -135,15 +135,15 @@ def _held(path: Path, overwrite: bool, folder: bool = False) -> Iterator[Path]:
         try:
             yield part
         finally:
-            _remove(part)
+            remove(part)
 
 
 def sweep(folder: Path) -> None:
     """Remove the parts in a folder that no process writes to any more."""
     for entry in os.scandir(folder):
         if PART.fullmatch(entry.name):
-            with suppress(OSError), _lock(Path(entry.path)):
-                _remove(Path(entry.path))
+            with suppress(OSError), locked(Path(entry.path)):
+                remove(Path(entry.path))
 
 
 @contextmanager
@@ -156,7 +156,7 @@ def _claimed(part: Path, folder: bool) -> Iterator[None]:
         for tried in count(1):
             part.mkdir(exist_ok=True) if folder else part.touch()
             try:
-                stack.enter_context(_lock(part))
+                stack.enter_context(locked(part))
                 if part.exists():
                     break  # nobody can lock it now
             except OSError:
@@ -167,7 +167,7 @@ def _claimed(part: Path, folder: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _lock(part: Path) -> Iterator[None]:
+def locked(part: Path) -> Iterator[None]:
     """OSError when somebody else has it. On Windows an open file cannot be removed anyway."""
     if fcntl is None:
         yield
@@ -180,7 +180,7 @@ def _lock(part: Path) -> Iterator[None]:
         os.close(file)
 
 
-def _remove(part: Path) -> None:
+def remove(part: Path) -> None:
     if part.is_dir():
         shutil.rmtree(part, ignore_errors=True)
     else:
@@ -236,7 +236,7 @@ def _take_name(part: Path, target: Path) -> None:
 
 
 def _numbered(target: Path) -> Iterator[Path]:
-    return (target.with_name(f"{_short(target.stem)}-{k}{target.suffix}") for k in count(2))
+    return (target.with_name(f"{short_stem(target.stem)}-{k}{target.suffix}") for k in count(2))
 
 
 def _flush_folder(folder: Path) -> None:
@@ -255,10 +255,10 @@ def _target(path: Path) -> Path:
 
 def _beside(path: Path) -> Path:
     """A new hidden name in the same folder, with the same suffix."""
-    return path.with_name(f".{_short(path.stem)}-{uuid4().hex[:8]}.part{path.suffix}")
+    return path.with_name(f".{short_stem(path.stem)}-{uuid4().hex[:8]}.part{path.suffix}")
 
 
-def _short(stem: str) -> str:
+def short_stem(stem: str) -> str:
     """So much of a name that an addition still fits: most disks allow 255 bytes."""
     return os.fsdecode(os.fsencode(stem)[:200]).encode("utf-8", "ignore").decode()
 

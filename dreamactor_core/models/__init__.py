@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
+    from ..animate import KeptPasses
     from ..backbones import Backbone
     from ..backbones.placement import Placement
     from ..lora.files import WantedLora
@@ -50,6 +51,8 @@ class Task(Protocol):
     def settings(self) -> SampleSettings: ...
     @property
     def keep_lead_in(self) -> bool: ...
+    @property
+    def kept(self) -> KeptPasses: ...
 
 
 class Bodies(NamedTuple):

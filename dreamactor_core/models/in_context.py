@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from ..animate import animate, preview_strip
+from ..animate import Passes, animate, preview_strip
 from ..backbones import Backbone
 from ..composite import LeadIn
 from ..geometry import Geometry
@@ -83,7 +83,7 @@ class InContext:
             task.prompt,
             task.settings,
             lead_in=LeadIn(self.lead_in_seconds, task.keep_lead_in),
-            wanted=shown.wanted,
+            passes=Passes(wanted=shown.wanted, kept=task.kept),
             on_step=on_step,
         )
 

@@ -102,6 +102,7 @@ def animate(
         **_of_part(part),
         **painting._asdict(),
         strict=options.strict,
+        resume_as="animate",  # after Cancel, say
     )
     # BlazePose may have come to this machine since the last run.
     last = LastResult(model, job, options.download or networks_here() is not None)

@@ -4,18 +4,13 @@ changed, nothing runs, though the host sees another seed.
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
-from hashlib import blake2b
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
+from ...dreamactor_core.jobs.fingerprint import fingerprint
 from ...dreamactor_core.jobs.job import Job
-from ...dreamactor_core.media import Footage
 from ...dreamactor_core.sampling import SampleSettings
-from .files import stamp
 from .load import Model
 
 WIDGET_OF_SETTING = {
@@ -31,7 +26,7 @@ class LastResult:
         """more: whatever else the result depends on."""
         self.last, ignored = model.weights.last, model.defaults.ignored
         # A model that reads everything needs none: the host itself sees what is new.
-        self.key = _digest(model.loras, _as_read(job, ignored), more) if ignored else None
+        self.key = fingerprint(model.loras, _as_read(job, ignored), more) if ignored else None
 
     @property
     def value(self) -> Any:
@@ -55,31 +50,3 @@ def _as_read(job: Job, ignored: tuple[str, ...]) -> Job:
     usual = SampleSettings()
     settings = replace(job.settings, **{name: getattr(usual, name) for name in ignored})
     return replace(job, output=Path(f"any{job.output.suffix}"), overwrite=False, settings=settings)
-
-
-def _digest(*values: Any) -> str:
-    digest = blake2b()
-    for value in values:
-        _add(digest, value)
-    return digest.hexdigest()
-
-
-def _add(digest: Any, value: Any) -> None:
-    if isinstance(value, Tensor):
-        value = value.cpu().numpy()
-    if isinstance(value, np.ndarray):
-        digest.update(f"{value.shape} {value.dtype}".encode())
-        digest.update(np.ascontiguousarray(value))
-    elif isinstance(value, Footage):  # its sound lies in a file of another name each time
-        sound = value.sound.read_bytes() if value.sound else b""
-        _add(digest, (value.frames, value.fps, sound))
-    elif isinstance(value, Path):
-        digest.update(f"{value} {stamp(value) if value.exists() else ''}".encode())
-    elif is_dataclass(value):
-        _add(digest, [getattr(value, field.name) for field in fields(value)])
-    elif isinstance(value, (tuple, list)):
-        digest.update(f"{len(value)}".encode())
-        for part in value:
-            _add(digest, part)
-    else:
-        digest.update(repr(value).encode())
