@@ -110,7 +110,18 @@ class DreamActorCaption(io.ComfyNode):
             "caption. Write the fused text yourself, leave it empty to have the two joined, or let "
             "a captioner look at the pictures and write what you have left empty.",
             search_aliases=["dreamactor", "prompt", "text", "description", "vlm", "qwen"],
-            inputs=[*_texts(), *_questions(), *_ways_to_ask()],
+            inputs=[
+                *_texts(),
+                *_questions(),
+                *_ways_to_ask(),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    tooltip="A text encoder of ComfyUI's own that can write and see pictures, such "
+                    "as Qwen3-VL or Gemma 3: it is asked, whatever captioner says, as the node "
+                    "Generate Text would. Needs a ComfyUI that has that node.",
+                ),
+            ],
             outputs=[
                 kinds.output(io.String, "prompt"),
                 kinds.output(io.String, "motion", "As typed, or as the captioner says."),
@@ -139,16 +150,19 @@ class DreamActorCaption(io.ComfyNode):
         endpoint_model=None,
         url=None,
         timeout=None,
+        clip=None,
     ) -> io.NodeOutput:
         motion, appearance, fused = motion.strip(), appearance.strip(), fused.strip()
-        if captioner in (None, TYPED):
+        if clip is None and captioner in (None, TYPED):
             joined = " ".join(filter(None, (appearance, motion)))
             return io.NodeOutput(fused or joined, motion, appearance, "")
         from ..dreamactor_core.caption.describe import Typed
-        from .host.caption import Endpoint, Local, caption
+        from .host.caption import Endpoint, Local, TextEncoder, caption
 
-        who: Endpoint | Local
-        if captioner == LOCAL:
+        who: Endpoint | Local | TextEncoder
+        if clip is not None:
+            who = TextEncoder(clip)
+        elif captioner == LOCAL:
             source = files.CAPTIONERS.of(local_model or CAPTIONER_NAME)
             who = Local(source, quantize or "none", bool(download))
         else:

@@ -126,6 +126,13 @@ class DreamActorDetectPose(io.ComfyNode):
                     tooltip="A picture of the character: the skeletons take its bone lengths, if "
                     "a person is found in it.",
                 ),
+                kinds.Boxes.Input(
+                    "bboxes",
+                    optional=True,
+                    tooltip="Boxes in the place of the detector's, one list for each frame, in "
+                    "pixels of the video, as ComfyUI's RT-DETR and SAM3 find them; pose_model "
+                    "finds the joints in them.",
+                ),
             ],
             outputs=_outputs(),
         )
@@ -155,6 +162,7 @@ class DreamActorDetectPose(io.ComfyNode):
         smoothing,
         download,
         reference=None,
+        bboxes=None,
     ) -> io.NodeOutput:
         from ..dreamactor_core.pose.networks import NetworkChoice
         from ..dreamactor_core.pose.subjects import DetectSettings
@@ -167,5 +175,5 @@ class DreamActorDetectPose(io.ComfyNode):
             files.ANIMAL_MODELS.of(animal_model),
         )
         settings = DetectSettings(subjects, threshold, max_subjects, smoothing=smoothing)
-        found = detect(video, fps, networks, download, settings, reference)
+        found = detect(video, fps, networks, download, settings, reference, bboxes)
         return io.NodeOutput(found.keypoints, found.preview, found.note, found.mask, ui=found.ui)

@@ -24,7 +24,7 @@ from ..errors import InputError
 from ..hub import NO_CODE, Weights, fetch, needs_code, pick_device, reason
 from ..weight_files.configs import check_configs
 from .skeletons import COUNTS
-from .top_down import VITPOSE_EXPERTS, Estimator, PoseModels
+from .top_down import VITPOSE_EXPERTS, Estimator, Estimators, PoseModels
 
 ORIGINAL_HEADS = {"ap10k": 2, "wholebody": 4}  # number among its associate_keypoint_heads
 HEAD_KEYS = {  # original name: transformers' name
@@ -70,6 +70,22 @@ def load_pose_models(
             fix=f"Use {DETECTOR.repository}.",
         )
     processor = _load(AutoImageProcessor, folder, "an object detector of transformers")
+    found.to(place, dtype).eval()
+    people, beasts = load_estimators(estimator, heads, animals, download=download, device=device)
+    return PoseModels(found, processor, people, beasts)
+
+
+def load_estimators(
+    estimator: str | Path | None = None,
+    heads: Path | None = None,
+    animals: str | Path | None = None,
+    *,
+    download: bool = False,
+    device: str = "auto",
+) -> Estimators:
+    """What finds joints in boxes that are told; arguments and errors as of load_pose_models."""
+    place = pick_device(device)
+    dtype = torch.float16 if place.type == "cuda" else torch.float32
     people = _estimator(fetch(estimator, ESTIMATOR, download), ("coco", "wholebody"))
     beasts = None
     if animals is not None:
@@ -78,9 +94,9 @@ def load_pose_models(
         original = _read_original(heads)
         beasts = beasts or _with_head(people, heads, original, "ap10k")
         people = _with_head(people, heads, original, "wholebody")
-    for model in filter(None, [found, people.model, beasts and beasts.model]):
+    for model in filter(None, [people.model, beasts and beasts.model]):
         model.to(place, dtype).eval()
-    return PoseModels(found, processor, people, beasts)
+    return Estimators(people, beasts)
 
 
 def _load(kind: Any, folder: Path, need: str):

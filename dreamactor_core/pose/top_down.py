@@ -53,6 +53,11 @@ class Estimator(NamedTuple):
         return self.model(pixels, dataset_index=expert).heatmaps.float().cpu().numpy()
 
 
+class Estimators(NamedTuple):
+    people: Estimator
+    animals: Estimator | None  # None: animals are seen but not followed
+
+
 class PoseModels(NamedTuple):
     detector: nn.Module
     processor: Any  # the detector's image processor
@@ -65,16 +70,11 @@ class PoseModels(NamedTuple):
 
     def start(self, settings: DetectSettings) -> Find:
         """A search through one clip. Raises InputError when masks are wanted."""
-        if settings.masks:
-            raise InputError(
-                "mask",
-                got="ViTPose, which finds joints alone",
-                need="a network that tells the outline too",
-                fix="Choose the detector blazepose, or leave the mask away.",
-            )
+        refuse_masks(settings)
 
         def find(images: list[np.ndarray]) -> list[Subjects]:
-            return list(_with_joints(images, detect_boxes(images, self, settings), self))
+            estimators = Estimators(self.people, self.animals)
+            return list(with_joints(images, detect_boxes(images, self, settings), estimators))
 
         return find
 
@@ -83,6 +83,17 @@ class PoseModels(NamedTuple):
         wanted = {"person"} if kind == "person" else ANIMALS
         names = self.detector.config.id2label
         return {int(number) for number, name in names.items() if name.lower() in wanted}
+
+
+def refuse_masks(settings: DetectSettings) -> None:
+    """Raises InputError when they are wanted."""
+    if settings.masks:
+        raise InputError(
+            "mask",
+            got="ViTPose, which finds joints alone",
+            need="a network that tells the outline too",
+            fix="Choose the detector blazepose, or leave the mask away.",
+        )
 
 
 @torch.inference_mode()
@@ -126,11 +137,11 @@ def _distinct(boxes: np.ndarray, scores: np.ndarray, kinds: np.ndarray) -> list[
     return keep
 
 
-def _with_joints(
-    images: list[np.ndarray], found: list[Subjects], models: PoseModels
+def with_joints(
+    images: list[np.ndarray], found: list[Subjects], estimators: Estimators
 ) -> Iterator[Subjects]:
     """Estimate the joints in every box of a batch of frames, many boxes in one pass."""
-    for kind, estimator in ((PERSON, models.people), (ANIMAL, models.animals)):
+    for kind, estimator in zip((PERSON, ANIMAL), estimators, strict=True):
         if estimator is None:
             continue
         subjects = [

@@ -30,6 +30,7 @@ from ...dreamactor_core.caption.sample import MotionSample, picture_scale, sampl
 from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.media import Frame, check_frames, read_frames, to_uint8
 from .progress import watched
+from .text_encoder import TextEncoder
 from .video import driving_of, naming
 
 KEY_VARIABLE, URL_VARIABLE = "DREAMACTOR_API_KEY", "DREAMACTOR_API_URL"
@@ -65,13 +66,21 @@ class Account:
 
 
 def caption(
-    who: Local | Endpoint, typed: Typed, reference: Tensor | None, driving: object, fps: float
+    who: Local | Endpoint | TextEncoder,
+    typed: Typed,
+    reference: Tensor | None,
+    driving: object,
+    fps: float,
 ) -> tuple[Caption, dict]:
     """The three texts, and what the node shows of them. What was typed is never asked for.
 
     Raises InputError when nobody answers, or a picture is missing that must be asked about.
     """
-    captioner = LocalOnDemand(who) if isinstance(who, Local) else _endpoint(who)
+    captioner: Captioner
+    if isinstance(who, Local):
+        captioner = LocalOnDemand(who)
+    else:
+        captioner = who if isinstance(who, TextEncoder) else _endpoint(who)
     folder = Path(folder_paths.get_system_user_directory("dreamactor")) / "captions"
     try:
         made = describe(

@@ -25,13 +25,15 @@ from ...dreamactor_core.media import (
 )
 from ...dreamactor_core.options import BLAZEPOSE
 from ...dreamactor_core.pose.blazepose import load_blazepose
+from ...dreamactor_core.pose.boxes import Boxed, parse_boxes
 from ...dreamactor_core.pose.detect import Detection, detect_pose
 from ...dreamactor_core.pose.draw import overlay_pose
 from ...dreamactor_core.pose.keypoints import Pose, dump_keypoints
-from ...dreamactor_core.pose.models import load_pose_models
+from ...dreamactor_core.pose.models import load_estimators, load_pose_models
 from ...dreamactor_core.pose.networks import NetworkChoice
 from ...dreamactor_core.pose.retarget import match_proportions
 from ...dreamactor_core.pose.subjects import Cutout, DetectSettings, PoseNetworks, spread_all
+from ...dreamactor_core.pose.top_down import Estimators
 from . import files
 from .progress import watched
 from .video import driving_of, naming, temp_file
@@ -56,23 +58,28 @@ def detect(
     download: bool,
     settings: DetectSettings,
     reference: Tensor | None,
+    bboxes: object = None,
 ) -> FoundPose:
-    """Everyone in a clip.
+    """Everyone in a clip, or in boxes that are told.
 
     Raises InputError for what cannot be read, networks that are not on this machine, and a device
     that is too full.
     """
-    settings = replace(settings, masks=networks.detector == BLAZEPOSE)
+    settings = replace(settings, masks=networks.detector == BLAZEPOSE and bboxes is None)
     clip = driving_of(video, fps, "frames").clip
     with naming(clip, "video"):
         info = probe(clip)
     if reference is not None:
         check_frames("reference", reference)
     bar = ProgressBar(2 * info.num_frames)  # finding, then drawing
+    opened: PoseNetworks
     try:
-        pose, notes, masks = _found(
-            clip, info, _open_networks(networks, download), settings, reference, bar
-        )
+        if bboxes is None:
+            opened = _open_networks(networks, download)
+        else:
+            told = parse_boxes(bboxes, info.num_frames)
+            opened = Boxed(_open_estimators(networks, download), told)
+        pose, notes, masks = _found(clip, info, opened, settings, reference, bar)
     except manager.OOM_EXCEPTION as error:
         raise InputError(
             "memory of the device",
@@ -111,9 +118,19 @@ def _open_networks(networks: NetworkChoice, download: bool) -> PoseNetworks:
     """Large ones on ComfyUI's device; they leave it with the node, for the video model needs it."""
     if networks.detector == BLAZEPOSE:
         return load_blazepose(files.blazepose_place(), download=download)
+    return load_pose_models(*networks, download=download, device=_freed())
+
+
+def _open_estimators(networks: NetworkChoice, download: bool) -> Estimators:
+    """Of a choice whose detector is not asked."""
+    return load_estimators(*networks[1:], download=download, device=_freed())
+
+
+def _freed() -> str:
+    """ComfyUI's device, with room on it."""
     device = manager.get_torch_device()
     manager.free_memory(NETWORKS_ROOM, device)
-    return load_pose_models(*networks, download=download, device=str(device))
+    return str(device)
 
 
 def _spread(masks: list[list[Cutout]] | None, info: VideoInfo) -> Tensor:

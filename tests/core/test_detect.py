@@ -17,13 +17,14 @@ from transformers.models.vitpose.modeling_vitpose import (
 from dreamactor_core import __main__ as cli
 from dreamactor_core.errors import InputError
 from dreamactor_core.media import probe, read_frames, write_image, write_video
+from dreamactor_core.pose.boxes import Boxed, parse_boxes
 from dreamactor_core.pose.crops import crop, joints_of, padded_box, peaks
 from dreamactor_core.pose.detect import detect_pose, find_subjects
 from dreamactor_core.pose.keypoints import check_length, load_keypoints
 from dreamactor_core.pose.models import load_pose_models
 from dreamactor_core.pose.skeletons import to_points
 from dreamactor_core.pose.subjects import ANIMAL, PERSON, DetectSettings
-from dreamactor_core.pose.top_down import detect_boxes
+from dreamactor_core.pose.top_down import Estimators, detect_boxes
 
 from .processors import VitPoseImageProcessorPil
 from .tiny_pose import MEAN, SIZE, STD, picture_with_dot, save_detector, save_estimator, scripted
@@ -522,3 +523,46 @@ def test_an_existing_file_is_replaced_only_when_told(run, tmp_path):
     assert run("--threshold", 0.999)[0] == 2
     assert (tmp_path / "pose.json").read_text() == "mine"
     assert run("--threshold", 0.999, "--overwrite")[0] == 0
+
+
+# ---------------------------------------------------------------- boxes that are told
+
+
+def box(x, y, width=40, height=80, **more) -> dict:
+    """As ComfyUI's RT-DETR writes one."""
+    return {"x": x, "y": y, "width": width, "height": height, **more}
+
+
+def test_joints_are_found_in_boxes_that_are_told():
+    images = [picture_with_dot(60 + 5 * k, 50) for k in range(3)]
+    told = [[box(40 + 5 * k, 10), box(150, 0, label="cat"), box(0, 0, score=0.1)] for k in range(3)]
+    models = scripted([])
+    boxed = Boxed(Estimators(models.people, models.animals), parse_boxes(told, 3))
+    pose = detect_pose(images, [0, 0.1, 0.2], boxed, DetectSettings(subjects="people")).pose
+    assert pose.body.shape[:2] == (3, 1)
+    wrist = pose.body[:, 0, 4, :2] * [200, 120]
+    assert np.allclose(wrist, [[60, 50], [65, 50], [70, 50]], atol=3)
+
+
+def test_one_list_of_boxes_is_for_all_frames():
+    assert parse_boxes(box(0, 0), 2) == parse_boxes([box(0, 0)], 2) == [[box(0, 0)]] * 2
+    assert parse_boxes([[box(0, 0)]], 2) == [[box(0, 0)]] * 2 and parse_boxes([], 2) == [[], []]
+    assert parse_boxes([[box(0, 0)], []], 2) == [[box(0, 0)], []]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([[], []], "got boxes of 2 frames, need 3"),
+        ([[{"x": 1}]], "need x, y, width and height in pixels"),
+        ([[box(float("nan"), 0)]], "need x, y, width and height"),
+        ([[box("1", True)]], "need x, y, width and height"),
+        ([["box"]], "need x, y, width and height"),
+        ("boxes", "got 'boxes'"),
+        (["boxes"], "got 'boxes'"),
+        ([[box(0, 0)] * 2000], "bboxes: got"),
+    ],
+)
+def test_what_are_no_boxes_is_refused(value, message):
+    with pytest.raises(InputError, match=message):
+        parse_boxes(value, 3)

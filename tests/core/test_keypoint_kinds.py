@@ -232,3 +232,19 @@ def test_text_nested_without_end_is_refused(tmp_path):
     (tmp_path / "binary.json").write_bytes(bytes(range(256)) * 4)
     with pytest.raises(InputError, match="not JSON"):
         load_keypoints(tmp_path / "binary.json")
+
+
+def test_what_comfyui_finds_by_itself_is_read():
+    """The node SDPose Keypoint Extractor: 70 points of a face, feet, hands, low scores."""
+    parts = {
+        "foot_keypoints_2d": flat([(60 + k, 90, 0.9) for k in range(6)]),
+        "face_keypoints_2d": flat([(50 + k % 9, 20 + k // 9, 0.8) for k in range(70)]),
+        "hand_right_keypoints_2d": hand(20, 40),
+        "hand_left_keypoints_2d": flat([(0.5, 0.5, 0.01)] * 21),
+    }
+    pose = parse_keypoints([frame(person(confidence=0.7, **parts)), frame()])
+    pixels = pose.map(lambda points: points * [WIDTH, HEIGHT, 1])
+    assert pixels.body.shape[:2] == (2, 1) and not pixels.body[1].any()
+    assert pixels.body[0, 0, 3] == pytest.approx([50, 28, 0.7], abs=1e-4)
+    assert pixels.feet[0, 0, 5] == pytest.approx([65, 90, 0.9], abs=1e-4)
+    assert pixels.face[0, 0, 10] == pytest.approx([51, 21, 0.8], abs=1e-4)

@@ -106,6 +106,7 @@ io = SimpleNamespace(
     Audio=kind("AUDIO"),
     Model=kind("MODEL"),
     Vae=kind("VAE"),
+    Clip=kind("CLIP"),
     Conditioning=kind("CONDITIONING"),
     ClipVisionOutput=kind("CLIP_VISION_OUTPUT"),
     Boolean=kind("BOOLEAN", **WIDGET),

@@ -367,3 +367,46 @@ def test_pictures_go_to_no_host_that_this_machine_has_not_allowed(ask, refused, 
     monkeypatch.setenv("DREAMACTOR_API_KEY", KEY)
     monkeypatch.setenv("DREAMACTOR_API_URL", "https://own.example/v1")
     host._check_host("https://own.example/v1")
+
+
+class WritingClip:
+    """What Caption uses of ComfyUI's CLIP, with its names and their order."""
+
+    def __init__(self, *answers: str):
+        self.answers, self.seen = list(answers), []
+        self.cond_stage_model = torch.nn.Linear(1, 1)
+        torch.nn.init.constant_(self.cond_stage_model.weight, float(len(answers)))
+
+    def tokenize(self, text, return_word_ids=False, **kwargs):
+        return {"text": text, **kwargs}
+
+    def generate(self, tokens, do_sample=True, max_length=256, temperature=1.0):
+        self.seen.append((tokens, do_sample, max_length))
+        return [len(self.seen) - 1]
+
+    def decode(self, token_ids, skip_special_tokens=True):
+        return self.answers[token_ids[0]]
+
+
+def test_a_text_encoder_that_is_wired_is_asked_whatever_the_captioner_is(ask, server):
+    clip = WritingClip(MOTION, BIRD, FUSED)
+    output = ask(clip=clip, captioner="typed by hand")
+    assert output.args[0] == FUSED and server.requests == []
+    shown = [tokens["image"] for tokens, *_ in clip.seen]
+    assert shown[0].shape[1:] == (24, 32, 3) and len(shown[0]) > 1  # the driver
+    assert shown[1].shape == (1, 20, 30, 3) and shown[1].mean() == pytest.approx(0.5, abs=0.01)
+    assert all(not sampled and most > 0 for _, sampled, most in clip.seen)
+    ask(clip=clip)
+    assert len(clip.seen) == 3  # the same question to the same network is not asked again
+
+
+@pytest.mark.parametrize("lacks", ["generate", "tokenize"])
+def test_a_text_encoder_that_cannot_write_is_named(refused, monkeypatch, lacks):
+    clip = WritingClip("")
+    if lacks == "generate":
+        monkeypatch.delattr(WritingClip, "generate")
+    else:
+        monkeypatch.setattr(WritingClip, "tokenize", lambda self, text: {})
+    text = refused(clip=clip)
+    assert text.startswith("clip: got ")
+    assert ("Generate Text" if lacks == "generate" else "Load CLIP") in text

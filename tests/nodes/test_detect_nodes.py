@@ -310,3 +310,12 @@ def test_a_full_device_is_told(refused, host, monkeypatch):
 
     monkeypatch.setattr(host, "load_pose_models", full)
     refused("memory of the device", "3 GB", "smaller pose_model")
+
+
+def test_boxes_that_are_wired_stand_in_for_the_detector(detect):
+    """Also for blazepose, which is the usual one: nothing is fetched, and no detector is opened."""
+    boxes = [[{"x": 8, "y": 4, "width": 60, "height": 64, "label": "person", "score": 0.9}]] * 3
+    keypoints, _, note, mask = detect(noise(3), bboxes=boxes, detector="blazepose").args
+    assert note.startswith("3 frames, 1 subject.") and len(keypoints) == 3
+    assert not mask.any()
+    assert detect(noise(3), bboxes=[[]] * 3).args[2].startswith("3 frames, 0 subjects.")

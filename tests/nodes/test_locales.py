@@ -12,7 +12,7 @@ from .help_pages import LOCALES, ROOT, WORDS, texts, translation
 LANGUAGES = (*WORDS, "ja", "ko")  # the help pages are in those of WORDS alone
 HOST_TYPES = {
     "IMAGE", "MASK", "LATENT", "VIDEO", "AUDIO", "INT", "FLOAT", "STRING", "BOOLEAN", "COMBO",
-    "MODEL", "VAE", "CONDITIONING", "CLIP_VISION_OUTPUT",
+    "MODEL", "CLIP", "VAE", "CONDITIONING", "CLIP_VISION_OUTPUT",
 }  # fmt: skip
 SPOKEN = re.compile(r'(?:say\(|Error\(|invitation:)\s*"([^"]+)"')
 PHRASE = re.compile(r'^  (?:"([^"]+)"|(\w+)):', re.MULTILINE)
