@@ -30,9 +30,9 @@ ABOUT = """Make the character of --reference perform the motion of --driving and
 The result has the picture's aspect and the video's exact frames, times and sound. Inputs may be of
 any size and length: they are fitted with bars, never cut or stretched, and long videos are made
 piece by piece: one that was stopped, or killed, goes on with the piece it was at when the same
-command is given again. There are two variants: end-to-end looks at the driving video itself, whoever or
-whatever moves in it; pose-based looks at the keypoints of a person, which --pose brings in
-OpenPose's JSON form, one entry for each frame of the video.
+command is given again. There are two variants: end-to-end looks at the driving video itself,
+whoever or whatever moves in it; pose-based looks at the keypoints of a person, which --pose brings
+in OpenPose's JSON form, one entry for each frame of the video.
 """
 EXAMPLES = """examples:
   animate the picture, and see all three side by side
