@@ -126,7 +126,7 @@ class DreamActorDetectPose(io.ComfyNode):
                     tooltip="A picture of the character: the skeletons take its bone lengths, if "
                     "a person is found in it.",
                 ),
-                kinds.Boxes.Input(
+                kinds.BoxesType.Input(
                     "bboxes",
                     optional=True,
                     tooltip="Boxes in the place of the detector's, one list for each frame, in "

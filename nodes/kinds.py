@@ -25,7 +25,7 @@ ModelType = io.Custom("DREAMACTOR_MODEL")  # host.load.Model
 CompositeType = io.Custom("DREAMACTOR_COMPOSITE")  # host.context.CompositeValue
 ContextType = io.Custom("DREAMACTOR_CONTEXT")  # host.context.ContextValue
 Keypoints = io.Custom("POSE_KEYPOINT")  # OpenPose frames: a list of dictionaries
-Boxes = io.Custom("BOUNDING_BOX")  # of each frame a list of {"x", "y", "width", "height"}
+BoxesType = io.Custom("BOUNDING_BOX")  # of each frame a list of {"x", "y", "width", "height"}
 
 MAX_SEED = 2**64 - 1
 MAX_SECONDS = 100_000.0

@@ -29,7 +29,7 @@ from ..media.replace import locked, remove, short_stem
 logger = logging.getLogger(__name__)
 
 OLD = 7 * 86_400  # seconds since its last pass
-FOLDER = re.compile(r"\.(?P<name>.+)-[0-9a-f]{32}\.passes")
+PASS_FOLDER = re.compile(r"\.(?P<name>.+)-[0-9a-f]{32}\.passes")
 
 
 class PassFolder:
@@ -64,7 +64,7 @@ class PassFolder:
 
 @contextmanager
 def kept_passes(place: Path, name: str, key: str) -> Iterator[KeptPasses]:
-    """Those of the job that is called `name`, in the folder `place`; key: a fingerprint of whatever
+    """Those of the job that is called `name`, in the folder `place`; key: a digest of whatever
     they depend on. They go with the end of the body, or stay if that fails. A folder that another
     process has, or that cannot be made, keeps nothing.
     """
@@ -88,10 +88,10 @@ def kept_passes(place: Path, name: str, key: str) -> Iterator[KeptPasses]:
 
 def _sweep(ours: Path) -> None:
     """What nobody will go on with."""
-    called = FOLDER.fullmatch(ours.name)
+    called = PASS_FOLDER.fullmatch(ours.name)
     assert called is not None
     for entry in os.scandir(ours.parent):
-        match = FOLDER.fullmatch(entry.name)
+        match = PASS_FOLDER.fullmatch(entry.name)
         if match is None or entry.name == ours.name:
             continue
         with suppress(OSError):

@@ -31,7 +31,7 @@ from ..models import Animator, Source
 from ..models.estimate import Estimate
 from ..options import LEAD_IN_SECONDS
 from ..sampling import Step
-from .fingerprint import fingerprint
+from .digest import digest_of
 from .inputs import Fitted, Inputs, fit_inputs, open_inputs, panel_of
 from .job import Job, Report
 from .painter import with_painter
@@ -191,7 +191,7 @@ def _kept(ready: Ready) -> Iterator[KeptPasses]:
     any_name = Path(f"any{job.output.suffix}")
     read = replace(job, output=any_name, overwrite=False, resume_as=None)
     networks = [part for part in vars(backbone).values() if isinstance(part, nn.Module)]
-    key = fingerprint(
+    key = digest_of(
         read, fitted.panel, fitted.fps, animator.lead_in_seconds, animator.loras,
         inputs.reference, fitted.guides, inputs.pose, inputs.reading, networks, _versions(),
     )  # fmt: skip

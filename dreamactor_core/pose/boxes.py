@@ -18,7 +18,7 @@ from .subjects import ANIMAL, PERSON, DetectSettings, Find, Subjects, area
 from .top_down import ANIMALS, Estimators, refuse_masks, with_joints
 
 MOST_BOXES = 1000  # of a frame
-SIDES = ("x", "y", "width", "height")
+BOX_SIDES = ("x", "y", "width", "height")
 
 
 def parse_boxes(value: Any, num_frames: int) -> list[list[dict]]:
@@ -41,7 +41,9 @@ def parse_boxes(value: Any, num_frames: int) -> list[list[dict]]:
         if not isinstance(frame, (list, tuple)) or len(frame) > MOST_BOXES:
             raise _no_box(frame)
         for box in frame:
-            if not isinstance(box, dict) or not all(_is_number(box.get(side)) for side in SIDES):
+            if not isinstance(box, dict) or not all(
+                _is_number(box.get(side)) for side in BOX_SIDES
+            ):
                 raise _no_box(box)
     return frames
 
@@ -77,7 +79,7 @@ def _subjects(boxes: list[dict], size: tuple[int, int], settings: DetectSettings
     height, width = size
     told = []
     for box in boxes:
-        left, top, wide, high = (float(box[side]) for side in SIDES)
+        left, top, wide, high = (float(box[side]) for side in BOX_SIDES)
         edges = np.clip([left, top, left + wide, top + high], 0, [width, height, width, height])
         kind = ANIMAL if str(box.get("label", "")).lower() in ANIMALS else PERSON
         score = box.get("score", 1.0)

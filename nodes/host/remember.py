@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...dreamactor_core.jobs.fingerprint import fingerprint
+from ...dreamactor_core.jobs.digest import digest_of
 from ...dreamactor_core.jobs.job import Job
 from ...dreamactor_core.sampling import SampleSettings
 from .load import Model
@@ -26,7 +26,7 @@ class LastResult:
         """more: whatever else the result depends on."""
         self.last, ignored = model.weights.last, model.defaults.ignored
         # A model that reads everything needs none: the host itself sees what is new.
-        self.key = fingerprint(model.loras, _as_read(job, ignored), more) if ignored else None
+        self.key = digest_of(model.loras, _as_read(job, ignored), more) if ignored else None
 
     @property
     def value(self) -> Any:

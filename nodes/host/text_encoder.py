@@ -13,7 +13,7 @@ import torch
 
 from ...dreamactor_core.caption.captioner import BY_HAND
 from ...dreamactor_core.errors import InputError
-from ...dreamactor_core.jobs.fingerprint import fingerprint
+from ...dreamactor_core.jobs.digest import digest_of
 from ...dreamactor_core.media import fit
 
 TOKENS_PER_WORD = 2
@@ -33,7 +33,7 @@ class TextEncoder:
             )
         self.clip = clip
         network = clip.cond_stage_model
-        self.name = f"{type(network).__name__} {fingerprint(network)[:8]}"
+        self.name = f"{type(network).__name__} {digest_of(network)[:8]}"
 
     def ask(self, prompt: str, images: Sequence[np.ndarray], max_words: int) -> str:
         """As Captioner.ask; of pictures of several sizes all get that of the first, with bars."""

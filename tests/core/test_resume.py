@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dreamactor_core.jobs.fingerprint import fingerprint
+from dreamactor_core.jobs.digest import digest_of
 from dreamactor_core.jobs.job import Job
 from dreamactor_core.jobs.resume import OLD
 from dreamactor_core.jobs.run import animate_file
@@ -139,10 +139,10 @@ def test_a_fingerprint_is_of_what_is_in_things(tmp_path):
     file.write_text("one")
     layer = torch.nn.Linear(3, 2)
     told = [numbers, file, layer, ("text", 1), None]
-    before = [fingerprint(one) for one in told]
-    assert before == [fingerprint(one) for one in told] and len(set(before)) == len(told)
-    assert fingerprint(numbers.reshape(2, 3)) != before[0] != fingerprint(numbers.double())
+    before = [digest_of(one) for one in told]
+    assert before == [digest_of(one) for one in told] and len(set(before)) == len(told)
+    assert digest_of(numbers.reshape(2, 3)) != before[0] != digest_of(numbers.double())
     file.write_text("other")
     with torch.no_grad():
         layer.bias += 1
-    assert fingerprint(file) != before[1] and fingerprint(layer) != before[2]
+    assert digest_of(file) != before[1] and digest_of(layer) != before[2]

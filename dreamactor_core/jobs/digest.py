@@ -15,15 +15,15 @@ from torch import Tensor, nn
 
 from ..media import Footage
 
-SAMPLES = 64  # numbers that are read of each tensor of a network
-LENGTH = 16  # bytes
+NUMBERS_READ = 64  # numbers that are read of each tensor of a network
+DIGEST_BYTES = 16  # bytes
 
 
-def fingerprint(*values: Any) -> str:
+def digest_of(*values: Any) -> str:
     """Hexadecimal, of anything a job holds: arrays and tensors by what is in them, files by name,
     size and time, networks by some numbers of each tensor, dataclasses and sequences part by part.
     """
-    digest = blake2b(digest_size=LENGTH)
+    digest = blake2b(digest_size=DIGEST_BYTES)
     for value in values:
         _add(digest, value)
     return digest.hexdigest()
@@ -68,5 +68,5 @@ def _some(tensor: Tensor) -> bytes:
     if tensor.is_meta or not tensor.numel():
         return b""
     flat = tensor.detach().as_subclass(torch.Tensor).reshape(-1)
-    some = flat[:: -(-len(flat) // SAMPLES)].contiguous().cpu()
+    some = flat[:: -(-len(flat) // NUMBERS_READ)].contiguous().cpu()
     return some.view(torch.uint8).numpy().tobytes()
