@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 
 BT709, UNSPECIFIED, BT2020, BT2020_CONSTANT = 1, 2, 9, 10  # of matrices; primaries alike
-PQ, HLG = 16, 18  # of transfers
+LINEAR, SRGB_CURVE, PQ, HLG = 8, 13, 16, 18  # of transfers
+ADOBE = 256  # of both, Adobe RGB, which has no number there
 HDR_WHITE = 203.0  # cd/m2 of HDR's white of paper
 HLG_PEAK, HLG_GAMMA = 1000.0, 1.2  # cd/m2 of its usual screen, and that screen's system gamma
 TONE_KNEE = 0.85  # of white: up to here the tone mapping changes nothing
@@ -30,8 +31,9 @@ PRIMARIES = {  # x, y of red, green, blue, white
     9: ((0.708, 0.292), (0.17, 0.797), (0.131, 0.046), D65),  # BT.2020
     11: ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06), DCI),
     12: ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06), D65),  # Display P3
+    ADOBE: ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), D65),
 }
-GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0, 17: 2.6}  # of transfers that are a plain power
+GAMMAS = {4: 2.2, 5: 2.8, LINEAR: 1.0, 17: 2.6, ADOBE: 563 / 256}  # of plain powers
 
 
 def tags(frame: av.VideoFrame, context: av.VideoCodecContext) -> tuple[int, int]:
@@ -49,7 +51,7 @@ def conversion_name(primaries: int, transfer: int) -> str | None:
         return f"HDR ({'PQ' if transfer == PQ else 'HLG'}) is tone-mapped to BT.709"
     if primaries in PRIMARIES and primaries != BT709:
         return "its wide gamut is converted to BT.709"
-    return "its linear light is converted to sRGB" if transfer == 8 else None
+    return "its linear light is converted to sRGB" if transfer == LINEAR else None
 
 
 def matrix_of(frame: av.VideoFrame) -> str | int | None:
@@ -98,7 +100,7 @@ def _linear(transfer: int) -> np.ndarray:
         light = np.where(signal <= 0.5, signal**2 / 3, high)
     elif transfer in GAMMAS:
         light = signal ** GAMMAS[transfer]
-    elif transfer == 13:  # sRGB's own
+    elif transfer == SRGB_CURVE:
         light = np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
     else:
         light = np.where(signal < 0.081, signal / 4.5, ((signal + 0.099) / 1.099) ** (1 / 0.45))

@@ -20,6 +20,7 @@ from .pillow import DAMAGED, open_picture
 from .png import is_png, light_png
 from .profiles import profile_to_srgb
 from .replace import check_readable
+from .told_colors import told_colors, told_to_srgb
 
 PICTURE_NEEDED = "a picture such as PNG, JPEG, WebP or GIF"
 LARGE = 16_000_000  # pixels: above, a picture is reduced by a whole number while it is decoded
@@ -120,8 +121,12 @@ def _pixels(path: Path, file: object, profile: bytes | None) -> Raw:
             raise _wide(path, usual if tags is None else _kind_of_pixels(tags))
         if image.mode.startswith("I;16"):
             return Raw(_deep(image, turn), None, size)
+        told = told_colors(path, image)
         image = _smaller(image)
+    colored = image.mode in ("RGB", "RGBA")
     image = profile_to_srgb(image, profile)
+    if colored and not profile:
+        image = told_to_srgb(image, told)
     image = image if turn is None else image.transpose(turn)
     alpha = np.array(image.getchannel("A")) if image.mode == "RGBA" else None
     return Raw(np.array(image.convert("RGB")), alpha, size)  # writable, as torch wants it

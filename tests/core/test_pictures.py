@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import sys
 import warnings
+import zlib
 from pathlib import Path
 
 import cv2
@@ -59,6 +61,49 @@ def test_profiles_are_applied(tmp_path, name):
              "a.avif": {"quality": 100, "subsampling": "4:4:4"}}.get(name, {})  # fmt: skip
     p3_chart().save(tmp_path / name, icc_profile=p3_profile(), **exact)
     assert np.abs(seen(tmp_path / name) - PATCHES).max() <= 2
+
+
+def told(chunk: bytes, data: bytes, image: Image.Image) -> bytes:
+    """The picture as a PNG with one more chunk in front."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    crc = struct.pack(">I", zlib.crc32(chunk + data))
+    whole = struct.pack(">I", len(data)) + chunk + data + crc
+    return file.getvalue()[:33] + whole + file.getvalue()[33:]
+
+
+LINEAR_CHART = Image.fromarray((to_light(chart().astype(float)) * 255 + 0.5).astype(np.uint8))
+P3_POINTS = (31_270, 32_900, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "data", "make", "off"),
+    [
+        (b"cICP", bytes([12, 13, 0, 1]), p3_chart, 2),
+        (b"cHRM", struct.pack(">8I", *P3_POINTS), p3_chart, 2),
+        (b"gAMA", struct.pack(">I", 100_000), lambda: LINEAR_CHART, 8),  # 8 bits are few
+        (b"gAMA", struct.pack(">I", 45_455), lambda: Image.fromarray(chart()), 0),
+        (b"cICP", bytes([1, 13, 0, 1]), lambda: Image.fromarray(chart()), 0),
+    ],
+    ids=["cicp", "chrm", "linear", "gamma", "srgb"],
+)
+def test_colours_that_a_png_tells_without_a_profile(tmp_path, chunk, data, make, off):
+    (tmp_path / "a.png").write_bytes(told(chunk, data, make()))
+    assert np.abs(seen(tmp_path / "a.png") - PATCHES).max() <= off
+    with_alpha = make().convert("RGBA")
+    with_alpha.putalpha(255)
+    (tmp_path / "b.png").write_bytes(told(chunk, data, with_alpha))
+    assert np.abs(seen(tmp_path / "b.png") - PATCHES).max() <= off
+
+
+def test_adobe_rgb_as_cameras_tell_it(tmp_path):
+    """By the name of a rule in EXIF, without a profile."""
+    exif = Image.Exif()
+    exif[0x8769] = {0xA001: 65_535, 0xA005: {1: "R03"}}
+    wide = np.array([[[128] * 3, [219, 0, 0], [182, 133, 71], [255] * 3]], np.uint8)
+    image = Image.fromarray(wide.repeat(64, axis=1).repeat(64, axis=0))
+    image.save(tmp_path / "a.jpg", quality=97, subsampling=0, exif=exif)
+    assert np.abs(seen(tmp_path / "a.jpg") - PATCHES).max() <= 3
 
 
 def test_a_profile_leaves_alpha_and_palette_alone(tmp_path):
