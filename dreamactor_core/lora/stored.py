@@ -99,7 +99,8 @@ def check_numbers(layer: str, group: dict[str, Any], alpha: float | None) -> Non
     if found is not None:
         checked_scale(f"alpha of LoRA layer {layer}", found, rank)
     for part, tensor in group.items():
-        if not tensor.isfinite().all():
+        wide = tensor.float() if tensor.element_size() == 1 else tensor  # torch asks no float8
+        if not wide.isfinite().all():
             raise InputError(
                 f"LoRA layer {layer}",
                 got=f"NaN or infinity in its {part}",

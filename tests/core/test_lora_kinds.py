@@ -229,6 +229,17 @@ def test_numbers_that_no_training_gives_are_refused(tmp_path, tensors, words):
     assert lora_strengths(backbone) == {}
 
 
+def test_numbers_of_8_bits_are_read(tmp_path):
+    layer, small = one_layer(2.0), torch.float8_e4m3fn
+    eight = {name: t.to(small) if t.ndim == 2 else t for name, t in layer.items()}
+    save_file(eight, tmp_path / "a.safetensors")
+    assert load_plain_lora(tiny_wan(), tmp_path / "a.safetensors") == 1
+    eight[f"{LAYER}.lora_A.weight"] = torch.full((2, 24), NAN).to(small)
+    save_file(eight, tmp_path / "b.safetensors")
+    with pytest.raises(InputError, match="NaN or infinity in its down"):
+        load_plain_lora(tiny_wan(), tmp_path / "b.safetensors")
+
+
 def test_alpha_0_changes_nothing_and_alone_is_refused(tmp_path):
     other = {key.replace("blocks.1", "blocks.0"): value for key, value in one_layer(2.0).items()}
     save_file(one_layer(0.0), tmp_path / "nothing.safetensors")
