@@ -88,9 +88,12 @@ def _subjects(boxes: list[dict], size: tuple[int, int], settings: DetectSettings
         if wanted and area(edges) > 0 and score >= settings.threshold:
             told.append((edges, score, kind))
     told = sorted(told, key=lambda one: -area(one[0]))[: 2 * settings.max_subjects]
-    edges, scores, kinds = zip(*told, strict=True) if told else ((), (), ())
-    points = np.zeros((len(told), POINTS, 3))
-    return Subjects(np.reshape(edges, (-1, 4)), np.array(scores), np.array(kinds, int), points)
+    return Subjects(
+        np.reshape([edges for edges, _, _ in told], (-1, 4)),
+        np.array([score for _, score, _ in told]),
+        np.array([kind for _, _, kind in told], int),
+        np.zeros((len(told), POINTS, 3)),
+    )
 
 
 def _is_number(value: Any) -> bool:
