@@ -42,6 +42,7 @@ def load_host() -> None:
         return
     sys.path.insert(0, COMFYUI)  # before us: both have a top-level "nodes"
     import comfyui_version  # noqa: F401 - for the summary
+    import utils.install_util  # noqa: F401 - as main.py: nodes.py puts comfy/ and its utils first
     from comfy.cli_args import args
 
     args.cpu = True  # read when comfy.model_management is imported
