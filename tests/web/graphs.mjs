@@ -79,6 +79,10 @@ function look() {
   const notes = [...document.querySelectorAll(".comfy-markdown-content, .comfy-markdown .tiptap")];
   const cut = notes
     .filter((note) => note.scrollHeight > note.clientHeight + 4 || note.scrollWidth > note.clientWidth + 4)
-    .map((note) => [note.innerText.slice(0, 40), note.scrollHeight - note.clientHeight]);
+    .map((note) => [
+      note.innerText.slice(0, 40),
+      note.scrollWidth - note.clientWidth,
+      note.scrollHeight - note.clientHeight,
+    ]);
   return { crossed, over, cut, notes: notes.length };
 }
