@@ -12,8 +12,8 @@ from .color import ADOBE, LINEAR, PRIMARIES, SRGB_CURVE, UNSPECIFIED, conversion
 from .pillow import DAMAGED
 from .png import SIGNATURE
 
-ROWS = 64  # that are converted together: a large photo is not held as numbers of 32 bits
-NEAR = 0.002  # of two chromaticities that are the same
+STRIP_ROWS = 64  # that are converted together: a large photo is not held as numbers of 32 bits
+SAME_POINT = 0.002  # of two chromaticities that are the same
 
 
 def told_to_srgb(image: Image.Image, told: tuple[int, int]) -> Image.Image:
@@ -21,8 +21,8 @@ def told_to_srgb(image: Image.Image, told: tuple[int, int]) -> Image.Image:
     if conversion_name(*told) is None:
         return image
     pixels = np.array(image)
-    for top in range(0, len(pixels), ROWS):
-        rows = pixels[top : top + ROWS, :, :3]
+    for top in range(0, len(pixels), STRIP_ROWS):
+        rows = pixels[top : top + STRIP_ROWS, :, :3]
         rows[:] = to_srgb(rows.astype(np.uint16) << 8, *told)
     return Image.fromarray(pixels)
 
@@ -34,7 +34,7 @@ def told_colors(path: Path, image: Image.Image) -> tuple[int, int]:
             return found
         if "srgb" not in image.info:
             gamma = image.info.get("gamma")  # of the file: the inverse of a screen's
-            transfer = LINEAR if gamma and abs(gamma - 1) < NEAR else SRGB_CURVE
+            transfer = LINEAR if gamma and abs(gamma - 1) < SAME_POINT else SRGB_CURVE
             return _primaries(image.info.get("chromaticity")), transfer
     try:
         interop = image.getexif().get_ifd(ExifTags.IFD.Interop).get(1)
@@ -62,5 +62,5 @@ def _primaries(told: tuple[float, ...] | None) -> int:
     if told is None or len(told) != 8:
         return UNSPECIFIED
     points = np.roll(np.reshape(told, (4, 2)), -1, axis=0)
-    near = [n for n, one in PRIMARIES.items() if np.abs(points - one).max() < NEAR]
+    near = [n for n, one in PRIMARIES.items() if np.abs(points - one).max() < SAME_POINT]
     return near[0] if near else UNSPECIFIED
