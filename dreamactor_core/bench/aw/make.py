@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...animate import NONE_KEPT, KeptPasses
 from ...backbones.placement import Placement
 from ...errors import InputError
 from ...items import Item
@@ -128,6 +129,7 @@ class AskedTask(NamedTuple):
     settings: SampleSettings
     prompt: str = ""
     keep_lead_in: bool = False
+    kept: KeptPasses = NONE_KEPT
 
 
 def variant_of(source: Source, asked: str | None, settings: SampleSettings) -> str:
