@@ -32,6 +32,9 @@ from .tracks import sound_track
 
 logger = logging.getLogger(__name__)
 
+# Frames of these may carry a named profile, on which PyAV ends the process: it frees the name of
+# side data that was looked at, and FFmpeg frees it again. None of them says how it is turned.
+LOSSLESS_STILLS = ("png", "apng", "webp", "tiff", "bmp", "gif")
 SEEKABLE = ("mp4", "matroska", "avi")  # others (GIF builds on the frame before) start at frame 0
 
 
@@ -67,7 +70,7 @@ def _scan_file(path: Path, size: int, mtime_ns: int) -> Scan:
                 fix += f" If it is larger, set {FRAME_PIXELS} higher where this runs."
             raise InputError(str(path), got=got, need=VIDEO_NEEDED, fix=fix)
         square = _square_size(first, stream.sample_aspect_ratio)
-        matrix = _display_matrix(first)
+        matrix = None if stream.codec_context.name in LOSSLESS_STILLS else _display_matrix(first)
         shown = _turned_size(square, matrix)
         colors = tags(first, stream.codec_context)
         if converted := conversion_name(*colors):

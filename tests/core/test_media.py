@@ -6,6 +6,8 @@ import errno
 import gc
 import json
 import os
+import subprocess
+import sys
 import tracemalloc
 import weakref
 from fractions import Fraction
@@ -15,7 +17,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from dreamactor_core.errors import InputError
 from dreamactor_core.media import (
@@ -345,6 +347,15 @@ def test_exif_orientation_and_a_wrong_name(tmp_path):
     image = read_image(tmp_path / "photo.png")[0]
     assert image.shape == (48, 32, 3)
     assert corners((image * 255).numpy()) == ["blue", "red", "grey", "green"]
+
+
+def test_a_picture_with_a_named_profile_leaves_the_process_alive(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.new("RGB", (16, 16)).save(tmp_path / "p.png", icc_profile=profile)
+    code = (
+        "import gc, sys\nfrom dreamactor_core.media import probe\nprobe(sys.argv[1])\ngc.collect()"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "p.png")], check=True)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20_000, 3)])
