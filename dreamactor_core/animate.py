@@ -124,7 +124,9 @@ def animate(
                 temporal_stride=geometry.temporal_stride,
             )
             seeded = replace(settings, seed=(settings.seed + index) % 2**64)
-            latents = _sampled(backbone, composite, prompt, seeded, on_step)
+            with torch.inference_mode():
+                flow = build_flow(backbone, encode_composite(backbone, composite), prompt, seeded)
+                latents = sample(*flow, sampler=seeded.sampler, on_step=on_step)
             frames = decode_target(backbone, latents, composite, lead_in.keep and index == 0)
             frames = frames.to(driving).clone()  # an ordinary tensor again; the lead is freed
             kept.keep(index, frames)
@@ -139,19 +141,6 @@ def animate(
 
 def _unseen(first: int, count: int, wanted: Container[int]) -> bool:
     return not any(number in wanted for number in range(first, first + count))
-
-
-@torch.inference_mode()
-def _sampled(
-    backbone: Backbone,
-    composite: Composite,
-    prompt: str,
-    settings: SampleSettings,
-    on_step: Callable[[Step], None] | None,
-) -> Tensor:
-    """Latents (1, c, t', h', 2w') of one pass."""
-    flow: Flow = build_flow(backbone, encode_composite(backbone, composite), prompt, settings)
-    return sample(*flow, sampler=settings.sampler, on_step=on_step)
 
 
 def animate_pass(

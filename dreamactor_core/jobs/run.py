@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from ..animate import NONE_KEPT, KeptPasses
@@ -191,9 +192,10 @@ def _kept(ready: Ready) -> Iterator[KeptPasses]:
     any_name = Path(f"any{job.output.suffix}")
     read = replace(job, output=any_name, overwrite=False, resume_as=None)
     networks = [part for part in vars(backbone).values() if isinstance(part, nn.Module)]
+    program = (_versions(), torch.get_num_threads())  # sums of floats depend on both
     key = digest_of(
         read, fitted.panel, fitted.fps, animator.lead_in_seconds, animator.loras,
-        inputs.reference, fitted.guides, inputs.pose, inputs.reading, networks, _versions(),
+        inputs.reference, fitted.guides, inputs.pose, inputs.reading, networks, program,
     )  # fmt: skip
     with kept_passes(job.output.parent, job.resume_as, key) as kept:
         yield kept

@@ -21,6 +21,7 @@ from ..errors import InputError
 from ..hub import model_folder, reason
 from ..media import replacing
 from ..options import BLAZEPOSE
+from .homes import further_homes
 
 FILES = DETECTOR_FILE, LANDMARKER_FILE = "pose_detection.tflite", "pose_landmark_full.tflite"
 WHEEL = "mediapipe==0.10.21"
@@ -39,9 +40,6 @@ SUMS = {
 LICENCE = "LICENSE"
 MAX_MEMBER_BYTES = 16 << 20  # bytes that a member may have at most
 FETCH_SECONDS = 900  # seconds for the whole wheel
-
-
-further_homes: list[Path] = []  # where a host keeps them as well, in its order; it fills this
 
 
 def blazepose_home() -> Path:

@@ -26,7 +26,7 @@ from ...dreamactor_core.options import (
     VARIANTS,
     WEIGHTS,
 )
-from ...dreamactor_core.pose.blazepose_files import further_homes
+from ...dreamactor_core.pose.homes import further_homes
 
 EMBEDDED_MODEL = f"{DEFAULT_MODEL} (embedded)"
 BARE_MODEL = f"{INCONTEXT} (64 px, the bare method)"  # where somebody has put it

@@ -96,7 +96,7 @@ def test_a_stopped_job_goes_on_as_often_as_it_is_stopped(animator, job, whole, h
     assert job.output.read_bytes() == whole and names(job.output.parent) == ALONE
 
 
-@pytest.mark.parametrize("change", ["seed", "prompt", "driver", "model"])
+@pytest.mark.parametrize("change", ["seed", "prompt", "driver", "model", "threads"])
 def test_nothing_is_taken_over_from_another_job(animator, job, change):
     stopped_after(animator, job, 3)
     if change == "driver":
@@ -108,7 +108,12 @@ def test_nothing_is_taken_over_from_another_job(animator, job, change):
     other = replace(job, **others.get(change, {}))
     if change == "model":
         animator.backbone.vae = torch.nn.Linear(2, 2)
-    assert stopped_after(animator, other, 99) == 4
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + (change == "threads"))
+        assert stopped_after(animator, other, 99) == 4
+    finally:
+        torch.set_num_threads(threads)
     assert names(job.output.parent) == ALONE  # and what the other kept is swept
 
 

@@ -160,7 +160,7 @@ def _told(call: Call, error: HTTPError, attempts: int) -> dict[str, Any]:
         data = None
     said = call.hidden(raw[:300].decode(errors="replace"))
     if error.code in (401, 403):
-        fix = "Put a valid key into the variable, or the settings file; see aw hosted --help."
+        fix = "Put a valid key into the variable, or the settings file (docs/aw-bench.md)."
         got = f"no access ({error.code}: {said})"
         raise UnavailableError(call.what, got=got, need="a valid key", fix=fix)
     if error.code in BUSY:
