@@ -7,7 +7,8 @@ have it, alone or with other damages, and undamaged ones (one below 0.6 must not
 the chance that such a video looks worse to it than one without that error. Then how each answers to
 each damage: the change from undamaged to the strongest grade, as a share of the largest change that
 any damage makes in that meter; in bold where the meter is meant for it, with * where the grades
-rank as they should.
+rank as they should, and a dash where nothing is told of the strongest grade. The last row says
+of how many of these videos each tells anything.
 
 What is measured is kept in FOLDER, so that a run that was stopped goes on. 41 videos a case; one
 takes about 0.3 s of one core, and 2 s where limbs are looked for.
@@ -16,7 +17,9 @@ takes about 0.3 s of one core, and 2 s where limbs are looked for.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -49,14 +52,15 @@ def main() -> None:
         if not args.as_it_is:
             run_items(store, "try", TryMeters(), items, executor)
         records = store.records("try")
-    tried = []
+    tried, alone = [], Counter[bool]()
     for item in items:
         record = records.get(item.key)
         if record is not None and record.state == DONE:
-            scores, errors = record.result["scores"], record.result["errors"]
-            if item.data["limbs"]:  # the others are those of the same videos without
+            limbs, scores = item.data["limbs"], record.result["scores"]
+            if limbs:  # the others are those of the same videos without
                 scores = {name: scores[name] for name in OF_LIMBS if name in scores}
-            tried.append(Tried(item.data["shares"], scores, errors))
+            tried.append(Tried(item.data["shares"], scores, record.result["errors"]))
+            alone[limbs] += len(item.data["shares"]) < 2
     print("| meter | rank correlation | videos | told from others | others |")
     print("|---|---|---|---|---|")
     for name, (rho, videos, apart, others) in rank_correlations(tried).items():
@@ -66,9 +70,13 @@ def main() -> None:
     for damage, row in damage_matrix(tried).items():
         cells = []
         for name, cell in row.items():
-            text = f"{cell.share:.2f}" + "*" * cell.monotone
+            text = "-" if math.isnan(cell.share) else f"{cell.share:.2f}"
+            text += "*" * cell.monotone
             cells.append(f"**{text}**" if name in MEANT_FOR[damage] else text)
         print(f"| {damage} | {' | '.join(cells)} |")
+    told = Counter(name for each in tried if len(each.shares) < 2 for name in each.scores)
+    counts = [f"{told[name]} of {alone[name in OF_LIMBS]}" for name in OF_FRAMES]
+    print(f"| videos | {' | '.join(counts)} |")
 
 
 def _items(cases: int, limbs: bool) -> list[Item]:

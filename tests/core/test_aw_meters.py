@@ -15,6 +15,7 @@ from dreamactor_core.bench.aw.meters.leak import driver_leak
 from dreamactor_core.bench.aw.meters.motion import angle_error, bone_error, pck
 from dreamactor_core.bench.aw.meters.picture import fine_detail, flicker
 from dreamactor_core.bench.aw.meters.seen import Compared, Watched
+from dreamactor_core.bench.aw.meters.tempo import tempo_error
 from dreamactor_core.bench.aw.scores import METERS, METERS_FILE, read_scores, score_path
 from dreamactor_core.bench.aw.systems import System, settle_system
 from dreamactor_core.media import Sound, write_image, write_sound, write_video
@@ -61,6 +62,18 @@ def test_a_meter_ranks_its_own_damage(damage):
     told = [meter(seen(damage, share)) for share in shares]
     assert all(step * np.sign(least) > 0 for step in np.diff(told)), told
     assert abs(told[-1] - told[0]) > abs(least), told
+
+
+def test_tempo_is_told_in_octaves_and_nothing_else_is_taken_for_it():
+    told = [tempo_error(seen("half speed", share)) for share in (0.0, 0.5, 1.0)]
+    assert told == pytest.approx([0, 0.415, 1], abs=0.13)  # log2 of 3/4, of 1/2
+    for damage in ("blur", "wrong identity", "flicker", "drift", "driver pasted in", "proportions"):
+        assert tempo_error(seen(damage, 1.0)) == 0, damage
+    assert tempo_error(seen("freeze", 1.0)) is None
+    best = seen()
+    few = Watched(best.made.frames[:5], best.made.times[:5])
+    assert tempo_error(Compared(best.reference, None, None, best.driver, few)) is None
+    assert tempo_error(Compared(best.reference, None, None, few, best.made)) is None
 
 
 def test_the_truth_itself_has_no_fault():

@@ -57,6 +57,7 @@ METERS: dict[str, Scale] = {  # measured, by nobody's opinion (meters/)
     "kept": Scale("Colours Kept", 0, 1),  # of the character's, wherever they are
     "pck": Scale("PCK@0.1", 0, 1),  # joints of the driver at the right place
     "angle_error": Scale("Angle Error", 0, 180, False),  # degrees, between limbs
+    "tempo_error": Scale("Tempo Error", 0, 1.5, False),  # octaves; 1: half or double the speed
     "leak": Scale("Driver Leak", 0, 1, False),  # 1: the colours are the driver's
     "flicker": Scale("Flicker", 0, 1, False),  # lighter and darker in turn
     "drift": Scale("Drift", 0, math.inf, False),  # of the picture's colours, a second

@@ -6,6 +6,7 @@ true errors that they stand for, which only the drawn world knows:
     identity, kept          mean colour distance to the true character, on its body
     pck                     distance of the joints that are shown from the true ones, in heights
     angle_error             angle between the limbs that are shown and the true ones
+    tempo_error             octaves by which what is performed is slower than the driver
     bone_error              lengths of the limbs that are drawn beside the true ones
     leak                    share of the two bodies that has the driver's picture on it
     flicker                 second difference in time of the error's mean over the picture
@@ -38,7 +39,7 @@ MEANT_FOR = {  # the meters that must tell a damage, the first before all
     "freeze": ("pck", "angle_error"),
     "wrong identity": ("identity", "kept"),
     "flicker": ("flicker",),
-    "half speed": ("pck", "angle_error"),
+    "half speed": ("tempo_error", "pck", "angle_error"),
     "driver pasted in": ("leak", "identity", "kept"),
     "drift": ("drift",),
     "proportions": (),
@@ -125,6 +126,7 @@ def true_errors(
         "kept": colours,
         "pck": away,
         "angle_error": _exactly(angle_error, puppets, true, shown),
+        "tempo_error": float(-np.log2(1 - shares.get("half speed", 0.0) / 2)),
         "bone_error": _bones_off(puppets, damaged),
         "leak": float(shares.get("driver pasted in", 0.0) * pasted),
         "flicker": float(np.abs(np.diff(error.mean(axis=(1, 2, 3)), n=2)).mean()),

@@ -30,7 +30,7 @@ METERS_OF = {  # the meters that come nearest to a dimension
     "motion_smoothness": ("flicker",),
     "temporal_consistency": ("flicker", "drift"),
     "appearance_consistency": ("identity", "leak"),
-    "motion_consistency": ("pck", "angle_error"),
+    "motion_consistency": ("pck", "angle_error", "tempo_error"),
 }
 LEAST_PAIRS = 3  # videos from which a correlation is told
 

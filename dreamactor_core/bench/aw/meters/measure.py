@@ -20,9 +20,10 @@ from .leak import driver_leak
 from .motion import angle_error, pck
 from .picture import fine_detail, flicker
 from .seen import Compared, see_files
+from .tempo import tempo_error
 
 METER_FOLDER, METER_STAGE = "meter", "meter"  # below RESULTS/scores; of its store
-METER_VERSION = 1  # counts up when a meter measures otherwise: all is measured again
+METER_VERSION = 2  # counts up when a meter measures otherwise: all is measured again
 
 OnVideo = Callable[[str, Outcome, int, int], None]
 
@@ -32,6 +33,7 @@ OF_FRAMES: dict[str, Callable[[Compared], float | None]] = {
     "kept": colours_kept,
     "pck": pck,
     "angle_error": angle_error,
+    "tempo_error": tempo_error,
     "leak": driver_leak,
     "flicker": flicker,
     "drift": drift,
