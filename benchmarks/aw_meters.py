@@ -42,11 +42,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--store", type=Path, required=True, help="what is measured is kept there")
     parser.add_argument("--cases", type=int, default=6, help="puppets of the test split (6)")
-    parser.add_argument("--limb-cases", type=int, default=6, help="with limbs looked for (6)")
+    parser.add_argument(
+        "--limb-cases", type=int, default=6, help="the first so many, with limbs looked for (6)"
+    )
     parser.add_argument("--workers", type=int, default=0, help="processes (this one alone)")
     parser.add_argument("--as-it-is", action="store_true", help="measure nothing more")
     args = parser.parse_args()
-    items = [*_items(args.cases, limbs=False), *_items(args.limb_cases, limbs=True)]
+    first = range(args.limb_cases)  # all meters of these, the others of the rest
+    items = [*_items(first, True), *_items(range(len(first), args.cases), False)]
     executor = Processes(args.workers) if args.workers else None
     with ItemStore(args.store) as store:
         if not args.as_it_is:
@@ -56,11 +59,9 @@ def main() -> None:
     for item in items:
         record = records.get(item.key)
         if record is not None and record.state == DONE:
-            limbs, scores = item.data["limbs"], record.result["scores"]
-            if limbs:  # the others are those of the same videos without
-                scores = {name: scores[name] for name in OF_LIMBS if name in scores}
-            tried.append(Tried(item.data["shares"], scores, record.result["errors"]))
-            alone[limbs] += len(item.data["shares"]) < 2
+            shares = item.data["shares"]
+            tried.append(Tried(shares, record.result["scores"], record.result["errors"]))
+            alone[item.data["limbs"]] += len(shares) < 2
     print("| meter | rank correlation | videos | told from others | others |")
     print("|---|---|---|---|---|")
     for name, (rho, videos, apart, others) in rank_correlations(tried).items():
@@ -75,17 +76,20 @@ def main() -> None:
             cells.append(f"**{text}**" if name in MEANT_FOR[damage] else text)
         print(f"| {damage} | {' | '.join(cells)} |")
     told = Counter(name for each in tried if len(each.shares) < 2 for name in each.scores)
-    counts = [f"{told[name]} of {alone[name in OF_LIMBS]}" for name in OF_FRAMES]
+    counts = [
+        f"{told[name]} of {alone[True] if name in OF_LIMBS else alone.total()}"
+        for name in OF_FRAMES
+    ]
     print(f"| videos | {' | '.join(counts)} |")
 
 
-def _items(cases: int, limbs: bool) -> list[Item]:
+def _items(seeds: range, limbs: bool) -> list[Item]:
     return [
         Item(
             f"{seed} {k} {'limbs' if limbs else 'pictures'}",
             {"seed": seed, "shares": shares, "limbs": limbs, "version": METER_VERSION},
         )
-        for seed in range(cases)
+        for seed in seeds
         for k, shares in enumerate(damages_of(seed))
     ]
 

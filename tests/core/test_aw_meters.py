@@ -65,8 +65,8 @@ def test_a_meter_ranks_its_own_damage(damage):
 
 
 def test_tempo_is_told_in_octaves_and_nothing_else_is_taken_for_it():
-    told = [tempo_error(seen("half speed", share)) for share in (0.0, 0.5, 1.0)]
-    assert told == pytest.approx([0, 0.415, 1], abs=0.13)  # log2 of 3/4, of 1/2
+    told = [tempo_error(seen("half speed", share)) for share in (0.0, 0.25, 0.75, 1.0)]
+    assert told == pytest.approx([0, 0.193, 0.678, 1], abs=0.13)  # log2 of 8/7, 8/5, 2
     for damage in ("blur", "wrong identity", "flicker", "drift", "driver pasted in", "proportions"):
         assert tempo_error(seen(damage, 1.0)) == 0, damage
     assert tempo_error(seen("freeze", 1.0)) is None

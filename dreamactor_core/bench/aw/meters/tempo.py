@@ -36,9 +36,9 @@ def tempo_error(seen: Compared) -> float | None:
         if len(there) >= LEAST_MOMENTS:
             numbers = np.interp(there, seen.driver.times, np.arange(len(own)))
             alike[k] = _alike(_between(own, numbers), shown[: len(there), : len(there)])
-    if alike.max() < LEAST_LIKE or alike.argmax() in (0, len(SPEEDS) - 1):
-        return None
-    return float(np.abs(np.log2(SPEEDS))[alike >= alike.max() - AS_GOOD].min())
+    off = np.abs(np.log2(SPEEDS))
+    told = off[alike >= max(alike.max() - AS_GOOD, LEAST_LIKE)]
+    return float(told.min()) if len(told) and told.min() < off.max() else None
 
 
 def _distances(clip: Watched) -> np.ndarray:
