@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     OnStage = Callable[[str, Outcome, int, int], None]
 
-METER_ABOUT = """Measure every video of every system: no model is asked for its opinion, and each
-meter was tried on puppets, whose truth is known (docs/aw-bench.md). Figures go to
-RESULTS/scores/meters.jsonl; what is measured is not measured again."""
+METER_ABOUT = """Measure every video of every system: no model is asked for its opinion, and all
+meters but that of --vision were tried on puppets, whose truth is known (docs/aw-bench.md). Figures
+go to RESULTS/scores/meters.jsonl; what is measured is not measured again."""
 JUDGE_ABOUT = """Ask a multimodal language model to rate every video from 1 to 5: imaging quality,
 motion smoothness, temporal consistency, appearance consistency. Systems are shown together, up to
 four, without names, in every rotation of an order drawn for each case, as many pictures of one size
@@ -75,6 +75,12 @@ def _meter(argv: list[str]) -> int:
     parser.add_argument(
         "--no-people", action="store_true", help="do not follow people by BlazePose, if it is here"
     )
+    parser.add_argument(
+        "--vision",
+        type=Path,
+        metavar="FOLDER",
+        help="identity_features, too, by a DINOv2, DINOv3, CLIP or SigLIP model in a folder",
+    )
     add_scale(parser)
     args = parser.parse_args(argv)
     cases, systems = _read(args)
@@ -83,7 +89,7 @@ def _meter(argv: list[str]) -> int:
     from ..bench.aw.meters.measure import MeterWork, meter_results
     from ..bench.aw.scores import METERS
 
-    work = MeterWork(cases.folder, args.results, not args.no_people)
+    work = MeterWork(cases.folder, args.results, not args.no_people, args.vision)
     with quiet(), stage_bars(Stop()) as on_stage:
         told = _Told(on_stage)
         done = meter_results(cases, systems, work, executor, told)

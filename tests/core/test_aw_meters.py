@@ -6,10 +6,20 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
+from transformers import (
+    BitImageProcessor,
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    Dinov2Config,
+    Dinov2Model,
+)
 
 from dreamactor_core import __main__ as cli
 from dreamactor_core.bench.aw.damage import PuppetTruth
 from dreamactor_core.bench.aw.meters.exact import length, sound
+from dreamactor_core.bench.aw.meters.features import identity_features, load_vision
 from dreamactor_core.bench.aw.meters.identity import colours_kept, drift, identity
 from dreamactor_core.bench.aw.meters.leak import driver_leak
 from dreamactor_core.bench.aw.meters.motion import angle_error, bone_error, pck
@@ -18,7 +28,10 @@ from dreamactor_core.bench.aw.meters.seen import Compared, Watched
 from dreamactor_core.bench.aw.meters.tempo import tempo_error
 from dreamactor_core.bench.aw.scores import METERS, METERS_FILE, read_scores, score_path
 from dreamactor_core.bench.aw.systems import System, settle_system
+from dreamactor_core.errors import InputError
 from dreamactor_core.media import Sound, write_image, write_sound, write_video
+from dreamactor_core.pose.keypoints import pose_of_points
+from dreamactor_core.pose.skeletons import POINTS
 
 from .aw_sets import case_row, write_rows
 
@@ -128,7 +141,8 @@ def test_the_command_measures_what_is_there_once(tmp_path, capsys):
     system = settle_system(results, System("good", results / "good", "import"))
     write_video(system.folder / "c-1.mp4", puppets.truth[:4], 8)
     (system.folder / "c-2.mp4").write_bytes(b"no video")
-    options = ["aw", "meter", str(folder), str(results), "--no-people"]
+    vision = str(vision_folder(tmp_path / "vision", "dinov2"))
+    options = ["aw", "meter", str(folder), str(results), "--no-people", "--vision", vision]
     assert cli.main(options) == 1
     said = capsys.readouterr().out
     assert said.count("good c-2: ") == 1 and "1 of 2 could not be scored" in said
@@ -136,10 +150,70 @@ def test_the_command_measures_what_is_there_once(tmp_path, capsys):
     path = score_path(results, METERS_FILE)
     (line,) = read_scores(path)
     assert line.case == "c-1" and line.scores.keys() <= METERS.keys()
+    assert -1 <= line.scores["identity_features"] < 1
     assert line.scores["length"] == 1 and line.scores["sharpness"] > 0.7
     before = path.read_bytes()
     assert cli.main(options) == 1 and path.read_bytes() == before
     assert json.loads(before)["video_sha256"] == line.video_sha256
+
+
+def vision_folder(folder, kind):
+    """A tiny one with weights of chance."""
+    torch.manual_seed(0)
+    size: dict = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=1, patch_size=8)
+    size |= dict(image_size=32)
+    cut = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+    if kind == "clip":
+        words = dict(size, vocab_size=64, bos_token_id=0, eos_token_id=1)
+        config = CLIPConfig(text_config=words, vision_config=size, projection_dim=12)
+        model, processor = CLIPModel(config), CLIPImageProcessor(**cut)
+    else:
+        model, processor = Dinov2Model(Dinov2Config(**size)), BitImageProcessor(**cut)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["clip", "dinov2"])
+def test_features_are_compared_of_the_subject_wherever_it_is(tmp_path, kind):
+    vision = load_vision(vision_folder(tmp_path, kind), "cpu")
+    here, there = (np.full((96, 96, 3), 128, np.uint8) for _ in range(2))
+    here[20:40, 20:40] = np.random.default_rng(0).integers(0, 255, (20, 20, 3))
+    there[50:70, 60:80] = here[20:40, 20:40]
+    points = np.zeros((2, 1, POINTS, 3))
+    points[0, 0, :18, :2], points[1, 0, :18, :2] = (30, 30), (70, 60)
+    points[:, 0, 0, :2] -= 10
+    points[:, 0, 1, :2] += 10
+    pose = pose_of_points(points / [96, 96, 1] + [0, 0, 1], 1.0)
+    one, other = (pose.map(lambda points, k=k: points[k : k + 1]) for k in (0, 1))
+    still, moved = (Watched([image], np.zeros(1)) for image in (here, there))
+    assert vision.of([here, there]).shape == (2, 12 if kind == "clip" else 16)
+    assert identity_features(Compared(here, None, None, still, still), vision) == pytest.approx(1)
+    whole = identity_features(Compared(here, None, None, still, moved), vision)
+    known = Watched([there], np.zeros(1), other)
+    cut = identity_features(Compared(here, None, one, still, known), vision)
+    assert cut == pytest.approx(1, abs=1e-6) and whole < 1 - 1e-5
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda folder: (folder / "preprocessor_config.json").unlink(), "no preprocessor_config"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "no .safetensors in it"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"x"), "cannot load"),
+        (lambda folder: retold(folder, num_hidden_layers=2), "no weights for"),
+        (lambda folder: retold(folder, model_type="bert"), "a model of type 'bert'"),
+    ],
+)
+def test_other_folders_are_no_vision_model(tmp_path, spoil, said):
+    spoil(vision_folder(tmp_path, "dinov2"))
+    with pytest.raises(InputError, match=said):
+        load_vision(tmp_path, "cpu")
+
+
+def retold(folder, **changed):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
 
 
 def test_results_without_a_video_are_one_sentence(tmp_path, capsys):

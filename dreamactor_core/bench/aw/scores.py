@@ -54,6 +54,7 @@ JUDGED = (
 RATED = ("imaging_quality", "motion_consistency", "appearance_consistency")
 METERS: dict[str, Scale] = {  # measured, by nobody's opinion (meters/)
     "identity": Scale("Identity", 0, 1),  # the reference's colours on the same limbs
+    "identity_features": Scale("Identity (features)", -1, 1),  # cosine, by a vision model
     "kept": Scale("Colours Kept", 0, 1),  # of the character's, wherever they are
     "pck": Scale("PCK@0.1", 0, 1),  # joints of the driver at the right place
     "angle_error": Scale("Angle Error", 0, 180, False),  # degrees, between limbs

@@ -25,7 +25,7 @@ def identity(seen: Compared) -> float | None:
         return None
     own, there = limb_colours(seen.reference, seen.reference_pose, 0)
     scores = []
-    for k in _moments(seen):
+    for k in moments_of(seen):
         colours, found = limb_colours(seen.made.frames[k], seen.made.pose, k)
         both = there & found
         if both.any():
@@ -39,11 +39,12 @@ def colours_kept(seen: Compared) -> float | None:
     limbs. None where its outline in the reference is not known."""
     if seen.mask is None:
         return None
-    frames = (seen.made.frames[k] for k in _moments(seen))
+    frames = (seen.made.frames[k] for k in moments_of(seen))
     return float(np.mean([kept(seen.reference, seen.mask, frame) for frame in frames]))
 
 
-def _moments(seen: Compared) -> np.ndarray:
+def moments_of(seen: Compared) -> np.ndarray:
+    """(n,) numbers of the frames of a video that are looked at."""
     count = len(seen.made.frames)
     return np.unique(np.linspace(0, count - 1, IDENTITY_MOMENTS).round().astype(int))
 

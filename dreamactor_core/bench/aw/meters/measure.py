@@ -15,6 +15,7 @@ from ..scores import METERS_FILE, ScoreLine, append, read_scores, score_path
 from ..systems import SCORES_FOLDER, System, no_videos, video_of
 from .bodies import BodyReader
 from .exact import length, sound
+from .features import VisionFeatures, check_vision, identity_features, load_vision
 from .identity import colours_kept, drift, identity
 from .leak import driver_leak
 from .motion import angle_error, pck
@@ -47,11 +48,19 @@ class Measured(NamedTuple):
     notes: list[str]
 
 
-def measure_video(reference: Path, driver: Path, made: Path, reader: BodyReader) -> Measured:
+def measure_video(
+    reference: Path,
+    driver: Path,
+    made: Path,
+    reader: BodyReader,
+    vision: VisionFeatures | None = None,
+) -> Measured:
     """Raises InputError for a file that cannot be read."""
     seen = see_files(reference, driver, made, reader)
     told = {name: of(seen) for name, of in OF_FRAMES.items()}
     told |= {name: of(driver, made) for name, of in OF_FILES.items()}
+    if vision is not None:
+        told["identity_features"] = identity_features(seen, vision)
     return Measured(
         {name: round(float(value), 5) for name, value in told.items() if value is not None},
         _notes(seen, driver, made),
@@ -84,14 +93,16 @@ class MeterWork:
     folder: Path  # of the set
     results: Path
     follow_people: bool = True  # by BlazePose, if it is on this machine
+    vision: Path | None = None  # folder of a vision model, for identity_features
 
     def open(self) -> Callable[[Data], Data]:
         reader = BodyReader(self.follow_people)
+        vision = None if self.vision is None else load_vision(self.vision)
 
         def run(data: Data) -> Data:
             reference, driver = (self.folder / data[name] for name in ("reference", "driver"))
-            measured = measure_video(reference, driver, self.results / data["video"], reader)
-            return measured._asdict()
+            video = self.results / data["video"]
+            return measure_video(reference, driver, video, reader, vision)._asdict()
 
         return run
 
@@ -111,8 +122,8 @@ def meter_results(
 ) -> MeterRun:
     """Measure what was not measured yet, and add what is new to meters.jsonl.
 
-    Raises InputError as run_items does, when there is no video at all, and while another process
-    measures.
+    Raises InputError as run_items does, when there is no video at all, while another process
+    measures, and for a vision model that is none.
     """
     items, failed, counts = _items(cases, systems, work)
     if not items:
@@ -156,6 +167,7 @@ def _items(
     cases: CaseSet, systems: list[System], work: MeterWork
 ) -> tuple[list[Item], list[str], dict[str, int]]:
     """A video each; what is missing of the set; videos of each system."""
+    model = {} if work.vision is None else {"vision": check_vision(work.vision)}
     counts = dict.fromkeys((system.name for system in systems), 0)
     items, failed = [], []
     for case in cases.cases:
@@ -167,7 +179,7 @@ def _items(
             if lacking := cases.lacking(case):
                 failed.append(f"{system.name} {case.id}: {lacking[0].file} is missing")
                 continue
-            items.append(Item(f"{system.name} {case.id}", _data(case, system, path, work)))
+            items.append(Item(f"{system.name} {case.id}", _data(case, system, path, work) | model))
     return items, failed, counts
 
 
