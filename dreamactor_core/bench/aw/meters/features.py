@@ -31,8 +31,9 @@ PICTURES_AT_ONCE = 8
 class VisionFeatures:
     """A model with its processor; as load_vision gives it."""
 
-    def __init__(self, folder: Path, model: Any, processor: Any):
-        self.folder, self.model, self.processor = folder, model, processor
+    def __init__(self, model: Any, processor: Any, digest: str):
+        """digest: of the model's files."""
+        self.model, self.processor, self.digest = model, processor, digest
 
     @torch.inference_mode()
     def of(self, images: Sequence[np.ndarray]) -> np.ndarray:
@@ -50,8 +51,8 @@ class VisionFeatures:
         return torch.nn.functional.normalize(features, dim=-1).numpy()
 
 
-def check_vision(folder: Path) -> str:
-    """A sum of the model's files. Raises InputError for what is none of KINDS, or lacks files."""
+def _checked(folder: Path) -> str:
+    """Digests of the model's files. Raises InputError for what is none of KINDS, or lacks files."""
     what = f"vision model {folder}"
     for name in ("config.json", "preprocessor_config.json"):
         if not (folder / name).is_file():
@@ -69,9 +70,9 @@ def check_vision(folder: Path) -> str:
 
 
 def load_vision(folder: Path, device: str = "auto") -> VisionFeatures:
-    """Nothing is fetched, and no code of the folder is run. Raises InputError as check_vision, and
-    for weights that are damaged or not all there."""
-    check_vision(folder)
+    """Nothing is fetched, and no code of the folder is run. Raises InputError for what is none of
+    KINDS, and for files that are damaged, lacking, or do not fit each other."""
+    digest = _checked(folder)
     from transformers import AutoImageProcessor, AutoModel
 
     local = {"local_files_only": True, **NO_CODE}
@@ -81,7 +82,7 @@ def load_vision(folder: Path, device: str = "auto") -> VisionFeatures:
             folder, use_safetensors=True, output_loading_info=True, **local
         )
         processor = AutoImageProcessor.from_pretrained(folder, **local)
-        vision = VisionFeatures(folder, model.to(place).eval(), processor)
+        vision = VisionFeatures(model.to(place).eval(), processor, digest)
         vision.of([np.zeros((64, 64, 3), np.uint8)])  # sizes that do not fit are told here
     except InputError:
         raise

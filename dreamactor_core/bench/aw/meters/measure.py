@@ -15,7 +15,7 @@ from ..scores import METERS_FILE, ScoreLine, append, read_scores, score_path
 from ..systems import SCORES_FOLDER, System, no_videos, video_of
 from .bodies import BodyReader
 from .exact import length, sound
-from .features import VisionFeatures, check_vision, identity_features, load_vision
+from .features import VisionFeatures, identity_features, load_vision
 from .identity import colours_kept, drift, identity
 from .leak import driver_leak
 from .motion import angle_error, pck
@@ -167,7 +167,7 @@ def _items(
     cases: CaseSet, systems: list[System], work: MeterWork
 ) -> tuple[list[Item], list[str], dict[str, int]]:
     """A video each; what is missing of the set; videos of each system."""
-    model = {} if work.vision is None else {"vision": check_vision(work.vision)}
+    model = {} if work.vision is None else {"vision": load_vision(work.vision).digest}
     counts = dict.fromkeys((system.name for system in systems), 0)
     items, failed = [], []
     for case in cases.cases:
