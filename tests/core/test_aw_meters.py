@@ -102,6 +102,7 @@ def test_what_nobody_knows_is_not_told():
         best.reference, None, None, best.driver, Watched(best.made.frames, best.made.times)
     )
     assert [of(unknown) for of in (identity, pck, angle_error, bone_error)] == [None] * 4
+    assert pck(seen("blur", 1.0)) is None and angle_error(seen("blur", 1.0)) is None
     assert colours_kept(unknown) is None and 0.8 < colours_kept(best) <= 1
 
 

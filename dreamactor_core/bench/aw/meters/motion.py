@@ -7,14 +7,18 @@ Two others are no meters: how much moves, and when (its rank correlation with th
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
 from ....pose.keypoints import MIN_CONFIDENCE, Pose
 from ....skeleton import HIP, LIMB_JOINTS, NECK
 from ...own import found_again
+from .identity import moments_of
+from .picture import fine_detail
 from .seen import Compared
 
+LEAST_DETAIL = 0.5  # of the reference's: three quarters of a pixel of blur at 128 leave more
 STEEP = 0.2  # of the trunk: a bone seen shorter than this points at the camera and has no angle
 
 
@@ -51,14 +55,22 @@ def bone_error(seen: Compared) -> float | None:
 
 
 def _together(seen: Compared) -> tuple[Pose, Pose] | None:
-    """The two poses at the same times; None where one is not known."""
+    """The two poses at the same times; None where one is not known, or the video so blurred that
+    what was read of its limbs is not worth telling."""
     if seen.driver.pose is None or seen.made.pose is None:
+        return None
+    if seen.made.frames and _detail(seen) < LEAST_DETAIL:
         return None
     ours, theirs = seen.together()
     return (
         seen.driver.pose.map(lambda points: points[ours]),
         seen.made.pose.map(lambda points: points[theirs]),
     )
+
+
+def _detail(seen: Compared) -> float:
+    stills = [seen.made.frames[k] for k in moments_of(seen)]  # as small as limbs are read
+    return fine_detail(replace(seen, made=replace(seen.made, stills=stills)))
 
 
 def _bones(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
