@@ -263,6 +263,18 @@ def short_stem(stem: str) -> str:
     return os.fsdecode(os.fsencode(stem)[:200]).encode("utf-8", "ignore").decode()
 
 
+def make_folder(path: Path) -> None:
+    """The folder and those above it, where they are not there yet. Raises InputError if that cannot
+    be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        above = next(place for place in (path, *path.parents) if os.path.lexists(place))
+        got = str(error.strerror or error) if above.is_dir() else f"a file at {above}"
+        fix = "Choose another place, or look at its rights."
+        raise InputError(str(path), got=got, need="a folder", fix=fix) from error
+
+
 def _check_target(path: Path, overwrite: bool, folder: bool = False) -> None:
     if path.is_dir() and not folder:
         raise InputError(

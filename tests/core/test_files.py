@@ -14,7 +14,7 @@ from PIL import Image
 
 from dreamactor_core.errors import InputError
 from dreamactor_core.media import check_writable, probe, replacing, together, write_video
-from dreamactor_core.media.replace import sweep
+from dreamactor_core.media.replace import make_folder, sweep
 
 from .field_clips import encoded, grey_frames, names
 
@@ -204,3 +204,9 @@ def test_a_reader_who_goes_away_is_no_error():
     result = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True,
                             check=False, cwd=Path(__file__).parents[2])  # fmt: skip
     assert result.stderr == b""
+
+
+def test_a_folder_below_a_file_is_refused_in_words(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"got a file at .*file, need a folder"):
+        make_folder(tmp_path / "file" / "below")

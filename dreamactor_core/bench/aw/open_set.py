@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ...errors import InputError
 from ...items import DONE, Executor, Item, ItemStore, Outcome, run_items
-from ...media.replace import replacing
+from ...media.replace import make_folder, replacing
 from .cases import MEDIA_FOLDER, AwCase, case_of, write_cases
 from .open_drawn import DrawCase
 from .open_media import place_media
@@ -59,7 +59,7 @@ def build_open_set(
     """
     bodies = plan.bodies if plan.characters else 0
     seeds = [("puppet", k) for k in range(plan.puppets)] + [("body", k) for k in range(bodies)]
-    plan.out.mkdir(parents=True, exist_ok=True)
+    make_folder(plan.out)
     cases, lacking = _drawn(plan, seeds, executor, on_case)
     credits: list[dict[str, Any]] = []
     real: list[AwCase] = []

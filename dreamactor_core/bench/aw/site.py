@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from ...errors import InputError
-from ...media.replace import replacing
+from ...media.replace import make_folder, replacing
 from .cases import MEDIA_FOLDER, AwCase, AwDriver, AwReference, sha256_of
 from .gather import Gathered
 from .render import NOT_THEIRS, tables_html
@@ -45,10 +45,10 @@ def write_site(
     files.
     """
     page = folder / "index.html"
-    if folder.exists() and any(folder.iterdir()) and not (folder / MEDIA_FOLDER).is_dir():
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MEDIA_FOLDER).is_dir():
         fix = "Choose a folder of its own for the page."
         raise InputError(str(folder), got="a folder with other files", need="a new one", fix=fix)
-    (folder / MEDIA_FOLDER).mkdir(parents=True, exist_ok=True)
+    make_folder(folder / MEDIA_FOLDER)
     media = ShownMedia(folder / MEDIA_FOLDER, kept=True)
     left_out: dict[str, str] = {}
     cases = []

@@ -26,7 +26,7 @@ from typing import Any
 
 from ...errors import InputError
 from ...media import probe
-from ...media.replace import check_readable, replacing
+from ...media.replace import check_readable, make_folder, replacing
 from .cases import CASES_FILE, CaseSet, json_object, read_cases, sha256_of
 from .systems import SYSTEM_FILE, VIDEO_SUFFIXES, System, read_systems, video_of
 
@@ -259,7 +259,7 @@ def _take_over(folder: Path, name: str, results: Path) -> None:
     if name.lower() in {system.name.lower() for system in there}:
         fix = "Take it out first, or choose another folder of results."
         raise InputError(str(results), got=f"a system {name} already", need="none", fix=fix)
-    results.mkdir(parents=True, exist_ok=True)
+    make_folder(results)
     with replacing(results / name, folder=True) as part:
         for path in folder.iterdir():
             _place(path, part / path.name)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...media.replace import check_readable, replacing
+from ...media.replace import check_readable, make_folder, replacing
 from .cases import ID, AwCase, json_object
 
 SYSTEM_FILE = "system.json"
@@ -82,7 +82,7 @@ def settle_system(results: Path, system: System) -> System:
         "model": system.model,
         "settings": system.settings,
     }
-    system.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(system.folder)
     with replacing(path, overwrite=True) as part:
         part.write_text(json.dumps(row, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return system
