@@ -125,7 +125,8 @@ def animate(
             )
             seeded = replace(settings, seed=(settings.seed + index) % 2**64)
             with torch.inference_mode():
-                flow = build_flow(backbone, encode_composite(backbone, composite), prompt, seeded)
+                encoded = encode_composite(backbone, composite)
+                flow: Flow = build_flow(backbone, encoded, prompt, seeded)
                 latents = sample(*flow, sampler=seeded.sampler, on_step=on_step)
             frames = decode_target(backbone, latents, composite, lead_in.keep and index == 0)
             frames = frames.to(driving).clone()  # an ordinary tensor again; the lead is freed
