@@ -10,7 +10,7 @@ from .conftest import act
 @pytest.fixture(scope="module", params=[False, True], ids=["classic", "nodes 2.0"])
 def seen(request, tools, server, shots) -> dict:
     task = {"url": server.url, "nodes2": request.param, "shots": str(shots)}
-    return {"nodes2": request.param} | act(tools, "fresh.mjs", task, server)
+    return {"nodes2": request.param} | act(tools.browser, "fresh.mjs", task, server)
 
 
 def test_what_a_fresh_node_shows_lies_within_its_frame(seen):

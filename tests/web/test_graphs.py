@@ -21,7 +21,7 @@ TANGLED = {
 @pytest.fixture(scope="module", params=[False, True], ids=["classic", "nodes 2.0"])
 def seen(request, tools, server, shots) -> dict[str, dict]:
     task = {"url": server.url, "nodes2": request.param, "shots": str(shots)}
-    return act(tools, "graphs.mjs", task, server)
+    return act(tools.browser, "graphs.mjs", task, server)
 
 
 def test_no_wire_runs_behind_a_node(seen):
