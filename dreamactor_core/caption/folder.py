@@ -8,7 +8,6 @@ clips with a line are left alone unless their file has changed, those that faile
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ import numpy as np
 from ..errors import InputError, UnavailableError
 from ..items.run import PATIENCE
 from ..media import check_writable, read_frames, read_image, replacing, to_uint8
+from ..media.replace import digest_of_file
 from .captioner import Captioner
 from .describe import BUDGET, describe
 from .prompts import Prompts, load_prompts
@@ -110,7 +110,7 @@ def _caption(
     row = {"target": name, "driving": name, "caption": fields.pop("text"), **fields}
     if own is not None:
         row["reference"] = _relative(own, output)
-    return row | {"sha256": _sha256(clip)}
+    return row | {"sha256": digest_of_file(clip)}
 
 
 def _resume(output: Path, clips: list[Path]) -> set[Path]:
@@ -123,7 +123,7 @@ def _resume(output: Path, clips: list[Path]) -> set[Path]:
     kept, done = [], set()
     for row in rows:
         clip = named.get(row["target"])
-        if clip is not None and (clip in done or row["sha256"] != _sha256(clip)):
+        if clip is not None and (clip in done or row["sha256"] != digest_of_file(clip)):
             continue
         kept.append(row)  # those of clips that are elsewhere now stay, too
         done |= {clip} if clip is not None else set()
@@ -173,11 +173,3 @@ def _relative(path: Path, output: Path) -> str:
         return Path(os.path.relpath(path, output.parent)).as_posix()
     except ValueError:  # another drive of Windows
         return path.resolve().as_posix()
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

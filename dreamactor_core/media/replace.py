@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -261,6 +262,15 @@ def _beside(path: Path) -> Path:
 def short_stem(stem: str) -> str:
     """So much of a name that an addition still fits: most disks allow 255 bytes."""
     return os.fsdecode(os.fsencode(stem)[:200]).encode("utf-8", "ignore").decode()
+
+
+def digest_of_file(path: Path) -> str:
+    """SHA-256 of its bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def make_folder(path: Path) -> None:

@@ -17,7 +17,6 @@ made in words; "keypoints" of the driver, a file of its joints where they are kn
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable
@@ -26,7 +25,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from ...errors import InputError, check_choice
-from ...media.replace import check_readable, replacing
+from ...media.replace import check_readable, digest_of_file, replacing
 
 CASES_FILE = "cases.jsonl"
 MEDIA_FOLDER = "media"
@@ -111,11 +110,7 @@ class CaseSet:
 def sha256_of(path: Path) -> str:
     """Of a file's bytes, in hexadecimal. Raises InputError when it cannot be read."""
     check_readable(path, "a file of the set")
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return digest_of_file(path)
 
 
 def inside(folder: Path, file: object, what: str) -> Path:

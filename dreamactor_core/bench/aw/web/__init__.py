@@ -12,13 +12,16 @@ PLACE = re.compile(r"\{\{([\w.]+)\}\}")
 
 
 def template(name: str, **values: str) -> str:
-    """A page of this folder. {{word}} stands for a value, {{file.css}} for a file of the folder.
+    """A page of this folder. {{word}} stands for a value, {{file.css}} for a file of the folder,
+    in which the same holds.
 
     Values are HTML, put in as they are.
     """
 
     def found(place: re.Match[str]) -> str:
-        return values[place[1]] if place[1] in values else _text(place[1])
+        if place[1] in values:
+            return values[place[1]]
+        return PLACE.sub(found, _text(place[1]))
 
     return PLACE.sub(found, _text(name))
 
