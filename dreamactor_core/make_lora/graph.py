@@ -14,9 +14,15 @@ from ..options import BLAZEPOSE, POSE_MODEL_NAME
 ApiGraph = dict[str, dict[str, Any]]
 
 
-def graph_of(model: str, loras: Mapping[str, Sequence[str]], files: tuple[str, str]) -> ApiGraph:
+def graph_of(
+    model: str,
+    loras: Mapping[str, Sequence[str]],
+    files: tuple[str, str],
+    size: int | None = None,
+) -> ApiGraph:
     """model: as Load Model lists it. loras: variant -> files as Load LoRA lists them, one for each
-    expert. files: of a picture and a video in ComfyUI's input folder.
+    expert. files: of a picture and a video in ComfyUI's input folder. size: pixels of a panel's
+    side that was asked for in training; None: the base's own.
     """
     graph: ApiGraph = {}
 
@@ -36,7 +42,7 @@ def graph_of(model: str, loras: Mapping[str, Sequence[str]], files: tuple[str, s
         for file in names:
             worn = add("DreamActorLoadLora", f"{variant} LoRA", model=[worn, 0], lora=file,
                        strength=1.0)  # fmt: skip
-        more = {}
+        more: dict[str, Any] = {} if size is None else {"size": size}
         if variant == "pose-based":
             pose = add("DreamActorDetectPose", "Poses", video=[video, 0], **DETECT)
             more["keypoints"] = [pose, 0]

@@ -59,10 +59,8 @@ def hand_over(
             loras.setdefault(variant, []).append(path)
     graph = out / "graph.json"
     listed = {variant: [path.name for path in paths] for variant, paths in loras.items()}
-    _write(
-        graph,
-        json.dumps(graph_of(plan.base.resolve().name, listed, _samples(clips, plan)), indent=1),
-    )
+    wired = graph_of(plan.base.resolve().name, listed, _samples(clips, plan), plan.size)
+    _write(graph, json.dumps(wired, indent=1))
     figures = {variant: figures_in(folder) for variant, folder in checks.items()}
     info = read_lora(loras["pose-based"][0]).info
     rows, _ = read_rows(clips, "pose-based")

@@ -20,5 +20,8 @@ def test_each_node_of_ours_gets_its_inputs(core, node_classes, experts):
             inputs = node_classes[node["class_type"]].GET_SCHEMA().inputs
             asked = {one.id for one in inputs if not one.optional}
             assert asked <= node["inputs"].keys() <= {one.id for one in inputs}
+    wide = core("make_lora.graph").graph_of("base", loras, ("fox.png", "fox.mp4"), size=480)
+    sizes = [node["inputs"]["size"] for node in wide.values() if "size" in node["inputs"]]
+    assert sizes == [480, 480] and not any("size" in node["inputs"] for node in graph.values())
     posed = [node for node in graph.values() if "keypoints" in node["inputs"]]
     assert [node["_meta"]["title"] for node in posed] == ["pose-based"]
