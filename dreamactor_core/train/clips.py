@@ -80,6 +80,7 @@ def read_rows(path: Path, variant: str) -> tuple[list[Row], list[str]]:
     Raises InputError when more than half of them cannot be used, or there is none.
     """
     check_choice("variant", variant, VARIANTS, fix="Pass --variant.")
+    _refuse_latents(path)
     check_readable(path, "a JSON-lines file of clips")
     rows, wrong = [], []
     for number, parse in _entries(path):
@@ -166,6 +167,18 @@ def default_size(geometry: Geometry) -> int:
     """The side of a square of about the native panel's area."""
     height, width = geometry.panel
     return geometry.size_multiple * round(math.sqrt(height * width) / geometry.size_multiple)
+
+
+def _refuse_latents(path: Path) -> None:
+    """A data set that another trainer has encoded; LTX's lies in a folder .precomputed."""
+    if any((folder / "latents").is_dir() for folder in (path, path / ".precomputed")):
+        raise InputError(
+            f"list of clips {path}",
+            got="a folder of latents",
+            need="the videos: no other base's autoencoder made what this one reads, nor together "
+            "with the driver's panel",
+            fix="Pass the list they were encoded from (media_path, reference_path, caption).",
+        )
 
 
 def _entries(path: Path) -> Iterator[tuple[int, Callable[[], object]]]:

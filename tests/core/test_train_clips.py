@@ -133,3 +133,10 @@ def test_lists_of_other_trainers_and_csv_are_read_as_they_are(tmp_path):
     row = {"media_path": "t.mp4", "reference_path": "d.mp4", "caption": "c", "target": "own.mp4"}
     path.write_text(json.dumps(row))
     assert read_rows(path, "end-to-end")[0][0].target.name == "own.mp4"  # our name first
+
+
+@pytest.mark.parametrize("place", ["latents", ".precomputed/latents"])
+def test_what_another_trainer_has_encoded_is_refused_with_the_reason(tmp_path, place):
+    (tmp_path / place).mkdir(parents=True)
+    with pytest.raises(InputError, match=r"got a folder of latents, need the videos.*media_path"):
+        read_rows(tmp_path, "end-to-end")
