@@ -271,12 +271,13 @@ def _check_length(model: ModelPatcher, native: Native, composite: Composite) -> 
         native.geometry.check_pass(composite.length, composite.lead, fix)
     retained = windows is None or 0 in windows.cond_retain_index_list
     if native.by_token and windows is not None:  # its reference lies in the latent, too
-        retained = retained and 0 in windows.latent_retain_index_list
+        retained = retained and 0 in getattr(windows, "latent_retain_index_list", ())
     if not retained:
         lists = "cond_retain_index_list" + (" and latent_retain_index_list" * native.by_token)
         raise InputError(
             "context windows of the model",
             got="windows without the reference",
             need=f"0 in {lists}",
-            fix="Turn on retain_first_frame, or write 0 there in Context Windows (Manual).",
+            fix="Turn on retain_first_frame, or write 0 there in Context Windows (Manual); "
+            "a ComfyUI that offers neither is too old for this.",
         )

@@ -40,7 +40,8 @@ def with_native_lora(model: ModelPatcher, path: Path, strength: float) -> tuple[
     )
     tensors = write_adapters(adapters, native.key_names, "comfyui")
     _check_layers(model.model.diffusion_model, tensors)
-    patched, _ = comfy.sd.load_lora_for_models(model, None, tensors, strength, 0, metadata)
+    patched, _ = comfy.sd.load_lora_for_models(model, None, tensors, strength, 0)
+    patched.set_attachments("lora_metadata", metadata)  # as newer hosts do, if they are given it
     count = sum(
         key.endswith(".weight") and len(patches) > len(model.patches.get(key, []))
         for key, patches in patched.patches.items()

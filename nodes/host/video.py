@@ -90,7 +90,8 @@ def audio_of(driving: Driving, start: float, duration: float) -> dict | None:
         return None
     rate = driving.audio["sample_rate"]
     part = slice(round(start * rate), round((start + duration) * rate))
-    return {"waveform": driving.audio["waveform"][..., part], "sample_rate": rate}
+    waveform = driving.audio["waveform"][..., part]
+    return {"waveform": waveform, "sample_rate": rate} if waveform.shape[-1] else None
 
 
 def _is_whole(video: InputImpl.VideoFromFile, path: str) -> bool:

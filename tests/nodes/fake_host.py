@@ -230,12 +230,7 @@ def conditioning_set_values(conditioning: list, values: dict) -> list:
 
 
 def load_lora_for_models(
-    model: ModelPatcher,
-    clip: None,
-    lora: dict,
-    strength_model: float,
-    strength_clip: float,
-    lora_metadata: dict | None = None,
+    model: ModelPatcher, clip: None, lora: dict, strength_model: float, strength_clip: float
 ) -> tuple[ModelPatcher, None]:
     """Native names alone, and each weight's pair of tensors as its patch."""
     made, weights = model.clone(), model.model.state_dict()

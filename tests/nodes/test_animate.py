@@ -256,23 +256,29 @@ def test_a_part_of_a_video_drives_with_that_part(animate, little_actor, clip, co
     assert info.num_frames == 9 and info.has_audio
 
 
-def test_fit_media_brings_the_sound_of_the_part(run, little_actor, clip, example):
+def test_fit_media_brings_the_sound_of_the_part(run, little_actor, clip, example, core):
     from comfy_api.latest import InputImpl, Types
 
     part = {"fps": 8.0, "size": 0, "start": 0.1, "length": 0.4}
     whole = video_from(clip)
-    for video in (whole, InputImpl.VideoFromComponents(whole.get_components())):
+    heard, images = core("media").read_sound(clip), whole.get_components().images
+    waveform = torch.from_numpy(heard.samples)[None]
+    audio = {"waveform": waveform, "sample_rate": heard.rate}  # old hosts read but its beginning
+    parts = Types.VideoComponents(images=images, frame_rate=RATE, audio=audio)
+    for video in (whole, InputImpl.VideoFromComponents(parts)):
         *_, fps, audio = run(
             "FitMedia", model=little_actor, reference=example.reference, driving=video, **part
         ).args
         assert (fps, audio["sample_rate"], audio["waveform"].shape) == (8.0, 16_000, (1, 1, 6400))
         assert audio["waveform"][0, 0, 200:-200].abs().max() == pytest.approx(0.5, abs=0.1)
-    silent = Types.VideoComponents(images=example.driving, frame_rate=Fraction(8))
-    video = InputImpl.VideoFromComponents(silent)
-    outputs = run(
-        "FitMedia", model=little_actor, reference=example.reference, driving=video, **part
-    )
-    assert outputs.args[3] is None
+    over = {"waveform": waveform[..., :1024], "sample_rate": heard.rate}  # before the part begins
+    for audio in (None, over):
+        silent = Types.VideoComponents(images=example.driving, frame_rate=Fraction(8), audio=audio)
+        video = InputImpl.VideoFromComponents(silent)
+        outputs = run(
+            "FitMedia", model=little_actor, reference=example.reference, driving=video, **part
+        )
+        assert outputs.args[3] is None
 
 
 def test_the_player_node_brings_any_two_to_one_length_and_size(run, clip, example, core, folders):

@@ -217,13 +217,16 @@ def test_a_full_device_is_emptied_and_tried_once_more(sample, actor, monkeypatch
     def fail(*_):
         times[0] -= 1
         if times[0] >= 0:
+            done.append("full")
             raise management.OOM_EXCEPTION("no room")
 
     handle = actor.weights.opened.backbone.transformer.register_forward_pre_hook(fail)
     with pytest.raises(ValueError, match=r"^memory of the device: got too little for this size"):
         sample()
     times[0], done[:] = 1, []
-    assert torch.equal(sample(), want) and done[:2] == ["unload", "empty"]
+    assert torch.equal(sample(), want)
+    full = done.index("full")  # a host may empty its cache before, while it loads
+    assert done[full : full + 3] == ["full", "unload", "empty"]
     handle.remove()
 
 
