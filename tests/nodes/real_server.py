@@ -131,9 +131,12 @@ def running_server(comfyui: Path, python: str, base: Path, pack: Path = ROOT) ->
         port = free.getsockname()[1]
     log = base / "server.log"
     command = [python, "main.py", "--cpu", "--disable-api-nodes", "--port", str(port)]
+    command += ["--base-directory", str(base), "--database-url", f"sqlite:///{base}/comfyui.db"]
+    if frontend := os.environ.get("COMFYUI_FRONTEND"):
+        command += ["--front-end-root", frontend]
     with log.open("w") as out:
         process = subprocess.Popen(
-            [*command, "--base-directory", str(base)],
+            command,
             cwd=comfyui,
             stdout=out,
             stderr=subprocess.STDOUT,
