@@ -18,6 +18,9 @@ from .subjects import ANIMAL, PERSON, DetectSettings, Find, Subjects, area
 from .top_down import ANIMALS, Estimators, refuse_masks, with_joints
 
 MOST_BOXES = 1000  # of a frame
+KNOWN = ANIMALS | {
+    "person"
+}  # labels; where one of them is told, boxes of other things are not read
 BOX_SIDES = ("x", "y", "width", "height")
 
 
@@ -61,10 +64,15 @@ class Boxed(NamedTuple):
     def start(self, settings: DetectSettings) -> Find:
         """Through the clip whose boxes they are. Raises InputError when masks are wanted."""
         refuse_masks(settings)
+        labels = {_label(box) for frame in self.boxes for box in frame}
+        others = labels - KNOWN - {""} if labels & KNOWN else set()  # chairs beside a person
         left = iter(self.boxes)
 
         def find(images: list[np.ndarray]) -> list[Subjects]:
-            told = islice(left, len(images))
+            told = [
+                [box for box in frame if _label(box) not in others]
+                for frame in islice(left, len(images))
+            ]
             found = [
                 _subjects(boxes, image.shape[:2], settings)
                 for boxes, image in zip(told, images, strict=True)
@@ -81,7 +89,7 @@ def _subjects(boxes: list[dict], size: tuple[int, int], settings: DetectSettings
     for box in boxes:
         left, top, wide, high = (float(box[side]) for side in BOX_SIDES)
         edges = np.clip([left, top, left + wide, top + high], 0, [width, height, width, height])
-        kind = ANIMAL if str(box.get("label", "")).lower() in ANIMALS else PERSON
+        kind = ANIMAL if _label(box) in ANIMALS else PERSON
         score = box.get("score", 1.0)
         score = float(score) if _is_number(score) else 1.0
         wanted = settings.subjects == "all" or (settings.subjects == "animals") == (kind == ANIMAL)
@@ -94,6 +102,10 @@ def _subjects(boxes: list[dict], size: tuple[int, int], settings: DetectSettings
         np.array([kind for _, _, kind in told], int),
         np.zeros((len(told), POINTS, 3)),
     )
+
+
+def _label(box: dict) -> str:
+    return str(box.get("label") or "").lower()
 
 
 def _is_number(value: Any) -> bool:

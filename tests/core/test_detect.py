@@ -544,6 +544,20 @@ def test_joints_are_found_in_boxes_that_are_told():
     assert np.allclose(wrist, [[60, 50], [65, 50], [70, 50]], atol=3)
 
 
+def test_of_boxes_with_names_only_people_and_animals_count_where_there_are_any():
+    images = [picture_with_dot(60, 50)] * 2
+    models = scripted([])
+
+    def seen(*labels: str) -> int:
+        told = [[box(40 * k, 10, label=label) for k, label in enumerate(labels)]] * 2
+        boxed = Boxed(Estimators(models.people, models.animals), parse_boxes(told, 2))
+        settings = DetectSettings(subjects="all")
+        return detect_pose(images, [0, 0.1], boxed, settings).pose.body.shape[1]
+
+    assert [seen("person", "chair", ""), seen("dancer", "")] == [2, 2]
+    assert seen("Cat", "chair") == 0  # no network for animals is at hand, and a chair is nobody
+
+
 def test_one_list_of_boxes_is_for_all_frames():
     assert parse_boxes(box(0, 0), 2) == parse_boxes([box(0, 0)], 2) == [[box(0, 0)]] * 2
     assert parse_boxes([[box(0, 0)]], 2) == [[box(0, 0)]] * 2 and parse_boxes([], 2) == [[], []]
