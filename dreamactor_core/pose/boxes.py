@@ -18,7 +18,7 @@ from .subjects import ANIMAL, PERSON, DetectSettings, Find, Subjects, area
 from .top_down import ANIMALS, Estimators, refuse_masks, with_joints
 
 MOST_BOXES = 1000  # of a frame
-KNOWN = ANIMALS | {
+NAMED = ANIMALS | {
     "person"
 }  # labels; where one of them is told, boxes of other things are not read
 BOX_SIDES = ("x", "y", "width", "height")
@@ -65,7 +65,7 @@ class Boxed(NamedTuple):
         """Through the clip whose boxes they are. Raises InputError when masks are wanted."""
         refuse_masks(settings)
         labels = {_label(box) for frame in self.boxes for box in frame}
-        others = labels - KNOWN - {""} if labels & KNOWN else set()  # chairs beside a person
+        others = labels - NAMED - {""} if labels & NAMED else set()  # chairs beside a person
         left = iter(self.boxes)
 
         def find(images: list[np.ndarray]) -> list[Subjects]:
