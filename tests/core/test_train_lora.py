@@ -491,3 +491,30 @@ def test_a_lora_is_checked_on_clips_whose_truth_is_known(base, clips, tmp_path, 
     info = probe(out / "000001-clip0-driven-by-000002-clip1.mp4")
     assert (info.width, info.height, info.num_frames) == (3 * 32, 32, 32)
     assert call(*command, "--cache", cached) == 2  # three clips: none was held out
+
+
+def test_without_its_package_an_8_bit_optimizer_is_refused_in_words(
+    base, made, tmp_path, monkeypatch, capsys
+):
+    _, cached = made("wan-2.1")
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
+    recipe = write_recipe(tmp_path, optimizer="adamw8bit")
+    assert train(base("wan-2.1"), cached, recipe, tmp_path / "run") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("optimizer adamw8bit: got no package bitsandbytes, need it.")
+
+
+def test_moments_of_eight_bits_are_saved_and_gone_on_from(base, made, tmp_path):
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes has the 8-bit AdamW")
+    _, cached = made("wan-2.1")
+    large = {"lora": {"rank": 64, "alpha": 64}, "optimizer": "adamw8bit"}  # of small ones 32 bits
+    recipe = write_recipe(tmp_path, batch_size=1, **large)
+    for run, bites in (("whole", [[]]), ("resumed", [["--minutes", "0"], []])):
+        for options in bites:
+            assert train(base("wan-2.1"), cached, recipe, tmp_path / run, *options) == 0
+    made_by = [torch.load(tmp_path / run / "checkpoint.pt") for run in ("whole", "resumed")]
+    for checkpoint in made_by:
+        state, *_ = checkpoint["optimizers"][0]["state"].values()
+        moments = state.get("__bnb_optimizer_quant_state__", state)  # of later versions
+        assert moments["state1"].dtype == moments["state2"].dtype == torch.uint8
+    assert all(map(torch.equal, made_by[0]["weights"], made_by[1]["weights"]))
