@@ -1,6 +1,7 @@
 """What training survives: kill -9 at any moment, a full disk, no memory, two processes."""
 
 import json
+import math
 import os
 import signal
 import socket
@@ -21,6 +22,7 @@ from dreamactor_core.train.store import open_store
 from .test_train_lora import make_cache, train, write_recipe
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
+SHORT = {"shortest": 33, "longest": 33, "variants": 1}  # windows: a lead-in and a second
 
 
 class Line(torch.nn.Module):
@@ -169,15 +171,17 @@ def test_a_damaged_checkpoint_is_refused_by_name(tmp_path):
         run_of(tmp_path)
 
 
-def until_done(work, rng, longest: float) -> int:
-    """Run work in a child that is killed at a random moment, again and again until it comes to its
-    end; returns how often it was killed. longest: seconds that the first child has at most."""
+def until_done(work, rng, longest: float, kills: int = 2) -> int:
+    """Run work in children that are killed at random moments, then in one that comes to its end;
+    returns how often it was killed. longest: seconds that each of them has at most.
+
+    benchmarks/kills.py strikes more often."""
     killed = 0
     while True:
         child = os.fork()
         if child == 0:
             os._exit(work())
-        deadline = time.monotonic() + rng.uniform(0.1, longest) * (1 + killed / 4)
+        deadline = time.monotonic() + (rng.uniform(0.1, longest) if killed < kills else math.inf)
         while time.monotonic() < deadline:
             done, status = os.waitpid(child, os.WNOHANG)
             if done:
@@ -189,11 +193,17 @@ def until_done(work, rng, longest: float) -> int:
         killed += 1
 
 
+@pytest.fixture(scope="module")
+def cached(base, clips, tmp_path_factory):
+    """Examples that trainings read."""
+    return make_cache(base("wan-2.1"), clips, tmp_path_factory.mktemp("cached"), cache=SHORT)[1]
+
+
 @pytest.mark.slow
 def test_a_cache_killed_at_random_moments_is_that_of_one_go(base, clips, tmp_path):
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
-    two = {"shortest": 49, "longest": 49, "variants": 2}
+    two = SHORT | {"variants": 2}
     began = time.monotonic()
     _, whole = make_cache(base("wan-2.1"), clips, tmp_path / "whole", cache=two)
     seconds = time.monotonic() - began
@@ -211,8 +221,7 @@ def test_a_cache_killed_at_random_moments_is_that_of_one_go(base, clips, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_training_killed_at_random_moments_is_that_of_one_go(base, clips, tmp_path):
-    _, cached = make_cache(base("wan-2.1"), clips, tmp_path)
+def test_a_training_killed_at_random_moments_is_that_of_one_go(base, cached, tmp_path):
     recipe = write_recipe(tmp_path, steps=12, save_steps=3, ema_decay=0.9)
     began = time.monotonic()
     assert train(base("wan-2.1"), cached, recipe, tmp_path / "whole") == 0
@@ -247,8 +256,7 @@ def free_port() -> int:
 
 
 @pytest.mark.slow
-def test_two_processes_train_what_one_of_twice_the_batch_does(base, clips, tmp_path):
-    _, cached = make_cache(base("wan-2.1"), clips, tmp_path)
+def test_two_processes_train_what_one_of_twice_the_batch_does(base, cached, tmp_path):
     one = write_recipe(tmp_path, batch_size=4)
     assert train(base("wan-2.1"), cached, one, tmp_path / "one") == 0
     two = write_recipe(tmp_path, batch_size=2)

@@ -1,8 +1,7 @@
-"""What each of two processes does for test_sharded.py, started by torchrun: train a LoRA on a tiny
-Wan with whole weights in both, with a part in each, and that again with a stop on the way.
+"""What each of two processes does for test_sharded.py: train a LoRA on a tiny Wan, with whole
+weights in both, with a part in each, and that again with a stop on the way.
 """
 
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -61,10 +60,10 @@ def train(folder, steps, **rhythm):
     assert all(p.to_local().numel() < p.numel() for p in held if p.ndim > 1 and len(p) > 1)
 
 
-if __name__ == "__main__":
-    out = Path(sys.argv[1])
+def train_all_ways(out: Path) -> int:
     train(out / "whole", STEPS)
     train(out / "sharded", STEPS, shard=True)
     train(out / "half", STEPS, shard=True, precision="bf16")
     train(out / "resumed", 2, shard=True)
     train(out / "resumed", STEPS, shard=True)
+    return 0
