@@ -167,10 +167,10 @@ class EndpointCaptioner:
             got, need = f"an answer that is not understood ({start!r})", "a chat completion"
             raise self._failed(got, need) from error
         if refused:
-            raise self._failed("a refusal", "a caption")
+            raise self._failed("a refusal", "an answer in words")
         text = printable(text.rpartition("</think>")[2], "\n").strip()
         if not text:
-            raise self._failed("an empty answer", "a caption")
+            raise self._failed("an empty answer", "an answer in words")
         return text
 
     def _told(self, error: HTTPError, attempts: int) -> InputError:

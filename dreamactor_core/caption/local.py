@@ -47,7 +47,7 @@ class LocalCaptioner:
         text = self.processor.decode(new, skip_special_tokens=True)
         text = text.rpartition("</think>")[2].strip()
         if not text:
-            got, need = "an empty answer", "a caption"
+            got, need = "an empty answer", "an answer in words"
             raise InputError(f"captioner {self.name}", got=got, need=need, fix=BY_HAND)
         return text
 

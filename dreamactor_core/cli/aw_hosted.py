@@ -63,12 +63,13 @@ def main(argv: list[str]) -> int:
     unpaid = [case for case in todo if not work.note_of(case.id).exists()]
     seconds = sum(_seconds(cases.path_of(case.driver.file)) for case in unpaid)
     if unpaid:
-        _agree(f"{len(unpaid)} videos: {service.price(seconds)}", args.yes)
+        count = f"{len(unpaid)} video{'s' * (len(unpaid) > 1)}"
+        _agree(f"{service.name} is to make {count}: {service.price(seconds)}.", args.yes)
     settle_system(args.out, system)
     with stage_bars(Stop()) as on_video:
         done = make_videos(system, work, hosted_items(chosen, args.service), None, on_video)
     print(done.told())
-    return 0
+    return done.status
 
 
 def _seconds(driver: Path) -> float:
@@ -83,7 +84,7 @@ def _seconds(driver: Path) -> float:
 
 def _agree(price: str, agreed: bool) -> None:
     """Raises InputError where nobody agrees to the price."""
-    print(f"This costs {price}.", file=sys.stderr)
+    print(price, file=sys.stderr)
     if agreed:
         return
     answer = ""

@@ -15,7 +15,7 @@ from .scale import add_scale, executor_of, stage_bars
 from .shared import Stop, check_paths, quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from ..bench.aw.cases import CaseSet
     from ..bench.aw.judge.work import JudgeWork
@@ -205,21 +205,21 @@ def _calibrate(argv: list[str]) -> int:
 
 
 def _means(
-    lines: Sequence[ScoreLine], videos: Mapping[str, int], cases: int, names: list[str]
+    lines: Sequence[ScoreLine], systems: Collection[str], cases: int, names: list[str]
 ) -> list[str]:
-    """Means of each system, for a terminal; aw table tells more."""
+    """Means of each system, for a terminal; aw table tells more. systems: their names."""
     from statistics import fmean
 
     told = [name for name in names if any(name in line.scores for line in lines)]
-    width = max([len(name) for name in videos] + [6]) + 2
-    rows = [" " * width + "videos".rjust(10) + "".join(f"{_short(name):>14}" for name in told)]
-    for system, count in videos.items():
-        own = [line.scores for line in lines if line.system == system]
+    width = max([len(name) for name in systems] + [6]) + 2
+    rows = [" " * width + "scored".rjust(10) + "".join(f"{_short(name):>14}" for name in told)]
+    for system in systems:
+        own = [line.scores for line in lines if line.system == system and line.scores]
         cells = ""
         for name in told:
             known = [scores[name] for scores in own if name in scores]
             cells += f"{fmean(known):>14.3f}" if known else f"{'-':>14}"
-        rows.append(f"{system:{width}}{f'{count} of {cases}':>10}{cells}")
+        rows.append(f"{system:{width}}{f'{len(own)} of {cases}':>10}{cells}")
     return rows
 
 

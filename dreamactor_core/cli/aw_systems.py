@@ -64,7 +64,7 @@ def _run(argv: list[str]) -> int:
         executor = executor_of(args, gpus)
         done = make_videos(system, work, video_items(chosen, about), executor, on_video)
     print(done.told())
-    return 0
+    return done.status
 
 
 def _run_parser() -> argparse.ArgumentParser:
@@ -110,7 +110,11 @@ def _work_of(args: argparse.Namespace, cases: CaseSet) -> tuple[MakeVideo, dict]
 
     torch.set_num_threads(args.threads or torch.get_num_threads())
     files, settings = files_of(args), settings_of(args, args.seed)
-    source = find(args.model, files)
+    try:
+        source = find(args.model, files)
+    except InputError as error:
+        need = f"{error.need}; or {' or '.join(NAIVE_SYSTEMS)}"
+        raise InputError(error.what, got=error.got, need=need, fix=error.fix) from error
     variant = variant_of(source, args.variant, settings)
     loras = tuple((path.resolve(), strength) for path, strength in args.lora or [])
     choose_loras(source, variant, loras)  # a mistake is told before the first item
@@ -185,4 +189,4 @@ def _import(argv: list[str]) -> int:
     with stage_bars(Stop()) as on_video:
         done = make_videos(system, work, items, executor_of(args), on_video, missing)
     print(done.told())
-    return 0
+    return done.status

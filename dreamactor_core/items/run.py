@@ -45,9 +45,10 @@ def run_items(
             if in_vain == PATIENCE:
                 raise InputError(
                     f"stage {stage}",
-                    got=f"{PATIENCE} items in a row that failed, the last: {outcome.reason}",
+                    got=f"{PATIENCE} items in a row that failed",
                     need="what every item needs",
-                    fix="Mend it and run the same command again: it goes on where it was.",
+                    fix=f"{outcome.reason} Then run the same command again: it goes on where it "
+                    "was.",
                 )
     after = store.records(stage)
     return {key: after[key] for key in by_key}

@@ -317,6 +317,7 @@ def _write_error(path: Path, error: Exception) -> InputError:
         got, need = "no permission to write there", "a folder you may write to"
         fix = "Choose another folder, or change its rights."
     else:
-        got, need = f"'{error}' while writing", "a file that can be written"
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        got, need = f"'{why}' while writing", "a file that can be written"
         fix = "Check the name, the disk and the size of the frames."
     return InputError(str(path), got=got, need=need, fix=fix)

@@ -136,10 +136,15 @@ class MiniBackbone(HunyuanLayout):
         return (2 * frames.movedim(-1, 1) - 1).to(eye.sort.weight)
 
     def recognise(
-        self, picture: Tensor, panel: Tensor, told: Guides | None, is_alpha: bool
+        self,
+        picture: Tensor,
+        panel: Tensor,
+        told: Guides | None,
+        is_alpha: bool,
+        people: bool = True,
     ) -> Recognised:
         """What a reference shows; see mini/recognise.py."""
-        return recognise_reference(self.transformer.eye, picture, panel, told, is_alpha)
+        return recognise_reference(self.transformer.eye, picture, panel, told, is_alpha, people)
 
     def is_sure_of(self, frames: Sequence[Tensor]) -> bool:
         """Whether the eye knows the body in most of some frames (h, w, 3) in [0, 1]."""

@@ -37,10 +37,16 @@ FIGURE_SIDE = 512  # pixels of the longer side: at this size a figure is looked 
 
 
 def recognise_reference(
-    eye: Eye, picture: Tensor, panel: Tensor, told: Guides | None, is_alpha: bool
+    eye: Eye,
+    picture: Tensor,
+    panel: Tensor,
+    told: Guides | None,
+    is_alpha: bool,
+    people: bool = True,
 ) -> Recognised:
     """picture (h, w, 3) in [0, 1] as it is, panel (h', w', 3) as the eye is to see it; told: what
-    is known of it, is_alpha: whether its mask is the picture's own alpha."""
+    is known of it, is_alpha: whether its mask is the picture's own alpha, people: whether
+    BlazePose is asked, if it is here."""
     joints = None if told is None else told.joints
     mask = None if told is None else told.mask
     joints_by = "none" if joints is None else "given"
@@ -51,7 +57,7 @@ def recognise_reference(
     if joints is not None and mask is None:
         mask = outline(image)
         outline_by = "none" if mask is None else "ground"
-    if joints is None or mask is None:
+    if people and (joints is None or mask is None):
         person = find_person(picture, mask, doubtful=trust >= SURE)
         if person is not None and joints is None:
             joints, joints_by = person.joints, "blazepose"

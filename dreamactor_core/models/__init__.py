@@ -123,10 +123,16 @@ class Watcher(Protocol):
         tell."""
 
     def recognise(
-        self, picture: Tensor, panel: Tensor, told: Guides | None, is_alpha: bool
+        self,
+        picture: Tensor,
+        panel: Tensor,
+        told: Guides | None,
+        is_alpha: bool,
+        people: bool = True,
     ) -> Recognised:
         """What a reference (h, w, 3) shows, and who says so; panel: the same as the eye is to see
-        it, told: what is known of it, is_alpha: whether its mask is the picture's own alpha."""
+        it, told: what is known of it, is_alpha: whether its mask is the picture's own alpha,
+        people: whether BlazePose is asked, if it is here."""
 
     def is_sure_of(self, frames: Sequence[Tensor]) -> bool:
         """Whether it knows the body in most of some frames (h, w, 3) of a driver."""

@@ -53,7 +53,7 @@ def test_tags_are_guessed_then_corrected_and_the_set_is_made(folder, tmp_path, c
     }
     assert all(row["license"] == "CC0-1.0" and row["source"] == "?" for row in rows.values())
     assert main(argv) == 2  # nothing of what was typed is guessed again
-    assert f"{path}, line 2: kind: got ?, need what it is, by hand." in capsys.readouterr().err
+    assert f"{path}, line 2: kind: got ?, need human, animal or " in capsys.readouterr().err
     for name, row in rows.items():
         row |= {"kind": "human", "subjects": "1", "source": "mine", "shows": "full"}
         row |= {"activity": "dancing"} if row["role"] == "driver" else {}
@@ -78,7 +78,7 @@ def test_tags_are_guessed_then_corrected_and_the_set_is_made(folder, tmp_path, c
         ({"kind": "robot"}, "line 2: kind: got 'robot', need human or animal or animated"),
         ({"subjects": "two"}, "line 2: subjects: got 'two', need a whole number from 1"),
         ({"kind": "animal", "age": "young"}, "line 2: shows and age: got young, need nothing"),
-        ({"activity": ""}, "line 2: activity: got nothing, need what it is, by hand"),
+        ({"activity": ""}, "line 2: activity: got nothing, need a word or two"),
         ({"file": "../x.mp4"}, "file: got '../x.mp4', need a path inside"),
     ],
 )

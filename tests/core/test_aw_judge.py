@@ -153,11 +153,14 @@ def test_a_judge_that_never_answers_well_costs_that_question_alone(run):
 def test_an_empty_answer_and_a_refused_key_are_one_sentence(run):
     with biased() as server:
         server.script = [""]
-        assert "an empty answer" in run(server).failed[0]
+        said = run(server).failed[0]
+        assert "judge fake at " in said and "got an empty answer, need an answer in words" in said
+        assert said.endswith("Or ask another judge, or none: aw meter needs no judge.")
         server.script = [(401, {}, {"error": "no"})] * 40
         (run.results / "calm" / "c-1.mp4").rename(run.results / "calm" / "other.mp4")
-        with pytest.raises(InputError, match=r"3 items in a row.*no access \(401\)"):
+        with pytest.raises(InputError, match=r"3 items in a row.*no access \(401\)") as stop:
             run(server)
+        assert "every item needs. judge fake at " in str(stop.value)
 
 
 def test_orders_are_drawn_by_case_and_balanced():
@@ -240,12 +243,14 @@ def test_labels_of_people_are_compared_by_rank(tmp_path, capsys):
     ("text", "said"),
     [
         ("{", "no JSON"),
-        ("{}", "got dict, need a list"),
+        ("{}", "got another JSON, need a list"),
         (
             '[{"human_anno": {"x": [9]}, "videos": {"x": "c.mp4"}}]',
-            "entry 1: got ValueError: x has",
+            r"entry 1: got \[9\] of x, need",
         ),
-        ('[{"videos": {}}]', "entry 1: got KeyError"),
+        ('[{"human_anno": {"x": "9"}, "videos": {}}]', "entry 1: got no video of x"),
+        ('[{"videos": {}}]', 'entry 1: got no "human_anno" by system'),
+        ("[3]", 'entry 1: got no "videos" by system'),
     ],
 )
 def test_broken_labels_are_one_sentence(tmp_path, text, said):

@@ -135,6 +135,10 @@ def test_the_set_is_made_by_one_command_the_same_each_time(free_media, tmp_path,
     assert probe(cases.path_of(puppet.truth)).num_frames == 16
     assert load_keypoints(cases.path_of(puppet.driver.keypoints)).body.shape[:2] == (16, 1)
     assert main(["aw", "check", str(tmp_path / "one")]) == 0
+    fewer = ["aw", "open-set", "--puppets", "1", "--out", str(tmp_path / "one")]
+    assert main(fewer) == 2
+    assert "another set of 6 cases, 5 of which are not in this one" in capsys.readouterr().err
+    assert read_cases(tmp_path / "one") == cases
 
 
 def test_what_may_not_be_handed_on_lies_apart_with_its_address(free_media, tmp_path, capsys):

@@ -40,7 +40,7 @@ def ask(run, folders, tmp_path, monkeypatch):
 
 
 def test_nothing_is_sent_before_the_switch_is_on(ask):
-    with pytest.raises(ValueError, match=r"got no agreement to 1 s of video, 0.03 US dollars"):
+    with pytest.raises(ValueError, match=r"no agreement to 0.6 s of video for 0.03 US dollars"):
         ask(agree=False)
     assert ask.server.heard == []
     with pytest.raises(ValueError, match="VOLC_ACCESSKEY"):
@@ -50,7 +50,7 @@ def test_nothing_is_sent_before_the_switch_is_on(ask):
 def test_the_video_is_fetched_and_the_same_inputs_are_not_paid_again(ask):
     video, price = ask()
     assert Path(video.get_stream_source()).read_bytes() == ask.server.video
-    assert price == "1 s of video, 0.03 US dollars (0.05 a second)"
+    assert price == "0.6 s of video for 0.03 US dollars (0.05 a second)"
     sent = len(ask.server.heard)
     again, price = ask(agree=False)
     assert price.endswith("paid before")

@@ -137,14 +137,20 @@ def _listed(path: Path) -> list[tuple[str, str, object]]:
             data = json.loads(text)
             return [(f"{path}, {key}", key, file) for key, file in dict(data).items()]
         rows = csv.DictReader(text.splitlines())
+        columns = rows.fieldnames or []
+        if not {"case", "file"} <= set(columns):
+            raise _no_list(path, f"the columns {', '.join(columns) or 'of nothing'}")
         return [(f"{path}, line {rows.line_num}", row["case"], row["file"]) for row in rows]
-    except (ValueError, KeyError, TypeError, RecursionError, csv.Error) as error:
-        raise InputError(
-            str(path),
-            got=f"{type(error).__name__} on reading it",
-            need='CSV with the columns case and file, or JSON {"id": "file"}',
-            fix="Correct it.",
-        ) from error
+    except (ValueError, TypeError, RecursionError, csv.Error) as error:
+        if isinstance(error, InputError):
+            raise
+        what = "table" if path.suffix.lower() == ".csv" else "JSON object"
+        raise _no_list(path, f"no {what} that can be read") from error
+
+
+def _no_list(path: Path, got: str) -> InputError:
+    need = 'CSV with the columns case and file, or JSON {"id": "file"}'
+    return InputError(str(path), got=got, need=need, fix="Correct it.")
 
 
 def bring_items(

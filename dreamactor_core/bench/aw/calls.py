@@ -91,6 +91,8 @@ def download(call: Call, part: Path, timeout: float, most: int = LARGEST_VIDEO) 
                         got, need = "a file without end", f"at most {most >> 20} MiB"
                         raise InputError(call.what, got=got, need=need, fix=fix)
                     file.write(chunk)
+            if response.length:
+                raise HTTPException(f"{response.length} bytes are still to come")
     except HTTPError as error:
         error.close()
         if error.code == 416 and there:  # nothing is left to fetch

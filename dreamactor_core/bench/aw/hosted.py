@@ -74,7 +74,7 @@ class Volcengine:
     takes_data = False
 
     def price(self, seconds: float) -> str:
-        return f"{seconds:.0f} s of video at a price that Volcengine tells in its console alone"
+        return f"{seconds:.1f} s of video, whose price Volcengine tells in its console alone"
 
     def submit(self, given: HostedInput) -> str:
         import base64
@@ -131,7 +131,7 @@ class Fal:
 
     def price(self, seconds: float) -> str:
         dollars = f"{FAL_DOLLARS * seconds:.2f} US dollars ({FAL_DOLLARS} a second)"
-        return f"{seconds:.0f} s of video, {dollars}"
+        return f"{seconds:.1f} s of video for {dollars}"
 
     def submit(self, given: HostedInput) -> str:
         import base64

@@ -25,19 +25,26 @@ OnMade = Callable[[str, Outcome, int, int], None]  # stage, and as items.run.OnO
 
 @dataclass(frozen=True)
 class VideosMade:
-    """What a system has after a job: how many of how many, and why others are missing."""
+    """What a system has after a job: how many of how many, and why it has no others."""
 
     system: System
     made: int
-    missing: dict[str, str]  # id of a case: the reason, in words
+    missing: dict[str, str]  # id of a case that nobody gave a video of: the reason, in words
+    failed: dict[str, str]  # id of a case whose video could not be made or taken: likewise
     notes: dict[str, list[str]]  # id of a case: what a reader of its scores should know
 
     def told(self) -> str:
         """In words, for a terminal."""
-        total = self.made + len(self.missing)
+        total = self.made + len(self.missing) + len(self.failed)
         lines = [f"{case}: {note}" for case, notes in self.notes.items() for note in notes]
         lines += [f"{case}: missing: {reason}" for case, reason in self.missing.items()]
+        lines += [f"{case}: failed: {reason}" for case, reason in self.failed.items()]
         return "\n".join([*lines, f"{self.system.name}: {self.made} of {total} videos"])
+
+    @property
+    def status(self) -> int:
+        """Of the command: 1 when a video failed. One that is missing is nobody's fault."""
+        return int(bool(self.failed))
 
 
 def choose_cases(cases: CaseSet, most: int | None) -> list[AwCase]:
@@ -80,7 +87,7 @@ def make_videos(
     failed = {key: record.reason for key, record in records.items() if key not in done}
     notes = {key: record.result.get("notes", []) for key, record in done.items()}
     told = {key: said for key, said in notes.items() if said}
-    return VideosMade(system, len(done), dict(missing or {}) | failed, told)
+    return VideosMade(system, len(done), dict(missing or {}), failed, told)
 
 
 def only_file(folder: Path, case_id: str, path: Path, suffixes: Sequence[str]) -> None:

@@ -49,7 +49,7 @@ class DrawCase:
             clips = glb_triplet(seed, self.characters, split, num_frames, DRAWN_SIDE)
             kinds = _kinds(clips, self.characters)
             source = f"rigged bodies of {self.characters.name}, filmed by dreamactor_core, {seed}"
-        return {"row": row_of(self._case(f"{data['of']}-{seed:03d}", clips, kinds, source))}
+        return {"row": row_of(self._case(drawn_name(data["of"], seed), clips, kinds, source))}
 
     def _case(self, name: str, clips: Triplet, kinds: tuple[str, str], source: str) -> AwCase:
         driver, truth = clips.driver, clips.truth
@@ -90,6 +90,11 @@ class DrawCase:
         return AwCase(
             name, mine, theirs, relation, scenarios, truth=files["truth"], prompt=truth.caption
         )
+
+
+def drawn_name(of: str, seed: int) -> str:
+    """Id of a drawn case."""
+    return f"{of}-{seed:03d}"
 
 
 def _corner(clip: Clip) -> np.ndarray:

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 from ...errors import InputError
 from ...items import DONE, Executor, Item, ItemStore, Outcome, run_items
 from ...media.replace import make_folder, replacing
-from .cases import MEDIA_FOLDER, AwCase, case_of, write_cases
-from .open_drawn import DrawCase
+from .cases import CASES_FILE, MEDIA_FOLDER, AwCase, case_of, read_cases, write_cases
+from .open_drawn import DrawCase, drawn_name
 from .open_media import place_media
 from .pairing import pair_up
 
@@ -55,18 +55,24 @@ def build_open_set(
 ) -> OpenMade:
     """The same bytes each time, on the same machine. What is drawn already is not drawn again.
 
-    Raises InputError for a plan without a case, and as place_media and run_items do.
+    Raises InputError for a plan without a case, for a folder whose set has others, and as
+    place_media and run_items do.
     """
     bodies = plan.bodies if plan.characters else 0
-    seeds = [("puppet", k) for k in range(plan.puppets)] + [("body", k) for k in range(bodies)]
+    first = 1000 * plan.seed
+    seeds = [("puppet", first + k) for k in range(plan.puppets)]
+    seeds += [("body", first + k) for k in range(bodies)]
     make_folder(plan.out)
-    cases, lacking = _drawn(plan, seeds, executor, on_case)
+    lacking: list[str] = []
     credits: list[dict[str, Any]] = []
     real: list[AwCase] = []
     if plan.media and plan.pairs:
         placed = place_media(plan.media, plan.out)
-        credits, lacking = placed.credits, [*lacking, *placed.lacking]
+        credits, lacking = placed.credits, placed.lacking
         real = pair_up(placed.drivers, placed.references, plan.pairs, plan.seed)
+    _check_older(plan.out, {drawn_name(*each) for each in seeds}, real)
+    cases, not_drawn = _drawn(plan, seeds, executor, on_case)
+    lacking = [*not_drawn, *lacking]
     if not cases and not real:
         fix = "Ask for some puppets, or name folders of media and characters."
         raise InputError("open set", got="no case", need="at least one", fix=fix)
@@ -76,13 +82,34 @@ def build_open_set(
     return OpenMade(path, counts, lacking)
 
 
+def _check_older(out: Path, drawn: set[str], real: list[AwCase]) -> None:
+    """Raises InputError where cases of the set that lies there already would go, or change: what
+    was made of them would lose them."""
+    if not (out / CASES_FILE).exists():
+        return
+    older, same = read_cases(out).cases, {case.id: _sums(case) for case in real}
+    gone = [case.id for case in older if case.id not in drawn and same.get(case.id) != _sums(case)]
+    if gone:
+        raise InputError(
+            str(out),
+            got=f"another set of {len(older)} cases, {len(gone)} of which are not in this one "
+            f"({gone[0]})",
+            need="an empty folder, or a set that this one goes on",
+            fix=f"Name another folder; or remove {CASES_FILE} there, if nothing was made of it.",
+        )
+
+
+def _sums(case: AwCase) -> tuple[str, str]:
+    return case.driver.sha256, case.reference.sha256
+
+
 def _drawn(
     plan: OpenPlan,
     seeds: list[tuple[str, int]],
     executor: Executor | None,
     on_case: OnCase | None,
 ) -> tuple[list[AwCase], list[str]]:
-    items = [Item(f"{of}-{k:03d}", {"of": of, "seed": 1000 * plan.seed + k}) for of, k in seeds]
+    items = [Item(drawn_name(of, seed), {"of": of, "seed": seed}) for of, seed in seeds]
 
     def heard(outcome: Outcome, number: int, total: int) -> None:
         if on_case is not None:

@@ -131,12 +131,19 @@ def _check_tags(tags: Tags, where: str) -> None:
     fix = "Correct the table, or write skip as its role."
     check_choice(f"{where}: role", tags.role, ROLES, fix)
     driver = tags.role == "driver"
-    needed = ["kind", "subjects", "license", "source", *(["activity", "camera"] if driver else [])]
-    for name in needed:
-        if getattr(tags, name) in ("", OPEN_TAG):
-            got, need = "nothing" if not getattr(tags, name) else OPEN_TAG, "what it is, by hand"
-            raise InputError(f"{where}: {name}", got=got, need=need, fix=fix)
     kinds = DRIVER_KINDS if driver else REFERENCE_KINDS
+    wanted = {
+        "kind": f"{', '.join(kinds[:-1])} or {kinds[-1]}",
+        "subjects": "how many there are",
+        "license": "such as CC0-1.0",
+        "source": "where it comes from",
+    }
+    if driver:
+        wanted |= {"activity": "a word or two, such as dancing", "camera": " or ".join(CAMERAS)}
+    for name in wanted:
+        if getattr(tags, name) in ("", OPEN_TAG):
+            got, need = "nothing" if not getattr(tags, name) else OPEN_TAG, wanted[name]
+            raise InputError(f"{where}: {name}", got=got, need=need, fix=fix)
     check_choice(f"{where}: kind", tags.kind, kinds, fix)
     human = tags.kind == "human"
     for name, choices in (("shows", REGIONS), ("age", AGES), ("camera", CAMERAS)):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
 
-from ....caption.captioner import CachedCaptioner
+from ....caption.captioner import BY_HAND, CachedCaptioner
 from ....errors import InputError
 from .answers import LETTERS, Rating, UnreadableError, form_of, read_ratings
 from .pictures import STRIP_FRAMES, headed
@@ -21,6 +22,7 @@ JUDGE_FIX = (
     "Ask a larger model, or none: aw meter needs no judge. The others are kept; the same command "
     "asks again."
 )
+NO_JUDGE = "Or ask another judge, or none: aw meter needs no judge."
 
 
 class Judged(NamedTuple):
@@ -38,6 +40,23 @@ def deal_systems(systems: Sequence[str], seed: int, case: str) -> list[list[str]
     random.Random(f"{seed} {case}").shuffle(drawn)
     count = -(-len(drawn) // MOST_TOGETHER)
     return [drawn[k::count] for k in range(count)]
+
+
+@contextmanager
+def judging() -> Iterator[None]:
+    """What goes wrong with a captioner is told as a judge's."""
+    try:
+        yield
+    except InputError as error:
+        if not error.what.startswith("captioner "):
+            raise
+        raise type(error)(
+            error.what.replace("captioner", "judge", 1),
+            got=error.got,
+            need=error.need,
+            fix=error.fix.replace(BY_HAND, NO_JUDGE),
+            option=error.options,
+        ) from error
 
 
 def rotations(order: Sequence[str]) -> list[list[str]]:
@@ -108,7 +127,8 @@ def ask_once(
             text = f"{asked}\n\n{again}"
         tried.append(text)
         try:
-            answer = captioner.ask(text, images, words)
+            with judging():
+                answer = captioner.ask(text, images, words)
             read_ratings(answer, letters)
             return answer
         except UnreadableError as error:

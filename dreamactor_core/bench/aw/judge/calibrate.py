@@ -11,10 +11,10 @@ video's name does.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,7 @@ METERS_OF = {  # the meters that come nearest to a dimension
     "appearance_consistency": ("identity", "leak"),
     "motion_consistency": ("pck", "angle_error", "tempo_error"),
 }
+ENTRY = ("videos", "human_anno")  # of an entry of labels
 LEAST_PAIRS = 3  # videos from which a correlation is told
 
 Labels = dict[str, dict[tuple[str, str], float]]  # {dimension: {(system, case): mean of people}}
@@ -49,16 +50,16 @@ def read_labels(path: Path) -> Labels:
     """A file DIMENSION.json, or a folder of such. Raises InputError that names the entry."""
     files = sorted(path.glob("*.json")) if path.is_dir() else [path]
     if not files:
-        need = "files such as imaging_quality.json"
-        raise InputError(str(path), got="no such file", need=need, fix="Name their folder.")
+        need, fix = "files such as imaging_quality.json", "Name the folder that has them."
+        raise InputError(str(path), got="a folder without any", need=need, fix=fix)
     labels: Labels = {}
     for file in files:
         name = ALSO_CALLED.get(file.stem, file.stem)
         if name not in DIMENSIONS:
             if path.is_dir():
                 continue  # another dimension of Video-Bench's
-            need = f"{', '.join(DIMENSIONS)} as its name"
-            raise InputError(str(file), got=file.name, need=need, fix="Rename it.")
+            need = f"a name such as imaging_quality.json ({', '.join(DIMENSIONS)})"
+            raise InputError(str(file), got="a name that tells none", need=need, fix="Rename it.")
         labels[name] = _labels_of(file)
     if not labels:
         need = f"files named {', '.join(DIMENSIONS)}"
@@ -117,31 +118,49 @@ def _labels_of(file: Path) -> dict[tuple[str, str], float]:
     try:
         entries = json.loads(file.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise InputError(
-            str(file), got=f"no JSON ({error})", need="a list of entries", fix="Save it again."
-        ) from error
+        line = f" from line {error.lineno} on" if isinstance(error, json.JSONDecodeError) else ""
+        need, fix = "JSON, a list of entries", "Save it again."
+        raise InputError(str(file), got=f"no JSON{line}", need=need, fix=fix) from error
     if not isinstance(entries, list):
-        need = "a list of entries"
-        raise InputError(str(file), got=type(entries).__name__, need=need, fix="Save it again.")
+        fix = "Put the entries between [ and ]."
+        raise InputError(str(file), got="another JSON", need="a list of entries", fix=fix)
     found: dict[tuple[str, str], list[float]] = {}
     for number, entry in enumerate(entries, 1):
         try:
             for key, score in _scores_of(entry):
                 found.setdefault(key, []).append(score)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except _UnlabelledError as error:
+            need = '"videos" and "human_anno", both by system, with numbers from 1 to 5'
             raise InputError(
-                f"{file}, entry {number}",
-                got=f"{type(error).__name__}: {error}",
-                need='"videos" and "human_anno", both by system, with numbers from 1 to 5',
-                fix="Correct the entry.",
+                f"{file}, entry {number}", got=str(error), need=need, fix="Correct the entry."
             ) from None
     return {key: fmean(scores) for key, scores in found.items()}
 
 
-def _scores_of(entry: Mapping[str, Any]) -> Iterable[tuple[tuple[str, str], float]]:
-    for system, given in entry["human_anno"].items():
-        case = entry.get("id") or PurePosixPath(entry["videos"][system].replace("\\", "/")).stem
-        numbers = [float(each) for each in (given if isinstance(given, list) else [given])]
-        if not numbers or not all(1 <= each <= 5 for each in numbers):
-            raise ValueError(f"{system} has {given}")
-        yield (system, str(case)), fmean(numbers)
+class _UnlabelledError(Exception):
+    """An entry that does not say what people gave; in words."""
+
+
+def _scores_of(entry: object) -> Iterable[tuple[tuple[str, str], float]]:
+    parts = [entry.get(name) if isinstance(entry, dict) else None for name in ENTRY]
+    for name, part in zip(ENTRY, parts, strict=True):
+        if not isinstance(part, dict):
+            raise _UnlabelledError(f'no "{name}" by system')
+    videos, people = parts
+    assert isinstance(entry, dict) and videos is not None and people is not None
+    for system, given in people.items():
+        case, video = entry.get("id"), videos.get(system)
+        if not case and not isinstance(video, str):
+            raise _UnlabelledError(f"no video of {system}")
+        numbers = given if isinstance(given, list) else [given]
+        if not numbers or not all(_is_score(each) for each in numbers):
+            raise _UnlabelledError(f"{json.dumps(given)} of {system}")
+        case = case or PurePosixPath(str(video).replace("\\", "/")).stem
+        yield (system, str(case)), fmean(map(float, numbers))
+
+
+def _is_score(given: object) -> bool:
+    try:
+        return not isinstance(given, bool) and 1 <= float(given) <= 5  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False

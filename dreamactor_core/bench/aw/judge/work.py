@@ -23,7 +23,7 @@ from ....media import fit, probe, read_image, to_uint8
 from ..cases import CaseSet, sha256_of
 from ..scores import JUDGE_FILE, JUDGED, ScoreLine, append, read_scores, score_path
 from ..systems import SCORES_FOLDER, System, no_videos, video_of
-from .ask import deal_systems, judge_group
+from .ask import deal_systems, judge_group, judging
 from .pictures import look_of, pictures_of
 from .questions import WITH_REFERENCE, load_judge_prompts
 
@@ -45,7 +45,8 @@ class JudgeWork:
 
     def open(self) -> Callable[[Data], Data]:
         prompts = load_judge_prompts(self.prompts)
-        captioner = CachedCaptioner(self.who(), judge_folder(self.results) / JUDGE_ANSWERS)
+        with judging():
+            captioner = CachedCaptioner(self.who(), judge_folder(self.results) / JUDGE_ANSWERS)
 
         def ask(data: Data) -> Data:
             pictures, reference = self.shown(data)

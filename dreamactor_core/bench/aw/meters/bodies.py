@@ -73,7 +73,9 @@ class BodyReader:
     def _of_reference(self, picture: np.ndarray) -> KnownReference:
         eye, panel = self._eye
         image = to_frames(picture)
-        seen = eye.recognise(image, fit(image, *panel), None, is_alpha=False)
+        seen = eye.recognise(
+            image, fit(image, *panel), None, is_alpha=False, people=self.follow_people
+        )
         guides = seen.guides
         mask = None if guides is None else guides.mask
         joints = None if guides is None else guides.joints
