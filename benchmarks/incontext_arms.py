@@ -209,7 +209,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--light", action="store_true", help="of a run that had --light")
     text = "this arm alone; may be given several times (all)"
     parser.add_argument("--arm", action="append", choices=[*ARMS], help=text)
-    parser.set_defaults(start=None, more=None)
+    parser.set_defaults(start=None, codec=None, more=None)
     parser.add_argument("--eager", action="store_true", help="do not compile the network")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

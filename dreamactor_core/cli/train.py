@@ -361,8 +361,11 @@ def _add_bare_method(stage: Callable) -> None:
     sizes = sub.add_mutually_exclusive_group()
     sizes.add_argument("--toy", action="store_true", help="a few steps of each, as a rehearsal")
     sizes.add_argument("--light", action="store_true", help="short clips, small batches: for a CPU")
+    start = sub.add_mutually_exclusive_group()
     text = "folder of an earlier run, whose weights a new one starts from"
-    sub.add_argument("--start", type=Path, metavar="DIR", help=text)
+    start.add_argument("--start", type=Path, metavar="DIR", help=text)
+    text = "the same, but its codec alone is taken"
+    start.add_argument("--codec", type=Path, metavar="DIR", help=text)
     text = "do this stage and those after it once more, from the weights as they are"
     sub.add_argument("--more", choices=INCONTEXT_STAGES, metavar="STAGE", help=text)
     sub.add_argument("--eager", action="store_true", help="do not compile the network")

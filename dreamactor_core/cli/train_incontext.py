@@ -40,14 +40,17 @@ def open_session(arguments: argparse.Namespace) -> Session:
     sizes = RunSizes.light() if arguments.light else sizes
     state = arguments.out / "state"
     if arguments.start and not state.exists():
-        stand_on(state)
+        stand_on(state, "codec", "foundation")
+    elif arguments.codec and not state.exists():
+        stand_on(state, "codec")
     if arguments.more:
         begin_again(state, arguments.more)
     sizes = replace(sizes, compile=sizes.compile and not arguments.eager)
     workers = arguments.workers or max(1, (os.cpu_count() or 1) - 2)
     session = Session(
-        arguments.out, arguments.minutes, sizes, workers, arguments.device, arguments.start
-    )
+        arguments.out, arguments.minutes, sizes, workers, arguments.device, arguments.start,
+        arguments.codec,
+    )  # fmt: skip
     draw_early(session)
     return session
 

@@ -15,10 +15,11 @@ from .incontext_network import InContextTransformer3DModel
 ROTARY_BASE = 256.0  # of the stock network
 AXIS_SHARES = {  # of time, rows and columns in how sharply a head looks
     "driver": (0.3, 0.4, 0.3),  # at this time
-    "reference": (0.0, 0.55, 0.45),  # at any time: of frame 0 too
+    "reference": (0.0, 0.55, 0.45),  # at any time; what is known is frame 0 alone
 }
 WAVE_SHARES = (0.6, 0.3, 0.1)  # of each, of its fastest waves; slow ones cannot tell cells
 SHARPER = 2.0  # times the length of queries and keys
+SAYS_KNOWN = 3.0  # how far a token stands from the middle along the direction that says it is known
 KEPT_SHARE = 0.05  # of the random part of queries and keys
 OPEN = 1.0  # the gate of every block's attention, which begins near 0 otherwise
 
@@ -31,6 +32,7 @@ def aim_heads(network: InContextTransformer3DModel, across: int) -> None:
     across: cells from a place of the left panel to the same one of the right.
     """
     attn = network.transformer_blocks[0].attn
+    known = _say_known(network)
     for layer in (attn.to_q, attn.to_k):
         layer.weight *= KEPT_SHARE
     for norm in (attn.norm_q, attn.norm_k):
@@ -39,10 +41,33 @@ def aim_heads(network: InContextTransformer3DModel, across: int) -> None:
         side = "driver" if head < attn.heads // 2 else "reference"
         offset = (0, 0, across if side == "driver" else 0)
         _aim(attn, head, offset, AXIS_SHARES[side], network.config.rope_axes_dim)
+    _answer_if_known(attn, known)
     for layer in (attn.to_v, attn.to_out[0]):
         nn.init.orthogonal_(layer.weight)
     for block in network.transformer_blocks:
         block.norm1.linear.bias.view(6, -1)[2] = OPEN
+
+
+def _say_known(network: InContextTransformer3DModel) -> torch.Tensor:
+    """Have the embedding of a token say by one direction, which is answered, whether its cell is
+    known, whatever the cell shows: a unit vector, + where it is, - where it is to be drawn."""
+    embed = network.x_embedder.proj
+    channel = 2 * network.config.out_channels  # behind latents and known latents
+    known = torch.randn(embed.out_channels)
+    known = nn.functional.normalize(known - known.mean(), dim=0)  # a layer norm keeps it
+    weight = embed.weight.flatten(1)
+    weight -= known[:, None] * (known @ weight)
+    embed.bias -= known * (known @ embed.bias)
+    weight[:, channel] = 2 * SAYS_KNOWN * known
+    embed.bias -= SAYS_KNOWN * known
+    return known
+
+
+def _answer_if_known(attn: nn.Module, known: torch.Tensor) -> None:
+    """Keys that are what the bias says where a token is known, and its opposite where not: of the
+    reference's cell at any time only frame 0 answers."""
+    attn.to_k.weight += attn.to_k.bias[:, None] * known
+    attn.to_k.bias.zero_()
 
 
 def _aim(

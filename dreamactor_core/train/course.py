@@ -12,7 +12,7 @@ from ..errors import InputError
 
 LOOK_STEPS = 10  # whose losses are averaged
 SETTLE_STEPS = 100  # before which no loss is the lowest: a warm-up hardly moves
-SPIKE = 4  # times the lowest average: the run has come off its course
+SPIKE = 4  # as above, while the task stays the same
 SNAPSHOT_SECONDS = 10
 
 
@@ -23,8 +23,9 @@ class OffCourseError(InputError):
 class Course:
     """The losses of a run so far, and its last good weights."""
 
-    def __init__(self, learning: list[nn.Parameter]):
-        self.learning, self.lowest = learning, math.inf
+    def __init__(self, learning: list[nn.Parameter], spike: float = SPIKE):
+        """spike: times the lowest average of losses at which the run has come off its course."""
+        self.learning, self.spike, self.lowest = learning, spike, math.inf
         self.recent: list[float] = []
         self._keep()
 
@@ -34,11 +35,11 @@ class Course:
         if len(self.recent) < LOOK_STEPS:
             return
         mean, self.recent = sum(self.recent) / LOOK_STEPS, []
-        if mean > SPIKE * self.lowest:
+        if mean > self.spike * self.lowest:
             raise OffCourseError(
                 f"loss at step {step}",
                 got=f"{mean:.3g}",
-                need=f"at most {SPIKE} times the lowest, {self.lowest:.3g}",
+                need=f"at most {self.spike:g} times the lowest, {self.lowest:.3g}",
                 fix="Train again with a lower learning rate.",
             )
         if step > SETTLE_STEPS:

@@ -30,7 +30,7 @@ from diffusers.training_utils import EMAModel
 from torch import nn
 
 from ..errors import InputError
-from .course import Course, OffCourseError
+from .course import SPIKE, Course, OffCourseError
 from .curve import Curve, append_line, forget_after
 from .feeding import to_device
 from .room import activations_in_ram, out_of_memory_told
@@ -59,6 +59,7 @@ class Rhythm:
     curve: str = CURVE
     device: str = ""  # "cpu", or a GPU by name; "": accelerate's choice
     setbacks: int = 0  # so often a run off its course (course.py) begins anew from good weights
+    spike: float = SPIKE  # see course.py
     shard: bool = False  # every process holds a part of all weights (FSDP2)
     offload_activations: bool = False  # what waits for the backward pass waits in RAM
 
@@ -109,7 +110,7 @@ class Run:
         self.done = self._resume()
         if self.ema:
             self.ema.to(self.accelerator.device)
-        self.course = Course(self.learning) if rhythm.setbacks else None
+        self.course = Course(self.learning, rhythm.spike) if rhythm.setbacks else None
         self.setbacks, self.stopped, self.on_line = 0, False, Hooks().on_line
         self.curve = Curve(folder / rhythm.curve)
 

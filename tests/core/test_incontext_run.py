@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,11 +14,19 @@ from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import load_lora
 from dreamactor_core.mini.aim import aim_heads
 from dreamactor_core.mini.incontext import create_incontext
-from dreamactor_core.mini.incontext_network import cell_places
+from dreamactor_core.mini.incontext_network import cell_places, known_tokens
 from dreamactor_core.models import find
 from dreamactor_core.options import HEARD_STEP, WEIGHTS
 from dreamactor_core.sampling import SampleSettings
 from dreamactor_core.train.mini.incontext_export import export_model
+from dreamactor_core.train.mini.incontext_lessons import (
+    LESSONS,
+    foundation_times,
+    lesson_at,
+    lesson_batch,
+    lesson_shares,
+    piece_map,
+)
 from dreamactor_core.train.mini.incontext_model import (
     adapter_state,
     add_adapter,
@@ -28,8 +37,9 @@ from dreamactor_core.train.mini.incontext_model import (
     read_parts,
     save_parts,
 )
-from dreamactor_core.train.mini.incontext_pool import caption_ids
-from dreamactor_core.train.mini.incontext_stages import SHARES, begin_again, foundation_times
+from dreamactor_core.train.mini.incontext_pool import ROW_SHAPES, ROW_TYPES, Rows, caption_ids
+from dreamactor_core.train.mini.incontext_session import Session
+from dreamactor_core.train.mini.incontext_stages import LIGHT_SHARES, SHARES, begin_again
 from dreamactor_core.train.mini.incontext_tasks import compose_panels, excerpt
 
 GRID = (5, 8, 16)
@@ -70,10 +80,9 @@ def test_an_excerpt_of_a_batch_keeps_what_is_known_and_what_is_drawn(backbone):
 
 
 def test_short_excerpts_come_first(backbone):
-    import numpy as np
-
     rng = np.random.default_rng(0)
-    assert {len(foundation_times(rng, 0.5)) for _ in range(30)} == {2}
+    assert {len(foundation_times(rng, 0.3)) for _ in range(30)} == {2}
+    assert {len(foundation_times(rng, 0.6)) for _ in range(60)} == {2, 3}
     assert {len(foundation_times(rng, 0.9)) for _ in range(60)} == {0, 2, 3}
 
 
@@ -81,7 +90,11 @@ def test_aimed_heads_look_at_the_same_cell_of_driver_and_reference():
     network = create_incontext(layers=1, heads=2).transformer
     aim_heads(network, across=8)
     attn, turns = network.transformer_blocks[0].attn, network.rope_of(GRID, CPU)
-    tokens = torch.randn(1, math.prod(GRID), 64, generator=torch.Generator().manual_seed(0))
+    known = known_tokens(GRID, CPU).view(1, 1, *GRID).float()
+    shown = torch.randn(1, 128, *GRID, generator=torch.Generator().manual_seed(0))
+    place = cell_places(GRID, CPU)
+    tokens = network.x_embedder(torch.cat([shown, known * shown, known, place], dim=1))
+    tokens = torch.nn.functional.layer_norm(tokens, tokens.shape[-1:])
     query, key = (
         rotate(norm(layer(tokens).unflatten(2, (2, -1))), turns)[0].movedim(1, 0)
         for layer, norm in ((attn.to_q, attn.norm_q), (attn.to_k, attn.norm_k))
@@ -89,11 +102,38 @@ def test_aimed_heads_look_at_the_same_cell_of_driver_and_reference():
     driver, reference = (query @ key.mT).argmax(dim=2).view(2, *GRID)[..., :8]
     cells = torch.arange(math.prod(GRID)).view(GRID)
     assert torch.equal(driver, cells[..., 8:])
-    assert torch.equal(reference % 128, cells[..., :8] % 128)  # at whatever time
+    assert torch.equal(reference, cells[:1, :, :8].expand(5, -1, -1))  # what is known of it
+
+
+def test_lessons_begin_with_copying_and_keep_what_was_learned():
+    assert lesson_shares(0.0).tolist() == [1, 0, 0, 0, 0, 0]
+    for share in (0.3, 0.7, 1.0):
+        shares = lesson_shares(share)
+        assert shares.sum() == pytest.approx(1) and (shares[:4] > 0).all()
+    rng = np.random.default_rng(0)
+    assert {lesson_at(rng, 0.05) for _ in range(9)} == {"copy"}
+    assert {lesson_at(rng, 1.0) for _ in range(90)} == set(LESSONS)
+
+
+def test_every_lesson_is_a_diptych_of_the_same_clip(backbone):
+    made = [
+        np.zeros((6, *shape), dtype) for shape, dtype in zip(ROW_SHAPES, ROW_TYPES, strict=True)
+    ]
+    rows = Rows(*map(torch.from_numpy, made))
+    rows.frames[:] = 200
+    rows.parts[:, :, 16:48, 24:40] = 2  # a head, in every frame
+    for lesson in LESSONS:
+        batch = lesson_batch(lesson, backbone.vae, rows, torch.Generator().manual_seed(0))
+        assert batch.target.shape == (6, 128, *GRID)
+    head = torch.tensor([round(0.75 * 255), 0, 0]) / 127.5 - 1  # neck to nose
+    assert torch.equal(piece_map(rows.parts)[0, :, 0, 32, 32], head)
+    assert (piece_map(rows.parts)[:, :, :, :16] == -1).all()
 
 
 def test_a_stage_is_done_again_with_those_that_rest_on_it(tmp_path):
-    assert tuple(SHARES) == INCONTEXT_STAGES and sum(SHARES.values()) == pytest.approx(1)
+    assert tuple(SHARES) == tuple(LIGHT_SHARES) == INCONTEXT_STAGES and sum(
+        SHARES.values()
+    ) == pytest.approx(1)
     for name in SHARES:
         (tmp_path / f"{name}.done").touch()
     begin_again(tmp_path, "pose-based")
@@ -106,6 +146,11 @@ def test_a_run_starts_from_the_weights_of_another(backbone, tmp_path):
     read = read_parts(tmp_path, "weights")["model"]
     assert (count_layers(read), count_layers({})) == (1, 0)
     assert all(torch.equal(read[name], value.half().float()) for name, value in state.items())
+    run = SimpleNamespace(state=tmp_path / "state", start=None, codec=tmp_path)
+    codec, loras = Session.earlier_weights(run)
+    fresh = create_incontext(layers=1, heads=3)  # of another size: it learns anew
+    load_model(fresh, codec)
+    assert torch.equal(fresh.vae.components, read["vae.components"]) and loras == {}
     with pytest.raises(InputError, match="another network"):
         load_model(create_incontext(layers=1, heads=3), read)
     with pytest.raises(InputError, match=r"got none, need weights-0.safetensors"):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from ..course import SPIKE
 from ..fit import LossOf
 from ..optimise import CHECKPOINT, Hooks, Rhythm, Run
 from ..optimizers import optimizers_of
@@ -39,6 +40,7 @@ class ClockPace:
     muon: bool = False  # the visual stream's matrices by Muon, the rest by AdamW
     save_minutes: float = math.inf  # between checkpoints, from which the next call goes on
     log_seconds: float = 5.0
+    spike: float = SPIKE  # see train/course.py
 
     def rate(self, step: int, share: float) -> float:
         """Of a step, counted from 1, when such a share of the whole is over, 0..1: warm-up, then a
@@ -102,6 +104,7 @@ def fit_by_clock(
         checkpoint=CHECKPOINT if math.isfinite(pace.save_minutes) else "",
         device=str(next(module.parameters()).device),
         setbacks=SETBACKS,
+        spike=pace.spike,
     )
     optimizers = optimizers_of(trainee, pace.learning_rate, beta=0.98, muon=pace.muon)
     run = Run(trainee, optimizers, rhythm, folder, {})

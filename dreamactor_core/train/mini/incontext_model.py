@@ -135,15 +135,15 @@ def count_layers(state: State) -> int:
 
 @torch.no_grad()
 def load_model(backbone: InContextBackbone, state: State) -> None:
-    """Into a backbone without an adapter; {} changes nothing."""
-    if not state:
-        return
+    """Into a backbone without an adapter; a part that is not there changes nothing."""
     for part in ("transformer", "text_encoder", "vae"):
         values = {
             name.removeprefix(f"{part}."): value
             for name, value in state.items()
             if name.startswith(f"{part}.")
         }
+        if not values:
+            continue
         try:
             getattr(backbone, part).load_state_dict(values)
         except RuntimeError as error:  # which names every weight

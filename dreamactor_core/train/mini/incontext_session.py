@@ -93,10 +93,12 @@ class Session:
         workers: int,
         device: str = "",
         start: Path | None = None,
+        codec: Path | None = None,
     ):
         """minutes: of this call in all; workers: processes that draw; device: "" is a GPU if there
-        is one; start: folder with weights-*.safetensors of another run, for a new one."""
-        self.start = start
+        is one; start: folder with weights-*.safetensors of another run, for a new one; codec: the
+        same, of which only the codec is taken."""
+        self.start, self.codec = start, codec
         self.began = time.monotonic()
         self.out, self.state, self.minutes, self.sizes = out, out / "state", minutes, sizes
         self.state.mkdir(parents=True, exist_ok=True)
@@ -178,13 +180,16 @@ class Session:
         if self.start:
             parts = read_parts(self.start, "weights")
             return parts.pop("model"), parts
+        if self.codec:
+            model = read_parts(self.codec, "weights")["model"]
+            return {name: value for name, value in model.items() if name.startswith("vae.")}, {}
         return {}, {}
 
     def resume(self) -> None:
         if (path := self.state / "figures.json").exists():
             self.figures = json.loads(path.read_text())
         if self.start:
-            self.figures.setdefault("aimed", False)  # its heads have learned where to look
+            self.figures.setdefault("aimed", _was_aimed(self.start))
         if (path := self.state / "pairs.pt").exists():
             pairs = torch.load(path, weights_only=True, map_location=self.device)
             self.pairs = Pairs(*pairs)
@@ -216,6 +221,12 @@ class Session:
     def close(self) -> None:
         self.pool.close()
         self.helpers.shutdown(wait=True, cancel_futures=True)
+
+
+def _was_aimed(start: Path) -> bool:
+    """Whether the run that another starts from began with aimed heads."""
+    path = start / "figures.json"
+    return path.exists() and bool(json.loads(path.read_text()).get("aimed"))
 
 
 def use_one_thread() -> None:

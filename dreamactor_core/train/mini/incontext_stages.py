@@ -27,6 +27,7 @@ from ...mini.vae import PATCH, group_frames
 from ...puppets.world import LEAD_IN
 from .incontext_bootstrap import Judge, bootstrap_pairs
 from .incontext_fit import ClockPace, FitReport, fit_by_clock
+from .incontext_lessons import LONG_TIMES, foundation_times, lesson_at, lesson_batch
 from .incontext_model import (
     adapter_of,
     adapter_state,
@@ -40,10 +41,8 @@ from .incontext_session import Session
 from .incontext_tasks import (
     CompositeBatch,
     behind_lead_in,
-    copying_batch,
     driven_batch,
     excerpt,
-    foundation_batch,
     pose_batch,
     to_panel,
 )
@@ -59,13 +58,13 @@ SHARES = {  # of the minutes that a call has for those that are not done yet
     "end-to-end": 0.10,
     "figures": 0.265,
 }
+LIGHT_SHARES = SHARES | {"foundation": 0.8, "figures": 0.12}  # steps are dear on a CPU
 CODE_NOISE = 0.2  # codes are blurred by up to this much while the clean-up learns, latent units
-TRAINED_SHARE = (
-    0.1  # share of the rate for weights that are good already: small batches would undo them
-)
-COPYING = (1.0, 0.2)  # share of the foundation's steps that copy a clip: at first, from half on
-PAIRS_OF_TIMES = ((0, 3), (0, 4))  # what is driven: before that the driver is often silent
-LONG_TIMES = ((0, 3, 4), ())  # () is the whole clip
+# Shares of the rate: of weights that are good already, which small batches would undo; and of a
+# foundation that is not, but has learned to copy.
+TRAINED_SHARE, BEGUN_SHARE = 0.1, 0.6
+COPYING_SHARE = 0.1  # of the foundation's lessons, which one that has begun does not need
+LESSONS_SPIKE = 30.0  # as in train/course.py: to copy comes near no error, other lessons do not
 FOUNDATION_RATE, CODEC_RATE, LORA_RATE = 2e-3, 1e-3, 1.5e-3
 
 
@@ -119,35 +118,32 @@ def learn_foundation(session: Session, seconds: float) -> None:
         compile_blocks(backbone)
 
     def loss() -> Tensor:
-        share = (time.monotonic() - began) / seconds
+        share = begun + (1 - begun) * (time.monotonic() - began) / seconds
         transformer.layout = "in-time" if rng.random() < sizes.in_time else "side-by-side"
         transformer.times = foundation_times(rng, share) if sizes.excerpts else ()
         _, rows = pool.draw(rows_of(session, sizes.batch), rng)
-        copying = rng.random() < max(COPYING[1], COPYING[0] - 2 * share * (COPYING[0] - COPYING[1]))
-        batch = (copying_batch if copying else foundation_batch)(backbone.vae, rows, generator)
+        batch = lesson_batch(lesson_at(rng, share), backbone.vae, rows, generator)
         return loss_of(backbone, excerpt(batch, transformer.times))
 
-    trained = bool(session.loras) or session.figures.get("aimed") is False
-    if not trained and "aimed" not in session.figures:
+    # One that LoRAs stand on is good; one without has learned to copy.
+    part = TRAINED_SHARE if session.loras else BEGUN_SHARE if session.start else 1.0
+    begun = COPYING_SHARE if part < 1 else 0.0
+    if "aimed" not in session.figures and not session.loras:
         aim_heads(transformer, backbone.geometry.panel[1] // backbone.geometry.spatial_stride)
         session.figures["aimed"] = True
 
     try_step(loss, list(parts.parameters()))
     left = seconds - (time.monotonic() - began)
     logger.info("foundation: first step after %.0f s", seconds - left)
-    rate = FOUNDATION_RATE * min(1.0, (sizes.batch / 64) ** 0.5) * (TRAINED_SHARE if trained else 1)
-    pace = ClockPace(max(1.0, left), rate, warm_up=100, muon=True, save_minutes=sizes.save_minutes)
+    rate = FOUNDATION_RATE * min(1.0, (sizes.batch / 64) ** 0.5) * part
+    pace = ClockPace(
+        max(1.0, left), rate, warm_up=100, muon=True, save_minutes=sizes.save_minutes,
+        spike=LESSONS_SPIKE,
+    )  # fmt: skip
     report = fit_by_clock(parts, loss, pace, session.state / "foundation")
     transformer.layout, transformer.times = "side-by-side", ()
     note(session, "foundation", report)
     session.adapt()
-
-
-def foundation_times(rng: np.random.Generator, share: float) -> tuple[int, ...]:
-    """Of an excerpt, when such a share of the whole is over: two frames of a clip, later more."""
-    long = share > 0.75 and rng.random() < 0.6
-    choices = LONG_TIMES if long else PAIRS_OF_TIMES
-    return choices[rng.integers(len(choices))]
 
 
 def rows_of(session: Session, batch: int) -> int:
@@ -225,10 +221,10 @@ def note(session: Session, name: str, report: FitReport) -> None:
     }  # fmt: skip
 
 
-def stand_on(state: Path) -> None:
-    """A new run is to stand on another's codec and foundation."""
+def stand_on(state: Path, *stages: str) -> None:
+    """A new run is to stand on what these stages of another made."""
     state.mkdir(parents=True)
-    for name in ("codec", "foundation"):
+    for name in stages:
         (state / f"{name}.done").touch()
 
 
@@ -250,8 +246,9 @@ def train_incontext(session: Session, judge: Judge, measure: Callable[[Session],
         "figures": lambda session, seconds: measure(session),
     }
     session.pool.wait(session.sizes.first_rows)
-    left = [name for name in SHARES if not session.is_done(name)]
-    minutes = session.minutes / max(1e-9, sum(SHARES[name] for name in left))
-    for name, share in SHARES.items():
+    shares = LIGHT_SHARES if session.sizes.excerpts else SHARES
+    left = [name for name in shares if not session.is_done(name)]
+    minutes = session.minutes / max(1e-9, sum(shares[name] for name in left))
+    for name, share in shares.items():
         seconds = session.left() if name == "figures" else 60 * minutes * share
         session.stage(name, seconds, partial(work[name], session))

@@ -28,7 +28,7 @@ from ...skeleton import PARTS
 from .incontext_pool import Rows
 
 RESTYLINGS = ("recoloured", "pieces", "pieces", "outlines", "blur")
-PURE_NOISE = 0.5  # share of samples at sigma 1, where all is decided
+PURE_NOISE = 0.75  # share of samples at sigma 1, where all is decided
 SHIFT = 3.0  # of the other samples' noise levels
 TEXT_DROPOUT = 0.1
 
@@ -99,9 +99,14 @@ def excerpt(batch: CompositeBatch, times: tuple[int, ...]) -> CompositeBatch:
 def copying_batch(codec: BlockCodec, rows: Rows, generator: torch.Generator) -> CompositeBatch:
     """A clip beside itself, in its place; most are silent for the first second, as drivers are."""
     left = to_panel(rows.frames)
-    right = left.clone()
-    right[: round(0.7 * len(left)), :, :LEAD_IN] = -1
-    return compose_panels(codec, left, right, rows.ids, generator)
+    return compose_panels(codec, left, silence_lead_in(left), rows.ids, generator)
+
+
+def silence_lead_in(right: Tensor) -> Tensor:
+    """A driver (b, 3, 17, h, w), most of it silent for the first second."""
+    right = right.clone()
+    right[: round(0.7 * len(right)), :, :LEAD_IN] = -1
+    return right
 
 
 def silence_like(ids: Tensor) -> Tensor:
@@ -155,19 +160,23 @@ def driven_batch(
     codec: BlockCodec, frames: Tensor, driving: Tensor, ids: Tensor, generator: torch.Generator
 ) -> CompositeBatch:
     """Targets (b, 17, h, w, 3) and drivers (b, 8, h, w, 3) uint8; the driver moved and tinted."""
-    driven = to_panel(driving)
-    b, device = len(driven), driven.device
-    tint = 1 + 0.15 * (2 * torch.rand(b, 3, 1, 1, 1, generator=generator, device=device) - 1)
-    driven = ((driven + 1) * tint - 1).clamp(-1, 1)
-    driven = warp(driven, *_random_window(b, 0.08, 0.06, generator, device))
+    driven = move_and_tint(to_panel(driving), generator)
     return compose_panels(codec, to_panel(frames), behind_lead_in(driven), ids, generator)
+
+
+def move_and_tint(video: Tensor, generator: torch.Generator) -> Tensor:
+    """A video (b, 3, t, h, w), a little of each."""
+    b, device = len(video), video.device
+    tint = 1 + 0.15 * (2 * torch.rand(b, 3, 1, 1, 1, generator=generator, device=device) - 1)
+    video = ((video + 1) * tint - 1).clamp(-1, 1)
+    return warp(video, *random_window(b, 0.08, 0.06, generator, device))
 
 
 def restyle(style: str, video: Tensor, parts: Tensor, generator: torch.Generator) -> Tensor:
     """The same clip (b, 3, t, h, w) in another style, moved and stretched; parts (b, t, h, w)."""
     b, device = len(video), video.device
     random = lambda *shape: torch.rand(*shape, generator=generator, device=device)  # noqa: E731
-    window = _random_window(b, 0.25, 0.12, generator, device)
+    window = random_window(b, 0.25, 0.12, generator, device)
     if style == "recoloured":
         mix = torch.softmax(3 * torch.randn(b, 3, 3, generator=generator, device=device), dim=-1)
         sign = torch.where(random(b, 3, 1) < 0.3, -1.0, 1.0)
@@ -177,7 +186,7 @@ def restyle(style: str, video: Tensor, parts: Tensor, generator: torch.Generator
         palette[: b // 2, 0] = -1  # on black
         index = parts.long().flatten(1)[..., None].expand(-1, -1, 3)
         made = palette.gather(1, index).unflatten(1, parts.shape[1:]).movedim(-1, 1)
-        boxed = _boxes(parts[:, LEAD_IN:] > 0)
+        boxed = frame_boxes(parts)
         chosen = random(b, 1) < 0.5
         window = tuple(torch.where(chosen, box, w) for box, w in zip(boxed, window, strict=True))
     elif style == "outlines":
@@ -203,15 +212,17 @@ def warp(video: Tensor, middle: Tensor, half: Tensor) -> Tensor:
     return (grid_sample(flat, grid, align_corners=False) - 1).unflatten(1, (3, -1))
 
 
-def _random_window(
+def random_window(
     b: int, stretch: float, shift: float, generator: torch.Generator, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     middle, half = 2 * torch.rand(2, b, 2, generator=generator, device=device) - 1
     return shift * middle, 1 + stretch * half
 
 
-def _boxes(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Middle and half size (b, 2) of the box that holds a mask (b, t, h, w) in all its frames."""
+def frame_boxes(parts: Tensor) -> tuple[Tensor, Tensor]:
+    """Middle and half size (b, 2) of the box that holds a body while it is driven; parts
+    (b, 17, h, w)."""
+    mask = parts[:, LEAD_IN:] > 0
     columns, rows = mask.any(dim=1).any(dim=1), mask.any(dim=1).any(dim=2)
     low, high = [], []
     for line in (columns, rows):
