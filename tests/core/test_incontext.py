@@ -23,6 +23,7 @@ from dreamactor_core.mini.incontext_network import cell_places, known_tokens
 from dreamactor_core.mini.vae import group_frames, ungroup_frames
 from dreamactor_core.puppets.told import TOLD_STATES, UNTOLD, told_triplet
 from dreamactor_core.sampling import SampleSettings, flow_sigmas, sample
+from dreamactor_core.train.course import Course, OffCourseError
 from dreamactor_core.train.mini.incontext_fit import ClockPace, fit_by_clock
 from dreamactor_core.train.mini.incontext_model import (
     adapter_of,
@@ -280,6 +281,18 @@ def test_a_loss_far_above_the_lowest_goes_back_and_on_with_half_the_rate(tmp_pat
     assert drawn[159] < 0 and drawn[160] == 1  # the last good weights are those of the start
     assert lines[158]["rate"] == pytest.approx(pace.rate(159, 158 / 200))
     assert lines[159]["rate"] == pytest.approx(pace.rate(161, 160 / 200) / 2)
+
+
+def test_a_harder_lesson_is_not_off_course():
+    course, strict = Course([], spike=30.0), Course([])
+    for step in range(1, 121):
+        for each in (course, strict):
+            each.look(step, 0.02)
+    for step in range(121, 131):
+        course.look(step, 0.15)
+    with pytest.raises(OffCourseError, match="at most 4 times the lowest"):
+        for step in range(121, 131):
+            strict.look(step, 0.15)
 
 
 def test_fit_learns_and_counts(tmp_path):

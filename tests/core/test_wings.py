@@ -11,13 +11,18 @@ WINGS = (CORE / "mini", CORE / "train" / "mini")
 # Who may ask a wing for something: models open it, the command line runs its stages, and so do
 # the benches that train or fit one, or time the network itself.
 DOORS = {
-    "mini": ("dreamactor_core/models/", "benchmarks/incontext_speed.py"),
+    "mini": (
+        "dreamactor_core/models/",
+        "benchmarks/incontext_reasons.py",
+        "benchmarks/incontext_speed.py",
+    ),
     "train.mini": (
         "dreamactor_core/cli/train_small.py",
         "dreamactor_core/cli/train_incontext",  # .py and _figures.py
         "benchmarks/arms.py",
         "benchmarks/eye.py",
         "benchmarks/incontext_arms.py",
+        "benchmarks/incontext_reasons.py",
     ),
 }
 FILES = [

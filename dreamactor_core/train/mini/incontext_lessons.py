@@ -41,10 +41,9 @@ LESSONS = ("copy", "moved", "map", "posed", "moved-map", "styles")
 SHARES_OF_STEPS = {  # when such a share of the stage is over; between them they go over evenly
     0.00: (1.00, 0.00, 0.00, 0.00, 0.00, 0.00),
     0.10: (1.00, 0.00, 0.00, 0.00, 0.00, 0.00),
-    0.18: (0.40, 0.30, 0.30, 0.00, 0.00, 0.00),
-    0.35: (0.15, 0.20, 0.45, 0.10, 0.10, 0.00),
-    0.60: (0.05, 0.15, 0.20, 0.15, 0.30, 0.15),
-    1.00: (0.05, 0.10, 0.10, 0.15, 0.35, 0.25),
+    0.15: (0.30, 0.20, 0.40, 0.10, 0.00, 0.00),
+    0.50: (0.10, 0.10, 0.35, 0.25, 0.15, 0.05),
+    1.00: (0.05, 0.05, 0.15, 0.30, 0.30, 0.15),
 }
 PAIRS_OF_TIMES = ((0, 3), (0, 4))  # what is driven: before that the driver is often silent
 LONG_TIMES = ((0, 3, 4), ())  # () is the whole clip

@@ -62,7 +62,7 @@ LIGHT_SHARES = SHARES | {"foundation": 0.8, "figures": 0.12}  # steps are dear o
 CODE_NOISE = 0.2  # codes are blurred by up to this much while the clean-up learns, latent units
 # Shares of the rate: of weights that are good already, which small batches would undo; and of a
 # foundation that is not, but has learned to copy.
-TRAINED_SHARE, BEGUN_SHARE = 0.1, 0.6
+TRAINED_SHARE, BEGUN_SHARE = 0.1, 0.8
 COPYING_SHARE = 0.1  # of the foundation's lessons, which one that has begun does not need
 LESSONS_SPIKE = 30.0  # as in train/course.py: to copy comes near no error, other lessons do not
 FOUNDATION_RATE, CODEC_RATE, LORA_RATE = 2e-3, 1e-3, 1.5e-3
