@@ -181,7 +181,12 @@ def _seconds(name: str, optional: bool, tooltip: str) -> io.Input:
     )
 
 
-def lora_inputs(choice: files.Choice, tooltip: str) -> list[io.Input]:
+STRENGTH = "Strength, a factor: 1 as trained, 0 off."
+
+
+def lora_inputs(
+    choice: files.Choice, tooltip: str, strength_tooltip: str = STRENGTH
+) -> list[io.Input]:
     """lora, strength."""
     return [
         name_input("lora", choice, tooltip),
@@ -191,7 +196,7 @@ def lora_inputs(choice: files.Choice, tooltip: str) -> list[io.Input]:
             min=-4.0,
             max=4.0,
             step=0.05,
-            tooltip="Strength, a factor: 1 as trained, 0 off.",
+            tooltip=strength_tooltip,
         ),
     ]
 

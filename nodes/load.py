@@ -101,6 +101,8 @@ class DreamActorLoadLora(io.ComfyNode):
                     files.LORAS,
                     "Name of the LoRA: a variant that lies beside the model, or a file of "
                     "models/loras or models/dreamactor that was made for this model.",
+                    kinds.STRENGTH + " The embedded model hardly changes with it: its eye and its "
+                    "rig do the work. Large models and mini-incontext do.",
                 ),
             ],
             outputs=[
