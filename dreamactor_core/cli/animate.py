@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,9 @@ from .shared import (
 )
 
 if TYPE_CHECKING:
+    from ..jobs.inputs import Inputs
     from ..jobs.job import Job
+    from ..media import Frame
 
 ABOUT = """Make the character of --reference perform the motion of --driving and write --output.
 
@@ -195,7 +199,9 @@ def command(args: argparse.Namespace, stop: Stop) -> None:
     with quiet():
         animator = source.open(placement)
     asked, choices = job.variant, Choices(not (args.variant or loras), args.download)
-    job, inputs = read_bodies(job, inputs, animator, choices)
+    with _looking(stop, inputs) as watched:
+        job, found = read_bodies(job, watched, animator, choices)
+    inputs = found._replace(frames=inputs.frames)
     if job.variant != asked:
         wanted = choose_loras(source, job.variant, [])
     animator, inputs = with_painter(animator.wearing(wanted), inputs, job)
@@ -214,6 +220,25 @@ def command(args: argparse.Namespace, stop: Stop) -> None:
             text.write_text(json_text(asdict(report)), encoding="utf-8")
     frames, length = report.frames, report.duration
     print(f"{args.output}: {frames} frames, {length:.2f} s, made in {report.seconds:.1f} s")
+
+
+@contextmanager
+def _looking(stop: Stop, inputs: Inputs) -> Iterator[Inputs]:
+    """The same inputs. While their frames are read a bar is drawn, where a terminal is; it stops on
+    Ctrl-C."""
+    from tqdm import tqdm
+
+    words = {"desc": "looking for bodies in the driver", "unit": "frame", "leave": False}
+    with tqdm(total=inputs.clip.num_frames, disable=None, dynamic_ncols=True, **words) as bar:
+
+        def frames() -> Iterator[Frame]:
+            bar.reset()
+            for frame in inputs.frames():
+                stop.check()
+                bar.update()
+                yield frame
+
+        yield inputs._replace(frames=frames)
 
 
 def _job_of(args: argparse.Namespace) -> Job:

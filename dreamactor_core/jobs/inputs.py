@@ -101,7 +101,7 @@ def open_inputs(
         )
         check_length(pose, whole.num_frames)
         first, last, _ = whole.window(start, duration)
-        pose = pose.map(lambda points: points[first:last])
+        pose = pose.pick(lambda each: each[first:last])
     return Inputs(picture, clip, lambda: read_frames(driving, start, duration), pose, guides)
 
 
@@ -138,7 +138,8 @@ class Fitted:
         pose = self.inputs.pose
         if pose is None:
             return None
-        return Bodies(pose.body * [pose.aspect, 1, 1], np.array(self.inputs.clip.times))
+        times = np.array(self.inputs.clip.times)
+        return Bodies(pose.body * [pose.aspect, 1, 1], times, pose.depth)
 
     def driver_frames(self, fps: float, height: int, width: int) -> Iterator[Tensor]:
         """The driver alone, (height, width, 3) in [0, 1], at any rate."""

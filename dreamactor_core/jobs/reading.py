@@ -20,11 +20,11 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import InputError
-from ..media import fit, retime, retimed_length, to_uint8
+from ..media import Frame, fit, retime, retimed_length, to_uint8
 from ..pose.blazepose_files import SIZE, blazepose_folder
 from ..pose.footage import People, read_people
 from ..pose.guides import MOST_BODIES, Recognised
-from ..pose.keypoints import Pose
+from ..pose.keypoints import TIME_SLACK, Pose
 from ..pose.reference import networks_here
 from ..pose.rigid import RigidMotion, motion_of_body, motion_of_region
 
@@ -134,24 +134,40 @@ class _Driver:
 
     def __init__(self, inputs: Inputs, eye: Watcher, panel: tuple[int, int], fps: float):
         self.inputs, self.eye, self.panel, self.fps = inputs, eye, panel, fps
+        count = retimed_length(inputs.clip.duration, fps)
+        at = np.linspace(0, count - 1, EYED_FRAMES).round() / fps + TIME_SLACK
+        shown = np.searchsorted(np.array(inputs.clip.times), at, side="right") - 1
+        self.of_eye = set(shown.tolist())  # frames of the clip
+        self.eyed: dict[int, Tensor] = {}
 
     def people(self, reference: Recognised, job: Job) -> People | None:
         """Whoever BlazePose follows: who surely is a person, or whom the eye does not know."""
         networks = networks_here()
         if networks is None:
             return None
-        frames, clip = self.inputs.frames, self.inputs.clip
         bodies = min(reference.bodies, MOST_BODIES)
-        found = read_people(frames, clip, networks, bodies, job.driving_person)
+        found = read_people(
+            self._kept_for_eye, self.inputs.clip, networks, bodies, job.driving_person
+        )
         if found is not None and (found.surely or not self.eye_is_sure):
             return found
         return None
 
     @cached_property
     def eye_is_sure(self) -> bool:
-        count = retimed_length(self.inputs.clip.duration, self.fps)
-        wanted = set(np.linspace(0, count - 1, EYED_FRAMES).round().astype(int).tolist())
-        return self.eye.is_sure_of(list(self._frames(wanted)))
+        if self.of_eye - set(self.eyed):  # nobody has read the clip to its end
+            for _ in self._kept_for_eye():
+                if not self.of_eye - set(self.eyed):
+                    break
+        return self.eye.is_sure_of(list(self.eyed.values()))
+
+    def _kept_for_eye(self) -> Iterator[Frame]:
+        """The clip. Of the frames that the eye will be asked about pictures are kept, so that it
+        need not be decoded again."""
+        for number, frame in enumerate(self.inputs.frames()):
+            if number in self.of_eye and number not in self.eyed:
+                self.eyed[number] = fit(frame.image, *self.panel)
+            yield frame
 
     def rigid_motion(self, driver: str, pose: Pose | None) -> RigidMotion:
         """How the driver goes as a whole, by whatever is known of it."""
@@ -167,14 +183,10 @@ class _Driver:
             found = motion_of_region(frames, np.arange(len(frames)) / self.fps)
         return found
 
-    def _frames(self, wanted: set[int] | None = None) -> Iterator[Tensor]:
-        """At the model's rate, in its panel; all, or those of these numbers."""
+    def _frames(self) -> Iterator[Tensor]:
+        """At the model's rate, in its panel."""
         images = retime(self.inputs.frames(), self.fps, self.inputs.clip.duration)
-        return (
-            fit(image, *self.panel)
-            for k, image in enumerate(images)
-            if wanted is None or k in wanted
-        )
+        return (fit(image, *self.panel) for image in images)
 
 
 def _notes_of_reference(reference: Recognised) -> list[str]:

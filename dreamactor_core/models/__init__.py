@@ -60,6 +60,7 @@ class Bodies(NamedTuple):
 
     joints: np.ndarray  # (t, p, 18, 3): x, y in one unit for both, and confidence; p bodies
     times: np.ndarray  # (t,) seconds
+    depth: np.ndarray | None = None  # (t, p, 18) away from the camera, in the same unit
 
 
 class Shown(Protocol):

@@ -138,8 +138,11 @@ class Skeletal:
         bodies, acts = shown.bodies or self._watched(shown), []
         which = main_bodies(bodies.joints, len(figures))
         for k, figure in enumerate(figures):
-            body = bodies.joints[:, which[min(k, len(which) - 1)]] if which else None
-            driver = None if body is None else driver_at(body, bodies.times, shown.times)
+            driver = None
+            if which:
+                who = which[min(k, len(which) - 1)]
+                depth = None if bodies.depth is None else bodies.depth[:, who]
+                driver = driver_at(bodies.joints[:, who], bodies.times, shown.times, depth)
             still = [Goal(figure.joints, np.zeros(2))] * len(shown.times)
             acts.append(still if driver is None else perform(figure, driver, panel))
         return acts

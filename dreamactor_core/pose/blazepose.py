@@ -23,8 +23,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..options import BLAZEPOSE
+from ..skeleton import JOINTS
 from .blazepose_files import FILES, blazepose_folder
-from .skeletons import POINTS, to_points
+from .skeletons import POINTS, depth_of_body, to_points
 from .subjects import PERSON, Cutout, DetectSettings, Find, Subjects, area, warp_matrix
 from .tflite import Network, open_tflite
 
@@ -51,6 +52,7 @@ BOXED = 0.3  # confidence from which a joint counts for a person's box
 class Person(NamedTuple):
     score: float
     joints: np.ndarray  # (33, 3) x, y in pixels of the frame, confidence
+    depth: np.ndarray  # (33,) in the same pixels, from the middle of the hips away from the camera
     square: np.ndarray  # (2, 3) where to look in the next frame, as Cutout.place
     mask: Cutout
 
@@ -136,7 +138,8 @@ class BlazePose(NamedTuple):
         joints = np.column_stack([xy, _sigmoid(raw[:, 3])])[:33]
         mask = (255 * _sigmoid(answer["Identity_2"][0, ..., 0])).round().astype(np.uint8)
         score = float(answer["Identity_1"].squeeze())
-        return Person(score, joints, _onward(square, xy[33], xy[34]), Cutout(mask, square))
+        depth = raw[:33, 2] / LANDMARKER_SIDE * _side(square)
+        return Person(score, joints, depth, _onward(square, xy[33], xy[34]), Cutout(mask, square))
 
 
 def load_blazepose(
@@ -212,6 +215,7 @@ def _found(people: list[Person], shape: tuple[int, ...], masks: bool) -> Subject
         np.full(len(people), PERSON),
         to_points(joints, BLAZEPOSE) if people else np.zeros((0, POINTS, 3)),
         tuple(person.mask for person in people) if masks else (),
+        np.array([depth_of_body(person.depth) for person in people]).reshape(-1, JOINTS),
     )
 
 

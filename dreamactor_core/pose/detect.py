@@ -10,6 +10,7 @@ Frames are streamed; what is kept of each is its boxes and joints, some kilobyte
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import compress, islice
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..media import to_uint8
+from ..skeleton import JOINTS
 from .keypoints import Pose, pose_of_points
 from .skeletons import POINTS
 from .smooth import fill_gaps, smooth
@@ -65,6 +67,7 @@ def detect_pose(
     pose = pose_of_points(points, width / height)
     if settings.smoothing and chosen:
         pose = smooth(fill_gaps(pose, times), times)
+    pose = replace(pose, depth=_depth(found, identities, chosen, height))
     masks = _masks(found, identities, chosen) if settings.masks else None
     return Detection(pose, _notes(found, chosen, left_out, networks, settings), masks)
 
@@ -107,6 +110,19 @@ def _largest(
                 cover[int(number)] = cover.get(int(number), 0.0) + area(box)
     ranked = sorted(cover, key=lambda number: -cover[number])
     return ranked[:count], len(ranked[count:])
+
+
+def _depth(
+    found: list[Subjects], identities: list[np.ndarray], chosen: list[int], height: int
+) -> np.ndarray | None:
+    """(t, p, 18) of the chosen ones, in heights of the frame; 0 for who is not there."""
+    depth = np.zeros((len(found), len(chosen), JOINTS))
+    for t, (frame, numbers) in enumerate(zip(found, identities, strict=True)):
+        if frame.depth is None:
+            return None
+        for p, number in enumerate(chosen):
+            depth[t, p] = frame.depth[numbers == number].sum(axis=0) / height
+    return depth
 
 
 def _masks(

@@ -7,6 +7,7 @@ some of them, mirrored           --> is that a person, or a drawing that is take
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -68,6 +69,7 @@ def read_people(
 
     found = detect_pose(images(), times, networks, DetectSettings("people", 0.5, MOST_PEOPLE))
     pose = found.pose.map(lambda points: without_hidden(points, 1, 1))
+    pose = replace(pose, depth=found.pose.depth)
     present = _present(pose)
     likeness = _likeness(networks, samples)
     if present.any(axis=1).mean() < LEAST_SHARE or likeness is None:
@@ -115,9 +117,9 @@ def _chosen(
                 fix="Choose one of them with {option}.",
                 option="driving_person",
             )
-        return pose.map(itemgetter((slice(None), slice(person - 1, person)))), (person,)
+        return pose.pick(itemgetter((slice(None), slice(person - 1, person)))), (person,)
     if bodies > 1 and count > 1 and present[:, 1].mean() >= STAYS:
-        return pose.map(itemgetter((slice(None), slice(0, 2)))), (1, 2)
+        return pose.pick(itemgetter((slice(None), slice(0, 2)))), (1, 2)
     relay, there = np.zeros(len(present), int), present[:, 0].copy()
     followed = [1]
     for other in range(1, count):
@@ -126,7 +128,7 @@ def _chosen(
             there |= present[:, other]
             followed.append(other + 1)
     every = np.arange(len(present))
-    return pose.map(lambda points: points[every, relay][:, None]), tuple(followed)
+    return pose.pick(lambda each: each[every, relay][:, None]), tuple(followed)
 
 
 def _held(pose: Pose) -> tuple[Pose, int]:
@@ -139,12 +141,12 @@ def _held(pose: Pose) -> tuple[Pose, int]:
         last = np.searchsorted(seen, every, side="right") - 1
         index[:, p] = seen[last.clip(min=0)]
     people = np.arange(present.shape[1])
-    return pose.map(lambda points: points[index, people]), int((~present.any(axis=1)).sum())
+    return pose.pick(lambda each: each[index, people]), int((~present.any(axis=1)).sum())
 
 
 def _every_frame(pose: Pose, times: list[float], clip: VideoInfo) -> Pose:
     index = (np.searchsorted(times, np.array(clip.times) + 1e-6, side="right") - 1).clip(min=0)
-    return pose.map(lambda points: points[index])
+    return pose.pick(lambda each: each[index])
 
 
 def _smaller(image: np.ndarray) -> np.ndarray:

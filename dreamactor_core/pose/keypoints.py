@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,9 @@ class Pose:
     face: np.ndarray  # (t, p, 70, 3)
     feet: np.ndarray  # (t, p, 6, 3), left big toe, small toe, heel, then the right ones
     aspect: float  # canvas width / height
+    # (t, p, 18) of the body: how far it is from the middle of the hips away from the camera, in
+    # heights of the canvas; None where nobody told. No file holds it.
+    depth: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         t, p = self.body.shape[:2]
@@ -65,10 +68,15 @@ class Pose:
         assert shapes == [(t, p, 18, 3), (t, p, 2, 21, 3), (t, p, 70, 3), (t, p, 6, 3)], shapes
 
     def map(self, change: Callable[[np.ndarray], np.ndarray]) -> Pose:
-        """The same change made to all four arrays."""
+        """The same change made to all four arrays of points; of depth nothing is known then."""
         return Pose(
             change(self.body), change(self.hands), change(self.face), change(self.feet), self.aspect
         )
+
+    def pick(self, choose: Callable[[np.ndarray], np.ndarray]) -> Pose:
+        """Some frames or people, in any order: what choose makes of any (t, p, ...)."""
+        depth = None if self.depth is None else choose(self.depth)
+        return replace(self.map(choose), depth=depth)
 
     def points(self) -> np.ndarray:
         """Every joint in one array (t, p, 136, 3): body, left hand, right hand, face, feet."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..skeleton import NECK, SHOULDER
+from ..skeleton import JOINTS, NECK, SHOULDER
 
 POINTS = 136
 COCO = {0: 0, 2: 6, 3: 8, 4: 10, 5: 5, 6: 7, 7: 9, 8: 12, 9: 14, 10: 16, 11: 11, 12: 13, 13: 15}
@@ -51,3 +51,13 @@ def to_points(joints: np.ndarray, skeleton: str) -> np.ndarray:
         points[:, NECK, :2] = shoulders[..., :2].mean(axis=1)
         points[:, NECK, 2] = shoulders[..., 2].min(axis=1)
     return points * (points[..., 2:] > 0)
+
+
+def depth_of_body(depth: np.ndarray) -> np.ndarray:
+    """(33,) of BlazePose's joints -> (18,)."""
+    body = np.zeros(JOINTS)
+    for joint in range(JOINTS):
+        if joint != NECK:
+            body[joint] = depth[BLAZEPOSE_33[joint]]
+    body[NECK] = body[list(SHOULDER)].mean()
+    return body

@@ -75,6 +75,8 @@ class Subjects(NamedTuple):
     kinds: np.ndarray  # (n,) PERSON or ANIMAL
     points: np.ndarray  # (n, 136, 3) joints as in Pose.points, in pixels; 0 if none were sought
     masks: tuple[Cutout, ...] = ()  # one for each subject, or none
+    # (n, 18) pixels from the middle of the hips away from the camera, of networks that tell it
+    depth: np.ndarray | None = None
 
 
 Find = Callable[[list[np.ndarray]], list[Subjects]]  # the next frames (h, w, 3) uint8 of one clip

@@ -5,7 +5,12 @@ import { sheet } from "./style.js";
 import { say } from "./words.js";
 
 const REMEMBERED = "dreamactor.results";
-const STAGES = { read: "Reading the driver", draw: "Drawing", write: "Writing" };
+const STAGES = {
+  look: "Looking for bodies in the driver",
+  read: "Reading the driver",
+  draw: "Drawing",
+  write: "Writing",
+};
 
 /** The last result of a node, so that a reload of the page or an undo does not empty it. */
 export function remember(node, key, payload) {

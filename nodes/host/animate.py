@@ -27,7 +27,7 @@ from .files import LoraChoice
 from .guides import NO_GUIDES, GuideInputs
 from .load import ALL, Model, ready, tries, with_lora
 from .player import driver_beside, player_of
-from .progress import JobProgress, watched
+from .progress import LOOK, JobBar, JobProgress
 from .remember import LastResult, ignored_by
 from .video import Driving, TempFile, audible, naming, temp_file
 
@@ -111,22 +111,24 @@ def animate(
     model.animator.check(job)
     with naming(job.driving, "driving"):
         choices = Choices(not wired.loras and given.keypoints is None, options.download)
-        job, inputs = _read(model, job, choices)
+        bar = JobBar(looks=model.animator.eye is not None)
+        job, inputs = _read(model, job, choices, bar)
         if job.variant != variant:
             model = _of_variant(wired, job.variant)
         drawer, inputs = with_painter(model.animator, inputs, job)
         geometry, (height, width) = model.geometry, model.geometry.panel
         box = fit_inputs(inputs, job.size, drawer).panel.box
         for attempt in tries():
-            with attempt, driver_beside(inputs, box.height, box.width) as (read, beside):
+            with attempt:
                 ready_model = ready(model, ALL, geometry.num_frames * height * 2 * width)
-                animator, read = with_painter(ready_model, read, job)
+                animator, read = with_painter(ready_model, inputs, job)
                 steps = settings.num_inference_steps or animator.defaults.num_inference_steps
-                progress = JobProgress(animator, passes_of(drawer, inputs), steps, read)
-                with progress.listening():
-                    animate_file(
-                        animator, job, progress.inputs, progress.on_step, progress.on_frame
-                    )
+                progress = JobProgress(bar, animator, passes_of(drawer, inputs), steps, read)
+                with (
+                    driver_beside(progress.inputs, box.height, box.width) as (read, beside),
+                    progress.listening(),
+                ):
+                    animate_file(animator, job, read, progress.on_step, progress.on_frame)
         throw_exception_if_processing_interrupted()
     made = _finished(model, job, result, beside, inputs.reading)
     last.keep(made)
@@ -153,11 +155,10 @@ def _of_part(part: DrivingPart) -> dict[str, Any]:
     }
 
 
-def _read(model: Model, job: Job, choices: Choices) -> tuple[Job, Inputs]:
-    """As read_inputs and read_bodies, on the model where ComfyUI wants it; Cancel is heard frame by
-    frame."""
+def _read(model: Model, job: Job, choices: Choices, bar: JobBar) -> tuple[Job, Inputs]:
+    """As read_inputs and read_bodies, on the model where ComfyUI wants it."""
     inputs = read_inputs(job)
-    read = inputs._replace(frames=lambda: watched(inputs.frames()))
+    read = bar.over(inputs, LOOK)
     for attempt in tries():
         with attempt:
             height, width = model.geometry.panel

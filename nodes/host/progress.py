@@ -23,9 +23,10 @@ PREVIEW_SIDE = 512  # pixels
 LOOKS = 0.1  # of the time, at most, goes into previews, each of which the autoencoder must decode
 WORDS_EVERY = 0.1  # seconds
 EVENT = "dreamactor.progress"  # {node, stage, done, total}, as js/shared/widget.js hears it
-READ, DRAW, WRITE = "read", "draw", "write"  # stages of a job
+LOOK, READ, DRAW, WRITE = "look", "read", "draw", "write"  # stages of a job
 BAR_TICKS = 1000  # of a job's bar
 STAGE_SHARES = {READ: 0.05, DRAW: 0.85, WRITE: 0.1}
+LOOK_SHARE = 0.3  # of the bar, where bodies are sought in the driver before anything is drawn
 STEP_UNDER_WAY = 0.95  # of a step, at most, while its end has not been told
 
 
@@ -59,27 +60,59 @@ def sampling_progress(animator: Animator) -> Callable[[Step], None]:
     return on_step
 
 
+class JobBar:
+    """One bar and one line of words over a whole job, which says where it is."""
+
+    def __init__(self, looks: bool):
+        """looks: whether bodies are sought in the driver first."""
+        look = LOOK_SHARE if looks else 0.0
+        self.shares = {stage: (1 - look) * share for stage, share in STAGE_SHARES.items()}
+        self.shares[LOOK] = look
+        self.done = dict.fromkeys(self.shares, 0.0)  # of each stage, 0 to 1
+        self.bar, self.told = ProgressBar(BAR_TICKS), 0.0
+
+    def over(self, inputs: Inputs, stage: str) -> Inputs:
+        """The same inputs, whose frames move the bar, and stop on Cancel."""
+
+        def frames() -> Iterator[Frame]:
+            for count, frame in enumerate(inputs.frames(), 1):
+                self.tell(stage, count, inputs.clip.num_frames)
+                yield frame
+
+        return inputs._replace(frames=frames)
+
+    def tell(self, stage: str, done: int, total: int, preview: tuple | None = None) -> None:
+        throw_exception_if_processing_interrupted()
+        if stage != LOOK:
+            self.done[LOOK] = 1.0
+        self.done[stage] = max(self.done[stage], done / total)
+        ticks = BAR_TICKS * sum(self.shares[name] * share for name, share in self.done.items())
+        self.bar.update_absolute(round(ticks), BAR_TICKS, preview)
+        now = time.monotonic()
+        if now - self.told >= WORDS_EVERY or done == total:
+            self.told = now
+            _say({"stage": stage, "done": done, "total": total})
+
+
 class JobProgress:
-    """One bar and one line of words over a whole job: frames read, drawn, written.
+    """A job's bar while it is done: frames read, drawn, written.
 
     A step of the network may take most of a job, so the bar moves with each of its blocks, and
     Cancel is heard in each of its layers. Read, drawn and written go on side by side, pass by pass.
 
-        progress = JobProgress(animator, passes, steps, inputs)
+        progress = JobProgress(bar, animator, passes, steps, inputs)
         with progress.listening():
             animate_file(animator, job, progress.inputs, progress.on_step, progress.on_frame)
     """
 
-    def __init__(self, animator: Animator, passes: int, steps: int, inputs: Inputs):
+    def __init__(self, bar: JobBar, animator: Animator, passes: int, steps: int, inputs: Inputs):
         """steps: those of a pass, until the first tells how many calls of the network they are."""
-        self.animator, self.passes, self.steps = animator, passes, steps
-        self.frames = inputs.clip.num_frames
-        self.inputs = inputs._replace(frames=lambda: self._reading(inputs.frames()))
-        self.done = dict.fromkeys(STAGE_SHARES, 0.0)  # of each stage, 0 to 1
+        self.bar, self.animator, self.passes, self.steps = bar, animator, passes, steps
+        self.frames, self.inputs = inputs.clip.num_frames, bar.over(inputs, READ)
         self.steps_done = self.blocks_done = 0  # blocks: of the step under way
         self.blocks = list(_blocks(animator))
         self.blocks_a_step = max(1, len(self.blocks))
-        self.bar, self.previews, self.told = ProgressBar(BAR_TICKS), Previews(), 0.0
+        self.previews = Previews()
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -98,12 +131,7 @@ class JobProgress:
         self._drawn(0.0, self.previews.of(lambda: self.animator.preview(step.denoised)))
 
     def on_frame(self, picture: Tensor, done: int, total: int) -> None:
-        self._tell(WRITE, done, total, self.previews.of(lambda: picture))
-
-    def _reading(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        for count, frame in enumerate(frames, 1):
-            self._tell(READ, count, self.frames)
-            yield frame
+        self.bar.tell(WRITE, done, total, self.previews.of(lambda: picture))
 
     def _block(self, *_: object) -> None:
         self.blocks_done += 1
@@ -111,17 +139,7 @@ class JobProgress:
 
     def _drawn(self, of_step: float, preview: tuple | None = None) -> None:
         share = min((self.steps_done + of_step) / (self.passes * self.steps), 1.0)
-        self._tell(DRAW, round(share * self.frames), self.frames, preview)
-
-    def _tell(self, stage: str, done: int, total: int, preview: tuple | None = None) -> None:
-        throw_exception_if_processing_interrupted()
-        self.done[stage] = max(self.done[stage], done / total)
-        ticks = BAR_TICKS * sum(STAGE_SHARES[name] * share for name, share in self.done.items())
-        self.bar.update_absolute(round(ticks), BAR_TICKS, preview)
-        now = time.monotonic()
-        if now - self.told >= WORDS_EVERY or done == total:
-            self.told = now
-            _say({"stage": stage, "done": done, "total": total})
+        self.bar.tell(DRAW, round(share * self.frames), self.frames, preview)
 
 
 def _blocks(animator: Animator) -> Iterator[Module]:

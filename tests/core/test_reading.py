@@ -145,11 +145,13 @@ class Told:
                     np.zeros(count),
                     points,
                     (mask,) * count,
+                    points[:, :18, 0],  # whatever
                 )
             )
         return found
 
 
+NOBODY = Subjects(np.zeros((0, 4)), np.zeros(0), np.zeros(0), np.zeros((0, 136, 3)))
 SMALL = FIGURE * [0.4, 0.4, 1]  # in the left top corner
 LARGE = FIGURE * [0.6, 0.6, 1] + [40, 30, 0]
 
@@ -191,6 +193,8 @@ def test_who_leaves_is_held_and_who_comes_then_is_followed_on():
     people = followed((LARGE,), (LARGE,), (LARGE,), (), (SMALL,), (SMALL,), ())
     assert (people.found, people.followed, people.missing) == (2, (1, 2), 2)
     assert hips(people) == [70, 70, 70, 70, 20, 20, 20]
+    nose = people.pose.body[:, 0, 0, 0]
+    assert np.allclose(people.pose.depth[:, 0, 0], nose)  # theirs, of everyone at his time
 
 
 def test_joints_outside_of_the_frame_are_not_seen():
@@ -334,6 +338,19 @@ def test_a_driver_without_a_body_moves_the_reference_as_a_whole(job, animator, p
     assert "No body recognised in the driving video: choose a clip" in caplog.text
     with pytest.raises(InputError, match="driving video: got no body"):
         read(job(puppets.reference, clip, strict=True), animator)
+
+
+def test_a_driver_in_whom_no_person_is_found_is_not_decoded_again_for_the_eye(
+    monkeypatch, job, animator, puppets
+):
+    one = job(puppets.reference, puppets.driving)
+    inputs, begun = open_inputs(one.reference, one.driving), []
+    counted = inputs._replace(frames=lambda: begun.append(1) or inputs.frames())
+    for people, times in ((None, 1), (Told([()]), 2)):
+        monkeypatch.setattr(reading, "networks_here", lambda people=people: people)
+        monkeypatch.setattr(Told, "find", lambda _, images: [NOBODY] * len(images))
+        _, found = read_bodies(one, counted, animator, Choices(follow_people=True))
+        assert found.reading.by.driver == "eye" and len(begun) == times
 
 
 def test_a_person_who_is_followed_makes_the_job_pose_based(monkeypatch, job, animator, puppets):

@@ -328,6 +328,22 @@ def test_the_leg_that_is_seen_is_in_front_and_stays_there():
     assert orders(sure)[-1] == USUAL_ORDER
 
 
+def test_depth_tells_which_arm_is_behind_the_trunk_and_which_limb_in_front():
+    """The right wrist goes from half a trunk behind it to half a trunk before it."""
+    joints = np.repeat(FIGURE[None, :, :2], 10, axis=0)
+    shown, sure, times = np.ones(18, bool), np.ones((10, 18)), np.arange(10) / 10
+    trunk = np.linalg.norm(FIGURE[NECK, :2] - FIGURE[list(HIP), :2].mean(axis=0))
+    depth = np.zeros((10, 18))
+    depth[:, [ELBOW[0], WRIST[0]]] = trunk * np.linspace(1, -1, 10)[:, None]
+    depth[:, [KNEE[1], ANKLE[1]]] = trunk
+    told = orders_of(joints, shown, sure, times, depth)
+    behind = [order.index(FOREARM[0]) < order.index(TORSO) for order in told]
+    assert behind == [True] * 4 + [False] * 6
+    assert told[9].index(FOREARM[0]) > told[9].index(FOREARM[1])  # and before the other arm
+    assert all(order.index(SHIN[0]) > order.index(SHIN[1]) for order in told)
+    assert orders_of(joints, shown, sure, times, 0 * depth) == [USUAL_ORDER] * 10
+
+
 def test_what_is_drawn_last_hides_what_was_drawn_before():
     _, _, one = cut()
     joints = FIGURE[:, :2].copy()

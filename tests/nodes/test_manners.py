@@ -175,7 +175,7 @@ def test_one_bar_runs_frame_by_frame_over_all_pieces_of_a_long_video(
     assert {total for _, total, _ in updates} == {1000}
     assert max(b - a for a, b in pairwise(values)) < 150  # of 4 steps none is one leap
     said = dict.fromkeys(stage for stage, *_ in words.told)
-    assert list(said) == ["read", "draw", "write"]
+    assert list(said) == ["look", "read", "draw", "write"]
     for stage in said:
         counts = [done for name, done, _ in words.told if name == stage]
         assert counts == sorted(counts) and counts[-1] == 30
@@ -184,7 +184,7 @@ def test_one_bar_runs_frame_by_frame_over_all_pieces_of_a_long_video(
     assert {picture.size for _, picture, _ in shown} >= {(SIDE, SIDE)}  # frames as they are written
 
 
-@pytest.mark.parametrize("stage", ["read", "draw", "write"])
+@pytest.mark.parametrize("stage", ["look", "read", "draw", "write"])
 def test_cancel_is_heard_in_every_stage_and_leaves_no_file(run, long_job, folders, words, stage):
     """The bar stands still from there on: not one more word."""
     import comfy.model_management as management

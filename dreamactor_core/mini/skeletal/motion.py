@@ -56,11 +56,14 @@ class Driver(NamedTuple):
     shown: np.ndarray  # (18,) bool: those that are ever seen
     sure: np.ndarray  # (n, 18) how sure it is that they are where they are, in [0, 1]
     times: np.ndarray  # (n,) seconds
+    depth: np.ndarray | None = None  # (n, 18) away from the camera, in the unit of the joints
 
 
-def driver_at(body: np.ndarray, times: np.ndarray, wanted: np.ndarray) -> Driver | None:
-    """Joints (t, 18, 3) of x, y, confidence at times (t,) -> at wanted (n,), straight between those
-    that are seen; None for somebody who is never seen."""
+def driver_at(
+    body: np.ndarray, times: np.ndarray, wanted: np.ndarray, depth: np.ndarray | None = None
+) -> Driver | None:
+    """Joints (t, 18, 3) of x, y, confidence at times (t,), and their depth (t, 18) -> at wanted
+    (n,), straight between those that are seen; None for somebody who is never seen."""
     seen = body[..., 2] >= SEEN
     shown = seen.mean(axis=0) >= SHOWN
     if shown.sum() < 2:
@@ -71,7 +74,11 @@ def driver_at(body: np.ndarray, times: np.ndarray, wanted: np.ndarray) -> Driver
         here = seen[:, joint]
         for axis in (0, 1):
             joints[:, joint, axis] = np.interp(wanted, times[here], body[here, joint, axis])
-    return Driver(joints, shown, sure, wanted)
+    if depth is None:
+        return Driver(joints, shown, sure, wanted)
+    there = body[..., 2].any(axis=1)
+    deep = [np.interp(wanted, times[there], each) for each in depth[there].T]
+    return Driver(joints, shown, sure, wanted, np.stack(deep, axis=1))
 
 
 def perform(figure: Figure, driver: Driver, panel: tuple[int, int]) -> list[Goal]:
@@ -95,7 +102,7 @@ def perform(figure: Figure, driver: Driver, panel: tuple[int, int]) -> list[Goal
         joints = stand(joints, planted(driver.joints, driver.shown, driver.times), driver.times)
     turns = _foot_turns(reference, joints, driver)
     joints, size = _in_view(figure, joints, panel)
-    orders = orders_of(driver.joints, driver.shown, driver.sure, driver.times)
+    orders = orders_of(driver.joints, driver.shown, driver.sure, driver.times, driver.depth)
     frames = zip(joints, turns, orders, strict=True)
     return [Goal(places, feet, size, order) for places, feet, order in frames]
 
@@ -116,19 +123,20 @@ def _sinking(way: np.ndarray, height: int) -> np.ndarray:
 def _as_seen(reference: np.ndarray, driver: Driver) -> Driver:
     """Sides changed for a driver who is seen from behind where the figure is seen from the front;
     mirrored where both are on four legs and face apart."""
-    joints, shown, sure, times = driver
+    joints, shown, sure, times, depth = driver
     if shown[list(SHOULDER)].all():
         across = np.median(joints[:, SHOULDER[1], 0] - joints[:, SHOULDER[0], 0])
         own = reference[SHOULDER[1], 0] - reference[SHOULDER[0], 0]
         if across * own < 0:
             sides = list(MIRRORED_JOINT)
             joints, shown, sure = joints[:, sides], shown[sides], sure[:, sides]
+            depth = None if depth is None else depth[:, sides]
     trunk, own = _trunk(joints, shown), _trunk(reference[None], np.ones(18, bool))
     if trunk is not None and own is not None:
         trunk, own = trunk.mean(axis=0), own[0]
         if abs(trunk[0]) > abs(trunk[1]) and abs(own[0]) > abs(own[1]) and trunk[0] * own[0] < 0:
             joints = joints * [-1, 1]
-    return Driver(joints, shown, sure, times)
+    return Driver(joints, shown, sure, times, depth)
 
 
 def _trunk(joints: np.ndarray, shown: np.ndarray) -> np.ndarray | None:
