@@ -14,6 +14,7 @@ from ..skeleton import MIRRORED_JOINT
 from .blazepose import BlazePose, load_blazepose
 from .blazepose_files import blazepose_home, is_home
 from .guides import CLEAR, LEAST_JOINTS, MOST_BODIES, Guides, tells_apart
+from .reach import within_reach
 from .subjects import Cutout, DetectSettings, spread_all
 
 MIN_SCORE = 0.7  # the detector's score
@@ -67,6 +68,7 @@ def find_person(
         return None
     if mask is None:
         mask = spread_all([one.mask for one in kept], height, width)[..., 0] / np.float32(255)
+        mask = within_reach(mask, np.stack([one.joints for one in kept]))
     joints = np.stack([without_hidden(one.joints, height, width) for one in kept])
     others = len(people) - len(kept)
     return Guides(height, width, joints, mask, others=others) if tells_apart(mask) else None

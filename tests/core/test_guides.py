@@ -20,6 +20,7 @@ from dreamactor_core.pose.blazepose_files import FILES
 from dreamactor_core.pose.ground import outline
 from dreamactor_core.pose.guides import Guides, read_guides
 from dreamactor_core.pose.keypoints import Pose, pose_of_points, save_keypoints
+from dreamactor_core.pose.reach import within_reach
 from dreamactor_core.pose.retarget import place_in_panel, stand_as
 from dreamactor_core.pose.subjects import Cutout, Subjects
 from dreamactor_core.skeleton import (
@@ -284,8 +285,19 @@ def seen(monkeypatch, tmp_path):
 def test_a_person_who_is_found_guides_by_joints_and_mask(seen):
     guides = seen(0.0)
     assert np.allclose(guides.joints, FIGURE[None]) and (guides.height, guides.width) == (100, 100)
-    assert guides.mask[34:66, 34:66].min() == 1 and guides.mask[:17].max() == 0
+    assert guides.mask[34:56, 38:62].min() == 1 and guides.mask[:17].max() == 0
     assert np.array_equal(seen(0.0, figure()).mask, figure())  # an outline that is known stays
+
+
+def test_what_is_far_from_all_bones_or_hangs_on_none_is_not_the_persons():
+    mask = figure()
+    mask[80:90, 20:26] = 1  # a speck
+    mask[34:64, 12:16] = 1  # a flag that hangs on the right arm
+    mask[10:20, 58:62] = 1  # hair
+    kept = within_reach(mask, FIGURE[None])
+    assert kept[12:16, 58:60].min() == 1 and (kept * figure()).sum() > 0.97 * figure().sum()
+    assert kept[80:90, 20:26].max() == 0 and kept[45:64, 12:16].max() == 0
+    assert np.array_equal(within_reach(0 * mask, FIGURE[None]), 0 * mask)
 
 
 def test_who_is_another_in_the_mirrored_picture_is_nobody(seen):

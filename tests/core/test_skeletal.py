@@ -27,6 +27,7 @@ from dreamactor_core.mini.skeletal.figure import Figure, cut_figures, sharpened
 from dreamactor_core.mini.skeletal.ground import clean_ground
 from dreamactor_core.mini.skeletal.motion import driver_at, main_bodies, perform, set_out
 from dreamactor_core.mini.skeletal.order import USUAL_ORDER, ordered, orders_of
+from dreamactor_core.mini.skeletal.skirt import Skirt
 from dreamactor_core.models import find, skeletal
 from dreamactor_core.pose.keypoints import Pose
 from dreamactor_core.skeleton import (
@@ -76,6 +77,23 @@ def turned_about(joints: np.ndarray, joint: int, moved: tuple[int, ...], degrees
     made = joints.copy()
     made[list(moved)] = (joints[list(moved)] - joints[joint]) @ turn.T + joints[joint]
     return made
+
+
+@pytest.mark.parametrize(("hem", "skirt"), [(80, Skirt.KNEES), (94, Skirt.ANKLES)])
+def test_a_skirt_stays_in_one_piece_when_a_leg_is_raised(hem, skirt):
+    mask = figure()
+    cv2.fillConvexPoly(mask, np.array([[40, 57], [59, 57], [66, hem], [33, hem]]), 1)
+    picture = np.full((100, 100, 3), 90, np.uint8)
+    (one,) = cut_figures(picture, picture, FIGURE[None], mask)
+    assert one.skirt == skirt
+    joints = turned_about(one.joints, HIP[1], (KNEE[1], ANKLE[1]), -50)
+    cover = (drawn(one, joints)[..., 3] > 128).astype(np.uint8)
+    pieces, _ = cv2.connectedComponents(cover)
+    assert pieces == 2 and abs(int(cover.sum()) - mask.sum()) < 0.1 * mask.sum()
+    holes, _ = cv2.connectedComponents(1 - cover)
+    assert holes == 2  # the ground, and none within
+    (bare,) = cut_figures(picture, picture, FIGURE[None], figure())
+    assert bare.skirt == Skirt.NONE
 
 
 # Ground

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ...skeleton import ANKLE, FACE_JOINTS, FOOT, HEAD, HIP, LIMB_JOINTS, NECK, TORSO
+from ...skeleton import ANKLE, FACE_JOINTS, FOOT, HEAD, HIP, LIMB_JOINTS, NECK, THIGH, TORSO
 from .figure import Figure, Hinge, Layer, bisector, directions
 from .order import USUAL_ORDER, Drawn
+from .skirt import bone_of
 
 NO_BONE = 1e-3  # pixels: a shorter one points nowhere
 RIM = 0.06  # of a hinge's radius: there it fades
@@ -32,7 +33,7 @@ Maps = dict[int, np.ndarray]  # (2, 3) of each part
 
 def draw_figure(canvas: np.ndarray, figure: Figure, goal: Goal) -> None:
     """Draw over a canvas, in place; what the figure lacks is left out."""
-    maps = part_maps(figure.joints, goal)
+    maps = part_maps(figure, goal)
     for item in goal.order:
         if isinstance(item, tuple):
             hinge = figure.hinges.get(item)
@@ -42,15 +43,18 @@ def draw_figure(canvas: np.ndarray, figure: Figure, goal: Goal) -> None:
             _draw_layer(canvas, figure.layers[item], maps[item])
 
 
-def part_maps(joints: np.ndarray, goal: Goal) -> Maps:
+def part_maps(figure: Figure, goal: Goal) -> Maps:
     """(2, 3) of each part: from the picture's points (x, y, 1) to the frame's."""
-    maps, size = {}, goal.size
+    maps, size, joints = {}, goal.size, figure.joints
     hips, goal_hips = (each[list(HIP)].mean(axis=0) for each in (joints, goal.joints))
     maps[TORSO] = bone_map((hips, joints[NECK]), (goal_hips, goal.joints[NECK]), size)
     nod = _angle_of_face(goal.joints) - _angle_of_face(joints)
     maps[HEAD] = turn_map(joints[NECK], goal.joints[NECK], nod, size)
     for part, ends in LIMB_JOINTS.items():
         maps[part] = bone_map(joints[list(ends)], goal.joints[list(ends)], size)
+    if figure.skirt:
+        bones = (bone_of(each) for each in (joints, goal.joints))
+        maps[THIGH[0]] = bone_map(*bones, size)
     for part, ankle, angle in zip(FOOT, ANKLE, goal.feet, strict=True):
         maps[part] = turn_map(joints[ankle], goal.joints[ankle], float(angle), size)
     return maps
@@ -63,7 +67,7 @@ def _angle_of_face(joints: np.ndarray) -> float:
 
 def box_of(figure: Figure, goal: Goal) -> tuple[np.ndarray, np.ndarray]:
     """The left top and the right bottom corner (2,) of all that is drawn of a figure."""
-    maps = part_maps(figure.joints, goal)
+    maps = part_maps(figure, goal)
     corners = [
         _corners(layer) @ maps[part][:, :2].T + maps[part][:, 2]
         for part, layer in figure.layers.items()

@@ -32,6 +32,7 @@ from ...skeleton import (
 )
 from ..guides import INSIDE, SEEN, part_labels, with_all_joints
 from .on_four import is_on_four, keep_trunk_whole
+from .skirt import Skirt, join_legs, skirt_of
 
 EDGE = 1.5  # pixels: an outline is this wide at most, or limbs would be ghosts of themselves
 COMMON = 2  # pixels that a layer has of its neighbours, or lines of the ground would show between
@@ -52,7 +53,11 @@ class Joining(NamedTuple):
     outer: int
     joint: int
     root: int  # the joint from which the inner part comes
-    tip: int  # the joint to which the outer part goes
+    tip: int | tuple[int, int]  # the joint to which the outer part goes, or the middle of two
+
+    def end(self, joints: np.ndarray) -> np.ndarray:
+        """(2,) where the outer part goes to, of joints (18, 2)."""
+        return joints[np.atleast_1d(self.tip)].mean(axis=0)
 
 
 JOININGS = (
@@ -89,6 +94,7 @@ class Figure(NamedTuple):
     seen: np.ndarray  # (18,) bool: told, not made
     layers: dict[int, Layer]  # by part; what the picture does not show is not there
     hinges: dict[tuple[int, int], Hinge]  # by the two parts
+    skirt: Skirt = Skirt.NONE
 
     @property
     def box(self) -> tuple[np.ndarray, np.ndarray]:
@@ -148,12 +154,16 @@ def _cut(own: np.ndarray, alpha: np.ndarray, body: np.ndarray) -> Figure:
     depth = cv2.distanceTransform((alpha >= INSIDE).astype(np.uint8), cv2.DIST_L2, 5)
     on_four = is_on_four(joints[None], seen)
     _limbs_alone(parts, depth, joints, tuple(LIMB_JOINTS) if on_four else BEFORE_TRUNK)
+    skirt = Skirt.NONE if on_four else skirt_of(joints, alpha >= INSIDE)
     if on_four:
         keep_trunk_whole(parts, joints)
+    if skirt:
+        join_legs(parts, skirt, joints)
     parts[alpha <= 0] = 0
     for joining in JOININGS:
-        at_trunk = on_four and joining.joint in (*SHOULDER, *HIP)
-        if seen[joining.joint] and joining.joint != NECK and not at_trunk:
+        is_cut = on_four and joining.joint in (*SHOULDER, *HIP)
+        is_cut |= bool(skirt) and joining.joint in (*HIP, *KNEE)
+        if seen[joining.joint] and joining.joint != NECK and not is_cut:
             _part_by_plane(parts, depth, joining, joints)
     layers = {}
     kernel = np.ones((2 * COMMON + 1,) * 2)
@@ -162,13 +172,19 @@ def _cut(own: np.ndarray, alpha: np.ndarray, body: np.ndarray) -> Figure:
         if part == TORSO:
             cover, colours = _with_hidden(parts, alpha, own, joints)
         layers[part] = _layer(colours, cover)
+    if skirt:
+        joints[list(HIP)] = joints[list(HIP)].mean(axis=0)
     hinges = {}
     for joining in JOININGS:
+        if skirt and joining.inner in THIGH:
+            continue  # legs are behind the cloth
+        if skirt and joining.outer == THIGH[0]:
+            joining = joining._replace(tip=KNEE)
         if joining.inner in layers and joining.outer in layers:
             hinge = _hinge(parts, alpha, own, joining, joints)
             if hinge is not None:
                 hinges[joining.inner, joining.outer] = hinge
-    return Figure(joints, seen, layers, hinges)
+    return Figure(joints, seen, layers, hinges, skirt)
 
 
 def _limbs_alone(
@@ -220,10 +236,10 @@ def _hinge(
 def _bone(joining: Joining, joints: np.ndarray) -> float:
     """The length of the shorter of the two bones that meet, pixels."""
     joint = joints[joining.joint]
-    ends = [joining.root] if joining.outer in FOOT else [joining.tip]
+    ends = [joints[joining.root] if joining.outer in FOOT else joining.end(joints)]
     if joining.inner != TORSO:
-        ends.append(joining.root)
-    return float(min(np.linalg.norm(joints[end] - joint) for end in ends))
+        ends.append(joints[joining.root])
+    return float(min(np.linalg.norm(end - joint) for end in ends))
 
 
 def _meeting(parts: np.ndarray, joining: Joining, joint: np.ndarray) -> np.ndarray | None:
@@ -239,7 +255,7 @@ def directions(joining: Joining, joints: np.ndarray) -> tuple[np.ndarray, np.nda
     """Unit vectors (2,) from the joint back along the inner part, and on along the outer one."""
     joint = joints[joining.joint]
     back = joints[joining.root] - joint
-    on = joints[joining.tip] - joint
+    on = joining.end(joints) - joint
     if joining.joint == NECK:
         back = joints[list(HIP)].mean(axis=0) - joint
         on = joints[list(FACE_JOINTS)].mean(axis=0) - joint
@@ -276,7 +292,7 @@ def _part_by_plane(
     back, on = directions(joining, joints)
     beyond = off @ bisector(back, on) > 0
     if joining.outer in UPPER_ARM:
-        along = joint + np.linspace(0.5, 0.9, 5)[:, None] * (joints[joining.tip] - joint)
+        along = joint + np.linspace(0.5, 0.9, 5)[:, None] * (joining.end(joints) - joint)
         columns, rows = np.floor(along).astype(int).T
         deep = depth[rows.clip(0, height - 1), columns.clip(0, width - 1)]
         beside = np.abs(off[..., 0] * on[1] - off[..., 1] * on[0])
