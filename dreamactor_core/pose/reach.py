@@ -13,8 +13,11 @@ from ..skeleton import FACE_JOINTS, HIP, KNEE, LIMB_JOINTS, NECK, SHOULDER
 from .draw import MIN_CONFIDENCE
 from .guides import CLEAR
 
-LIMB, SKULL = 0.3, 0.42  # breadths of shoulders: how thick a limb is, and half of a head
-REACH = 0.3  # likewise: hair, clothes and what is held go so far beyond
+LIMB_BREADTH, HALF_HEAD = (
+    0.3,
+    0.42,
+)  # breadths of shoulders: how thick a limb is, and half of a head
+WORN = 0.3  # likewise: hair, clothes and what is held go so far beyond
 
 
 def within_reach(mask: np.ndarray, bodies: np.ndarray) -> np.ndarray:
@@ -26,7 +29,7 @@ def within_reach(mask: np.ndarray, bodies: np.ndarray) -> np.ndarray:
         unit = _draw(own, body)
         far = cv2.distanceTransform(1 - own, cv2.DIST_L2, 5)
         near |= own
-        reached |= far <= REACH * unit
+        reached |= far <= WORN * unit
     kept = reached & (mask >= CLEAR)
     _, pieces = cv2.connectedComponents(kept.astype(np.uint8))
     hanging = np.unique(pieces[(near > 0) & kept])
@@ -43,7 +46,7 @@ def _draw(canvas: np.ndarray, body: np.ndarray) -> float:
     hips = xy[list(HIP)].mean(axis=0)
     unit = float(np.linalg.norm(xy[SHOULDER[0]] - xy[SHOULDER[1]]))
     unit = max(unit, 0.5 * float(np.linalg.norm(xy[NECK] - hips)) * seen[list(HIP)].all(), 4.0)
-    thick = max(1, round(LIMB * unit))
+    thick = max(1, round(LIMB_BREADTH * unit))
     corners = np.array([j for j in (SHOULDER[0], SHOULDER[1], HIP[1], HIP[0]) if seen[j]])
     if len(corners) > 2:
         hull = cv2.convexHull(np.rint(xy[corners]).astype(np.int32))
@@ -58,7 +61,7 @@ def _draw(canvas: np.ndarray, body: np.ndarray) -> float:
     face = [joint for joint in FACE_JOINTS if seen[joint]]
     if face:
         middle = xy[face].mean(axis=0)
-        cv2.circle(canvas, _point(middle), max(1, round(SKULL * unit)), 1, cv2.FILLED)
+        cv2.circle(canvas, _point(middle), max(1, round(HALF_HEAD * unit)), 1, cv2.FILLED)
         if seen[NECK]:
             _line(canvas, middle, xy[NECK], thick)
     return unit

@@ -241,6 +241,20 @@ def test_a_half_body_stays_where_the_border_cuts_it_off():
     assert 0 < down.max() <= 0.12 * hips + 0.01 and {goal.size for goal in goals} == {1.0}
 
 
+def test_a_bust_that_leans_does_not_show_where_the_border_cuts_it_off():
+    mask = figure()[:52]  # above the hips
+    mask[34:, 20:85] = 1  # a broad coat
+    picture = np.full((52, 100, 3), 90, np.uint8)
+    (half,) = cut_figures(picture, picture, FIGURE[None], mask)
+    body = moving(lambda joints, share: turned_about(joints, HIP[0], tuple(range(8)), 15 * share))
+    times = np.arange(len(body)) / 10
+    last = perform(half, driver_at(body, times, times), (52, 100))[-1].joints
+    canvas = np.zeros((52, 100, 4), np.uint8)
+    draw_figure(canvas, half, Goal(last, STANDS))
+    assert np.linalg.norm(last[NECK] - FIGURE[NECK, :2]) > 4
+    assert canvas[-1, 30:80, 3].min() == 255
+
+
 def test_a_driver_seen_from_behind_moves_the_limb_on_the_same_side_of_the_picture():
     mirrored = [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16]
     body = moving(lambda joints, share: turned_about(joints, 3, (4,), 90 * share))

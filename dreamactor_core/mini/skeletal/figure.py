@@ -43,6 +43,8 @@ MOST_OF_IT = 0.98  # of the line along which two parts meet: what lies further o
 # Times half of its thickness, or of its length: so far a limb goes from its bone.
 LIMB_REACH = 3.0, 0.6
 SLEEVE = 2.2  # times half of its thickness: so far an arm goes from its bone into a broad trunk
+GOES_ON = 0.2  # of the picture's longer side: so far a bust goes on beyond its borders
+CUT_OFF = 0.03  # of a border that a figure covers which it cuts off
 BEFORE_TRUNK = (*UPPER_ARM, *FOREARM)  # what may lie before trunk and legs in the picture
 
 
@@ -79,6 +81,9 @@ JOININGS = (
 class Layer(NamedTuple):
     pixels: np.ndarray  # (h, w, 4) uint8: colours times coverage, and coverage
     corner: tuple[int, int]  # (x, y) of its first pixel in the picture
+
+    def moved(self, right: int) -> Layer:
+        return self._replace(corner=(self.corner[0] + right, self.corner[1]))
 
 
 class Hinge(NamedTuple):
@@ -120,7 +125,7 @@ def cut_figures(
     own = np.where(share > 0, own, picture).clip(0, 255)
     owner = _owners(bodies, alpha.shape)
     return [
-        _cut(own, alpha * (owner == k), body)
+        _cut_with_more(own, alpha * (owner == k), body)
         for k, body in enumerate(bodies)
         if (alpha * (owner == k) >= INSIDE).any()
     ]
@@ -145,6 +150,26 @@ def _owners(bodies: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
             cv2.line(lines, *ends, 0, 1)
         nearest.append(cv2.distanceTransform(lines, cv2.DIST_L2, 5))
     return np.argmin(nearest, axis=0)
+
+
+def _cut_with_more(own: np.ndarray, alpha: np.ndarray, body: np.ndarray) -> Figure:
+    """As _cut. A bust that the picture's borders cut off goes on a little beyond them, as it is at
+    the border, or it would show where it ends as it moves."""
+    if (body[list(HIP), 1] < len(alpha)).any() or is_on_four(body[None, :, :2], body[:, 2] >= SEEN):
+        return _cut(own, alpha, body)
+    left, right, below = (
+        round(GOES_ON * max(alpha.shape)) * ((line >= INSIDE).mean() >= CUT_OFF)
+        for line in (alpha[:, 0], alpha[:, -1], alpha[-1])
+    )
+    around = (0, below, left, right, cv2.BORDER_REPLICATE)
+    wider = (cv2.copyMakeBorder(each, *around) for each in (own, alpha))
+    more = _cut(*wider, body + np.array([left, 0, 0]))
+    layers = {part: layer.moved(-left) for part, layer in more.layers.items()}
+    hinges = {
+        parts: hinge._replace(layer=hinge.layer.moved(-left))
+        for parts, hinge in more.hinges.items()
+    }
+    return more._replace(joints=more.joints - [left, 0], layers=layers, hinges=hinges)
 
 
 def _cut(own: np.ndarray, alpha: np.ndarray, body: np.ndarray) -> Figure:

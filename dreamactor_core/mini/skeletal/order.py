@@ -19,7 +19,7 @@ SEEN_ARM = 0.7  # and of one before it, at least
 SURER = 0.15  # by which a leg is in front
 LOWER = 0.15  # trunks by which an ankle is, likewise
 FURTHER, NEARER = 0.6, 0.3  # trunks, as BlazePose tells depth: from where an arm is behind; before
-APART = 0.5  # likewise: so much nearer is the limb that is in front
+IN_FRONT = 0.5  # likewise: so much nearer is the limb that is in front
 SPAN = 0.2  # seconds on either side over which all that is averaged
 
 Drawn = int | tuple[int, int]  # a part, or the two of a hinge
@@ -108,7 +108,7 @@ def _nearer(depth: np.ndarray) -> np.ndarray:
     """Of two joints of each of two limbs together (n, 2) -> (n,) which limb is nearer, 0 right, 1
     left."""
     ahead = (depth[:, 1] - depth[:, 0]) / 2  # of the right one
-    return 1 - _lasting(ahead > APART, ahead < -APART).astype(int)
+    return 1 - _lasting(ahead > IN_FRONT, ahead < -IN_FRONT).astype(int)
 
 
 def _lasting(begins: np.ndarray, ends: np.ndarray) -> np.ndarray:

@@ -13,8 +13,8 @@ import numpy as np
 
 from ...skeleton import ANKLE, FOOT, HIP, KNEE, NECK, SHIN, THIGH, TORSO
 
-BROAD = 0.75  # of the trunk: two legs that are one so broad are cloth
-ALONG = (0.7, 1.0)  # of a bone: there it is looked at
+CLOTH = 0.75  # of the trunk: two legs that are one so broad are cloth
+SKIRT_ROWS = (0.7, 1.0)  # of a bone: there it is looked at
 
 
 class Skirt(IntEnum):
@@ -28,7 +28,7 @@ class Skirt(IntEnum):
 def skirt_of(joints: np.ndarray, inside: np.ndarray) -> Skirt:
     """Of a figure with joints (18, 2) in a mask (h, w) bool."""
     hips, knees, ankles = (joints[list(pair)].mean(axis=0) for pair in (HIP, KNEE, ANKLE))
-    broad = BROAD * float(np.linalg.norm(joints[NECK] - hips))
+    broad = CLOTH * float(np.linalg.norm(joints[NECK] - hips))
     if not _is_one(inside, hips, knees, joints[list(KNEE)], broad):
         return Skirt.NONE
     stands = all(_way_out(inside, joints[ankle], np.zeros(2)) for ankle in ANKLE)
@@ -43,7 +43,7 @@ def _is_one(
     end: np.ndarray,
     legs: np.ndarray,
     broad: float,
-    along: tuple[float, ...] = ALONG,
+    along: tuple[float, ...] = SKIRT_ROWS,
 ) -> bool:
     """Whether a mask is in one piece across the bone from start to end, as broad as that, with the
     knees (2, 2) within it as seen along the bone."""
