@@ -53,8 +53,7 @@ def part_maps(figure: Figure, goal: Goal) -> Maps:
     for part, ends in LIMB_JOINTS.items():
         maps[part] = bone_map(joints[list(ends)], goal.joints[list(ends)], size)
     if figure.skirt:
-        bones = (bone_of(each) for each in (joints, goal.joints))
-        maps[THIGH[0]] = bone_map(*bones, size)
+        maps[THIGH[0]] = bone_map(bone_of(joints), bone_of(goal.joints), size)
     for part, ankle, angle in zip(FOOT, ANKLE, goal.feet, strict=True):
         maps[part] = turn_map(joints[ankle], goal.joints[ankle], float(angle), size)
     return maps

@@ -162,8 +162,8 @@ def _cut_with_more(own: np.ndarray, alpha: np.ndarray, body: np.ndarray) -> Figu
         for line in (alpha[:, 0], alpha[:, -1], alpha[-1])
     )
     around = (0, below, left, right, cv2.BORDER_REPLICATE)
-    wider = (cv2.copyMakeBorder(each, *around) for each in (own, alpha))
-    more = _cut(*wider, body + np.array([left, 0, 0]))
+    wider, cover = (cv2.copyMakeBorder(each, *around) for each in (own, alpha))
+    more = _cut(wider, cover, body + np.array([left, 0, 0]))
     layers = {part: layer.moved(-left) for part, layer in more.layers.items()}
     hinges = {
         parts: hinge._replace(layer=hinge.layer.moved(-left))
