@@ -50,6 +50,7 @@ from .panels import (
     not_black,
     panels_of,
     reduced,
+    reduced_frame,
     with_driver_mean,
 )
 from .poses import estimate_poses
@@ -117,18 +118,27 @@ class MiniBackbone(HunyuanLayout):
         """Joints and outline in a reference (1, h, w, 3) in [0, 1], in its pixels: what guides
         tell, and what they do not as the eye finds it."""
         height, width = reference.shape[1:3]
-        panel = self.geometry.panel
+        times = self._times(*self.geometry.panel)
+        panel = tuple(side // times for side in self.geometry.panel)
         box = content_box(height, width, *panel)
         found = self.transformer.eye.averaged(self._pictures(fit(reference[0], *panel)[None]))
         return guides_found(found, guides or Guides(height, width), box)
 
     @torch.inference_mode()
     def watch(self, frames: Iterable[Tensor]) -> np.ndarray:
-        """Joints (t, 2, 18, 3) in frames (h, w, 3) in [0, 1] of the size that was learned: x, y in
-        pixels and confidence; one body alone is there twice."""
-        eye = self.transformer.eye
-        seen = (eye.averaged(self._pictures(frame[None]), labels=False) for frame in frames)
-        return np.concatenate([joints_found(each) for each in seen])
+        """Joints (t, 2, 18, 3) in frames (h, w, 3) in [0, 1]: x, y in pixels and confidence; one
+        body alone is there twice."""
+        eye, joints = self.transformer.eye, []
+        for frame in frames:
+            times = self._times(*frame.shape[:2])
+            small = self._pictures(reduced_frame(frame, times)[None])
+            joints.append(joints_found(eye.averaged(small, labels=False)) * [times, times, 1])
+        return np.concatenate(joints)
+
+    def _times(self, height: int, width: int) -> int:
+        """How many times larger a picture is than those that the eye has learned from."""
+        learned = self.transformer.config.target_size // PATCH
+        return magnification(height // PATCH, width // PATCH, learned)
 
     def _pictures(self, frames: Tensor) -> Tensor:
         """(n, h, w, 3) in [0, 1] -> (n, 3, h, w) in [-1, 1]."""
@@ -144,11 +154,13 @@ class MiniBackbone(HunyuanLayout):
         people: bool = True,
     ) -> Recognised:
         """What a reference shows; see mini/recognise.py."""
-        return recognise_reference(self.transformer.eye, picture, panel, told, is_alpha, people)
+        small = reduced_frame(panel, self._times(*panel.shape[:2]))
+        return recognise_reference(self.transformer.eye, picture, small, told, is_alpha, people)
 
     def is_sure_of(self, frames: Sequence[Tensor]) -> bool:
         """Whether the eye knows the body in most of some frames (h, w, 3) in [0, 1]."""
-        return is_sure_of(self.transformer.eye, frames)
+        small = [reduced_frame(frame, self._times(*frame.shape[:2])) for frame in frames]
+        return is_sure_of(self.transformer.eye, small)
 
     def context(self, latents: Tensor, known: Tensor) -> Context:
         """Composite latents (b, c, t', h', 2w') and mask (t, h, 2w, 1), 1 = known -> network input:
@@ -219,9 +231,8 @@ class MiniBackbone(HunyuanLayout):
         enlarged, and the pieces are cut out of the reference as it is.
         """
         picture = self.vae.picture(panels.reference)
-        learned = self.transformer.config.target_size // PATCH
         height, width = panels.reference.shape[2:]
-        times = magnification(height, width, learned)
+        times = self._times(height * PATCH, width * PATCH)
         if times > 1:
             context = reduced(context, times, self.vae)
             panels = panels_of(context)

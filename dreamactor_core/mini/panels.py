@@ -108,6 +108,11 @@ def reduced(context: Context, times: int, vae: MiniVAE) -> Context:
     return Context(join_frames(frames) * known, known)
 
 
+def reduced_frame(frame: Tensor, times: int) -> Tensor:
+    """A picture (h, w, 3) so many times smaller."""
+    return avg_pool2d(frame.movedim(-1, 0), times).movedim(0, -1)
+
+
 def all_tokens(grid: Grid, panel: int) -> Tensor:
     """Indices (k,) into the cells of a pair (2, h', width): all but what is right of the reference,
     which is always black."""

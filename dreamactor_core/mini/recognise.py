@@ -1,11 +1,13 @@
 """What a reference shows and a driver does, by whoever knows it best, and who that was.
 
-    joints    told, BlazePose's of a person, the eye's of a figure cut out that is one of its own,
-              those that an outline tells by its limbs, the eye's of the figure, the eye's of all
+    joints    told, BlazePose's of a person, the eye's of the picture if it is sure, the eye's of a
+              figure cut out that is one of its own, those that an outline tells by its limbs, the
+              eye's of the figure
     outline   told, the picture's alpha, BlazePose's of a person, that of a figure on plain ground
-              or on a sheet of paper
+              or on a sheet of paper, what has the colours of what the eye sees
 
-Where nobody is sure of the joints there are none: limbs that are not there would be torn off.
+Puppets of the eye's own world are left to it, and drawn by the network. Where nobody is sure of the
+joints there are none: limbs that are not there would be torn off.
 """
 
 from __future__ import annotations
@@ -18,19 +20,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..media import to_uint8
+from ..media import content_box, to_uint8
+from ..pose.grabcut import figure_like
 from ..pose.ground import outline
 from ..pose.guides import Guides, Recognised
 from ..pose.paper import figures_on_paper
 from ..pose.reference import find_person
 from ..skeleton import NECK, NOSE
 from .eye import CONFIDENT, BodyEstimate, Eye, confidence
+from .found import joints_found
 from .guides import INSIDE
 from .second_look import look_at_figure
 from .silhouette import joints_of_outline
 
-SURE = 0.75  # confidence from which the eye needs no second look
-BELIEVED = 0.5  # without one, from which limbs are moved: most of the joints are where they should
+SURE = 0.98  # confidence that the eye has in puppets alone: what the network has learned to draw
+KNOWS = 0.75  # confidence from which only who is surely a person is one
+BELIEVED = 0.5  # from which limbs are moved: most of the joints are where they should
+SAME_FIGURE = 0.6  # intersection / union of an outline and what the eye sees: they are the same
 KNOWN = 0.75  # mean confidence of its joints from which a figure cut out is one of the eye's own
 SAME_HEAD = 0.12  # of the picture's longer side: so far apart two readings of a head may be
 FIGURE_SIDE = 512  # pixels of the longer side: at this size a figure is looked at
@@ -58,23 +64,23 @@ def recognise_reference(
         mask = outline(image)
         outline_by = "none" if mask is None else "ground"
     if people and (joints is None or mask is None):
-        person = find_person(picture, mask, doubtful=trust >= SURE)
+        person = find_person(picture, mask, doubtful=trust >= KNOWS)
         if person is not None and joints is None:
             joints, joints_by = person.joints, "blazepose"
         if person is not None and mask is None:
             mask, outline_by = person.mask, "blazepose"
     if joints is None and mask is None and trust >= SURE:
         return Recognised(None, "eye", "eye", bodies)
-    if joints is None:
+    if joints is None and trust >= BELIEVED:
+        joints, joints_by = _in_picture(seen, bodies, panel, image), "eye"
+        if mask is None:
+            mask, outline_by = _outline_seen(seen, panel, image)
+    elif joints is None:
         figure = _figure(eye, image, mask)
         if figure.joints is not None:
             joints, joints_by = figure.joints[None], figure.joints_by
-        elif trust >= BELIEVED:
-            joints_by = "eye"
-        if mask is None and figure.mask is not None and (joints is not None or trust < BELIEVED):
+        if mask is None and figure.mask is not None:
             mask, outline_by = figure.mask, "ground"
-        elif mask is None and joints_by == "eye":
-            outline_by = "eye"
     if joints is not None:
         bodies = len(joints)
     if joints is None and mask is None:
@@ -82,6 +88,35 @@ def recognise_reference(
     others = 0 if person is None else person.others
     guides = Guides(image.shape[0], image.shape[1], joints, mask, others=others)
     return Recognised(guides, joints_by, outline_by, bodies)
+
+
+def _in_picture(seen: BodyEstimate, bodies: int, panel: Tensor, image: np.ndarray) -> np.ndarray:
+    """Joints (m, 18, 3) in pixels of a picture (h, w, 3), as the eye sees them in a panel."""
+    box = content_box(*image.shape[:2], *panel.shape[:2])
+    joints = joints_found(seen)[0, :bodies]
+    joints[..., :2] -= [box.left, box.top]
+    joints[..., :2] *= [image.shape[1] / box.width, image.shape[0] / box.height]
+    joints[..., 2] = 1.0  # the eye is believed as a whole
+    return joints
+
+
+def _outline_seen(
+    seen: BodyEstimate, panel: Tensor, image: np.ndarray
+) -> tuple[np.ndarray | None, str]:
+    """Of what the eye sees in a picture (h, w, 3) uint8, and who tells it: plain ground, if what
+    stands on it is the same, else the colours."""
+    assert seen.labels is not None, "an eye that was asked for them"
+    box = content_box(*image.shape[:2], *panel.shape[:2])
+    body = 1 - seen.labels[0].softmax(dim=0)[0].cpu().numpy()
+    body = body[box.top : box.top + box.height, box.left : box.left + box.width]
+    whole = cv2.resize(body, image.shape[1::-1], interpolation=cv2.INTER_LINEAR) >= INSIDE
+    plain = outline(image)
+    if plain is not None:
+        both, either = (whole & (plain >= INSIDE)).sum(), (whole | (plain >= INSIDE)).sum()
+        if both >= SAME_FIGURE * either:
+            return plain, "ground"
+    cut = figure_like(image, body)
+    return cut, "none" if cut is None else "eye"
 
 
 class _Figure(NamedTuple):

@@ -18,7 +18,7 @@ from ..skeleton import LIMB_JOINTS, MIRRORED_JOINT
 from .eye import Eye
 from .guides import INSIDE
 
-EYE_SIDE = 256  # pixels of a look
+EYE_SIDE = 128  # pixels of a look, as of what the shipped eye has learned from
 LOOK_FILLS = (0.5, 0.6, 0.7)  # of a look's side, by the longer side of the figure
 LOOK_GROUNDS = ((200, 205, 210), (120, 150, 110))  # RGB
 VIEWS: list[tuple[float, tuple[int, ...], bool]] = [

@@ -28,6 +28,7 @@ from ..errors import InputError
 from ..media import to_frames
 from ..skeleton import JOINTS, STANDING
 from .draw import LIMBS, MIN_CONFIDENCE
+from .grabcut import grab_cut
 from .ground import outline
 from .guides import LEAST_JOINTS, MOST_BODIES, Guides, read_guides, tells_apart
 from .keypoints import Pose, load_keypoints
@@ -45,7 +46,6 @@ BONE, ABOUT_BONE = (
     0.16,
 )  # of a body's larger side, from its bones: inside for sure, and perhaps
 LEAST_SIDE = 8  # pixels
-ROUNDS = 4  # of GrabCut
 
 
 class Stroke(NamedTuple):
@@ -256,12 +256,7 @@ def cut_about(image: np.ndarray, bodies: np.ndarray) -> np.ndarray:
     for kind, share in ((cv2.GC_PR_FGD, ABOUT_BONE), (cv2.GC_FGD, BONE)):
         for body in bodies:
             _draw_bones(told, body, kind, share)
-    seen = [(told == kind).any() for kind in (cv2.GC_BGD, cv2.GC_FGD)]
-    if all(seen):
-        models = np.zeros((2, 1, 65))
-        cv2.setRNGSeed(0)  # of the clusters of colours: the same picture, the same mask
-        cv2.grabCut(small, told, None, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
-    inside = np.isin(told, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
+    inside = grab_cut(small, told).astype(np.float32)
     return cv2.resize(inside, (width, height), interpolation=cv2.INTER_LINEAR)
 
 

@@ -15,11 +15,13 @@ from dreamactor_core.jobs import reading
 from dreamactor_core.jobs.inputs import open_inputs
 from dreamactor_core.jobs.job import Job
 from dreamactor_core.jobs.reading import Choices, read_bodies
-from dreamactor_core.media import Footage, to_frames, write_image, write_video
+from dreamactor_core.media import Footage, fit, to_frames, write_image, write_video
+from dreamactor_core.mini import recognise
 from dreamactor_core.mini.recognise import recognise_reference
 from dreamactor_core.mini.second_look import look_at_figure
 from dreamactor_core.models import find
 from dreamactor_core.pose.footage import read_people
+from dreamactor_core.pose.grabcut import figure_like
 from dreamactor_core.pose.guides import Guides
 from dreamactor_core.pose.rigid import RigidMotion, motion_of_body, motion_of_region, paint_rigid
 from dreamactor_core.pose.subjects import Cutout, Subjects
@@ -66,20 +68,56 @@ def ring(side: int = 128) -> torch.Tensor:
 
 def test_a_body_of_its_own_world_the_eye_knows_alone(animator, puppets):
     picture = puppets.reference[0]
-    found = recognise_reference(eye_of(animator), picture, picture, None, True)
+    found = animator.eye.recognise(picture, picture, None, True)
     assert found == (None, "eye", "eye", 1)
+
+
+def test_the_eye_looks_at_the_size_that_it_learned_from(animator, puppets):
+    """Twice as large a picture is looked at half as large, and told in its own pixels."""
+    small = torch.nn.functional.avg_pool2d(puppets.reference.movedim(-1, 1), 2).movedim(1, -1)
+    assert small.shape[1] == animator.backbone.transformer.config.target_size
+    seen, larger = (animator.eye.watch(each) for each in (small, puppets.reference))
+    assert np.array_equal(larger[..., :2], 2 * seen[..., :2])
+    assert np.array_equal(larger[..., 2], seen[..., 2])
+
+
+def test_a_body_of_another_world_is_cut_out_as_the_eye_sees_it(animator, puppets, monkeypatch):
+    """Joints in the picture's own pixels, and the outline of what has the colours of the body."""
+    monkeypatch.setattr(recognise, "SURE", 1.1)
+    picture, bar = puppets.reference[0], torch.full((256, 64, 3), 0.5)
+    wide = torch.cat([bar, picture, bar], dim=1)
+    found = animator.eye.recognise(wide, fit(wide, 256, 256), None, True)
+    assert (found.joints_by, found.bodies) == ("eye", 1)
+    assert found.outline_by in ("eye", "ground")
+    seen = animator.eye.seen(puppets.reference, None)
+    away = np.linalg.norm(found.guides.joints[..., :2] - [64, 0] - seen.joints[..., :2], axis=-1)
+    assert away.mean() < 6  # two pixels of those that the eye sees
+    own, other = (mask > 0.5 for mask in (found.guides.mask[:, 64:-64], seen.mask))
+    assert (own & other).sum() > 0.8 * (own | other).sum()
+
+
+def test_a_figure_is_told_apart_by_its_colours():
+    """From a first idea that is coarse, and smaller."""
+    picture = np.full((64, 64, 3), (40, 90, 200), np.uint8)
+    picture[20:50, 24:40] = (220, 60, 30)
+    idea = np.zeros((16, 16), np.float32)
+    idea[6:12, 7:9] = 1
+    mask = figure_like(picture, idea)
+    assert mask.shape == (64, 64)
+    assert np.array_equal(mask == 1, picture[..., 0] == 220)
+    assert figure_like(picture, np.zeros((16, 16), np.float32)) is None
 
 
 def test_a_figure_that_fills_its_picture_is_found_when_it_is_cut_out(animator, puppets):
     """Cropped to its outline the puppet is larger than any that was learned from."""
     picture = (puppets.reference[0] * 255).byte().numpy()
-    body = eye_of(animator).averaged(2 * puppets.reference.movedim(-1, 1) - 1)
-    mask = 1 - body.labels[0].softmax(dim=0)[0].numpy()
+    body = animator.eye.seen(puppets.reference, None)
+    mask = body.mask
     rows, columns = (np.flatnonzero((mask > 0.5).any(axis=axis)) for axis in (1, 0))
     crop = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     found = look_at_figure(eye_of(animator), np.ascontiguousarray(picture[crop]), mask[crop])
     assert found.is_body
-    away = found.joints[:, :2] + [columns[0], rows[0]] - body.joints[0, 0].numpy()
+    away = found.joints[:, :2] + [columns[0], rows[0]] - body.joints[0, :, :2]
     seen = found.joints[:, 2] > 0.5
     assert seen.sum() > 12 and np.linalg.norm(away[seen], axis=1).mean() < 0.04 * len(rows)
 
