@@ -30,7 +30,7 @@ VIEWS: list[tuple[float, tuple[int, ...], bool]] = [
 LOOKS_AT_ONCE = 6  # looks: memory
 DOUBT = 0.01  # of the figure's longer side: a joint so uncertain counts a quarter in the mean
 WIDE = 0.1  # of that side: looks that differ so far say nothing of a joint
-LEAST_MEAN_SURE = 0.4  # mean confidence of all joints from which a figure has limbs to move
+LEAST_MEAN_SURE = 0.55  # mean confidence of all joints from which a figure has limbs to move
 WITHIN = 0.7  # of a limb's bone must lie inside the outline
 LONGEST = 1.8  # times as long as its like on the other side a bone may be
 
