@@ -7,8 +7,11 @@ import numpy as np
 
 ROUNDS = 4
 MOST_SIDE = 512  # pixels of the longer side on which a figure is told from its ground
-PERHAPS, SURELY = 0.3, 0.8  # shares of a first idea from which a pixel may be, or is, the figure's
-CORE, AROUND = 0.035, 0.16  # of that side: so deep inside is sure, and so far outside is ground
+PERHAPS_IN, CERTAINLY_IN = (
+    0.3,
+    0.8,
+)  # shares of a first idea from which a pixel may be, or is, the figure's
+CORE, OUTSKIRTS = 0.035, 0.16  # of that side: so deep inside is sure, and so far outside is ground
 LEAST_PART = 0.02  # of the largest piece: smaller ones are specks
 
 
@@ -32,11 +35,11 @@ def figure_like(image: np.ndarray, body: np.ndarray) -> np.ndarray | None:
     size = tuple(max(8, round(side * scale)) for side in (width, height))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     first = cv2.resize(body.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
-    core, around = (2 * round(share * max(size) / 2) + 1 for share in (CORE, AROUND))
+    core, around = (2 * round(share * max(size) / 2) + 1 for share in (CORE, OUTSKIRTS))
     told = np.full(small.shape[:2], cv2.GC_PR_BGD, np.uint8)
-    told[first > PERHAPS] = cv2.GC_PR_FGD
-    told[cv2.erode((first > SURELY).astype(np.uint8), np.ones((core, core))) > 0] = cv2.GC_FGD
-    near = cv2.dilate((first > PERHAPS).astype(np.uint8), np.ones((around, around))) > 0
+    told[first > PERHAPS_IN] = cv2.GC_PR_FGD
+    told[cv2.erode((first > CERTAINLY_IN).astype(np.uint8), np.ones((core, core))) > 0] = cv2.GC_FGD
+    near = cv2.dilate((first > PERHAPS_IN).astype(np.uint8), np.ones((around, around))) > 0
     told[~near] = cv2.GC_BGD
     inside = grab_cut(small, told).astype(np.uint8)
     _, pieces, stats, _ = cv2.connectedComponentsWithStats(inside)
