@@ -1,17 +1,19 @@
-"""kill -9 at random moments of `train cache`, `train lora` and `make-lora`: what it costs.
+"""kill -9 at random moments of `train cache`, `train lora`, `make-lora` and `animate`: its cost.
 
-    python -m benchmarks.kills --out runs/kills --stage cache --stage lora --stage make-lora
+    python -m benchmarks.kills --out runs/kills --stage cache --stage lora --stage animate
 
-Each stage is run by its command line on a tiny base of the real classes and three drawn clips: once
-as a whole, then in children that are killed at moments drawn from --seed and started again, job
-after job, until --kills of them have died. Every job comes to its end, and then the hashes of its
-files must be those of the uninterrupted one. Prints
+Each stage is run by its command line on a tiny base of the real classes and three drawn clips, or,
+for animate, on the embedded model and a clip of four passes: once as a whole, then in children that
+are killed at moments drawn from --seed and started again, job after job, until --kills of them have
+died. Every job comes to its end, and then the hashes of its files must be those of the
+uninterrupted one. Prints
 
     kills     how many struck, and in how many jobs
-    done again   examples encoded, training steps and videos that were done more often than once,
-              on average and at most a kill; what a kill may cost is one example or video, or the
-              steps since the last save with the one in work, --save-steps of them
-    equal     whether all hashes are
+    done again   examples encoded, training steps, videos and passes of a video that were done
+              more often than once, on average and at most a kill; what a kill may cost is one
+              example, video or pass, or the steps since the last save with the one in work,
+              --save-steps of them
+    equal     whether all hashes are, and nothing else lies in the folder of a video
 
 and ends with 1 where they are not, or a kill cost more. Of Linux and macOS alone.
 """
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import multiprocessing
 import os
@@ -36,15 +39,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dreamactor_core.__main__ import main as dreamactor
 from dreamactor_core.bootstrap import pair
+from dreamactor_core.media import read_frames, write_image
 from dreamactor_core.train import store
 from dreamactor_core.train.optimise import Run
-from tests.core.clips_on_disk import write_clips
+from tests.core.clips_on_disk import write_clip, write_clips
 from tests.core.full_size import BASES, full_size_folder
 
-STAGES = ("cache", "lora", "make-lora")
+STAGES = ("cache", "lora", "make-lora", "animate")
 STEPS, WINDOW_LENGTH = 12, 33  # of a training; frames of a window
+DRIVER_SECONDS = 6  # four passes of the embedded model
 HANDED_OVER = (
-    "*.safetensors", "README.md", "graph.json", "examples/*", "cache-*/examples/*", "pairs/pairs/*"
+    "*.safetensors", "README.md", "graph.json", "examples/*", "cache-*/examples/*", "pairs/pairs/*",
+    "*.mp4", ".*",
 )  # fmt: skip
 
 
@@ -54,6 +60,7 @@ class Counts(NamedTuple):
     examples: Any
     steps: Any
     videos: Any
+    passes: Any
 
     def now(self) -> list[int]:
         return [each.value for each in self]
@@ -73,7 +80,10 @@ class JobEnd(NamedTuple):
 def count_work() -> Counts:
     """Have each kind of work counted when it begins, in this process and its children."""
     counts = Counts(*(multiprocessing.RawValue("i", 0) for _ in Counts._fields))
-    places = ((store, "encode_example"), (Run, "_step"), (pair, "animate_file"))
+    method = importlib.import_module("dreamactor_core.animate")
+    places = (
+        (store, "encode_example"), (Run, "_step"), (pair, "animate_file"), (method, "animate_pass")
+    )  # fmt: skip
     for (owner, name), count in zip(places, counts, strict=True):
         setattr(owner, name, _counted(getattr(owner, name), count))
     return counts
@@ -106,6 +116,11 @@ def stage_command(stage: str, folder: Path, out: Path, save_steps: int) -> list[
             "make-lora", clips, *shared, "--size", 32, "--threshold", 0, "--looks", 2,
             "--sampling-steps", 1, "--frames", WINDOW_LENGTH, "--pose-recipe", pose,
             "--end-to-end-recipe", recipes["end-to-end"],
+        ],
+        "animate": [
+            "animate", "--model", "mini", "--painter", "network", "--reference",
+            folder / "reference.png", "--driving", folder / "long.mp4", "--prompt", "it wanders",
+            "--output", out / "video.mp4", "--overwrite",
         ],
     }[stage]  # fmt: skip
     return [str(part) for part in command]
@@ -152,7 +167,7 @@ def strike(stage: str, folder: Path, options: argparse.Namespace, counts: Counts
 
     def place(number: int | str) -> list[str]:
         out = folder / f"{stage}-{number}" / "job"
-        out.parent.mkdir(parents=True, exist_ok=True)
+        (out if stage == "animate" else out.parent).mkdir(parents=True, exist_ok=True)
         return stage_command(stage, folder, out, options.save_steps)
 
     counts.reset()
@@ -161,7 +176,7 @@ def strike(stage: str, folder: Path, options: argparse.Namespace, counts: Counts
     seconds = time.monotonic() - began
     whole = JobEnd(hashes_of(folder / f"{stage}-whole" / "job"), counts.now())
     rng, struck, jobs = np.random.default_rng(options.seed), 0, 0
-    equal, again, costs = True, np.zeros(3, int), []
+    equal, again, costs = True, np.zeros(len(Counts._fields), int), []
     while struck < options.kills:
         counts.reset()
         command, job_struck = place(jobs), 0
@@ -190,6 +205,8 @@ def prepare(folder: Path, base: str) -> None:
     clips.mkdir(parents=True, exist_ok=True)
     if not (clips / "clips.jsonl").exists():
         write_clips(clips, 3, seconds=2.3)
+    write_clip(folder / "long.mp4", 9, DRIVER_SECONDS)
+    write_image(folder / "reference.png", next(read_frames(folder / "long.mp4")).image, True)
 
 
 def main(argv: list[str] | None = None) -> int:

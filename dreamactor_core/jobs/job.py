@@ -46,6 +46,7 @@ class Job:
     # A name under which passes are kept beside the output until it is whole, so that the same job
     # goes on where it was stopped; None: they are not.
     resume_as: str | None = None
+    resume_in: Path | None = None  # a folder where they are kept instead, made if need be
     kept: KeptPasses = NONE_KEPT  # set while the job is done
 
     def __post_init__(self):

@@ -69,10 +69,10 @@ def kept_passes(place: Path, name: str, key: str) -> Iterator[KeptPasses]:
     process has, or that cannot be made, keeps nothing.
     """
     folder = place / f".{short_stem(name)}-{key}.passes"
-    _sweep(folder)
     with ExitStack() as stack:
         try:
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            _sweep(folder)
             stack.enter_context(locked(folder))
         except OSError:
             yield NONE_KEPT

@@ -190,14 +190,15 @@ def _kept(ready: Ready) -> Iterator[KeptPasses]:
         yield NONE_KEPT
         return
     any_name = Path(f"any{job.output.suffix}")
-    read = replace(job, output=any_name, overwrite=False, resume_as=None)
+    read = replace(job, output=any_name, overwrite=False, resume_as=None, resume_in=None)
     networks = [part for part in vars(backbone).values() if isinstance(part, nn.Module)]
     program = (_versions(), torch.get_num_threads())  # sums of floats depend on both
     key = digest_of(
         read, fitted.panel, fitted.fps, animator.lead_in_seconds, animator.loras,
         inputs.reference, fitted.guides, inputs.pose, inputs.reading, networks, program,
     )  # fmt: skip
-    with kept_passes(job.output.parent, job.resume_as, key) as kept:
+    place = job.resume_in or job.output.parent
+    with kept_passes(place, job.resume_as, key) as kept:
         yield kept
 
 

@@ -29,7 +29,7 @@ from .load import ALL, Model, ready, tries, with_lora
 from .player import driver_beside, player_of
 from .progress import LOOK, JobBar, JobProgress
 from .remember import LastResult, ignored_by
-from .video import Driving, TempFile, audible, naming, temp_file
+from .video import Driving, TempFile, audible, lasting, naming, temp_file
 
 FRAMES_ROOM = 2**30  # bytes of frames as IMAGE: more of them come from the VIDEO alone
 
@@ -102,7 +102,8 @@ def animate(
         **_of_part(part),
         **painting._asdict(),
         strict=options.strict,
-        resume_as="animate",  # after Cancel, say
+        resume_as="animate",  # after Cancel, or a ComfyUI that died
+        resume_in=lasting("passes"),
     )
     # BlazePose may have come to this machine since the last run.
     last = LastResult(model, job, options.download or networks_here() is not None)

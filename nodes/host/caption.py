@@ -31,7 +31,7 @@ from ...dreamactor_core.errors import InputError
 from ...dreamactor_core.media import Frame, check_frames, read_frames, to_uint8
 from .progress import watched
 from .text_encoder import TextEncoder
-from .video import driving_of, naming
+from .video import driving_of, lasting, naming
 
 KEY_VARIABLE, URL_VARIABLE = "DREAMACTOR_API_KEY", "DREAMACTOR_API_URL"
 KEY_SETTING, URL_SETTING = "DreamActor-M2.ApiKey", "DreamActor-M2.ApiUrl"  # as in js
@@ -81,7 +81,7 @@ def caption(
         captioner = LocalOnDemand(who)
     else:
         captioner = who if isinstance(who, TextEncoder) else _endpoint(who)
-    folder = Path(folder_paths.get_system_user_directory("dreamactor")) / "captions"
+    folder = lasting("captions")
     try:
         made = describe(
             CachedCaptioner(captioner, folder),

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import comfy.model_management as manager
-import folder_paths
 from comfy_api.latest import InputImpl
 from torch import Tensor
 
@@ -33,7 +32,7 @@ from ...dreamactor_core.media import (
     write_image,
     write_video,
 )
-from .video import driving_of, naming, temp_file
+from .video import driving_of, lasting, naming, temp_file
 
 
 class Asked(NamedTuple):
@@ -57,7 +56,7 @@ def hosted(
     service = open_service(asked.service)
     price = service.price(seconds)
     name = hashlib.sha256(b"\0".join([service.name.encode(), shown, driver.read_bytes()]))
-    folder = Path(folder_paths.get_system_user_directory("dreamactor")) / "hosted"
+    folder = lasting("hosted")
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{name.hexdigest()[:32]}.mp4"
     if target.exists():

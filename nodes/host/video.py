@@ -39,6 +39,11 @@ def temp_file(suffix: str) -> TempFile:
     return TempFile(folder / name, {"filename": name, "subfolder": SUBFOLDER, "type": "temp"})
 
 
+def lasting(name: str) -> Path:
+    """A folder of ours that outlives the start of ComfyUI, and that no browser can read."""
+    return Path(folder_paths.get_system_user_directory("dreamactor")) / name
+
+
 def driving_of(value: InputImpl.VideoFromFile | Tensor, fps: float, name: str) -> Driving:
     """A VIDEO, or IMAGE frames at fps. A whole file is only named: its frames are streamed."""
     if isinstance(value, Tensor):

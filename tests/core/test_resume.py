@@ -96,6 +96,15 @@ def test_a_stopped_job_goes_on_as_often_as_it_is_stopped(animator, job, whole, h
     assert job.output.read_bytes() == whole and names(job.output.parent) == ALONE
 
 
+def test_passes_may_lie_elsewhere(animator, job, whole):
+    place = job.output.parent / "user" / "passes"
+    job = replace(job, resume_in=place)
+    assert stopped_after(animator, job, 2) == 2
+    assert [name.split("-")[0] for name in names(place)] == [".out.mp4"]
+    assert stopped_after(animator, job, 99) == 2
+    assert job.output.read_bytes() == whole and names(place) == []
+
+
 @pytest.mark.parametrize("change", ["seed", "prompt", "driver", "model", "threads"])
 def test_nothing_is_taken_over_from_another_job(animator, job, change):
     stopped_after(animator, job, 3)

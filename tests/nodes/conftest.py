@@ -80,6 +80,7 @@ def make_folders(base: Path) -> SimpleNamespace:
     folder_paths.models_dir = str(made["models"])
     for name in ("loras", "diffusion_models"):
         folder_paths.folder_names_and_paths[name] = ([str(made[name])], {".safetensors"})
+    folder_paths.set_user_directory(str(base / "user"))
     folder_paths.set_input_directory(str(made["input"]))
     folder_paths.set_output_directory(str(made["output"]))
     folder_paths.set_temp_directory(str(made["temp"]))

@@ -125,7 +125,9 @@ def running_server(comfyui: Path, python: str, base: Path, pack: Path = ROOT) ->
     """Start ComfyUI on a free port with a base directory in which this is the only pack."""
     for name in FOLDERS:
         (base / name).mkdir(parents=True, exist_ok=True)
-    (base / "custom_nodes" / PACK).symlink_to(pack, target_is_directory=True)
+    link = base / "custom_nodes" / PACK
+    if not link.is_symlink():  # a second start
+        link.symlink_to(pack, target_is_directory=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

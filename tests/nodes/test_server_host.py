@@ -236,6 +236,38 @@ def test_cancel_stops_the_one_node_too(server):
     run(server, twin(START))
 
 
+def test_a_server_that_is_killed_goes_on_with_the_passes_that_it_had(tmp_path):
+    """And gives the very file of a run that nobody stopped."""
+    prompt = twin(START)
+    example = node(prompt, "DreamActorExample")
+    repeated = {"image": [example, 1], "amount": 3}  # three passes
+    prompt["x"] = {"class_type": "RepeatImageBatch", "inputs": repeated}
+    prompt = changed(prompt, "DreamActorAnimate", driving=["x", 0], painter="network")
+    base = tmp_path / "comfyui"
+
+    def kept() -> list[Path]:
+        return list(base.glob("user/__dreamactor/passes/.animate-*.passes/*.safetensors"))
+
+    with running_server(*HOST, base) as server:
+
+        def kill(*_) -> None:
+            if kept():
+                server.process.kill()
+
+        with pytest.raises((AssertionError, OSError)):
+            server.wait(server.queue(prompt), kill)
+        assert len(kept()) in (1, 2)
+    with running_server(*HOST, base) as server:
+        resumed = saved(server, prompt, run(server, prompt), tmp_path).read_bytes()
+        assert "pass 1: taken from a run that was stopped" in server.log_tail(100_000)
+        assert not kept()
+        server.post("/free", {"free_memory": True, "unload_models": True})
+        run(server, changed(prompt, "DreamActorAnimate", length=1.0))  # the node remembers that now
+        again = run(server, prompt)
+        assert node(prompt, "DreamActorAnimate") in again.ran
+        assert saved(server, prompt, again, tmp_path).read_bytes() == resumed
+
+
 def test_ten_prompts_leave_memory_flat(server, pytestconfig, capfd):
     prompt = twin("DreamActor-M2 end-to-end")
     run(server, changed(prompt, "DreamActorSampler", seed=100))  # everything is loaded
