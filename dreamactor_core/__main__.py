@@ -10,7 +10,7 @@ import sys
 
 from .cli import animate, bench, caption, demo, joints, make_lora, pose, prepare
 from .cli.shared import Parser, Stop
-from .errors import InputError
+from .errors import InputError, lacks_memory
 from .versions import check_versions
 
 ABOUT = "Make the character of a picture perform the motion of a video (after DreamActor-M2)."
@@ -66,11 +66,23 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except BaseException as error:
-        if not (stop.wanted.is_set() or isinstance(error, KeyboardInterrupt)):
+        if stop.wanted.is_set() or isinstance(error, KeyboardInterrupt):
+            print("stopped", file=sys.stderr)
+            return 130
+        if not lacks_memory(error):
             raise
-        print("stopped", file=sys.stderr)
-        return 130
+        print(_no_room(error), file=sys.stderr)
+        return 2
     return 0
+
+
+def _no_room(error: BaseException) -> InputError:
+    return InputError(
+        "memory of this machine",
+        got=(str(error) or type(error).__name__).splitlines()[0],
+        need="room for pictures of this size",
+        fix="Choose a smaller --size, or smaller pictures and clips.",
+    )
 
 
 def parser() -> Parser:

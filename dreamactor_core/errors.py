@@ -47,3 +47,16 @@ def check_choice(what: str, value: str, choices: Collection[str], fix: str) -> N
     """Raise InputError for a value that is none of the choices."""
     if value not in choices:
         raise InputError(what, got=repr(value), need=" or ".join(choices), fix=fix)
+
+
+NO_ROOM = (
+    *("can't allocate memory", "not enough memory"),  # torch on the CPU, a bare RuntimeError
+    "Insufficient memory",  # OpenCV
+)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory has run out, of the machine or of a device, whoever says so."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    told = str(error)
+    return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or any(one in told for one in NO_ROOM)

@@ -35,6 +35,7 @@ from ..media import (
     retimed_length,
     to_uint8,
 )
+from ..media.limits import check_pixels
 from ..models import Bodies
 from ..options import Defaults
 from ..pose.draw import DREAMACTOR, Style, draw_pose, fit_box
@@ -225,6 +226,7 @@ def panel_of(height: int, width: int, size: int | None, model: Sized) -> Panel:
     panel_height, panel_width = geometry.panel
     if size is not None:
         geometry.check_panel(size, size)
+        check_pixels("size", size, size)  # what is written must be read again
     if size is not None or model.defaults.follows_aspect:
         side = math.sqrt(panel_height * panel_width) if size is None else size
         panel_height, panel_width = geometry.panel_of_area(side, height, width)

@@ -18,6 +18,7 @@ from .limits import FRAME_PIXELS, check_pixels, limit
 logger = logging.getLogger(__name__)
 
 VIDEO_NEEDED = "a video such as MP4, MOV, MKV, WebM, AVI, GIF or an animated WebP"
+FFMPEGS_MOST_PIXELS = 2**31 - 1
 STILLS = ("png", "mjpeg", "bmp", "webp", "tiff", "gif")  # codecs of covers
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own pass the alpha over
 
@@ -28,12 +29,17 @@ def say_once(path: Path, text: str) -> None:
     logger.warning("%s: %s", path, text)
 
 
+def _decoder_limits() -> dict[str, str]:
+    """A larger number than FFmpeg's own most would let it decode nothing at all."""
+    return {"max_pixels": str(min(limit(FRAME_PIXELS), FFMPEGS_MOST_PIXELS))}
+
+
 def open_media(path: Path) -> av.container.InputContainer:
     """av.open for a file that check_readable has passed."""
     try:
         # Absolute, for FFmpeg takes what stands before a colon for a protocol. The options reach
         # the decoders that look into the file while it is opened.
-        options = {"max_pixels": str(limit(FRAME_PIXELS))}
+        options = _decoder_limits()
         return av.open(os.path.abspath(path), metadata_errors="ignore", options=options)  # noqa: PTH100 - keeps ".."
     except (av.FFmpegError, OSError, ValueError) as error:
         fix = "If it plays elsewhere, convert it to MP4; if not, download or export it again."
@@ -61,7 +67,7 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
             raise InputError(str(path), got=got, need=VIDEO_NEEDED, fix=fix)
         check_pixels(path, stream.codec_context.width, stream.codec_context.height)
         with suppress(av.FFmpegError, ValueError, RuntimeError):  # opened by the demuxer already
-            stream.codec_context.options = {"max_pixels": str(limit(FRAME_PIXELS))}
+            stream.codec_context.options = _decoder_limits()
         stream.thread_type = "AUTO"
         yield container, stream
 

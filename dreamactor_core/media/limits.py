@@ -44,7 +44,7 @@ def too_large(path: str | PathLike, got: str, pixels: int, name: str) -> InputEr
         str(path),
         got=f"{got}, {pixels / 1e6:g} million pixels",
         need=f"at most {limit(name) / 1e6:g} million pixels",
-        fix=f"Scale it down first, or set {name} to {pixels} where this runs.",
+        fix=f"Make it smaller, or set {name} to {pixels} where this runs.",
     )
 
 

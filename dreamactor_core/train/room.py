@@ -8,9 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch.autograd.graph import save_on_cpu
 
-from ..errors import InputError
-
-NO_ROOM = ("can't allocate memory", "not enough memory")  # the CPU's allocator; a bare RuntimeError
+from ..errors import InputError, lacks_memory
 
 
 @contextmanager
@@ -19,10 +17,9 @@ def out_of_memory_told(step: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
-        told = str(error) or type(error).__name__
-        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not known and not any(words in told for words in NO_ROOM):
+        if not lacks_memory(error):
             raise
+        told = str(error) or type(error).__name__
         raise InputError(
             f"memory at step {step}",
             got=told.splitlines()[0],

@@ -25,7 +25,7 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from ...dreamactor_core.backbones.placement import Placement
-from ...dreamactor_core.errors import InputError
+from ...dreamactor_core.errors import InputError, lacks_memory
 from ...dreamactor_core.geometry import Geometry
 from ...dreamactor_core.lora.adapters import (
     load_lora,
@@ -215,15 +215,21 @@ class _Try(AbstractContextManager):
     failed = False
 
     def __exit__(self, kind, error, traceback) -> bool:
-        self.failed = kind is not None and issubclass(kind, manager.OOM_EXCEPTION)
+        self.failed = error is not None and _is_full(error)
         return self.failed
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, manager.OOM_EXCEPTION) or lacks_memory(error)
 
 
 @contextmanager
 def _last_try() -> Iterator[None]:
     try:
         yield
-    except manager.OOM_EXCEPTION as error:
+    except Exception as error:
+        if not _is_full(error):
+            raise
         raise InputError(
             "memory of the device",
             got="too little for this size, even with nothing else on it",

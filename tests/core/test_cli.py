@@ -22,6 +22,7 @@ from PIL import Image
 
 from dreamactor_core import __main__ as cli
 from dreamactor_core.cli.shared import lora_of, settings_of
+from dreamactor_core.errors import lacks_memory
 from dreamactor_core.jobs.job import Job
 from dreamactor_core.lora.adapters import (
     LoraInfo,
@@ -304,6 +305,7 @@ BAD = {
     "negative seed": (("--seed", -1), "seed: got -1"),
     "size": (("--size", 100), "got 100, need a multiple of 16. Use 96"),
     "size 0": (("--size", 0), "got 0, need a multiple of 16. Use 16"),
+    "size of a wall": (("--size", 100_000), "size: got 100000 x 100000, 10000 million pixels"),
     "sampler": (("--sampler", "magic"), "invalid choice: 'magic'"),
     "variant": (("--variant", "both"), "invalid choice: 'both'"),
     "unknown option": (("--frames", 5), "unrecognized arguments: --frames 5"),
@@ -349,6 +351,26 @@ def test_bad_input_ends_with_one_sentence(run, bad_files, model, monkeypatch, na
     assert words in err
     assert err.count("\n") == 1 and "Traceback" not in err
     assert {path: path.stat().st_mtime_ns for path in bad_files.iterdir()} == before
+
+
+def test_a_lack_of_memory_is_one_sentence(run, monkeypatch):
+    """Where the limit on pixels was raised beyond what the machine has: OpenCV's own error."""
+    monkeypatch.setenv("DREAMACTOR_MAX_FRAME_PIXELS", str(10**15))
+    status, _, err = run("--size", 16_000_000)
+    assert status == 2 and err.startswith("memory of this machine: got ") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("shapes differ"), False),
+    ],
+)
+def test_who_lacks_memory_is_known(error, full):
+    assert lacks_memory(error) == full
 
 
 def test_output_and_inputs_are_checked_before_the_model_is_loaded(run, monkeypatch):
