@@ -43,31 +43,34 @@ function showAll() {
   app.canvas.setDirty(true, true);
 }
 
-/** {crossed: wires that run behind a node, over: nodes that lie over each other, cut: notes}. */
+/**
+ * {crossed: wires that run behind a node, over: nodes that lie over each other, cut: notes}.
+ * Each wire is drawn on a sheet of its own, with the very curves of the page.
+ */
 function look() {
-  const TITLE = 30;
+  const [TITLE, EDGE] = [30, 16]; // pixels; a wire may end as far inside its own two nodes
   const box = ({ pos, size }) => [pos[0], pos[1] - TITLE, pos[0] + size[0], pos[1] + size[1]];
-  const inside = ([x, y], [left, top, right, bottom]) =>
-    x > left + 2 && x < right - 2 && y > top + 2 && y < bottom - 2;
   const named = (node) => `${node.title} (${node.id})`;
   const { nodes } = app.graph;
+  const boxes = nodes.map(box);
+  const [left, top] = [0, 1].map((k) => Math.min(...boxes.map((one) => one[k])));
+  const [right, bottom] = [2, 3].map((k) => Math.max(...boxes.map((one) => one[k])));
+  const sheet = new OffscreenCanvas(right - left, bottom - top);
+  const ink = sheet.getContext("2d", { willReadFrequently: true });
+  ink.translate(-left, -top);
+  const drawn = ([x, y, right, bottom], rim) => {
+    const [width, height] = [right - x - 2 * rim, bottom - y - 4];
+    const { data } = ink.getImageData(x + rim - left, y + 2 - top, width, height);
+    return data.some((value) => value > 0);
+  };
   const crossed = [];
   for (const link of app.graph.links.values()) {
     const from = app.graph.getNodeById(link.origin_id);
     const to = app.graph.getNodeById(link.target_id);
-    const [a, b] = [from.getOutputPos(link.origin_slot), to.getInputPos(link.target_slot)];
-    const far = Math.hypot(b[0] - a[0], b[1] - a[1]) / 4;
-    const points = [a, [a[0] + far, a[1]], [b[0] - far, b[1]], b];
-    for (let k = 1; k < 60; k++) {
-      const [t, s] = [k / 60, 1 - k / 60];
-      const weights = [s ** 3, 3 * s * s * t, 3 * s * t * t, t ** 3];
-      const at = [0, 1].map((i) => weights.reduce((sum, w, n) => sum + w * points[n][i], 0));
-      const hit = nodes.find((node) => node !== from && node !== to && inside(at, box(node)));
-      if (hit) {
-        crossed.push(`${named(from)} to ${named(to)} behind ${named(hit)}`);
-        break;
-      }
-    }
+    ink.clearRect(left, top, right - left, bottom - top);
+    for (let part = link; part; part = app.graph.reroutes.get(part.parentId)) ink.stroke(part.path);
+    const hit = nodes.find((node, k) => drawn(boxes[k], node === from || node === to ? EDGE : 2));
+    if (hit) crossed.push(`${named(from)} to ${named(to)} behind ${named(hit)}`);
   }
   const over = [];
   for (const one of nodes)
