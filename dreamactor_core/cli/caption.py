@@ -192,7 +192,7 @@ def choice_of(args: argparse.Namespace) -> CaptionerChoice:
         mllm=args.mllm,
         quantize=args.quantize,
         download=args.download,
-        device=args.device,
+        device=args.device or "auto",  # "" and None: of commands that place other models as well
     )
 
 

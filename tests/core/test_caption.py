@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import logging
@@ -30,6 +31,8 @@ from dreamactor_core.caption.folder import caption_folder
 from dreamactor_core.caption.local import load_captioner
 from dreamactor_core.caption.prompts import PLACEHOLDERS, copy_prompts, load_prompts
 from dreamactor_core.caption.sample import MotionSample, choose, sample_by_motion
+from dreamactor_core.cli import make_lora
+from dreamactor_core.cli.caption import choice_of
 from dreamactor_core.errors import InputError, UnavailableError
 from dreamactor_core.media import Frame, write_image, write_video
 
@@ -805,3 +808,14 @@ def test_a_wrong_command_is_told_in_a_sentence(run, options, words):
 def test_command_copies_the_prompts(run, tmp_path):
     assert run("--copy-prompts", "mine")[0] == 0
     assert load_prompts(tmp_path / "mine").motion == PROMPTS.motion
+
+
+@pytest.mark.parametrize(("told", "placed"), [("", "auto"), (None, "auto"), ("cpu", "cpu")])
+def test_a_captioner_beside_other_models_is_placed_as_they_are(told, placed):
+    """`make-lora` and `bootstrap` leave the device of their own models open."""
+    parser = argparse.ArgumentParser()
+    make_lora.add_options(parser)
+    args = parser.parse_args(["clips", "--base", "b", "--out", "o", "--mllm", "m"])
+    assert args.device == ""
+    args.device = told
+    assert choice_of(args).device == placed
