@@ -1,6 +1,6 @@
 """Are the meters of AW Bench right? Puppets, damaged by degrees, beside what is true.
 
-    python benchmarks/aw_meters.py --store FOLDER [--cases 6] [--limb-cases 6] [--workers 2]
+    python benchmarks/aw_meters.py --store FOLDER [--first 0] [--cases 6] [--limb-cases 6]
 
 Prints the rank correlation of each meter with the true error that it stands for, over videos that
 have it, alone or with other damages, and undamaged ones (one below 0.6 must not be shipped), and
@@ -45,11 +45,12 @@ def main() -> None:
     parser.add_argument(
         "--limb-cases", type=int, default=6, help="the first so many, with limbs looked for (6)"
     )
+    parser.add_argument("--first", type=int, default=0, help="number of the first of them (0)")
     parser.add_argument("--workers", type=int, default=0, help="processes (this one alone)")
     parser.add_argument("--as-it-is", action="store_true", help="measure nothing more")
     args = parser.parse_args()
-    first = range(args.limb_cases)  # all meters of these, the others of the rest
-    items = [*_items(first, True), *_items(range(len(first), args.cases), False)]
+    all_, limbs = (range(args.first, args.first + n) for n in (args.cases, args.limb_cases))
+    items = [*_items(limbs, True), *_items(all_[len(limbs) :], False)]  # the rest without limbs
     executor = Processes(args.workers) if args.workers else None
     with ItemStore(args.store) as store:
         if not args.as_it_is:

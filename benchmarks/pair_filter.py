@@ -40,7 +40,7 @@ from dreamactor_core.bootstrap.learned import (
 from dreamactor_core.puppets.world import FPS
 
 GOOD = {  # true errors at most
-    "identity": 0.06,
+    "colours": 0.06,
     "pck": 0.03,
     "sharpness": 0.1,
     "leak": 0.05,

@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
@@ -249,11 +250,21 @@ def kept(reference: np.ndarray, mask: np.ndarray, made: np.ndarray) -> float:
 
 
 def _colours(picture: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """How many pixels, as a share of the picture, have each colour, softly."""
-    pixels = picture.reshape(-1, 3)
-    flat = None if weights is None else weights.ravel()
-    counts, _ = np.histogramdd(pixels, COLOUR_BINS, [(0, 256)] * 3, weights=flat)
-    return gaussian_filter(counts, BIN_BLUR, mode="nearest") / len(pixels)
+    """How many pixels, as a share of the picture, have each colour, softly: each pixel is shared
+    out among the bins about its colour, so that one level more or less is next to no change."""
+    place = (picture.reshape(-1, 3) * (COLOUR_BINS / 256) - 0.5).clip(0, COLOUR_BINS - 1)
+    first = np.minimum(place.astype(int), COLOUR_BINS - 2)
+    more = place - first
+    shares = (1 - more, more)
+    flat = np.ones(len(place)) if weights is None else weights.ravel()
+    number = first @ [COLOUR_BINS**2, COLOUR_BINS, 1]
+    counts = np.zeros(COLOUR_BINS**3)
+    for r, g, b in product((0, 1), repeat=3):
+        part = shares[r][:, 0] * shares[g][:, 1] * shares[b][:, 2] * flat
+        there = number + (r * COLOUR_BINS + g) * COLOUR_BINS + b
+        counts += np.bincount(there, part, len(counts))
+    cube = counts.reshape((COLOUR_BINS,) * 3)
+    return gaussian_filter(cube, BIN_BLUR, mode="nearest") / len(place)
 
 
 def _leak(reference: np.ndarray, driver: list[np.ndarray], made: list[np.ndarray]) -> float | None:

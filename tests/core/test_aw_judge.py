@@ -155,7 +155,7 @@ def test_an_empty_answer_and_a_refused_key_are_one_sentence(run):
         server.script = [""]
         said = run(server).failed[0]
         assert "judge fake at " in said and "got an empty answer, need an answer in words" in said
-        assert said.endswith("Or ask another judge, or none: aw meter needs no judge.")
+        assert said.endswith("Ask another judge, or none: aw meter needs no judge.")
         server.script = [(401, {}, {"error": "no"})] * 40
         (run.results / "calm" / "c-1.mp4").rename(run.results / "calm" / "other.mp4")
         with pytest.raises(InputError, match=r"3 items in a row.*no access \(401\)") as stop:

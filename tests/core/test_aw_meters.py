@@ -89,6 +89,18 @@ def test_tempo_is_told_in_octaves_and_nothing_else_is_taken_for_it():
     assert tempo_error(Compared(best.reference, None, None, few, best.made)) is None
 
 
+@pytest.mark.parametrize("meter", [identity, colours_kept])
+def test_light_and_blur_are_not_taken_for_another_character(meter):
+    best, wrong = meter(seen()), meter(seen("wrong identity", 1.0))
+    for damage in ("blur", "flicker", "drift"):
+        assert best - meter(seen(damage, 1.0)) < 0.15 * (best - wrong), damage
+
+
+def test_lengths_of_bones_are_not_taken_for_another_motion():
+    longer = seen("proportions", 1.0)
+    assert pck(longer) > 0.95 and angle_error(longer) < 5
+
+
 def test_the_truth_itself_has_no_fault():
     best = seen()
     assert identity(best) > 0.9 and pck(best) > 0.95 and angle_error(best) < 5
@@ -130,7 +142,11 @@ def test_length_and_sound_are_exact(tmp_path):
     assert sound(path["a"], path["none"]) == 0 and sound(path["none"], path["a"]) is None
 
 
-def test_the_command_measures_what_is_there_once(tmp_path, capsys):
+def test_the_command_measures_what_is_there_once(tmp_path, capsys, monkeypatch):
+    def load(home):
+        raise AssertionError("BlazePose is not to be asked")
+
+    monkeypatch.setattr("dreamactor_core.pose.reference._usual_networks", load)
     puppets, folder = truth(), tmp_path / "set"
     (folder / "media").mkdir(parents=True)
     write_video(folder / "media/d1.mp4", puppets.driving[:4], 8)

@@ -42,6 +42,7 @@ class Damaged:
     """A video (t, h, w, 3) uint8, and what is known of it."""
 
     frames: np.ndarray
+    plain: np.ndarray  # (t, h, w, 3) in [0, 1], before light and blur came over them
     pose: Pose  # that each frame shows
     shows: np.ndarray  # (t,) which frame of the truth it shows
     drawn: Clip  # the character that it shows, whole, the lead-in in front
@@ -98,13 +99,14 @@ class PuppetTruth:
             clip = self.drawn(changed)
         index = _numbers(len(self.truth), part["freeze"], part["half speed"])
         frames = clip.frames[LEAD_IN:][index].astype(np.float32) / 255
-        frames = _pasted(frames, self.driver, part["driver pasted in"])
-        frames = _coloured(frames, part["drift"], part["flicker"])
+        plain = _pasted(frames, self.driver, part["driver pasted in"])
+        frames = _coloured(plain, part["drift"], part["flicker"])
         if part["blur"]:
             sigma = part["blur"] * MOST_BLUR * self.size
             frames = np.stack([cv2.GaussianBlur(frame, (0, 0), sigma) for frame in frames])
         pose = clip.pose.map(lambda points: points[LEAD_IN:][index])
-        return Damaged(np.stack([to_uint8(frame) for frame in frames]), pose, index, clip, right)
+        shown = np.stack([to_uint8(frame) for frame in frames])
+        return Damaged(shown, plain, pose, index, clip, right)
 
 
 DAMAGES = (

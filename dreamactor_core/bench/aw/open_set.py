@@ -92,8 +92,8 @@ def _check_older(out: Path, drawn: set[str], real: list[AwCase]) -> None:
     if gone:
         raise InputError(
             str(out),
-            got=f"another set of {len(older)} cases, {len(gone)} of which are not in this one "
-            f"({gone[0]})",
+            got=f"another set of {len(older)} cases, {len(gone)} of them not in this one, such as "
+            f"{gone[0]}",
             need="an empty folder, or a set that this one goes on",
             fix=f"Name another folder; or remove {CASES_FILE} there, if nothing was made of it.",
         )

@@ -56,8 +56,8 @@ METERS: dict[str, Scale] = {  # measured, by nobody's opinion (meters/)
     "identity": Scale("Identity", 0, 1),  # the reference's colours on the same limbs
     "identity_features": Scale("Identity (features)", -1, 1),  # cosine, by a vision model
     "kept": Scale("Colours Kept", 0, 1),  # of the character's, wherever they are
-    "pck": Scale("PCK@0.1", 0, 1),  # joints of the driver at the right place
-    "angle_error": Scale("Angle Error", 0, 180, False),  # degrees, between limbs
+    "pck": Scale("PCK 15°", 0, 1),  # joints in the right direction from what holds them
+    "angle_error": Scale("Angle Error", 0, 180, False),  # degrees, between limbs, 60 at the most
     "tempo_error": Scale("Tempo Error", 0, 1.5, False),  # octaves; 1: half or double the speed
     "leak": Scale("Driver Leak", 0, 1, False),  # 1: the colours are the driver's
     "flicker": Scale("Flicker", 0, 1, False),  # lighter and darker in turn

@@ -3,7 +3,8 @@
 Of each video there are the figures that the meters find, as they would of anybody's video, and the
 true errors that they stand for, which only the drawn world knows:
 
-    identity, kept          mean colour distance to the true character, on its body
+    identity, kept          mean colour distance to the true character, on its body, before light
+                            and blur came over the picture
     pck                     distance of the joints that are shown from the true ones, in heights
     angle_error             angle between the limbs that are shown and the true ones
     tempo_error             octaves by which what is performed is slower than the driver
@@ -103,7 +104,7 @@ def damages_of(seed: int) -> list[dict[str, float]]:
 def true_errors(
     puppets: PuppetTruth, damaged: Damaged, shares: Mapping[str, float]
 ) -> dict[str, float]:
-    """By the meter that stands for each."""
+    """By the meter that stands for each; and colours, light and blur among them."""
     clean = damaged.right.frames[LEAD_IN:][damaged.shows].astype(np.float32) / 255
     frames = to_frames(damaged.frames).numpy()
     true_mask, drawn_mask, driver_mask = (
@@ -114,7 +115,7 @@ def true_errors(
     shown = puppets.clip.pose.map(lambda points: points[LEAD_IN:][damaged.shows])
     true = puppets.clip.pose.map(lambda points: points[LEAD_IN:])
     away = keypoint_distance(shown, true)
-    colours = identity_error(frames, clean, body)
+    colours = identity_error(damaged.plain, clean, body)
     pasted = driver_mask.sum() / (driver_mask | drawn_mask[damaged.shows]).sum()
     times = puppets.times
     slope = np.polyfit(times, np.abs(error).mean(axis=(1, 2, 3)), 1)[0]
@@ -124,6 +125,7 @@ def true_errors(
     return {
         "identity": colours,
         "kept": colours,
+        "colours": identity_error(frames, clean, body),
         "pck": away,
         "angle_error": _exactly(angle_error, puppets, true, shown),
         "tempo_error": float(-np.log2(1 - shares.get("half speed", 0.0) / 2)),

@@ -22,7 +22,7 @@ JUDGE_FIX = (
     "Ask a larger model, or none: aw meter needs no judge. The others are kept; the same command "
     "asks again."
 )
-NO_JUDGE = "Or ask another judge, or none: aw meter needs no judge."
+NO_JUDGE = "Ask another judge, or none: aw meter needs no judge."
 
 
 class Judged(NamedTuple):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 
 from ....pose.keypoints import MIN_CONFIDENCE, Pose
 from ....skeleton import HIP, LIMB_JOINTS, NECK, NOSE
 from ...own import kept
+from .alike import as_sharp_as, in_light_of
 from .seen import Compared, smaller
 
 COLOUR_SIDE = 192  # pixels of the longer side on which colours are looked up
@@ -19,14 +22,14 @@ IDENTITY_MOMENTS = 24  # frames that are looked at
 
 
 def identity(seen: Compared) -> float | None:
-    """Mean over moments: 1 the same colours on the same limbs, 0 other ones everywhere. None where
-    limbs are not known on both sides."""
+    """Mean over moments: 1 the same colours on the same limbs, 0 other ones everywhere, in the
+    video's light and as sharp as it is. None where limbs are not known on both sides."""
     if seen.reference_pose is None or seen.made.pose is None:
         return None
-    own, there = limb_colours(seen.reference, seen.reference_pose, 0)
     scores = []
-    for k in moments_of(seen):
-        colours, found = limb_colours(seen.made.frames[k], seen.made.pose, k)
+    for k, frame, reference in _moments(seen):
+        own, there = limb_colours(reference, seen.reference_pose, 0)
+        colours, found = limb_colours(frame, seen.made.pose, k)
         both = there & found
         if both.any():
             away = np.linalg.norm(colours - own, axis=-1)[both]
@@ -36,11 +39,21 @@ def identity(seen: Compared) -> float | None:
 
 def colours_kept(seen: Compared) -> float | None:
     """Mean over moments of the share of the character's colours that is still there, whatever its
-    limbs. None where its outline in the reference is not known."""
+    limbs, in the video's light and as sharp as it is. None where its outline in the reference is
+    not known."""
     if seen.mask is None:
         return None
-    frames = (seen.made.frames[k] for k in moments_of(seen))
-    return float(np.mean([kept(seen.reference, seen.mask, frame) for frame in frames]))
+    mask = seen.mask
+    return float(np.mean([kept(own, mask, frame) for _, frame, own in _moments(seen)]))
+
+
+def _moments(seen: Compared) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Number and frame, and the reference as it would look in it."""
+    numbers = moments_of(seen)
+    reference = as_sharp_as(seen.reference, [seen.made.frames[k] for k in numbers[::3]])
+    for k in numbers:
+        frame = seen.made.frames[k]
+        yield k, frame, in_light_of(frame, reference)
 
 
 def moments_of(seen: Compared) -> np.ndarray:

@@ -13,33 +13,40 @@ import numpy as np
 
 from ....pose.keypoints import MIN_CONFIDENCE, Pose
 from ....skeleton import HIP, LIMB_JOINTS, NECK
-from ...own import found_again
 from .identity import moments_of
 from .picture import fine_detail
 from .seen import Compared
 
 LEAST_DETAIL = 0.5  # of the reference's: three quarters of a pixel of blur at 128 leave more
+RIGHT_ANGLE_OFF = 15.0  # degrees: so near, a joint is where it should be
+MOST_OFF = 60.0  # degrees that one limb counts: from there on it is as likely read wrongly
 STEEP = 0.2  # of the trunk: a bone seen shorter than this points at the camera and has no angle
 
 
 def pck(seen: Compared) -> float | None:
-    """PCK@0.1 of the trunk, the driver's motion on the bones that the video has."""
-    poses = _together(seen)
-    return None if poses is None else found_again(*poses)
+    """Share of joints that lie where the driver's do, within 15 degrees as seen from the joint that
+    holds them: correct keypoints, whatever the lengths of bones."""
+    off = _angles_off(seen)
+    return None if off is None else float((off <= RIGHT_ANGLE_OFF).mean())
 
 
 def angle_error(seen: Compared) -> float | None:
-    """Mean angle between the driver's limbs and the video's, in degrees, 0..180."""
+    """Mean angle between the driver's limbs and the video's, in degrees, 0..60: what is further off
+    counts as that."""
+    off = _angles_off(seen)
+    return None if off is None else float(np.minimum(off, MOST_OFF).mean())
+
+
+def _angles_off(seen: Compared) -> np.ndarray | None:
+    """(n,) degrees between a bone of the driver and the video's, of all that are known in both."""
     poses = _together(seen)
     if poses is None:
         return None
     (one, trusted), (other, also) = (_bones(pose) for pose in poses)
     both = trusted & also
-    if not both.any():
-        return None
     cosine = (one * other).sum(axis=-1)
     sine = one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
-    return float(np.degrees(np.abs(np.arctan2(sine, cosine)))[both].mean())
+    return np.degrees(np.abs(np.arctan2(sine, cosine)))[both] if both.any() else None
 
 
 def bone_error(seen: Compared) -> float | None:

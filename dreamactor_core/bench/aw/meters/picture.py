@@ -21,11 +21,12 @@ def fine_detail(seen: Compared) -> float:
     stills = seen.made.stills or seen.made.frames
     height, width = stills[0].shape[:2]
     method = cv2.INTER_AREA if seen.reference.shape[0] > height else cv2.INTER_CUBIC
-    own = _fineness(cv2.resize(seen.reference, (width, height), interpolation=method))
-    return float(min(1.0, np.mean([_fineness(still) for still in stills]) / max(own, 1e-6)))
+    own = fineness(cv2.resize(seen.reference, (width, height), interpolation=method))
+    return float(min(1.0, np.mean([fineness(still) for still in stills]) / max(own, 1e-6)))
 
 
-def _fineness(image: np.ndarray) -> float:
+def fineness(image: np.ndarray) -> float:
+    """Of an image (h, w, 3) uint8: fine detail beside contrast at its edges."""
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     fine, coarse = (cv2.GaussianBlur(gray, (0, 0), sigma) for sigma in (FINE_BLUR, COARSE_BLUR))
     finest, all_of_it = (np.quantile(np.abs(gray - x), EDGES) for x in (fine, coarse))
