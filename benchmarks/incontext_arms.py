@@ -16,7 +16,8 @@ attention        a LoRA on attention as well
 all-weights      no LoRA, every weight learns
 
 Every arm once, then every arm with the next seed of training, as many as the minutes allow; a
-second call goes on. Results stand in figures.json under "arms".
+second call goes on. Results stand in figures.json under "arms". With --light an
+arm learns from two latent frames at a time.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from dreamactor_core.cli.train_incontext import open_session
 from dreamactor_core.cli.train_incontext_figures import Scores, animate_set, count_of
 from dreamactor_core.puppets.told import UNTOLD
 from dreamactor_core.train.mini.incontext_fit import ClockPace, fit_by_clock
+from dreamactor_core.train.mini.incontext_lessons import PAIRS_OF_TIMES
 from dreamactor_core.train.mini.incontext_model import (
     ADAPTER,
     add_adapter,
@@ -93,10 +95,10 @@ ARMS = {
 }
 
 
-def compare_arms(session: Session, wanted: list[str]) -> None:
+def compare_arms(session: Session, wanted: list[str], seeds: int = SEEDS) -> None:
     figures, network = Scores(session, "arms"), session.backbone.transformer
     session.pool.wait(session.sizes.first_rows)
-    for seed in range(SEEDS):
+    for seed in range(seeds):
         for name in wanted:
             arm = ARMS[name]
             if not worth_it(session, name, arm, seed):
@@ -163,7 +165,7 @@ def train_arm(session: Session, arm: Arm, seed: int) -> None:
     rng, generator = session.rng(9, seed), session.generator(90 + seed)
 
     def loss() -> torch.Tensor:
-        batch = lora_batch(session, arm.task, rng, generator)
+        batch = lora_batch(session, arm.task, rng, generator, PAIRS_OF_TIMES)
         return loss_of(backbone, batch if arm.text else silenced(batch))
 
     pace = ClockPace(
@@ -197,6 +199,15 @@ def score_arm(session: Session, figures: Scores, name: str, seed: int) -> None:
         figures.add((name, str(seed), which), which, made)
 
 
+def smaller(asked: argparse.Namespace) -> dict[str, int]:
+    """Sizes of the run that are asked for otherwise."""
+    sizes = {
+        "arm_steps": asked.steps, "lora_batch": asked.batch,
+        "cases": asked.cases, "other_cases": asked.cases,
+    }  # fmt: skip
+    return {name: size for name, size in sizes.items() if size}
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -207,6 +218,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", default="", help="cpu or cuda (default: a GPU if any)")
     parser.add_argument("--toy", action="store_true", help="a rehearsal: a few steps of each")
     parser.add_argument("--light", action="store_true", help="of a run that had --light")
+    for name, meaning in (
+        ("steps", "of an arm"),
+        ("batch", "clips of a step"),
+        ("cases", "scored"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=0, help=f"{meaning} (as of the run)")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"of training ({SEEDS})")
     text = "this arm alone; may be given several times (all)"
     parser.add_argument("--arm", action="append", choices=[*ARMS], help=text)
     parser.set_defaults(start=None, codec=None, more=None)
@@ -214,9 +232,9 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     log_to(arguments.out / "run.log")
-    session = open_session(arguments)
+    session = open_session(arguments, **smaller(arguments))
     try:
-        compare_arms(session, arguments.arm or [*ARMS])
+        compare_arms(session, arguments.arm or [*ARMS], arguments.seeds)
     finally:
         session.save()
         session.close()

@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,8 @@ def train_bare_method(arguments: argparse.Namespace) -> None:
         logging.getLogger(__name__.split(".")[0]).removeHandler(handler)
 
 
-def open_session(arguments: argparse.Namespace) -> Session:
+def open_session(arguments: argparse.Namespace, **changes: Any) -> Session:
+    """changes: of RunSizes."""
     sizes = RunSizes.toy() if arguments.toy else RunSizes()
     sizes = RunSizes.light() if arguments.light else sizes
     state = arguments.out / "state"
@@ -45,7 +47,7 @@ def open_session(arguments: argparse.Namespace) -> Session:
         stand_on(state, "codec")
     if arguments.more:
         begin_again(state, arguments.more)
-    sizes = replace(sizes, compile=sizes.compile and not arguments.eager)
+    sizes = replace(sizes, compile=sizes.compile and not arguments.eager, **changes)
     workers = arguments.workers or max(1, (os.cpu_count() or 1) - 2)
     session = Session(
         arguments.out, arguments.minutes, sizes, workers, arguments.device, arguments.start,

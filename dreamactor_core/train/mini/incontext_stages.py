@@ -152,13 +152,19 @@ def rows_of(session: Session, batch: int) -> int:
     return batch if times or not session.sizes.excerpts else max(1, batch // 2)
 
 
-def lora_batch(session: Session, task: str, rng: np.random.Generator, generator) -> CompositeBatch:
+def lora_batch(
+    session: Session,
+    task: str,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+    excerpts: tuple[tuple[int, ...], ...] = LONG_TIMES,
+) -> CompositeBatch:
     """One batch of a task, see incontext_tasks: "pose", "plain-pose", "swapped" or "true-pair".
 
-    The network is told of which times it is.
+    excerpts: of which times it may be, where a run has excerpts; the network is told.
     """
     network = session.backbone.transformer
-    network.times = LONG_TIMES[rng.integers(2)] if session.sizes.excerpts else ()
+    network.times = excerpts[rng.integers(len(excerpts))] if session.sizes.excerpts else ()
     return excerpt(_whole_batch(session, task, rng, generator), network.times)
 
 
