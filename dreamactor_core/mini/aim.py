@@ -1,4 +1,5 @@
-"""Where the first block looks before anything is learned: at the driver's and the reference's cell.
+"""Where the first blocks look before anything is learned: the first one at the driver's and the
+reference's cell, the second around the reference's.
 
 By rotary embedding a constant query and a constant key see each other best at a constant distance.
 It is an initialisation, no other architecture: every weight learns on. What it is worth:
@@ -17,35 +18,63 @@ AXIS_SHARES = {  # of time, rows and columns in how sharply a head looks
     "driver": (0.3, 0.4, 0.3),  # at this time
     "reference": (0.0, 0.55, 0.45),  # at any time; what is known is frame 0 alone
 }
+AROUND = ((0, 1), (0, -1), (1, 0), (-1, 0), (0, 2), (0, -2), (2, 0), (-2, 0))  # rows and columns
 WAVE_SHARES = (0.6, 0.3, 0.1)  # of each, of its fastest waves; slow ones cannot tell cells
 SHARPER = 2.0  # times the length of queries and keys
 SAYS_KNOWN = 3.0  # how far a token stands from the middle along the direction that says it is known
 KEPT_SHARE = 0.05  # of the random part of queries and keys
+BROUGHT = 0.25  # how strongly what the second block reads is told on
 OPEN = 1.0  # the gate of every block's attention, which begins near 0 otherwise
 
 
 @torch.no_grad()
 def aim_heads(network: InContextTransformer3DModel, across: int) -> None:
     """Of a new network: half the heads of its first block look at the same cell of the right panel,
-    half at that of the left one, together they bring a whole token over, and all blocks listen.
+    half at that of the left one, together they bring a whole token over; those of its second look
+    at cells around the reference's and bring what these show; and all blocks listen.
 
     across: cells from a place of the left panel to the same one of the right.
     """
-    attn = network.transformer_blocks[0].attn
     known = _say_known(network)
+    first, *others = (block.attn for block in network.transformer_blocks)
+    half = first.heads // 2
+    places = [(0, 0, across)] * half + [(0, 0, 0)] * (first.heads - half)
+    sides = ["driver"] * half + ["reference"] * (first.heads - half)
+    _look(network, first, places, sides, known)
+    for layer in (first.to_v, first.to_out[0]):
+        nn.init.orthogonal_(layer.weight)
+    for second in others[:1]:
+        around = [(0, *AROUND[head % len(AROUND)]) for head in range(second.heads)]
+        _look(network, second, around, ["reference"] * second.heads, known)
+        _bring_shown(network, second)
+    for block in network.transformer_blocks:
+        block.norm1.linear.bias.view(6, -1)[2] = OPEN
+
+
+def _look(
+    network: InContextTransformer3DModel,
+    attn: nn.Module,
+    places: list[tuple[int, int, int]],
+    sides: list[str],
+    known: torch.Tensor,
+) -> None:
+    """Each head of a block at its place, in time, rows and columns from who asks."""
     for layer in (attn.to_q, attn.to_k):
         layer.weight *= KEPT_SHARE
     for norm in (attn.norm_q, attn.norm_k):
         norm.weight *= SHARPER
-    for head in range(attn.heads):
-        side = "driver" if head < attn.heads // 2 else "reference"
-        offset = (0, 0, across if side == "driver" else 0)
-        _aim(attn, head, offset, AXIS_SHARES[side], network.config.rope_axes_dim)
+    for head, (place, side) in enumerate(zip(places, sides, strict=True)):
+        _aim(attn, head, place, AXIS_SHARES[side], network.config.rope_axes_dim)
     _answer_if_known(attn, known)
-    for layer in (attn.to_v, attn.to_out[0]):
-        nn.init.orthogonal_(layer.weight)
-    for block in network.transformer_blocks:
-        block.norm1.linear.bias.view(6, -1)[2] = OPEN
+
+
+def _bring_shown(network: InContextTransformer3DModel, attn: nn.Module) -> None:
+    """Each head reads as many of the first components as it has channels of what a cell shows."""
+    latent = network.config.out_channels
+    readings = torch.linalg.pinv(network.x_embedder.proj.weight.flatten(1))
+    shown = readings[latent : latent + attn.to_v.out_features // attn.heads]
+    attn.to_v.weight.copy_(shown.repeat(attn.heads, 1))
+    nn.init.orthogonal_(attn.to_out[0].weight, gain=BROUGHT)
 
 
 def _say_known(network: InContextTransformer3DModel) -> torch.Tensor:

@@ -86,23 +86,30 @@ def test_short_excerpts_come_first(backbone):
     assert {len(foundation_times(rng, 0.9)) for _ in range(60)} == {0, 2, 3}
 
 
-def test_aimed_heads_look_at_the_same_cell_of_driver_and_reference():
-    network = create_incontext(layers=1, heads=2).transformer
+def test_aimed_heads_look_at_the_driver_and_at_and_around_the_reference():
+    network = create_incontext(layers=2, heads=2).transformer
     aim_heads(network, across=8)
-    attn, turns = network.transformer_blocks[0].attn, network.rope_of(GRID, CPU)
     known = known_tokens(GRID, CPU).view(1, 1, *GRID).float()
     shown = torch.randn(1, 128, *GRID, generator=torch.Generator().manual_seed(0))
     place = cell_places(GRID, CPU)
     tokens = network.x_embedder(torch.cat([shown, known * shown, known, place], dim=1))
     tokens = torch.nn.functional.layer_norm(tokens, tokens.shape[-1:])
-    query, key = (
-        rotate(norm(layer(tokens).unflatten(2, (2, -1))), turns)[0].movedim(1, 0)
-        for layer, norm in ((attn.to_q, attn.norm_q), (attn.to_k, attn.norm_k))
-    )
-    driver, reference = (query @ key.mT).argmax(dim=2).view(2, *GRID)[..., :8]
+    turns = network.rope_of(GRID, CPU)
+
+    def seen(block: int) -> torch.Tensor:
+        attn = network.transformer_blocks[block].attn
+        query, key = (
+            rotate(norm(layer(tokens).unflatten(2, (2, -1))), turns)[0].movedim(1, 0)
+            for layer, norm in ((attn.to_q, attn.norm_q), (attn.to_k, attn.norm_k))
+        )
+        return (query @ key.mT).argmax(dim=2).view(2, *GRID)[..., :8]
+
     cells = torch.arange(math.prod(GRID)).view(GRID)
-    assert torch.equal(driver, cells[..., 8:])
-    assert torch.equal(reference, cells[:1, :, :8].expand(5, -1, -1))  # what is known of it
+    reference = cells[:1, :, :8].expand(5, -1, -1)  # what is known of the left panel
+    assert torch.equal(seen(0), torch.stack([cells[..., 8:], reference]))
+    right, left = seen(1)
+    assert torch.equal(right[..., :7], reference[..., 1:])
+    assert torch.equal(left[..., 1:], reference[..., :7])
 
 
 def test_lessons_begin_with_copying_and_keep_what_was_learned():
