@@ -25,6 +25,7 @@ from torch.nn.functional import pixel_unshuffle
 from ...mini.aim import aim_heads
 from ...mini.vae import PATCH, group_frames
 from ...puppets.world import LEAD_IN
+from ..optimise import CHECKPOINT
 from .incontext_bootstrap import Judge, bootstrap_pairs
 from .incontext_fit import ClockPace, FitReport, fit_by_clock
 from .incontext_lessons import LONG_TIMES, foundation_times, lesson_at, lesson_batch
@@ -127,7 +128,8 @@ def learn_foundation(session: Session, seconds: float) -> None:
 
     # One that LoRAs stand on is good; one without has learned to copy.
     part = TRAINED_SHARE if session.loras else BEGUN_SHARE if session.start else 1.0
-    begun = COPYING_SHARE if part < 1 else 0.0
+    goes_on = part < 1 or (session.state / "foundation" / CHECKPOINT).exists()
+    begun = COPYING_SHARE if goes_on else 0.0
     if "aimed" not in session.figures and not session.loras:
         aim_heads(transformer, backbone.geometry.panel[1] // backbone.geometry.spatial_stride)
         session.figures["aimed"] = True
