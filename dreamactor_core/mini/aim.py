@@ -18,7 +18,16 @@ AXIS_SHARES = {  # of time, rows and columns in how sharply a head looks
     "driver": (0.3, 0.4, 0.3),  # at this time
     "reference": (0.0, 0.55, 0.45),  # at any time; what is known is frame 0 alone
 }
-AROUND = ((0, 1), (0, -1), (1, 0), (-1, 0), (0, 2), (0, -2), (2, 0), (-2, 0))  # rows and columns
+CELLS_AROUND = (
+    (0, 1),
+    (0, -1),
+    (1, 0),
+    (-1, 0),
+    (0, 2),
+    (0, -2),
+    (2, 0),
+    (-2, 0),
+)  # rows and columns
 WAVE_SHARES = (0.6, 0.3, 0.1)  # of each, of its fastest waves; slow ones cannot tell cells
 SHARPER = 2.0  # times the length of queries and keys
 SAYS_KNOWN = 3.0  # how far a token stands from the middle along the direction that says it is known
@@ -44,7 +53,7 @@ def aim_heads(network: InContextTransformer3DModel, across: int) -> None:
     for layer in (first.to_v, first.to_out[0]):
         nn.init.orthogonal_(layer.weight)
     for second in others[:1]:
-        around = [(0, *AROUND[head % len(AROUND)]) for head in range(second.heads)]
+        around = [(0, *CELLS_AROUND[head % len(CELLS_AROUND)]) for head in range(second.heads)]
         _look(network, second, around, ["reference"] * second.heads, known)
         _bring_shown(network, second)
     for block in network.transformer_blocks:
