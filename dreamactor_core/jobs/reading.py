@@ -193,8 +193,10 @@ def _notes_of_reference(reference: Recognised) -> list[str]:
     others = 0 if reference.guides is None else reference.guides.others
     if not others:
         return []
+    whom = "people" if reference.joints_by == "blazepose" else "figures"
+    which = "the largest is" if reference.bodies == 1 else f"the {reference.bodies} largest are"
     return [
-        f"{others + MOST_BODIES} people in the reference: the {MOST_BODIES} largest are animated; "
+        f"{others + reference.bodies} {whom} in the reference: {which} animated; "
         f"for another one give {InputError.spell('reference_mask')}."
     ]
 

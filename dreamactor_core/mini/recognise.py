@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..media import content_box, to_uint8
 from ..pose.grabcut import figure_like
-from ..pose.ground import outline
+from ..pose.ground import largest_of, outline
 from ..pose.guides import Guides, Recognised
 from ..pose.paper import figures_on_paper
 from ..pose.reference import find_person
@@ -59,7 +59,7 @@ def recognise_reference(
     outline_by = "none" if mask is None else "alpha" if is_alpha else "given"
     seen = _look(eye, panel, labels=True)
     trust, bodies = float(confidence(seen)[0]), 1 + int(seen.two_bodies[0] > 0)
-    image, person = to_uint8(picture), None
+    image, person, others = to_uint8(picture), None, 0
     if joints is not None and mask is None:
         mask = outline(image)
         outline_by = "none" if mask is None else "ground"
@@ -76,16 +76,20 @@ def recognise_reference(
         if mask is None:
             mask, outline_by = _outline_seen(seen, panel, image)
     elif joints is None:
-        figure = _figure(eye, image, mask)
+        figure = _figure(eye, image, mask, may_be_several=outline_by != "given")
         if figure.joints is not None:
             joints, joints_by = figure.joints[None], figure.joints_by
         if mask is None and figure.mask is not None:
-            mask, outline_by = figure.mask, "ground"
+            outline_by = "ground"
+        if mask is None or figure.others:
+            mask, others = figure.mask, figure.others
+        bodies = 1 if figure.others else bodies
     if joints is not None:
         bodies = len(joints)
     if joints is None and mask is None:
         return Recognised(None, joints_by, outline_by, bodies)
-    others = 0 if person is None else person.others
+    if person is not None:
+        others = person.others
     guides = Guides(image.shape[0], image.shape[1], joints, mask, others=others)
     return Recognised(guides, joints_by, outline_by, bodies)
 
@@ -125,14 +129,16 @@ class _Figure(NamedTuple):
     mask: np.ndarray | None  # (h, w) in [0, 1]
     joints: np.ndarray | None = None  # (18, 3), if they are sure
     joints_by: str = "none"
+    others: int = 0  # figures beside it
 
 
-def _figure(eye: Eye, image: np.ndarray, mask: np.ndarray | None) -> _Figure:
+def _figure(eye: Eye, image: np.ndarray, mask: np.ndarray | None, may_be_several: bool) -> _Figure:
     """The figure within a mask, or on plain ground, or on paper: there the tallest thing of which
-    the joints are sure."""
+    the joints are sure. Of several beside each other, where there may be some, the largest."""
     told = outline(image) if mask is None else mask
     if told is not None:
-        return _of_outline(eye, image, told, told)
+        told, others = largest_of(told) if may_be_several else (told, 0)
+        return _of_outline(eye, image, told, told)._replace(others=others)
     for drawn in figures_on_paper(image):
         found = _of_outline(eye, image, drawn.outline, drawn.lines)
         if found.joints is not None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from .guides import CLEAR
+
 FINE = 512  # pixels of the longer side on which the ground is told
 RING = 0.04  # of the sides: the border that is taken for ground
 TRIMMED = 0.7  # share of the border that the plane is fitted to in the end: figures may touch it
@@ -18,6 +20,9 @@ CROSSED = 0.2  # share of the border that a figure may cover
 DIFFERS = 3.0, 0.07  # times that deviation, and at least: what is drawn
 LINE_GAP = 0.015  # of the longer side: lines that end so near to each other meet
 LEAST_PIECE = 0.1  # of the largest piece: smaller ones are specks
+# Of the largest figure's height, of one's own width, of the largest one's area: from the first and
+# third on, and with no more than the second above or below the largest, it is another figure.
+AS_TALL, AS_WIDE, AS_LARGE = 0.5, 0.2, 0.25
 FIGURE = 0.01, 0.9  # shares of the picture that a figure may fill
 
 
@@ -41,6 +46,28 @@ def outline(image: np.ndarray) -> np.ndarray | None:
     if not low < kept.mean() < high:
         return None
     return cv2.resize(kept.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def largest_of(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Of a mask (h, w) in [0, 1] of several figures that stand beside each other the largest, with
+    all that is no other one's; and how many others there are."""
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats((mask >= CLEAR).astype(np.uint8))
+    areas = stats[:, cv2.CC_STAT_AREA].copy()
+    areas[0] = 0
+    largest = int(areas.argmax())
+    left, right = (
+        stats[:, cv2.CC_STAT_LEFT],
+        stats[:, cv2.CC_STAT_LEFT] + stats[:, cv2.CC_STAT_WIDTH],
+    )
+    shared = np.minimum(right, right[largest]) - np.maximum(left, left[largest])
+    tall, wide = stats[:, cv2.CC_STAT_HEIGHT], stats[:, cv2.CC_STAT_WIDTH]
+    others = (tall >= AS_TALL * tall[largest]) & (shared <= AS_WIDE * wide)
+    others &= areas >= AS_LARGE * areas[largest]
+    others[[0, largest]] = False
+    if not others.any():
+        return mask, 0
+    around = cv2.dilate(np.isin(pieces, np.flatnonzero(others)).astype(np.uint8), np.ones((5, 5)))
+    return np.where(around > 0, 0, mask).astype(np.float32), int(others.sum())
 
 
 def encloses(drawn: np.ndarray, gap: float) -> np.ndarray:

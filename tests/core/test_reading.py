@@ -129,6 +129,24 @@ def test_what_is_no_body_has_an_outline_and_no_joints(animator):
     assert found.guides.joints is None and found.guides.mask[64, 64] == 1
 
 
+def test_of_several_figures_beside_each_other_the_largest_is_animated_and_it_is_said(animator):
+    paper = np.full((128, 256, 3), 235, np.uint8)
+    for x, radius in ((50, 25), (130, 40), (215, 30)):
+        cv2.circle(paper, (x, 64), radius, (30, 30, 160), -1)
+    picture = to_frames(paper[None])[0]
+    found = recognise_reference(eye_of(animator), picture, picture, None, True)
+    assert (found.guides.others, found.bodies) == (2, 1)
+    assert [found.guides.mask[64, x] for x in (50, 130, 215)] == [0, 1, 0]
+    (note,) = reading._notes_of_reference(found)
+    assert note == (
+        "3 figures in the reference: the largest is animated; for another one give "
+        "--reference-mask."
+    )
+    told = Guides(128, 256, None, (paper[..., 0] < 200).astype(np.float32))
+    whole = recognise_reference(eye_of(animator), picture, picture, told, False)
+    assert whole.guides.mask is told.mask and whole.guides.others == 0
+
+
 def test_what_is_told_stays_and_the_ground_tells_the_rest(animator):
     told = Guides(128, 128, FIGURE[None] * [1.28, 1.28, 1])
     found = recognise_reference(eye_of(animator), ring()[0], ring()[0], told, True)
