@@ -126,7 +126,7 @@ def unpack(wheel: Path, folder: Path) -> None:
             fix=f"Fetch it again from {WHEEL_PAGE}.",
         ) from error
     for name in FILES:
-        _check_digest(name, wanted.get(name, b""), wheel.name)
+        _check_digest(name, wanted.get(name, b""), wheel.name, f"Fetch it from {WHEEL_PAGE}.")
     with suppress(OSError):  # what is wrong with the folder, replacing() says
         folder.mkdir(parents=True, exist_ok=True)
     for name, data in wanted.items():
@@ -134,14 +134,16 @@ def unpack(wheel: Path, folder: Path) -> None:
             part.write_bytes(data)
 
 
-def _check_digest(name: str, data: bytes, where: str) -> None:
+def _check_digest(
+    name: str, data: bytes, where: str, fix: str = "Delete that file and fetch it anew."
+) -> None:
     found = hashlib.sha256(data).hexdigest()
     if found != SUMS[name]:
         raise InputError(
             f"{name} of {where}",
             got=f"the checksum {found[:12]}..." if data else "none",
             need=f"the checksum {SUMS[name][:12]}..., that of {WHEEL}",
-            fix="Delete that file and fetch it anew.",
+            fix=fix,
         )
 
 

@@ -6,7 +6,9 @@ of fields and operators are those of the published schema (tensorflow/lite/schem
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,8 +21,11 @@ from torch.nn import functional
 from ..errors import InputError
 from .flatbuffer import Table, root
 
+logger = logging.getLogger(__name__)
+
 Network = Callable[[np.ndarray], dict[str, np.ndarray]]  # (1, h, w, 3) float32 -> output by name
 RUNTIMES = ("litert", "torch")
+LITERT = "ai_edge_litert.interpreter"
 TYPES = {0: np.float32, 1: np.float16, 2: np.int32, 3: np.uint8, 4: np.int64}
 INDICES = {1: np.int32, 2: np.uint16, 3: np.uint8}  # of the values of a sparse tensor
 SAME_PADDING = 0  # padding: as many cells come out as go in / stride; the other kind pads nothing
@@ -30,11 +35,11 @@ RELU6 = 3  # the one activation that is built into an operator here
 def open_tflite(path: Path, runtime: str | None = None) -> Network:
     """The network of a file, on one core of the CPU.
 
-    runtime: one of RUNTIMES; None: litert where it is installed, else torch, four times slower and
-        the same to a thousandth of a pixel.
+    runtime: one of RUNTIMES; None: litert where it runs, else torch, four times slower and the same
+        to a thousandth of a pixel, which is said once.
     """
     if runtime is None:
-        runtime = "litert" if has_litert() else "torch"
+        runtime = "litert" if _litert_runs() else "torch"
     return _litert(path) if runtime == "litert" else Graph(path.read_bytes())
 
 
@@ -42,11 +47,25 @@ def has_litert() -> bool:
     return find_spec("ai_edge_litert") is not None
 
 
+@cache
+def _litert_runs() -> bool:
+    try:
+        import_module(LITERT)
+    except (ImportError, OSError) as error:  # not there, or not for this system
+        logger.warning(
+            "BlazePose runs on torch, four times slower, for ai-edge-litert does not run here "
+            "(%s); `pip install ai-edge-litert` where there is one for this system.",
+            error,
+        )
+        return False
+    return True
+
+
 def _litert(path: Path) -> Network:
     if not has_litert():
         fix = "Install it (pip install ai-edge-litert), or leave the runtime to be chosen."
         raise InputError("runtime litert", got="none", need="the package ai-edge-litert", fix=fix)
-    interpreter = import_module("ai_edge_litert.interpreter").Interpreter(str(path), num_threads=1)
+    interpreter = import_module(LITERT).Interpreter(str(path), num_threads=1)
     interpreter.allocate_tensors()
     entry = interpreter.get_input_details()[0]["index"]
     exits = {detail["name"]: detail["index"] for detail in interpreter.get_output_details()}

@@ -12,7 +12,7 @@ from dreamactor_core import __main__ as cli
 from dreamactor_core.errors import InputError
 from dreamactor_core.jobs.inputs import open_inputs
 from dreamactor_core.media import Footage, read_frames, write_image
-from dreamactor_core.pose import blazepose, blazepose_files, networks
+from dreamactor_core.pose import blazepose, blazepose_files, networks, tflite
 from dreamactor_core.pose.blazepose import ANCHORS, BlazePose, load_blazepose, square_about
 from dreamactor_core.pose.blazepose_files import (
     DETECTOR_FILE,
@@ -403,3 +403,12 @@ def test_puppets_are_no_people(folder, seed):
     inputs = open_inputs(made.reference, Footage(made.driving[::3], 8.0))
     people = read_people(inputs.frames, inputs.clip, networks)
     assert people is None or not people.surely
+
+
+def test_without_litert_torch_runs_it_and_that_is_said_once(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, tflite.LITERT, None)  # it cannot be imported
+    tflite._litert_runs.cache_clear()
+    assert not tflite._litert_runs() and not tflite._litert_runs()
+    (record,) = caplog.records
+    assert record.getMessage().startswith("BlazePose runs on torch, four times slower")
+    tflite._litert_runs.cache_clear()

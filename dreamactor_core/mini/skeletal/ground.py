@@ -6,8 +6,11 @@ import cv2
 import numpy as np
 
 from .figure import fill
+from .patches import filled_by_patches
 
 HALO = 0.012  # of the longer side: so far around a figure its outline and blur may reach
+AROUND_FIGURE = 0.03  # of the longer side: so far around a figure the ground is looked at
+STRUCTURE = 8.0  # deviation of colours of 0 to 255, from which it is not plain
 GRAIN = 5  # pixels: structure finer than this is grain
 
 
@@ -23,7 +26,21 @@ def clean_ground(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return picture.copy()
     made = fill(picture.astype(np.float32), ~hidden)
     made = made + _grain(picture, ~hidden)
-    return np.where(hidden[..., None], np.rint(made.clip(0, 255)), picture).astype(np.uint8)
+    smooth = np.where(hidden[..., None], np.rint(made.clip(0, 255)), picture).astype(np.uint8)
+    if _is_plain(picture, hidden):
+        return smooth
+    return filled_by_patches(picture, hidden, smooth)
+
+
+def _is_plain(picture: np.ndarray, hidden: np.ndarray) -> bool:
+    """Whether what is about a figure has no structure that would be missed behind it."""
+    reach = 2 * max(2, round(AROUND_FIGURE * max(hidden.shape))) + 1
+    around = cv2.dilate(hidden.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+    around &= ~hidden
+    if not around.any():
+        return True
+    broad = cv2.GaussianBlur(picture, (0, 0), max(1.0, AROUND_FIGURE * max(hidden.shape) / 2))
+    return bool((picture[around] - broad[around].astype(np.float32)).std() < STRUCTURE)
 
 
 def _grain(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
