@@ -11,7 +11,9 @@ import torch
 from dreamactor_core.media import write_video
 from dreamactor_core.pose.keypoints import Pose, save_keypoints
 
-HEIGHT, WIDTH, FPS, SECONDS = 48, 64, 30, 5.2
+HEIGHT, WIDTH, FPS, SECONDS = 48, 64, 30, 2.3
+WINDOW = 33  # frames: a second of lead-in, and at 16 or 24 fps some of motion
+WINDOWS = {"shortest": WINDOW, "longest": WINDOW, "variants": 1}
 
 
 def write_clip(path: Path, seed: int, seconds: float = SECONDS) -> np.ndarray:

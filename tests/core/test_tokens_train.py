@@ -24,6 +24,7 @@ from dreamactor_core.train.network import LatentExample, LoraTrainee, prepare_ne
 from dreamactor_core.train.recipe import read_recipe
 from dreamactor_core.train.store import open_store
 
+from .clips_on_disk import WINDOW, WINDOWS
 from .full_size import open_base
 from .streams import Given
 from .tiny import tiny_backbone, tiny_wan
@@ -37,7 +38,7 @@ RECIPE = {
     "learning_rate": 1e-2,
     "held_out": 0,
     "save_steps": 100,
-    "cache": {"shortest": 49, "longest": 49, "variants": 1},
+    "cache": WINDOWS,
 }
 INFO = LoraInfo("pose-based", "grey", 1.0, 8.0, "tiny", 2, 2.0, layout=TOKENS)
 
@@ -85,9 +86,9 @@ def test_from_clips_to_a_lora_that_animates_one_way(cached, tmp_path, capsys):
     store, plan = open_store(cache), read_recipe(common[-1])
     row = read_rows(one, "pose-based")[0][0]
     rng = rng_of(0, row.name, 0)
-    pair = pair_of(read_clip(row, whole.geometry, 32, 49, "pose-based"), 0.5, rng)
-    rng.choice([49])
-    example = draw_example(pair, 49, plan.cache.draws, whole.geometry, rng)
+    pair = pair_of(read_clip(row, whole.geometry, 32, WINDOW, "pose-based"), 0.5, rng)
+    rng.choice([WINDOW])
+    example = draw_example(pair, WINDOW, plan.cache.draws, whole.geometry, rng)
     encoded = store.read(store.names[0])
     want = encode_composite(whole, example.composite).context
     network = open_network(folder, Placement(dtype=torch.float32))

@@ -25,7 +25,7 @@ from .tiny import GEOMETRY
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    return write_clips(tmp_path_factory.mktemp("clips"), 2)
+    return write_clips(tmp_path_factory.mktemp("clips"), 2, seconds=5.2)
 
 
 def read(clips, variant, geometry=wan.I2V_GEOMETRY, **changes):
@@ -106,7 +106,7 @@ def test_a_list_is_read_past_its_bad_lines_but_not_if_most_are(tmp_path):
 
 def test_the_pose_panel_lies_where_the_letterboxed_target_does(tmp_path):
     """A wide clip on a square panel: bars above and below, and no joint in them."""
-    middle = write_clip(tmp_path / "clip.mp4", 0)
+    middle = write_clip(tmp_path / "clip.mp4", 0, 5.2)
     save_keypoints(tmp_path / "pose.json", pose_at(middle), WIDTH, HEIGHT)
     row = {"target": "clip.mp4", "driving": "clip.mp4", "pose": "pose.json", "caption": "x"}
     (tmp_path / "pairs.jsonl").write_text(json.dumps(row))

@@ -19,10 +19,9 @@ from dreamactor_core.__main__ import main
 from dreamactor_core.media import probe, write_image, write_video
 from dreamactor_core.pose.keypoints import save_keypoints
 
-from .clips_on_disk import pose_at
+from .clips_on_disk import WINDOW, pose_at
 from .documented import documented_commands, with_substitutes
 from .films import FPS, HEIGHT, WIDTH, scene
-from .test_make_lora import FRAMES
 from .test_train_lora import RECIPE
 
 CLIPS, CLIP_FRAMES = 10, 18  # so many that one is held out; 1.5 s
@@ -30,7 +29,7 @@ SMALL = ["--size", "32"]
 FEWER = {  # behind the command: what makes it small
     "prepare": ["--detector", "none", "--min-side", "40", "--min-seconds", "1.4"],
     "train cache": SMALL,
-    "train check": [*SMALL, "--steps", "1", "--frames", str(FRAMES)],
+    "train check": [*SMALL, "--steps", "1", "--frames", str(WINDOW)],
     "animate": [*SMALL, "--steps", "1", "--duration", "0.3"],
     "bootstrap": [*SMALL, "--steps", "1", "--threshold", "0"],
 }
@@ -52,11 +51,7 @@ def workplace(base, tmp_path, monkeypatch):
     for variant in ("pose-based", "end-to-end"):
         name = f"small_data_{variant.replace('-', '_')}"
         (tmp_path / f"{name}.json").write_text(
-            json.dumps(
-                RECIPE
-                | {"variant": variant, "steps": 1, "batch_size": 1, "held_out": 1}
-                | {"cache": {"shortest": FRAMES, "longest": FRAMES, "variants": 1}}
-            )
+            json.dumps(RECIPE | {"variant": variant, "steps": 1, "batch_size": 1, "held_out": 1})
         )
         stands_for[name] = f"{name}.json"
     return stands_for

@@ -33,6 +33,7 @@ from dreamactor_core.train.network import LoraTrainee, draw_lora_sigma, prepare_
 from dreamactor_core.train.recipe import available_recipes, read_recipe
 from dreamactor_core.train.store import open_store
 
+from .clips_on_disk import WINDOW, WINDOWS
 from .full_size import BASES, open_base
 
 RECIPE = {
@@ -43,7 +44,7 @@ RECIPE = {
     "learning_rate": 1e-2,
     "held_out": 0,
     "save_steps": 100,
-    "cache": {"shortest": 49, "longest": 49, "variants": 1},
+    "cache": WINDOWS,
 }
 EXACT = Placement(dtype=torch.float32)
 
@@ -119,10 +120,10 @@ def test_what_a_cache_gives_the_network_is_what_inference_gives_it(base, clips, 
     network = open_network(base(name), EXACT)
     for row in read_rows(clips, "pose-based")[0]:
         rng = rng_of(0, row.name, 0)
-        clip = read_clip(row, whole.geometry, 32, 49, "pose-based")
+        clip = read_clip(row, whole.geometry, 32, WINDOW, "pose-based")
         pair = pair_of(clip, 0.5, rng)
-        assert int(rng.choice([49])) == 49
-        example = draw_example(pair, 49, plan.cache.draws, whole.geometry, rng)
+        assert int(rng.choice([WINDOW])) == WINDOW
+        example = draw_example(pair, WINDOW, plan.cache.draws, whole.geometry, rng)
         encoded = store.read(f"{row.name}-000")
         want = encode_composite(whole, example.composite).context
         for mine, theirs in zip(network.context(encoded.latents, encoded.known), want, strict=True):
@@ -470,7 +471,8 @@ def test_a_lora_is_checked_on_clips_whose_truth_is_known(base, clips, tmp_path, 
     command = ["check", "--base", base("wan-2.1"), "--pairs", clips, "--config", recipe]
     command += ["--lora", tmp_path / "run" / "lora.safetensors", "--out", out, "--size", "32"]
     caplog.set_level("INFO")
-    assert call(*command, "--steps", "2", "--count", "2") == 0
+    few = ["--steps", "2", "--count", "2", "--frames", str(WINDOW)]
+    assert call(*command, *few) == 0
     rows = list(csv.DictReader((out / "scores.csv").open()))
     assert [row["clip"] for row in rows] == ["000001-clip0", "000002-clip1"]
     for row in rows:
@@ -478,7 +480,7 @@ def test_a_lora_is_checked_on_clips_whose_truth_is_known(base, clips, tmp_path, 
         assert 10 < float(row["PSNR in dB of the still reference"]) < 40
         assert float(row["PSNR in dB"]) < float(row["PSNR in dB of the still reference"])
         info = probe(out / f"{row['clip']}.mp4")
-        assert (info.width, info.height, info.num_frames) == (4 * 32, 32, 32)  # 49 less the lead
+        assert (info.width, info.height, info.num_frames) == (4 * 32, 32, 16)  # less the lead
     assert "000002-clip1: PSNR in dB" in caplog.text
     crossed = list(csv.DictReader((out / "cross.csv").open()))
     names = ["000001-clip0", "000002-clip1"]
@@ -489,7 +491,7 @@ def test_a_lora_is_checked_on_clips_whose_truth_is_known(base, clips, tmp_path, 
     assert all(1 <= float(row[name]) <= 5 for row in crossed for name in ("identity", "motion"))
     assert all(0 <= float(row["leak"]) <= 1 for row in crossed)
     info = probe(out / "000001-clip0-driven-by-000002-clip1.mp4")
-    assert (info.width, info.height, info.num_frames) == (3 * 32, 32, 32)
+    assert (info.width, info.height, info.num_frames) == (3 * 32, 32, 16)
     assert call(*command, "--cache", cached) == 2  # three clips: none was held out
 
 

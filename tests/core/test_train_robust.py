@@ -19,10 +19,10 @@ from dreamactor_core.train.augment import vary_driver
 from dreamactor_core.train.optimise import Hooks, Rhythm, Run
 from dreamactor_core.train.store import open_store
 
+from .clips_on_disk import WINDOWS
 from .test_train_lora import make_cache, train, write_recipe
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
-SHORT = {"shortest": 33, "longest": 33, "variants": 1}  # windows: a lead-in and a second
 
 
 class Line(torch.nn.Module):
@@ -196,14 +196,14 @@ def until_done(work, rng, longest: float, kills: int = 2) -> int:
 @pytest.fixture(scope="module")
 def cached(base, clips, tmp_path_factory):
     """Examples that trainings read."""
-    return make_cache(base("wan-2.1"), clips, tmp_path_factory.mktemp("cached"), cache=SHORT)[1]
+    return make_cache(base("wan-2.1"), clips, tmp_path_factory.mktemp("cached"), cache=WINDOWS)[1]
 
 
 @pytest.mark.slow
 def test_a_cache_killed_at_random_moments_is_that_of_one_go(base, clips, tmp_path):
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
-    two = SHORT | {"variants": 2}
+    two = WINDOWS | {"variants": 2}
     began = time.monotonic()
     _, whole = make_cache(base("wan-2.1"), clips, tmp_path / "whole", cache=two)
     seconds = time.monotonic() - began

@@ -37,7 +37,7 @@ from tests.core.full_size import full_size_folder
 name, base, clips = sys.argv[1:]
 full_size_folder(name, Path(base))
 Path(clips).mkdir()
-write_clips(Path(clips), 2, seconds=2.3)
+write_clips(Path(clips), 2)
 """
 
 
