@@ -14,6 +14,9 @@ export function sheet() {
     p { margin: 0; height: 100%; min-height: 40px; display: grid; place-content: center;
       text-align: center; text-wrap: balance; padding: 6px 14px; border-radius: 8px;
       color: var(--descrip-text, #999); border: 1px dashed var(--border-color, #555); }
+    p.failed { color: var(--error-text, #ff6b6b); border: 1px solid currentColor; user-select: text;
+      overflow: auto; text-wrap: wrap; }
+    p.failed:not([hidden]) + * { display: none; } /* why stands where the result would be */
     .words { position: absolute; inset: 6px 6px auto auto; padding: 2px 10px; border-radius: 9px;
       font-variant-numeric: tabular-nums; color: #fff; background: rgb(0 0 0 / 65%); }
     .stage { height: 100%; display: flex; flex-direction: column; gap: 6px; outline: none; }

@@ -41,13 +41,15 @@ export function showResults(node, key, { invitation, minHeight, build }) {
   let grown = false;
 
   const words = element("div", { className: "words", role: "status", hidden: true });
-  const message = (text) => root.replaceChildren(element("p", { role: "status" }, say(text)), words);
+  const failed = element("p", { className: "failed", role: "alert", hidden: true });
+  const fill = (shown) => root.replaceChildren(failed, shown, words);
+  const message = (text) => fill(element("p", { role: "status" }, say(text)));
   const show = (payload, fresh) => {
     view?.clock.dispose();
     const stage = element("div", { className: "stage", tabIndex: 0, role: "group" });
     view = build(stage, payload, fresh);
     host.style.minHeight = `${minHeight}px`;
-    root.replaceChildren(stage, words);
+    fill(stage);
     const mine = view;
     mine.ready.then(
       () => {
@@ -86,10 +88,11 @@ export function showResults(node, key, { invitation, minHeight, build }) {
     }
   });
   sight.observe(host);
-  const stop = listenToProgress(node, (text) => {
-    words.textContent = text;
-    words.hidden = !text;
-  });
+  const tellIn = (place) => (text) => {
+    place.textContent = text;
+    place.hidden = !text;
+  };
+  const stop = listenToProgress(node, tellIn(words), tellIn(failed));
   chain(node, "onRemoved", () => {
     stop();
     sight.disconnect();
@@ -124,18 +127,24 @@ export function addHost(node, key, host, getMinHeight) {
 }
 
 /**
- * Calls tell with what the node is doing, and with "" when it is done, failed or stopped. Returns
- * the end of it.
+ * Calls tell with what the node is doing, and with "" when it is done, failed or stopped; fail with
+ * why it failed, which ComfyUI itself says two clicks away, and with "" when it is tried again.
+ * Returns the end of it.
  */
-function listenToProgress(node, tell) {
+function listenToProgress(node, tell, fail) {
   const { api } = app;
+  const isMine = (id) => String(id).split(":").at(-1) === String(node.id);
   const listeners = {
     "dreamactor.progress": ({ detail }) => {
-      if (String(detail.node).split(":").at(-1) !== String(node.id)) return;
-      tell(`${say(STAGES[detail.stage])} ${detail.done}/${detail.total}`);
+      if (isMine(detail.node)) tell(`${say(STAGES[detail.stage])} ${detail.done}/${detail.total}`);
+    },
+    execution_start: () => fail(""),
+    execution_error: ({ detail }) => {
+      tell("");
+      if (isMine(detail.node_id)) fail(detail.exception_message.trim().split("\n")[0]);
     },
   };
-  for (const end of ["execution_success", "execution_error", "execution_interrupted"])
+  for (const end of ["execution_success", "execution_interrupted"])
     listeners[end] = () => tell("");
   for (const [kind, hear] of Object.entries(listeners)) api.addEventListener(kind, hear);
   chain(node, "onExecuted", () => tell(""));

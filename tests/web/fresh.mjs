@@ -25,8 +25,9 @@ await inPage(async (page, complaints) => {
   const path = (what) => `${task.shots}/${what} - ${RENDERER}.jpg`;
   await page.screenshot({ path: path("fresh"), type: "jpeg", quality: 85 });
   const frames = await page.evaluate(frame);
+  await page.evaluate(() => app.graph.clear());
+  await page.waitForTimeout(1000); // numbers of nodes come again: the page forgets the old ones first
   await page.evaluate(() => {
-    app.graph.clear();
     const [from, to] = ["Caption", "Animate"].map((name) =>
       LiteGraph.createNode(`DreamActor${name}`),
     );
@@ -42,7 +43,26 @@ await inPage(async (page, complaints) => {
     const node = app.graph.nodes.find(({ type }) => type === "DreamActorAnimate");
     return node.widgets.slice(0, 2).map(({ y }) => y);
   });
-  return { frames, wired, complaints };
+  const failed = await page.evaluate(async () => {
+    const { api } = comfyAPI.api;
+    const node = app.graph.nodes.find(({ type }) => type === "DreamActorAnimate");
+    const { element: host } = node.widgets.find(({ name }) => name === "dreamactor_player");
+    const shown = () =>
+      [...host.shadowRoot.querySelectorAll("p")]
+        .filter((one) => getComputedStyle(one).display !== "none" && one.textContent)
+        .map((one) => one.textContent);
+    const seen = [];
+    const send = (kind, detail) => {
+      api.dispatchCustomEvent(kind, detail);
+      seen.push(shown());
+    };
+    const exception_message = "driving: got an empty file, need a video. Choose another.\n";
+    send("execution_error", { node_id: `7:${node.id}`, exception_message });
+    send("execution_start", {});
+    send("execution_error", { node_id: String(node.id + 1), exception_message });
+    return seen;
+  });
+  return { frames, wired, failed, complaints };
 });
 
 /** Where each node ends on the page, and what it shows of ours: {type: [node, host]}, bottoms. */

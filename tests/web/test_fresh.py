@@ -22,3 +22,9 @@ def test_what_a_fresh_node_shows_lies_within_its_frame(seen):
 def test_a_prompt_that_is_wired_takes_one_row(seen):
     prompt, seed = seen["wired"]
     assert 0 < seed - prompt <= 30 or seen["nodes2"]  # there the field shows what comes in
+
+
+def test_why_a_node_failed_stands_on_it_until_it_is_tried_again(seen):
+    why, again, of_another = seen["failed"]
+    assert why == ["driving: got an empty file, need a video. Choose another."]
+    assert again == of_another and len(again) == 1 and "driving" not in again[0]
