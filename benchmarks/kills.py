@@ -125,7 +125,7 @@ def stage_command(stage: str, folder: Path, out: Path, save_steps: int) -> list[
         "animate": [
             "animate", "--model", "mini", "--painter", "network", "--reference",
             folder / "reference.png", "--driving", folder / "long.mp4", "--prompt", "it wanders",
-            "--output", out / "video.mp4", "--overwrite",
+            "--size", 64, "--output", out / "video.mp4", "--overwrite",
         ],
     }[stage]  # fmt: skip
     return [str(part) for part in command]
