@@ -1,8 +1,8 @@
 """A reference that is moved as a whole, where nobody knows its limbs: nothing is torn off.
 
 What moves is the figure, if its outline is known, over the ground behind it; else the picture. It
-goes, grows and leans as the driver's trunk does, or as the largest region of the driver that moves;
-a figure leans as a reed does, on feet that stand.
+goes, grows and leans as the driver's trunk does, or goes as the largest region of the driver that
+moves, if that is about all that moves; a figure leans as a reed does, on feet that stand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from .draw import MIN_CONFIDENCE
 from .guides import CLEAR
 
 RIGID_SMOOTHED = 0.15  # seconds: standard deviation of the average over time
-GROWTH = (0.6, 1.6)  # of its usual size: least and most
+GROWTH = (0.7, 1.4)  # of its usual size: least and most
+BENDING = 1.2  # times its usual size: so much longer or shorter a trunk seems by bending alone
 LEAN = 0.6  # radians, at most
 BEND_UP = 0.5  # of its height: so far up a figure that leans is bent
 MAY_LEAVE = 0.12  # of its width and height: so much of a figure may leave the picture
@@ -77,8 +78,9 @@ def motion_of_body(body: np.ndarray, times: np.ndarray) -> RigidMotion | None:
 
 
 def motion_of_region(frames: Iterable[np.ndarray], times: np.ndarray) -> RigidMotion:
-    """Of the largest region that moves in frames (h, w, 3) uint8: where it is and how large. One in
-    which nothing moves stands still."""
+    """Of the largest region that moves in frames (h, w, 3) uint8: where it is. It never grows, for
+    what moves of somebody becomes more and less; and goes the less, the more moves beside it, for
+    it leaps from one part to another then. One in which nothing moves stands still."""
     small = []
     for frame in frames:
         scale = min(1.0, REGION_SIDE / max(frame.shape[:2]))
@@ -86,7 +88,7 @@ def motion_of_region(frames: Iterable[np.ndarray], times: np.ndarray) -> RigidMo
         small.append(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
     clip = np.stack(small).astype(np.float32) / 255
     usual = np.median(clip[:: max(1, len(clip) // 64)], axis=0)
-    places, sizes, here = [], [], []
+    places, sizes, shares, here = [], [], [], []
     for number, frame in enumerate(clip):
         moving = cv2.GaussianBlur(np.abs(frame - usual).max(axis=-1), (0, 0), 1.5) > MOVING
         _, _, stats, centres = cv2.connectedComponentsWithStats(moving.astype(np.uint8))
@@ -95,12 +97,15 @@ def motion_of_region(frames: Iterable[np.ndarray], times: np.ndarray) -> RigidMo
             largest = 1 + int(areas.argmax())
             places.append(centres[largest])
             sizes.append(float(np.sqrt(stats[largest, cv2.CC_STAT_AREA])))
+            shares.append(float(areas.max() / areas.sum()))
             here.append(number)
     times = np.asarray(times)
     if len(here) < 2:
         still = np.zeros(len(times))
         return RigidMotion(times, np.zeros((len(times), 2)), still + 1, still)
-    return _motion(times[here], np.stack(places), np.array(sizes), np.zeros(len(here)))
+    moved = _motion(times[here], np.stack(places), np.array(sizes), np.zeros(len(here)))
+    alone = max(0.0, 2 * float(np.median(shares)) - 1)
+    return moved._replace(way=alone * moved.way, growth=np.ones(len(here)))
 
 
 def _motion(
@@ -112,7 +117,9 @@ def _motion(
     weight = np.exp(-(apart**2) / 2)
     weight /= weight.sum(axis=1, keepdims=True)
     way = (weight @ places - places.mean(axis=0)) / usual
-    growth = (weight @ (sizes / usual)).clip(*GROWTH)
+    size = weight @ (sizes / usual)
+    growth = np.where(size > 1, (size / BENDING).clip(1), (size * BENDING).clip(max=1))
+    growth = growth.clip(*GROWTH)
     return RigidMotion(times, way, growth, (weight @ lean).clip(-LEAN, LEAN))
 
 
@@ -143,6 +150,8 @@ def paint_rigid(
         room = _room(motion.way, low, high, tall, np.array([width, height]))
         motion = motion._replace(way=room)
         motion = motion._replace(lean=_room_to_lean(motion, low, high, tall, width))
+        most = (about[1] / tall + motion.way[:, 1] + MAY_LEAVE).clip(1)
+        motion = motion._replace(growth=np.minimum(motion.growth, most))
         share = np.clip(mask, 0, 1).astype(np.float32)
     border = cv2.BORDER_REFLECT_101 if mask is None else cv2.BORDER_CONSTANT
     cutout = np.dstack([picture * share[..., None], 255 * share]).astype(np.float32)
