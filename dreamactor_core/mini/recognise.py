@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..media import content_box, to_uint8
 from ..pose.grabcut import figure_like
-from ..pose.ground import largest_of, outline
+from ..pose.ground import RING, largest_of, outline
 from ..pose.guides import Guides, Recognised
 from ..pose.paper import figures_on_paper
 from ..pose.reference import find_person
@@ -37,6 +37,7 @@ SURE = 0.98  # confidence that the eye has in puppets alone: what the network ha
 KNOWS = 0.75  # confidence from which only who is surely a person is one
 BELIEVED = 0.5  # from which limbs are moved: most of the joints are where they should
 SAME_FIGURE = 0.6  # intersection / union of an outline and what the eye sees: they are the same
+AGREED, AT_BORDER = 0.75, 0.03  # likewise, of what may be no body; share of a border that it covers
 KNOWN = 0.75  # mean confidence of its joints from which a figure cut out is one of the eye's own
 SAME_HEAD = 0.12  # of the picture's longer side: so far apart two readings of a head may be
 FIGURE_SIDE = 512  # pixels of the longer side: at this size a figure is looked at
@@ -76,11 +77,14 @@ def recognise_reference(
         if mask is None:
             mask, outline_by = _outline_seen(seen, panel, image)
     elif joints is None:
-        figure = _figure(eye, image, mask, may_be_several=outline_by != "given")
+        shape, shape_by = mask, outline_by
+        if mask is None:
+            shape, shape_by = _outline_seen(seen, panel, image, doubtful=True)
+        figure = _figure(eye, image, shape, may_be_several=outline_by != "given")
         if figure.joints is not None:
             joints, joints_by = figure.joints[None], figure.joints_by
         if mask is None and figure.mask is not None:
-            outline_by = "ground"
+            outline_by = "ground" if shape is None else shape_by
         if mask is None or figure.others:
             mask, others = figure.mask, figure.others
         bodies = 1 if figure.others else bodies
@@ -105,22 +109,37 @@ def _in_picture(seen: BodyEstimate, bodies: int, panel: Tensor, image: np.ndarra
 
 
 def _outline_seen(
-    seen: BodyEstimate, panel: Tensor, image: np.ndarray
+    seen: BodyEstimate, panel: Tensor, image: np.ndarray, doubtful: bool = False
 ) -> tuple[np.ndarray | None, str]:
     """Of what the eye sees in a picture (h, w, 3) uint8, and who tells it: plain ground, if what
-    stands on it is the same, else the colours."""
+    stands on it is the same, else the colours; where it is doubtful that this is a body, only if
+    they tell the same, and apart from the picture's border."""
     assert seen.labels is not None, "an eye that was asked for them"
     box = content_box(*image.shape[:2], *panel.shape[:2])
     body = 1 - seen.labels[0].softmax(dim=0)[0].cpu().numpy()
     body = body[box.top : box.top + box.height, box.left : box.left + box.width]
-    whole = cv2.resize(body, image.shape[1::-1], interpolation=cv2.INTER_LINEAR) >= INSIDE
+    whole = cv2.resize(body, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     plain = outline(image)
-    if plain is not None:
-        both, either = (whole & (plain >= INSIDE)).sum(), (whole | (plain >= INSIDE)).sum()
-        if both >= SAME_FIGURE * either:
-            return plain, "ground"
+    if plain is not None and _shared(plain, whole) >= SAME_FIGURE:
+        return plain, "ground"
     cut = figure_like(image, body)
-    return cut, "none" if cut is None else "eye"
+    if cut is None or (doubtful and not (_shared(cut, whole) >= AGREED and _is_apart(cut))):
+        return None, "none"
+    return cut, "eye"
+
+
+def _shared(mask: np.ndarray, other: np.ndarray) -> float:
+    """Intersection / union of two masks (h, w)."""
+    one, two = mask >= INSIDE, other >= INSIDE
+    return float((one & two).sum() / max(1, (one | two).sum()))
+
+
+def _is_apart(mask: np.ndarray) -> bool:
+    """Whether hardly anything of a mask (h, w) lies at the picture's border."""
+    edge = max(1, round(RING * max(mask.shape)))
+    inner = mask[edge:-edge, edge:-edge] >= INSIDE
+    ring = mask.size - inner.size
+    return bool((mask >= INSIDE).sum() - inner.sum() <= AT_BORDER * ring)
 
 
 class _Figure(NamedTuple):
