@@ -242,7 +242,7 @@ def test_a_server_that_is_killed_goes_on_with_the_passes_that_it_had(tmp_path):
     example = node(prompt, "DreamActorExample")
     repeated = {"image": [example, 1], "amount": 3}  # three passes
     prompt["x"] = {"class_type": "RepeatImageBatch", "inputs": repeated}
-    prompt = changed(prompt, "DreamActorAnimate", driving=["x", 0], painter="network")
+    prompt = changed(prompt, "DreamActorAnimate", driving=["x", 0], painter="network", size=64)
     base = tmp_path / "comfyui"
 
     def kept() -> list[Path]:
