@@ -30,7 +30,7 @@ FOLDERS = ("custom_nodes", "input", "output", "temp", "models", "user")
 PACK = "ComfyUI-DreamActor-M2"
 STARTED_IN, DONE_IN = 900, 900  # seconds; a first start on a busy machine is slow
 # One thread each, for the order of sums changes with their number, and with it the last bit.
-ALIKE = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+ALIKE = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "FAL_KEY": "no-key"}
 OVER = {"execution_success", "execution_error", "execution_interrupted"}
 
 

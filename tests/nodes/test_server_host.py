@@ -372,6 +372,18 @@ def test_a_wrong_input_is_told_in_one_sentence_and_the_queue_goes_on(server, wro
     assert run(server, twin(START)).kind == "execution_success"
 
 
+def test_the_hosted_node_tells_its_price_before_anything_is_sent(server):
+    asked = {"service": "fal", "agree": False, "fps": 8.0}
+    asked |= {"reference": ["picture", 0], "driving": ["clip", 0]}
+    ask = {"class_type": "DreamActorHosted", "inputs": asked}
+    save = {"filename_prefix": "hosted", "format": "auto", "codec": "auto", "video": ["ask", 0]}
+    prompt = {"picture": blank(1, 256), "clip": blank(8, 256), "ask": ask}
+    prompt |= {"save": {"class_type": "SaveVideo", "inputs": save}}
+    told = _refusal(server, prompt)
+    assert "got no agreement to 1.0 s of video for 0.05 US dollars (0.05 a second)" in told
+    assert "nothing has been sent" in told and "\n" not in told.strip(), told
+
+
 def _refusal(server: Server, prompt: dict) -> str:
     """What an artist reads at the red node: by the host before the run, or by us during it."""
     try:
