@@ -159,6 +159,23 @@ def test_every_wire_is_known_at_both_ends_and_its_types_agree(graph, kinds):
         assert wanted == "*" or given in wanted.split(","), (nodes[target]["type"], into["name"])
 
 
+def test_reroutes_lead_the_wires_that_say_so(graph):
+    """As ComfyUI saves it: of each wire the last reroute, of each of these the one before."""
+    extra = graph.get("extra", {})
+    before = {one["id"]: one.get("parentId") for one in extra.get("reroutes", [])}
+    led: dict[int, list] = {number: [] for number in before}
+    for wire in extra.get("linkExtensions", []):
+        at = wire["parentId"]
+        while at is not None:
+            led[at].append(wire["id"])
+            at = before[at]
+    told = {one["id"]: sorted(one["linkIds"]) for one in extra.get("reroutes", [])}
+    assert {number: sorted(wires) for number, wires in led.items()} == told
+    assert {wire for wires in told.values() for wire in wires} <= {
+        link[0] for link in graph["links"]
+    }
+
+
 def test_sockets_are_those_of_the_schemas_or_have_been_appended_since(graph, node_classes):
     for node in graph["nodes"]:
         if cls := node_classes.get(node["type"]):
