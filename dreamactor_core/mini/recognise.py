@@ -37,6 +37,7 @@ SURE = 0.98  # confidence that the eye has in puppets alone: what the network ha
 KNOWS = 0.75  # confidence from which only who is surely a person is one
 BELIEVED = 0.5  # from which limbs are moved: most of the joints are where they should
 SAME_FIGURE = 0.6  # intersection / union of an outline and what the eye sees: they are the same
+OF_BODY = 0.2  # share of a piece of an outline that the eye sees as a body, at least
 AGREED, AT_BORDER = 0.75, 0.03  # likewise, of what may be no body; share of a border that it covers
 KNOWN = 0.75  # mean confidence of its joints from which a figure cut out is one of the eye's own
 SAME_HEAD = 0.12  # of the picture's longer side: so far apart two readings of a head may be
@@ -112,17 +113,16 @@ def _outline_seen(
     seen: BodyEstimate, panel: Tensor, image: np.ndarray, doubtful: bool = False
 ) -> tuple[np.ndarray | None, str]:
     """Of what the eye sees in a picture (h, w, 3) uint8, and who tells it: plain ground, if what
-    stands on it is the same, else the colours; where it is doubtful that this is a body, only if
-    they tell the same, and apart from the picture's border."""
+    stands on it is the same, and no horizon behind it, else the colours; where it is doubtful that
+    this is a body, only if they tell the same, and apart from the picture's border."""
     assert seen.labels is not None, "an eye that was asked for them"
     box = content_box(*image.shape[:2], *panel.shape[:2])
     body = 1 - seen.labels[0].softmax(dim=0)[0].cpu().numpy()
     body = body[box.top : box.top + box.height, box.left : box.left + box.width]
     whole = cv2.resize(body, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    plain = outline(image)
-    if plain is not None and _shared(plain, whole) >= SAME_FIGURE:
-        return plain, "ground"
-    cut = figure_like(image, body)
+    plain, cut = outline(image), figure_like(image, body)
+    if plain is not None and _shared(plain, whole) >= SAME_FIGURE and not _runs_out(plain, cut):
+        return _pieces_of(plain, whole), "ground"
     if cut is None or (doubtful and not (_shared(cut, whole) >= AGREED and _is_apart(cut))):
         return None, "none"
     return cut, "eye"
@@ -132,6 +132,22 @@ def _shared(mask: np.ndarray, other: np.ndarray) -> float:
     """Intersection / union of two masks (h, w)."""
     one, two = mask >= INSIDE, other >= INSIDE
     return float((one & two).sum() / max(1, (one | two).sum()))
+
+
+def _pieces_of(mask: np.ndarray, body: np.ndarray) -> np.ndarray:
+    """A mask (h, w) without pieces that are none of a body's (h, w), as a moon in the sky."""
+    _, pieces = cv2.connectedComponents((mask > 0).astype(np.uint8))
+    shares = np.bincount(pieces.ravel(), body.ravel()) / np.bincount(pieces.ravel())
+    return np.where((shares >= OF_BODY)[pieces], mask, 0).astype(np.float32)
+
+
+def _runs_out(plain: np.ndarray, cut: np.ndarray | None) -> bool:
+    """Whether a mask (h, w) reaches the picture's border where another one of the same does not."""
+    if cut is None:
+        return False
+    more = (plain >= INSIDE) & (cut < INSIDE)
+    more[1:-1, 1:-1] = False
+    return bool(more.any())
 
 
 def _is_apart(mask: np.ndarray) -> bool:

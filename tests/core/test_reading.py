@@ -108,6 +108,19 @@ def test_a_figure_is_told_apart_by_its_colours():
     assert figure_like(picture, np.zeros((16, 16), np.float32)) is None
 
 
+def test_a_horizon_is_no_part_of_a_figure_before_it():
+    inside = np.zeros((20, 20), np.float32)
+    inside[4:16, 8:12] = 1
+    horizon = inside.copy()
+    horizon[10] = 1
+    assert recognise._runs_out(horizon, inside) and not recognise._runs_out(inside, inside)
+    inside[16:, 8:12] = 1  # cut off by the border, by both
+    assert not recognise._runs_out(inside, inside)
+    moon = inside.copy()
+    moon[1:3, 1:3] = 1
+    assert np.array_equal(recognise._pieces_of(moon, 0.9 * inside), inside)
+
+
 def test_a_figure_that_fills_its_picture_is_found_when_it_is_cut_out(animator, puppets):
     """Cropped to its outline the puppet is larger than any that was learned from."""
     picture = (puppets.reference[0] * 255).byte().numpy()
