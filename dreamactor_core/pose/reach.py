@@ -13,11 +13,9 @@ from ..skeleton import FACE_JOINTS, HIP, KNEE, LIMB_JOINTS, NECK, SHOULDER
 from .draw import MIN_CONFIDENCE
 from .guides import CLEAR
 
-LIMB_BREADTH, HALF_HEAD = (
-    0.3,
-    0.42,
-)  # breadths of shoulders: how thick a limb is, and half of a head
-WORN = 0.3  # likewise: hair, clothes and what is held go so far beyond
+# In breadths of shoulders:
+LIMB_BREADTH, HALF_HEAD = 0.3, 0.42
+WORN = 0.3  # hair, clothes and what is held go so far beyond
 
 
 def within_reach(mask: np.ndarray, bodies: np.ndarray) -> np.ndarray:
