@@ -7,10 +7,8 @@ import numpy as np
 
 ROUNDS = 4
 MOST_SIDE = 512  # pixels of the longer side on which a figure is told from its ground
-PERHAPS_IN, CERTAINLY_IN = (
-    0.3,
-    0.8,
-)  # shares of a first idea from which a pixel may be, or is, the figure's
+# Shares of a first idea from which a pixel may be, or is, the figure's:
+PERHAPS_IN, CERTAINLY_IN = 0.3, 0.8
 CORE, OUTSKIRTS = 0.035, 0.16  # of that side: so deep inside is sure, and so far outside is ground
 LEAST_PART = 0.02  # of the largest piece: smaller ones are specks
 

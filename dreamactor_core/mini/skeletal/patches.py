@@ -40,9 +40,7 @@ def filled_by_patches(picture: np.ndarray, hidden: np.ndarray, rough: np.ndarray
         small = _resized(picture.astype(np.float32), shape)
         hole = _resized(hidden.astype(np.float32), shape) > 0
         known = cv2.erode((~hole).astype(np.uint8), np.ones((2 * PATCH_HALF + 1,) * 2)) > 0
-        known[[*range(PATCH_HALF), *range(-PATCH_HALF, 0)]] = known[
-            :, [*range(PATCH_HALF), *range(-PATCH_HALF, 0)]
-        ] = False
+        _clear_border(known)
         sources = np.argwhere(known)
         if len(sources) < LEAST_KNOWN:
             if nearest is None:
@@ -54,6 +52,12 @@ def filled_by_patches(picture: np.ndarray, hidden: np.ndarray, rough: np.ndarray
     if nearest is None:
         return rough
     return _at_full_size(picture, hidden, nearest)
+
+
+def _clear_border(mask: np.ndarray) -> None:
+    """In place: no patch has its middle so near to the border."""
+    mask[:PATCH_HALF] = mask[-PATCH_HALF:] = False
+    mask[:, :PATCH_HALF] = mask[:, -PATCH_HALF:] = False
 
 
 def _shape(shape: tuple[int, ...], side: int) -> tuple[int, int]:
@@ -92,9 +96,7 @@ def _settled(
     """The nearest patches (h, w, 2) and the picture (h, w, 3), after some turns."""
     height, width = hole.shape
     near = cv2.dilate(hole.astype(np.uint8), np.ones((2 * PATCH_HALF + 1,) * 2)) > 0
-    near[[*range(PATCH_HALF), *range(-PATCH_HALF, 0)]] = near[
-        :, [*range(PATCH_HALF), *range(-PATCH_HALF, 0)]
-    ] = False
+    _clear_border(near)
     places = np.argwhere(near)
     nearest = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), axis=-1)
     chosen = sources[rng.integers(0, len(sources), len(places))]
@@ -169,13 +171,11 @@ def _at_full_size(picture: np.ndarray, hidden: np.ndarray, nearest: np.ndarray) 
     at = np.stack([rows, columns], axis=1)
     ratio = np.array([height, width]) / nearest.shape[:2]
     small = (at / ratio).astype(int)
-    small = small.clip(
-        PATCH_HALF, np.array(nearest.shape[:2]) - 1 - PATCH_HALF
-    )  # no patch is at the border
+    last = np.array(nearest.shape[:2]) - 1 - PATCH_HALF
+    small = small.clip(PATCH_HALF, last)
     total = np.zeros((len(at), 3), np.float32)
     for vote in VOTES:
-        asked = small + vote
-        asked = asked.clip(PATCH_HALF, np.array(nearest.shape[:2]) - 1 - PATCH_HALF)
+        asked = (small + vote).clip(PATCH_HALF, last)
         off = (nearest[asked[:, 0], asked[:, 1]] - asked) * ratio
         of = np.rint(at + off).astype(int).clip(0, [height - 1, width - 1])
         seen = ~hidden[of[:, 0], of[:, 1]]
