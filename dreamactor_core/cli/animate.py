@@ -97,7 +97,8 @@ def _add_result(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--variant",
         choices=VARIANTS[::-1],
-        help="(end-to-end; with --model mini pose-based where a person is found in VIDEO)",
+        help="(that of --lora; else pose-based with --pose, or with --model mini where a person "
+        "is found in VIDEO; else end-to-end)",
     )
     what.add_argument(
         "--pose-fit",
@@ -245,5 +246,14 @@ def _job_of(args: argparse.Namespace) -> Job:
     from ..jobs.job import Job
 
     named = {name: getattr(args, name) for name in JOB_OPTIONS}
-    named["variant"] = args.variant or "end-to-end"
+    named["variant"] = args.variant or _variant_named(args)
     return Job(**named, keypoints=args.pose, settings=settings_of(args, args.seed))
+
+
+def _variant_named(args: argparse.Namespace) -> str:
+    """By the LoRA, or by the keypoints, that only one variant reads."""
+    from ..lora.files import read_lora
+
+    for path, _ in args.lora or []:
+        return read_lora(path).info.variant
+    return "pose-based" if args.pose else "end-to-end"

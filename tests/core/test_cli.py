@@ -128,8 +128,9 @@ def test_animate_writes_the_video_and_the_report(run, inputs, model):
     }
 
 
-def test_variant_chooses_its_lora_and_needs_the_pose(run, inputs):
-    options = ("--variant", "pose-based", "--pose", "pose.json", "--json", "report.json")
+@pytest.mark.parametrize("named", [("--variant", "pose-based"), ()])
+def test_variant_or_pose_chooses_the_lora(run, inputs, named):
+    options = (*named, "--pose", "pose.json", "--json", "report.json")
     assert run(*options)[0] == 0
     assert json.loads((inputs / "report.json").read_text())["loras"] == {"pose-based": 1.0}
 
@@ -310,7 +311,7 @@ BAD = {
     "variant": (("--variant", "both"), "invalid choice: 'both'"),
     "unknown option": (("--frames", 5), "unrecognized arguments: --frames 5"),
     "no pose": (("--variant", "pose-based"), "give them as --pose"),
-    "pose for nothing": (("--pose", "pose.json"), "Leave them away"),
+    "pose for nothing": (("--variant", "end-to-end", "--pose", "pose.json"), "Leave them away"),
     "missing pose": ((*POSE, "none.json"), "none.json: got no such file"),
     "short pose": ((*POSE, "short.json"), "got 7 frames, need 8"),
     "nan as pose": ((*POSE, "nan.json"), "without a list of people"),
@@ -319,7 +320,11 @@ BAD = {
     "empty model": (("--model", "."), "got '.'"),
     "unknown LoRA": (("--lora", "none.safetensors"), "none.safetensors: got no such file"),
     "picture as LoRA": (("--lora", "picture.png"), "LoRA file picture.png"),
-    "LoRA of the other variant": (("--lora", "POSE_LORA"), "need 'end-to-end'"),
+    "LoRA of the other variant": (
+        ("--variant", "end-to-end", "--lora", "POSE_LORA"),
+        "need 'end-to-end'",
+    ),
+    "LoRA without its pose": (("--lora", "POSE_LORA"), "give them as --pose"),
     "no folder": (("--output", "none/out.mp4"), "no folder none"),
     "folder as output": (("--output", "folder.mp4"), "a folder"),
     "another format": (("--output", "out.avi"), "Call it out.mp4"),
