@@ -23,7 +23,10 @@ app.registerExtension({
     hide(text);
     const host = element("div", { className: "dreamactor", "data-dreamactor": KEY });
     host.style.minHeight = `${MIN_HEIGHT}px`;
-    host.type = "textarea"; // then ComfyUI leaves Ctrl+Z to what has the focus in it
+    // ComfyUI leaves Ctrl+Z to what has the focus in it if that looks like a text: by its type, in
+    // newer frontends by this.
+    host.type = "textarea";
+    Object.defineProperty(host, "isContentEditable", { value: true });
     const joints = new Joints(
       host,
       (value) => {
