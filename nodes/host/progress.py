@@ -86,6 +86,8 @@ class JobBar:
         if stage != LOOK:
             self.done[LOOK] = 1.0
         self.done[stage] = max(self.done[stage], done / total)
+        if stage == WRITE and done == total:  # the last pass may have had less to draw
+            self.done = dict.fromkeys(self.done, 1.0)
         ticks = BAR_TICKS * sum(self.shares[name] * share for name, share in self.done.items())
         self.bar.update_absolute(round(ticks), BAR_TICKS, preview)
         now = time.monotonic()
