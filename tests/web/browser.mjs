@@ -319,7 +319,7 @@ async function reload(page, lost = false) {
   const says = await page.locator(OURS).evaluateAll((hosts) =>
     hosts.map(
       ({ shadowRoot }) =>
-        shadowRoot.querySelector("p")?.textContent ??
+        shadowRoot.querySelector('p[role="status"]')?.textContent ??
         shadowRoot.querySelector(".count").textContent,
     ),
   );
