@@ -30,10 +30,8 @@ def with_painter(animator: Animator, inputs: Inputs, job: Job) -> tuple[Animator
         if asked:
             raise _cannot(animator, job)
         return animator, inputs
-    guides, is_rigid = (
-        inputs.guides,
-        inputs.reading is not None and inputs.reading.rigid is not None,
-    )
+    guides = inputs.guides
+    is_rigid = inputs.reading is not None and inputs.reading.rigid is not None
     whole = guides is not None and guides.joints is not None and guides.mask is not None
     if not (whole or is_rigid):
         if not asked:

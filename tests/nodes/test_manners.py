@@ -18,6 +18,7 @@ from .conftest import encoded, network_calls
 
 SIDE = 64  # of the frames of `example`
 SETTINGS = {"cfg": 1.0, "driving_cfg": 1.0}
+BY_NETWORK = {"painter": "network"}  # the eye may know the little example, and cut it out
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_cancel_stops_the_one_node_graph_and_leaves_no_file(run, little_actor, e
     words = {"prompt": "", "seed": 0, "steps": 20, "fps": 8.0}
     given = {"model": little_actor, "reference": example.reference, "driving": example.driving}
     with pytest.raises(management.InterruptProcessingException):
-        run("Animate", **given, **words, **SETTINGS)
+        run("Animate", **given, **words, **SETTINGS, **BY_NETWORK)
     stop.remove()
     assert sorted(folders.temp.rglob("*.*")) == before  # hidden ones, too
 
@@ -165,11 +166,16 @@ def long_job(little_actor, example):
     } | SETTINGS
 
 
+def test_the_bar_of_what_is_cut_out_ends_full(run, long_job, updates):
+    run("Animate", **long_job, painter="cutout")
+    assert updates[-1][:2] == (1000, 1000)
+
+
 def test_one_bar_runs_frame_by_frame_over_all_pieces_of_a_long_video(
     run, long_job, updates, words, looks
 ):
     looks(math.inf)
-    run("Animate", **long_job)
+    run("Animate", **long_job, **BY_NETWORK)
     values = [value for value, *_ in updates]
     assert values == sorted(values) and values[-1] == 1000
     assert {total for _, total, _ in updates} == {1000}

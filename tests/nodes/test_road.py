@@ -36,6 +36,6 @@ def test_the_network_is_nine_calls_away_from_animate(run, little_actor, example,
     """
     given = {"model": little_actor, "reference": example.reference, "driving": example.driving}
     settings = {"prompt": "", "seed": 0, "steps": 1, "cfg": 1.0, "driving_cfg": 1.0, "fps": 8.0}
-    run("Animate", **given, **settings)
+    run("Animate", **given, **settings, painter="network")
     (depth,) = depths
     assert depth <= HOPS
