@@ -18,6 +18,7 @@ from .conftest import encoded, network_calls
 
 SIDE = 64  # of the frames of `example`
 SETTINGS = {"cfg": 1.0, "driving_cfg": 1.0}
+DRAWING = 300  # ticks of the bar, of 1000, from which only what is drawn and written moves it
 BY_NETWORK = {"painter": "network"}  # the eye may know the little example, and cut it out
 
 
@@ -179,7 +180,8 @@ def test_one_bar_runs_frame_by_frame_over_all_pieces_of_a_long_video(
     values = [value for value, *_ in updates]
     assert values == sorted(values) and values[-1] == 1000
     assert {total for _, total, _ in updates} == {1000}
-    assert max(b - a for a, b in pairwise(values)) < 150  # of 4 steps none is one leap
+    # Of 4 steps none is one leap. ComfyUI leaves out what comes too fast, as frames that are read.
+    assert max(b - a for a, b in pairwise(values) if a >= DRAWING) < 150
     said = dict.fromkeys(stage for stage, *_ in words.told)
     assert list(said) == ["look", "read", "draw", "write"]
     for stage in said:
