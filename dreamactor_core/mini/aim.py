@@ -18,16 +18,9 @@ AXIS_SHARES = {  # of time, rows and columns in how sharply a head looks
     "driver": (0.3, 0.4, 0.3),  # at this time
     "reference": (0.0, 0.55, 0.45),  # at any time; what is known is frame 0 alone
 }
-CELLS_AROUND = (
-    (0, 1),
-    (0, -1),
-    (1, 0),
-    (-1, 0),
-    (0, 2),
-    (0, -2),
-    (2, 0),
-    (-2, 0),
-)  # rows and columns
+CELLS_AROUND = (  # rows and columns
+    (0, 1), (0, -1), (1, 0), (-1, 0), (0, 2), (0, -2), (2, 0), (-2, 0)
+)  # fmt: skip
 WAVE_SHARES = (0.6, 0.3, 0.1)  # of each, of its fastest waves; slow ones cannot tell cells
 SHARPER = 2.0  # times the length of queries and keys
 SAYS_KNOWN = 3.0  # how far a token stands from the middle along the direction that says it is known

@@ -18,9 +18,8 @@ from .subjects import ANIMAL, PERSON, DetectSettings, Find, Subjects, area
 from .top_down import ANIMALS, Estimators, refuse_masks, with_joints
 
 MOST_BOXES = 1000  # of a frame
-NAMED = ANIMALS | {
-    "person"
-}  # labels; where one of them is told, boxes of other things are not read
+# Labels; where one of them is told, boxes of other things are not read.
+NAMED = ANIMALS | {"person"}
 BOX_SIDES = ("x", "y", "width", "height")
 
 

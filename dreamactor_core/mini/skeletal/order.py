@@ -74,14 +74,10 @@ def orders_of(
     if depth is not None and shown[[*parts.ELBOW, *parts.WRIST]].all():
         arms = _nearer(depth[:, list(parts.ELBOW)] + depth[:, list(parts.WRIST)])
     if shown[[parts.NECK, *parts.HIP, *parts.KNEE, *parts.ANKLE]].all():
-        low = averaged(joints[:, list(parts.ANKLE), 1], times, SPAN) / trunk
-        of_legs = sure[:, list(parts.KNEE)] + sure[:, list(parts.ANKLE)]
-        surer, lower = (of_legs[:, 0] - of_legs[:, 1]) / 2, low[:, 0] - low[:, 1]
-        right = (surer > SURER) | ((abs(surer) <= SURER) & (lower > LOWER))
-        left = (surer < -SURER) | ((abs(surer) <= SURER) & (lower < -LOWER))
-        legs = 1 - _lasting(right, left).astype(int)
         if depth is not None:
             legs = _nearer(depth[:, list(parts.KNEE)] + depth[:, list(parts.ANKLE)])
+        else:
+            legs = _surer_or_lower(joints, sure, times, trunk)
     return [
         ordered((bool(a), bool(b)), int(leg), int(arm))
         for (a, b), leg, arm in zip(behind, legs, arms, strict=True)
@@ -102,6 +98,18 @@ def _is_behind(
         deep = depth[:, arm].mean(axis=1)
         hidden, seen = hidden | (deep > FURTHER), seen & (deep < NEARER)
     return _lasting(hidden, seen)
+
+
+def _surer_or_lower(
+    joints: np.ndarray, sure: np.ndarray, times: np.ndarray, trunk: float
+) -> np.ndarray:
+    """(n,) which leg is in front, 0 right, 1 left, where nobody tells depth."""
+    low = averaged(joints[:, list(parts.ANKLE), 1], times, SPAN) / trunk
+    of_legs = sure[:, list(parts.KNEE)] + sure[:, list(parts.ANKLE)]
+    surer, lower = (of_legs[:, 0] - of_legs[:, 1]) / 2, low[:, 0] - low[:, 1]
+    right = (surer > SURER) | ((abs(surer) <= SURER) & (lower > LOWER))
+    left = (surer < -SURER) | ((abs(surer) <= SURER) & (lower < -LOWER))
+    return 1 - _lasting(right, left).astype(int)
 
 
 def _nearer(depth: np.ndarray) -> np.ndarray:

@@ -13,9 +13,8 @@ from .picture import fineness
 BLURS = np.arange(0, 8.5, 0.5) / 256  # of the longer side, that are tried
 LIGHT_SIDE, LIGHT_ROUNDS = 64, 8  # pixels of a side; rounds in which what differs is left out
 MOST_LIGHT = 1.7  # gain of a channel, and the least is its inverse
-EVEN = (
-    10.0  # squared levels: before any evidence, that all channels have one gain, and that it is 1
-)
+# Squared levels: before any evidence, that all channels have one gain, and that it is 1.
+EVEN = 10.0
 WELL_LIT = (4, 251)  # levels outside of which nothing is told of light
 SAME_PLACE = 16.0  # levels: so near, a pixel shows what the reference shows there
 SAME_SCENE = 0.3  # share of such pixels from which the two are of one scene
