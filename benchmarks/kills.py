@@ -15,7 +15,8 @@ uninterrupted one. Prints
               --save-steps of them
     equal     whether all hashes are, and nothing else lies in the folder of a video
 
-and ends with 1 where they are not, or a kill cost more. Of Linux and macOS alone.
+and ends with 1 where they are not, or a kill cost more. With --minutes it stops behind the first
+child past so many, and ends with 3; the same call goes on there. Of Linux and macOS alone.
 """
 
 from __future__ import annotations
@@ -23,13 +24,16 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib
+import itertools
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,10 +46,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from dreamactor_core.__main__ import main as dreamactor
 from dreamactor_core.bootstrap import pair
 from dreamactor_core.media import read_frames, write_image
+from dreamactor_core.media.replace import replacing
 from dreamactor_core.train import store
 from dreamactor_core.train.optimise import Run
 from tests.core.clips_on_disk import write_clip, write_clips
-from tests.core.full_size import BASES, full_size_folder
+from tests.core.full_size import BASES, full_size_folder, open_base
 
 STAGES = ("cache", "lora", "make-lora", "animate")
 STEPS, SHORT_STEPS = 12, 5  # of a training; of both of make-lora's
@@ -68,16 +73,46 @@ class Counts(NamedTuple):
     def now(self) -> list[int]:
         return [each.value for each in self]
 
-    def reset(self) -> None:
-        for each in self:
-            each.value = 0
+    def reset(self, values: Sequence[int] = ()) -> None:
+        for each, value in itertools.zip_longest(self, values, fillvalue=0):
+            each.value = value
 
 
-class JobEnd(NamedTuple):
-    """Of one job."""
+class TimeUpError(Exception):
+    """The time is up; the same call goes on."""
 
-    hashes: dict[str, str]
-    counts: list[int]
+
+@dataclass
+class Record:
+    """What is known of a stage so far, in a file."""
+
+    path: Path
+    seconds: float = 0.0  # of a job as a whole; 0: not done yet
+    hashes: dict[str, str] = field(default_factory=dict)  # of its files
+    counts: list[int] = field(default_factory=list)  # what it did
+    jobs: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # that came to their end: what is below
+    kills: int = 0  # of the job in work
+    done: list[int] = field(default_factory=list)  # by its children so far, as in Counts
+
+    @classmethod
+    def read(cls, path: Path) -> Record:
+        return cls(path, **(json.loads(path.read_text()) if path.exists() else {}))
+
+    def write(self) -> None:
+        told = {key: value for key, value in vars(self).items() if key != "path"}
+        with replacing(self.path, overwrite=True) as part:
+            part.write_text(json.dumps(told, indent=1))
+
+    def end_job(self, equal: bool) -> None:
+        more = [a - b for a, b in zip(self.done, self.counts, strict=True)]
+        self.jobs.append({"kills": self.kills, "more": more, "equal": equal})
+        self.kills, self.done = 0, []
+
+    @property
+    def struck(self) -> int:
+        return self.kills + sum(job["kills"] for job in self.jobs)
 
 
 def count_work() -> Counts:
@@ -131,7 +166,7 @@ def stage_command(stage: str, folder: Path, out: Path, save_steps: int) -> list[
     return [str(part) for part in command]
 
 
-def run_child(command: list[str], log: Path, seconds: float) -> bool:
+def run_child(command: list[str], log: Path, seconds: float = float("inf")) -> bool:
     """Run the command in a child; whether it came to its end within so many seconds. Else it is
     dead now."""
     child = os.fork()
@@ -167,52 +202,85 @@ def _without_place(path: Path, out: Path) -> bytes:
 
 
 def strike(stage: str, folder: Path, options: argparse.Namespace, counts: Counts) -> bool:
-    """One stage, whole and killed; prints its line. Returns whether all was as it must be."""
-    log = folder / f"{stage}.log"
-
-    def place(number: int | str) -> list[str]:
-        out = folder / f"{stage}-{number}" / "job"
-        (out if stage == "animate" else out.parent).mkdir(parents=True, exist_ok=True)
-        return stage_command(stage, folder, out, options.save_steps)
-
-    counts.reset()
-    began, command = time.monotonic(), place("whole")
-    assert run_child(command, log, float("inf"))
-    seconds = time.monotonic() - began
-    whole = JobEnd(hashes_of(folder / f"{stage}-whole" / "job"), counts.now())
-    rng, struck, jobs = np.random.default_rng(options.seed), 0, 0
-    equal, again, costs = True, np.zeros(len(Counts._fields), int), []
-    while struck < options.kills:
+    """One stage, whole and killed; prints its line. Returns whether all was as it must be, and
+    raises TimeUpError when the time is up."""
+    record = Record.read(folder / f"{stage}.json")
+    if not record.seconds:
+        out = new_job(stage, folder, "whole")
         counts.reset()
-        command, job_struck = place(jobs), 0
-        # A child that comes later has less left to do, and opens the base first as all do.
-        while not run_child(command, log, rng.uniform(0.05, seconds)):
-            job_struck += 1
-        more = np.array(counts.now()) - whole.counts
-        equal &= hashes_of(folder / f"{stage}-{jobs}" / "job") == whole.hashes
-        again, struck, jobs = again + more, struck + job_struck, jobs + 1
-        costs += [more.sum() / job_struck] if job_struck else []
-        print(f"{stage}: job {jobs}, {struck} kills, {'equal' if equal else 'NOT equal'}",
-              file=sys.stderr, flush=True)  # fmt: skip
-    allowed = options.save_steps if whole.counts[1] else 1
+        began = time.monotonic()
+        run_child(stage_command(stage, folder, out, options.save_steps), log_of(folder, stage))
+        record.seconds = time.monotonic() - began
+        record.hashes, record.counts = hashes_of(out), counts.now()
+        record.write()
+    while record.struck < options.kills or record.kills:
+        kill_job(stage, folder, options, counts, record)
+        same = "equal" if record.jobs[-1]["equal"] else "NOT equal"
+        line = f"{stage}: job {len(record.jobs)}, {record.struck} kills, {same}"
+        print(line, file=sys.stderr, flush=True)
+    allowed = options.save_steps if record.counts[1] else 1
+    again = np.sum([job["more"] for job in record.jobs], axis=0)
+    costs = [sum(job["more"]) / job["kills"] for job in record.jobs if job["kills"]]
+    equal = all(job["equal"] for job in record.jobs)
     kinds = ", ".join(f"{n} {name}" for n, name in zip(again, Counts._fields, strict=True))
     print(
-        f"| {stage} | {struck} in {jobs} jobs of {seconds:.1f} s | {kinds} | "
-        f"{sum(again) / struck:.2f} (at most {allowed}) | {'yes' if equal else 'NO'} |",
+        f"| {stage} | {record.struck} in {len(record.jobs)} jobs of {record.seconds:.1f} s | "
+        f"{kinds} | {sum(again) / record.struck:.2f} (at most {allowed}) | "
+        f"{'yes' if equal else 'NO'} |",
         flush=True,
     )
     return equal and max(costs, default=0) <= allowed
+
+
+def kill_job(
+    stage: str, folder: Path, options: argparse.Namespace, counts: Counts, record: Record
+) -> None:
+    """One job to its end, or on to it, noted after each child."""
+    number = len(record.jobs)
+    out = new_job(stage, folder, number, fresh=not record.done)
+    command = stage_command(stage, folder, out, options.save_steps)
+    # A child that comes later has less left to do, and opens the base first as all do.
+    moments = np.random.default_rng((options.seed, number))
+    for _ in range(record.kills):
+        moments.uniform()
+    counts.reset(record.done)
+    while True:
+        if time.monotonic() > options.deadline:
+            raise TimeUpError
+        ended = run_child(command, log_of(folder, stage), moments.uniform(0.05, record.seconds))
+        record.done = counts.now()
+        if ended:
+            break
+        record.kills += 1
+        record.write()
+    record.end_job(hashes_of(out) == record.hashes)
+    record.write()
+
+
+def log_of(folder: Path, stage: str) -> Path:
+    return folder / f"{stage}.log"
+
+
+def new_job(stage: str, folder: Path, number: int | str, fresh: bool = True) -> Path:
+    """The folder of a job's files; fresh: with nothing of a call that was stopped."""
+    out = folder / f"{stage}-{number}" / "job"
+    if fresh:
+        shutil.rmtree(out.parent, ignore_errors=True)
+    (out if stage == "animate" else out.parent).mkdir(parents=True, exist_ok=True)
+    return out
 
 
 def prepare(folder: Path, base: str) -> None:
     """What all jobs read, made once."""
     if not (folder / "base").exists():
         full_size_folder(base, folder / "base")
+    open_base(folder / "base")  # what it imports a child need not
     clips = folder / "clips"
     clips.mkdir(parents=True, exist_ok=True)
     if not (clips / "clips.jsonl").exists():
         write_clips(clips, 3)
-    write_clip(folder / "long.mp4", 9, DRIVER_SECONDS)
+    if not (folder / "long.mp4").exists():
+        write_clip(folder / "long.mp4", 9, DRIVER_SECONDS)
     write_image(folder / "reference.png", next(read_frames(folder / "long.mp4")).image, True)
 
 
@@ -220,13 +288,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, required=True, help="a folder of jobs, new or empty")
+    parser.add_argument("--out", type=Path, required=True, help="a folder of jobs")
     parser.add_argument("--stage", choices=STAGES, action="append", help="several (all)")
     parser.add_argument("--base", choices=BASES, default="wan-2.1", help="(%(default)s)")
     parser.add_argument("--kills", type=int, default=20, help="of each stage, at least (20)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (0)")
     parser.add_argument("--save-steps", type=int, default=3, help="steps between saves (3)")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="then stop (never)")
     options = parser.parse_args(argv)
+    options.deadline = time.monotonic() + 60 * options.minutes
     stages = options.stage or STAGES
     torch.set_num_threads(1)  # a pool of threads does not live through a fork
     cv2.setNumThreads(0)
@@ -234,9 +304,13 @@ def main(argv: list[str] | None = None) -> int:
     counts = count_work()
     if "lora" in stages and not (options.out / "cache").exists():  # that it reads
         command = stage_command("cache", options.out, options.out / "cache", options.save_steps)
-        assert run_child(command, options.out / "cache.log", float("inf"))
+        run_child(command, log_of(options.out, "cache"))
     print("| stage | kills | done again | a kill | equal |\n|---|---|---|---|---|")
-    return int(not all([strike(s, options.out, options, counts) for s in stages]))
+    try:
+        return int(not all([strike(s, options.out, options, counts) for s in stages]))
+    except TimeUpError:
+        print("stopped; call again", file=sys.stderr)
+        return 3
 
 
 if __name__ == "__main__":
