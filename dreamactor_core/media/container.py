@@ -114,9 +114,10 @@ def _decoded(container, stream) -> Iterator[av.VideoFrame]:
 
 
 def _alpha_decoder(stream: av.VideoStream) -> av.VideoCodecContext | None:
-    """One that knows the alpha of WebM, where the stream's own does not."""
+    """One that knows the alpha of WebM and MKV, where the stream's own does not."""
     name = ALPHA_DECODERS.get(stream.codec_context.name)
-    if stream.metadata.get("alpha_mode") != "1" or name not in av.codecs_available:
+    told = {key.lower(): value for key, value in stream.metadata.items()}  # in capitals in MKV
+    if told.get("alpha_mode") != "1" or name not in av.codecs_available:
         return None
     decoder = av.CodecContext.create(name, "r")
     decoder.extradata = stream.codec_context.extradata
@@ -169,5 +170,6 @@ def _pulled(graph: av.filter.Graph, tick: Fraction) -> Iterator[av.VideoFrame]:
             return
         if frame.pts is not None:  # bwdif counts in half ticks
             frame.pts = round(frame.pts * frame.time_base / tick)
+            frame.duration = round(frame.duration * frame.time_base / tick)
         frame.time_base = tick
         yield frame

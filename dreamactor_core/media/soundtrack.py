@@ -68,10 +68,10 @@ def add_sound(
         with suppress(InputError):  # no pictures: the sound counts from its own beginning
             begin = scan(path).origin
         begin += Fraction(start)
-        if start > 1:
-            with suppress(av.FFmpegError):  # what lies before `begin` is dropped in any case
-                source.seek(int((begin - 1) * av.time_base))
-        if _can_copy(Path(path), sounds):
+        far = start > 1
+        if far:
+            _seek(source, begin)
+        if _can_copy(Path(path), sounds, begin, far):
             packets = _copied(source, heard, out.add_stream_from_template(heard), begin)
         else:
             packets = _encoded(source, heard, _encoder(out, sounds, heard), begin)
@@ -81,18 +81,25 @@ def add_sound(
     return _until_damaged(source, packets, path)
 
 
-def _can_copy(path: Path, sounds: Sounds) -> bool:
-    """Whether a container takes the track as it is: tried on its first packets, in memory."""
+def _seek(source: av.container.InputContainer, begin: Fraction) -> None:
+    with suppress(av.FFmpegError):  # what lies before `begin` is dropped in any case
+        source.seek(int((begin - 1) * av.time_base))
+
+
+def _can_copy(path: Path, sounds: Sounds, begin: Fraction, far: bool) -> bool:
+    """Whether a container takes the track as it is: tried in memory on the very first packets
+    that would be copied, for what the file's first one tells may be missing in them."""
     with open_media(path) as source:
         heard = sound_track(source)
         assert heard is not None, "add_sound has heard it"
         if heard.codec_context.codec.canonical_name not in sounds.kept:
             return False
+        if far:
+            _seek(source, begin)
         try:
             with av.open(io.BytesIO(), "w", format=sounds.format) as trial:
                 copy = trial.add_stream_from_template(heard)
-                for packet in islice(_whole(source, heard), TRIED):
-                    packet.stream = copy
+                for packet in islice(_copied(source, heard, copy, begin), TRIED):
                     trial.mux(packet)
         except (av.FFmpegError, ValueError):
             return False

@@ -38,7 +38,7 @@ def sound_frames(
     steps: list[av.AudioResampler] = []
     settled = None
     for frame in container.decode(track):
-        if frame.layout.nb_channels > STANDARD:
+        if frame.layout.nb_channels > STANDARD and _nameless(frame.layout.name):
             frame = _first_two(frame)
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         if shape != settled:  # the first frame, or a track that changes on the way
@@ -54,14 +54,22 @@ def sound_frames(
         yield from (part for part in parts if part.pts is not None)
 
 
+def _nameless(layout: str) -> bool:
+    """Whether nobody says where its channels are heard."""
+    return "channels" in layout or "ambisonic" in layout
+
+
 def _first_two(frame: av.AudioFrame) -> av.AudioFrame:
-    """Of channels that nobody says the places of."""
-    values = frame.to_ndarray()
-    channels = frame.layout.nb_channels
-    if not frame.format.is_planar:
-        values = values.reshape(-1, channels).T
-    packed = np.ascontiguousarray(values[:2].T).reshape(1, -1)
-    two = av.AudioFrame.from_ndarray(packed, frame.format.packed.name, "stereo")
+    """As bytes, plane by plane: of more than eight planes PyAV's arrays read behind the last."""
+    size, channels = frame.format.bytes, frame.layout.nb_channels
+    planes = [np.frombuffer(plane, np.uint8) for plane in frame.planes[:2]]
+    if frame.format.is_planar:
+        values = np.stack([plane[: frame.samples * size].reshape(-1, size) for plane in planes], 1)
+    else:
+        packed = planes[0][: frame.samples * channels * size]
+        values = packed.reshape(-1, channels, size)[:, :2]
+    two = av.AudioFrame(frame.format.packed.name, "stereo", frame.samples)
+    two.planes[0].update(values.tobytes())
     two.sample_rate, two.pts, two.time_base = frame.sample_rate, frame.pts, frame.time_base
     return two
 
@@ -79,6 +87,6 @@ def _settle_layout(context: av.AudioCodecContext) -> int:
     """
     layout = context.layout
     name, channels = layout.name, layout.nb_channels
-    if channels and not context.is_open and ("channels" in name or "ambisonic" in name):
+    if channels and not context.is_open and _nameless(name):
         context.layout = f"{channels}c" if channels <= STANDARD else f"{channels} channels"
     return channels

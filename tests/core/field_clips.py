@@ -119,6 +119,7 @@ def add_film(out, images, codec="libx264", rate=10, first=0, **stream) -> av.Vid
     track = out.add_stream(codec, rate=rate, options=stream.pop("options", {}))
     track.height, track.width = images[0].shape[:2]
     track.pix_fmt = pix_fmt
+    track.metadata.update(stream.pop("metadata", {}))
     for name, value in stream.items():
         setattr(track, name, value)
     packets = []

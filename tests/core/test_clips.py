@@ -171,10 +171,14 @@ def test_frames_as_pictures_keep_alpha_exactly(tmp_path):
     assert names(tmp_path) == ["out"] and names(tmp_path / "out") == ["00000.png"]
 
 
-def test_the_alpha_of_vp8_is_seen(tmp_path):
-    path = tmp_path / "a.webm"
-    options = {"auto-alt-ref": "0"}
-    encoded(path, [half_transparent()] * 3, codec="libvpx", pix_fmt="yuva420p", options=options)
+@pytest.mark.parametrize(
+    ("name", "codec", "tag"),
+    [("a.webm", "libvpx", {}), ("a.mkv", "libvpx-vp9", {"ALPHA_MODE": "1"})],
+)
+def test_the_alpha_of_vp8_and_of_mkv_is_seen(tmp_path, name, codec, tag):
+    path = tmp_path / name
+    film = {"codec": codec, "pix_fmt": "yuva420p", "metadata": tag}
+    encoded(path, [half_transparent()] * 3, options={"auto-alt-ref": "0"}, **film)
     frame = next(read_frames(path))
     assert patches(frame.image)[0].tolist() == [255, 255, 255]
     assert abs(int(frame.mask[32, 96]) - 128) <= 4
@@ -300,6 +304,7 @@ def test_interlaced_clips_are_deinterlaced_and_it_is_said_once(
 
     whole = [frame.image for frame in read_frames(path)]
     assert len(whole) == 8 and combing(images[3]) > 10
+    assert probe(path).duration == pytest.approx(8 / 25, abs=1e-6)
     assert max(map(combing, whole)) < 1
     assert caplog.text.count("is deinterlaced") == 1
     part = [frame.image for frame in read_frames(path, 0.2)]

@@ -31,6 +31,8 @@ MANY = [
     ("aac.mp4", "aac", "7.1"),
     ("flac.mkv", "flac", "6.1"),
     ("opus.mkv", "libopus", "5.1"),
+    ("room.mkv", "wavpack", "hexadecagonal"),  # a plane for each channel, and more than 8
+    ("many.mkv", "wavpack", "11 channels"),
 ]
 
 
@@ -134,6 +136,12 @@ def test_the_next_known_track_is_taken(tmp_path):
     unknown_codec(path, 1)
     assert probe(path).has_audio
     assert np.abs(read_sound(path).samples).max() > 0.4
+    assert [found[0] for found in heard(rewritten(path))] == ["aac"]
+
+
+def test_what_the_first_packet_alone_tells_is_not_missed(tmp_path):
+    """AAC of a layout that is told once; that packet lies before the pictures."""
+    path = with_sound(tmp_path / "wide.ts", "aac", "7.1(wide)")
     assert [found[0] for found in heard(rewritten(path))] == ["aac"]
 
 
