@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .limits import PICTURE_PIXELS
-from .pillow import DAMAGED, open_picture
+from .pillow import DAMAGED, load_pixels, open_picture
 from .png import is_png, light_png
 from .profiles import profile_to_srgb
 from .replace import check_readable
@@ -34,6 +34,16 @@ EXIF_TURNS = {  # EXIF orientation: what makes it upright
     8: Image.Transpose.ROTATE_90,
 }
 SIDEWAYS = [EXIF_TURNS[number] for number in (5, 6, 7, 8)]
+OTHER_KINDS = {  # that Pillow does not read: what stands in them, and where
+    "an HEIC photo, as phones take them": (4, b"ftyphei"),
+    "an HEIF photo": (4, b"ftypmif1"),
+    "a JPEG XL": (4, b"JXL \r\n"),
+    "a bare JPEG XL": (0, b"\xff\n"),
+    "an OpenEXR": (0, b"v/1\x01"),
+    "a Radiance HDR": (0, b"#?RADIANCE"),
+    "a drawing in SVG": (0, b"<svg"),
+    "a PDF": (0, b"%PDF"),
+}
 TIFF_VALUES = {1: "whole numbers", 2: "signed whole numbers", 3: "floating point"}
 
 
@@ -114,6 +124,8 @@ def _pixels(path: Path, file: object, profile: bytes | None) -> Raw:
         size = image.size
         image = _loaded(path, image)
         turn = EXIF_TURNS.get(_orientation(image))
+        if image.format == "PPM" and image.mode == "I":  # 16 bits, which Pillow holds in 32
+            image = image.convert("I;16")
         size = size if turn in SIDEWAYS else size[::-1]
         if image.mode in ("I", "F"):
             usual = "32-bit floating point" if image.mode == "F" else "32-bit whole numbers"
@@ -146,7 +158,7 @@ def _loaded(path: Path, image: Image.Image) -> Image.Image:
     if factor > 1 and image.format == "JPEG2000":
         image.reduce = int(math.log2(factor))
     image.draft(None, (image.width // factor, image.height // factor))  # JPEG alone
-    image.load()
+    load_pixels(image)
     return image
 
 
@@ -211,9 +223,15 @@ def _unknown(path: Path) -> InputError:
         return _wide(path, _kind_of_pixels(tags))
     except DAMAGED:
         fix = "For a clip use the driving video input; save other formats as PNG or JPEG first."
-        return InputError(
-            str(path), got="a file that is no known picture", need=PICTURE_NEEDED, fix=fix
-        )
+        got = _other_kind(path)
+        return InputError(str(path), got=got, need=PICTURE_NEEDED, fix=fix)
+
+
+def _other_kind(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(16)
+    told = (name for name, (at, mark) in OTHER_KINDS.items() if head[at:].startswith(mark))
+    return next(told, "a file that is no known picture")
 
 
 def to_uint8(frame: np.ndarray | Tensor) -> np.ndarray:

@@ -268,6 +268,28 @@ def test_grey_of_16_bits_and_one_bit_and_lab(tmp_path):
     assert np.abs(seen(tmp_path / "l.tif") - PATCHES).max() <= 6  # Lab of 8 bits is coarse
 
 
+def test_grey_of_16_bits_as_scanners_write_it(tmp_path):
+    head = b"P5 4 1 65535\n"
+    (tmp_path / "a.pgm").write_bytes(head + np.array([0, 13_107, 30_000, 65_535], ">u2").tobytes())
+    seen = read_image(tmp_path / "a.pgm")[0, 0, :, 0].tolist()
+    assert seen == pytest.approx([0, 0.2, 30_000 / 65_535, 1])
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"\0\0\0\x18ftypheic", "an HEIC photo, as phones take them"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL"),
+        (b"v/1\x01\x02\0\0\0", "an OpenEXR"),
+        (b"<svg xmlns=", "a drawing in SVG"),
+    ],
+)
+def test_kinds_that_are_not_read_are_named(tmp_path, head, kind):
+    (tmp_path / "a.png").write_bytes(head + bytes(200))
+    with pytest.raises(InputError, match=f"got {kind}, need a picture"):
+        read_image(tmp_path / "a.png")
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_damaged_exif_is_no_reason_to_refuse(tmp_path):
     Image.fromarray(chart()).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff" * 3)
@@ -324,6 +346,16 @@ def test_reducing_keeps_place_orientation_and_colour(tmp_path):
     assert read_image(tmp_path / "deep.png")[0, 5, 5].tolist() == pytest.approx(
         [30_000 / 65_535] * 3
     )
+
+
+def test_pillows_own_limit_is_not_asked_while_pixels_are_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # 16,384 are more than twice as many
+    for name in ("a.tif", "a.png", "a.gif"):
+        packing = {"compression": "tiff_deflate"} if name == "a.tif" else {}
+        Image.fromarray(chart()).save(tmp_path / name, **packing)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert np.abs(seen(tmp_path / name) - PATCHES).max() <= 3
 
 
 def test_up_to_16_million_pixels_nothing_is_reduced(tmp_path):
