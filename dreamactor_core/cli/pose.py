@@ -21,8 +21,8 @@ The file holds OpenPose JSON, one entry for each frame: body, feet, and some poi
 face; with --pose-heads all of them. It can be edited by hand, and other tools' nodes read and write
 the same. Several people are followed, each at its own place of the list; gaps of up to a quarter of
 a second are filled, longer ones left empty; what rests is held still and what moves fast is left
-alone. A video with nobody in it gives empty keypoints and a note. A picture is a video of one
-frame.
+alone. A video with nobody in it gives empty keypoints and a note; so does one of an animal that
+BlazePose takes for a person. A picture is a video of one frame.
 """
 EXAMPLES = """examples:
   the first time: BlazePose out of the package index (36 MB); a look at what it found
@@ -111,6 +111,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def write_pose(args: argparse.Namespace, on_frames: Callable[[int, int], None]) -> PoseResult:
     """on_frames: called with the frames done and the frames there are."""
     from ..media import probe, read_frames, read_image, replacing, write_video
+    from ..pose.clips import detect_in_clip
     from ..pose.detect import detect_pose
     from ..pose.draw import overlay_pose
     from ..pose.keypoints import save_keypoints
@@ -134,7 +135,7 @@ def write_pose(args: argparse.Namespace, on_frames: Callable[[int, int], None]) 
     networks = load_networks(choice, download=args.download, device=args.device)
     frames = (frame.image for frame in read_frames(args.video))
     total = info.num_frames
-    pose, notes, masks = detect_pose(
+    pose, notes, masks = detect_in_clip(
         frames, info.times, networks, settings, lambda done: on_frames(done, total)
     )
     if picture is not None:

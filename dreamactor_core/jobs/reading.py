@@ -1,7 +1,7 @@
 """How a job's reference and driver are read by a model that looks for bodies: by whom, and what
 follows from it. Other models look at the pictures themselves.
 
-    driver     its keypoints, if they are given; else a person whom BlazePose follows; else what the
+    driver     its keypoints, if they are given and show somebody; else a person whom BlazePose follows; else what the
                eye sees; else the largest region that moves
     reference  mini/recognise.py
 
@@ -39,6 +39,7 @@ EYED_FRAMES = 6  # frames of a driver that tell whether the eye knows its body
 REGION = "moving region"
 NO_BODY = "no body recognised in the reference"
 PLACE_JOINTS = "place its joints (node *Joints*, or `joints` on the command line)"
+NOBODY_TOLD = "the keypoints show nobody: the driving video itself is looked at."
 NO_DRIVER = "no body recognised in the driving video"
 GIVE_KEYPOINTS = "choose a clip that shows a whole body, or give its keypoints"
 
@@ -66,6 +67,7 @@ class Choices(NamedTuple):
 
     follow_people: bool = False  # in the driver: the job becomes one of the pose-based variant
     download: bool = False  # fetch BlazePose, if it is not here
+    look_instead: bool = False  # of keypoints that show nobody: the job becomes an end-to-end one
 
 
 CAREFUL = Choices()  # nothing but to look
@@ -91,6 +93,10 @@ def read_bodies(
         picture, fit(picture, *panel), inputs.guides, job.reference_mask is None
     )
     notes = _notes_of_reference(reference)
+    if choices.look_instead and inputs.pose is not None and not inputs.pose.body[..., 2].any():
+        job = replace(job, variant="end-to-end", keypoints=None)
+        inputs = inputs._replace(pose=None)
+        notes.append(NOBODY_TOLD)
     seen = _Driver(inputs, eye, panel, animator.geometry.fps)
     driver = "keypoints" if inputs.pose is not None else ""
     if not driver and choices.follow_people and (people := seen.people(reference, job)) is not None:

@@ -39,6 +39,9 @@ SUMS = {
 }
 LICENCE = "LICENSE"
 MAX_MEMBER_BYTES = 16 << 20  # bytes that a member may have at most
+# In pip's words, of its versions 23 to 26.
+CUT_OFF = "incomplete-download", "IncompleteRead", "Connection broken", "Read timed out"
+OTHER_SUM = "DO NOT MATCH THE HASHES"
 FETCH_SECONDS = 900  # seconds for the whole wheel
 
 
@@ -97,15 +100,27 @@ def fetch_wheel(folder: Path) -> None:
             )
             (wheel,) = Path(place).glob("*.whl")
         except (OSError, subprocess.SubprocessError, ValueError) as error:
-            told = (getattr(error, "stderr", None) or "").strip().splitlines()
             raise InputError(
                 f"the wheel of {WHEEL}",
-                got=f"nothing from the package index ({reason(error, told[-1:])})",
-                need=f"a package index that answers ({SIZE})",
+                got=_failed(error),
+                need=f"the whole wheel from an index that answers ({SIZE})",
                 fix=f"Check the connection, or take {DETECTOR_FILE} and {LANDMARKER_FILE} out of a "
                 f"wheel from {WHEEL_PAGE} and put them into {folder}.",
             ) from error
         unpack(wheel, folder)
+
+
+def _failed(error: Exception) -> str:
+    """What pip got, as far as it tells. Older ones notice by its checksum alone that a file is not
+    whole."""
+    told = getattr(error, "stderr", None) or ""
+    if any(words in told for words in CUT_OFF):
+        return "a file that was cut off on its way"
+    if OTHER_SUM in told:
+        return "a file that was cut off on its way, or changed: its checksum is another one"
+    lines = [line.strip() for line in told.strip().splitlines()]
+    errors = [line for line in lines if line.startswith("ERROR")]
+    return f"nothing from the package index ({reason(error, (errors or lines)[-1:])})"
 
 
 def unpack(wheel: Path, folder: Path) -> None:

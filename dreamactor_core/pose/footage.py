@@ -6,25 +6,24 @@ some of them, mirrored           --> is that a person, or a drawing that is take
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from ..errors import InputError
 from ..media import Frame, VideoInfo
 from .blazepose import BlazePose
+from .clips import SAMPLED, likenesses, smaller
 from .detect import detect_pose
 from .draw import MIN_CONFIDENCE
 from .keypoints import Pose
-from .reference import Likeness, is_like, look, without_hidden
+from .reference import Likeness, is_like, without_hidden
 from .subjects import DetectSettings
 
 RATE = 30.0  # frames a second that are looked at, at most
-SAMPLED, SAMPLE_SIDE = 8, 640  # frames that are looked at again, mirrored; pixels of a side
 MOST_PEOPLE = 6  # who are told apart
 LEAST_SHARE = 0.2  # of the frames somebody must be in
 STAYS = 0.5  # of the frames a second person must be in, to be followed too
@@ -64,16 +63,17 @@ def read_people(
         for number, frame in enumerate(frames()):
             if number % step == 0:
                 if number // step in at:
-                    samples.append(_smaller(frame.image))
+                    samples.append(smaller(frame.image))
                 yield frame.image
 
     found = detect_pose(images(), times, networks, DetectSettings("people", 0.5, MOST_PEOPLE))
     pose = found.pose.map(lambda points: without_hidden(points, 1, 1))
     pose = replace(pose, depth=found.pose.depth)
     present = _present(pose)
-    likeness = _likeness(networks, samples)
-    if present.any(axis=1).mean() < LEAST_SHARE or likeness is None:
+    alike = likenesses(networks, samples)
+    if present.any(axis=1).mean() < LEAST_SHARE or not alike:
         return None
+    likeness = Likeness(*np.median(np.array(alike), axis=0).tolist())
     surely = is_like(likeness, SURELY)
     if not (surely or is_like(likeness, LIKELY)):
         return None
@@ -87,20 +87,6 @@ def read_people(
 def _present(pose: Pose) -> np.ndarray:
     """(t, p) bool: who is seen in which frame."""
     return pose.body[..., 2].max(axis=2) >= np.full(1, MIN_CONFIDENCE)
-
-
-def _likeness(networks: BlazePose, samples: Sequence[np.ndarray]) -> Likeness | None:
-    """The median over pictures that show somebody; None if none does."""
-    found = [
-        one.likeness
-        for image in samples
-        for one in look(networks, image)[:1]
-        if one.likeness is not None
-    ]
-    if not found:
-        return None
-    apart, shared = np.median(np.array(found), axis=0).tolist()
-    return Likeness(apart, shared)
 
 
 def _chosen(
@@ -148,8 +134,3 @@ def _every_frame(pose: Pose, times: list[float], clip: VideoInfo) -> Pose:
     index = (np.searchsorted(times, np.array(clip.times) + 1e-6, side="right") - 1).clip(min=0)
     return pose.pick(lambda each: each[index])
 
-
-def _smaller(image: np.ndarray) -> np.ndarray:
-    scale = min(1.0, SAMPLE_SIDE / max(image.shape[:2]))
-    size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -111,7 +111,10 @@ def animate(
         return last.value
     model.animator.check(job)
     with naming(job.driving, "driving"):
-        choices = Choices(not wired.loras and given.keypoints is None, options.download)
+        own_variant = not wired.loras
+        choices = Choices(
+            own_variant and given.keypoints is None, options.download, look_instead=own_variant
+        )
         bar = JobBar(looks=model.animator.eye is not None)
         job, inputs = _read(model, job, choices, bar)
         if job.variant != variant:

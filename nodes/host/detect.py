@@ -26,6 +26,7 @@ from ...dreamactor_core.media import (
 from ...dreamactor_core.options import BLAZEPOSE
 from ...dreamactor_core.pose.blazepose import load_blazepose
 from ...dreamactor_core.pose.boxes import Boxed, parse_boxes
+from ...dreamactor_core.pose.clips import detect_in_clip
 from ...dreamactor_core.pose.detect import Detection, detect_pose
 from ...dreamactor_core.pose.draw import overlay_pose
 from ...dreamactor_core.pose.keypoints import Pose, dump_keypoints
@@ -106,7 +107,7 @@ def _found(
     bar: ProgressBar,
 ) -> Detection:
     images = (frame.image for frame in watched(read_frames(clip)))
-    found = detect_pose(images, info.times, networks, settings, bar.update_absolute)
+    found = detect_in_clip(images, info.times, networks, settings, bar.update_absolute)
     if reference is None:
         return found
     look = detect_pose([reference[0].cpu().numpy()], [0.0], networks, settings)

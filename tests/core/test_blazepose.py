@@ -219,14 +219,19 @@ def known(monkeypatch, tmp_path) -> dict[str, bytes]:
     return contents
 
 
-def index(monkeypatch, contents: dict[str, bytes] | None) -> list[list[str]]:
+NO_VERSION = "ERROR: Could not find a version"
+
+
+def index(
+    monkeypatch, contents: dict[str, bytes] | None, told: str = NO_VERSION
+) -> list[list[str]]:
     """What pip would do: put a wheel with these contents into the folder it is told, or fail."""
     asked = []
 
     def run(command, **options):
         asked.append(command)
         if contents is None:
-            script = "import sys; sys.exit('ERROR: Could not find a version')"
+            script = f"import sys; sys.exit({told!r})"
             return real([sys.executable, "-c", script], **options)
         folder = Path(command[command.index("--dest") + 1])
         wheel(folder / "mediapipe-0.10.21-cp311.whl", contents)
@@ -290,6 +295,21 @@ def test_an_index_that_does_not_answer_is_told(known, monkeypatch, tmp_path):
     with pytest.raises(InputError, match=r"nothing from the package index .*Could not find"):
         blazepose_folder(None, download=True)
     assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("told", "got"),
+    [
+        ("error: incomplete-download\n\nhint: Use --resume-retries", "cut off on its way, need"),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM", "cut off on its way, or changed"),
+        (f"{NO_VERSION}\nhint: see above", r"nothing from the package index \(ERROR: Could not"),
+    ],
+)
+def test_a_fetch_that_breaks_off_is_told_so(known, monkeypatch, tmp_path, told, got):
+    index(monkeypatch, None, told)
+    with pytest.raises(InputError, match=f"got .*{got}") as caught:
+        blazepose_folder(None, download=True)
+    assert "\n" not in str(caught.value) and not (tmp_path / "models").exists()
 
 
 def test_a_file_that_was_changed_is_told(known, tmp_path):

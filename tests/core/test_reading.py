@@ -20,6 +20,7 @@ from dreamactor_core.mini import recognise
 from dreamactor_core.mini.recognise import recognise_reference
 from dreamactor_core.mini.second_look import look_at_figure
 from dreamactor_core.models import find
+from dreamactor_core.pose.clips import SAMPLED, Samples, are_people
 from dreamactor_core.pose.footage import read_people
 from dreamactor_core.pose.grabcut import figure_like
 from dreamactor_core.pose.guides import Guides
@@ -279,6 +280,34 @@ def test_a_clip_without_people_or_of_drawings_is_none():
     assert likely is not None and not likely.surely
 
 
+def test_who_is_another_in_the_mirror_of_most_frames_is_no_person():
+    """A person need not be the same in all: one of five frames tells it."""
+    frames = [(LARGE,)] * 10
+    pictures = np.zeros((10, 100, 100, 3), np.uint8)
+    pictures[..., 0] = np.arange(10)[:, None, None]
+    pictures[:, :, 50:, 1] = 1  # left of a mirrored one
+    assert are_people(Told(frames), list(pictures))
+    lone = Told(frames)
+    lone.find, seen = lambda images: [NOBODY] * len(images), lone.find
+    assert not are_people(lone, list(pictures))
+    for alike in (1, 2):  # of ten in whose mirror image somebody is
+        lone.find = lambda images, alike=alike: [
+            NOBODY if image[0, 0, 1] and image[0, -1, 0] >= alike else seen([image])[0]
+            for image in images
+        ]
+        assert are_people(lone, list(pictures)) == (alike == 2)
+
+
+def test_of_the_frames_that_show_somebody_some_are_kept_spread_over_the_clip():
+    samples = Samples(Told([(LARGE,) if k % 2 else () for k in range(100)]))
+    find = samples.start(None)
+    for k in range(100):
+        find([np.full((10, 10, 3), (k, 0, 0), np.uint8)])
+    kept = [int(image[0, 0, 0]) for image in samples.kept()]
+    assert len(kept) == SAMPLED and all(k % 2 for k in kept)
+    assert kept[0] == 1 and kept[-1] >= 80 and np.diff(kept).max() <= 20
+
+
 # What moves as a whole
 
 
@@ -445,6 +474,18 @@ def test_a_person_who_is_followed_makes_the_job_pose_based(monkeypatch, job, ani
     got, inputs = read(job(puppets.reference, puppets.driving), animator, follow_people=True)
     assert got.variant == "end-to-end" and inputs.reading.by.driver == "eye"
     assert read(job(puppets.reference, clip), animator)[1].pose is None
+
+
+def test_keypoints_that_show_nobody_leave_the_driver_to_the_eye(job, animator, puppets):
+    nobody = pose_of(FIGURE[None] * [1, 1, 0]).map(lambda points: np.repeat(points, 16, axis=0))
+    one = job(puppets.reference, puppets.driving, variant="pose-based", keypoints=nobody)
+    got, inputs = read(one, animator, look_instead=True)
+    assert (got.variant, got.keypoints, inputs.pose) == ("end-to-end", None, None)
+    assert inputs.reading.by.driver == "eye"
+    assert inputs.reading.by.notes == (
+        "The keypoints show nobody: the driving video itself is looked at.",
+    )
+    assert read(one, animator)[0] is one  # with a LoRA of its own
 
 
 def test_the_command_says_what_it_did_with_a_picture_of_nothing(tmp_path, caplog):

@@ -26,7 +26,8 @@ from ...models import Animator, Source, find
 from ...models.loras import choose_loras
 from ...options import VARIANTS
 from ...pose.blazepose import load_blazepose
-from ...pose.detect import detect_pose
+from ...pose.clips import detect_in_clip
+from ...pose.detect import Detection
 from ...pose.keypoints import Pose, load_keypoints
 from ...pose.subjects import DetectSettings
 from ...sampling import SampleSettings
@@ -56,16 +57,22 @@ class MakeVideo:
             return self._naive
         source = find(self.model, self.files)
         wanted = choose_loras(source, self.variant, self.loras)
-        return partial(self._animate, source.open(self.placement).wearing(wanted))
+        return partial(self._animate, source, source.open(self.placement).wearing(wanted))
 
-    def _animate(self, animator: Animator, data: Data) -> Data:
+    def _animate(self, source: Source, animator: Animator, data: Data) -> Data:
         reference, driver = self._given(data)
-        pose = self._pose(data, driver) if self.variant == "pose-based" else None
+        variant, pose, notes = self.variant, None, []
+        if variant == "pose-based":
+            may_look = animator.eye is not None and not self.loras
+            pose, notes = self._pose(data, driver, may_look)
+            if pose is None:
+                variant = "end-to-end"
+                animator = animator.wearing(choose_loras(source, variant, ()))
         job = Job(
             reference=reference,
             driving=driver,
             output=self.out / f"{data['id']}.mp4",
-            variant=self.variant,
+            variant=variant,
             keypoints=pose,
             prompt=data["prompt"],
             settings=self.settings,
@@ -74,6 +81,8 @@ class MakeVideo:
         )
         report = animate_file(animator, job)
         read = None if report.read is None else asdict(report.read)
+        if read is not None:
+            read["notes"] = [*notes, *read["notes"]]
         return {"frames": report.frames, "seconds": report.seconds, "read": read}
 
     def _naive(self, data: Data) -> Data:
@@ -107,11 +116,14 @@ class MakeVideo:
                 raise InputError(str(path), got=got, need=need, fix="Fetch or make it anew.")
         return self.cases / data["reference"], self.cases / data["driver"]
 
-    def _pose(self, data: Data, driver: Path) -> Pose:
-        """Told, or found by BlazePose. Raises InputError where it finds nobody."""
+    def _pose(self, data: Data, driver: Path, may_look: bool) -> tuple[Pose | None, list[str]]:
+        """Told, or found by BlazePose, and what is to be said of it. None where it finds no person
+        and the model may look at the driver itself; else that raises InputError."""
         if data["keypoints"]:
-            return load_keypoints(self.cases / data["keypoints"])
-        pose = _people_in(driver, data["driver_sha256"], data["subjects"])
+            return load_keypoints(self.cases / data["keypoints"]), []
+        pose, notes, _ = _people_in(driver, data["driver_sha256"], data["subjects"])
+        if not pose.body.shape[1] and may_look:
+            return None, notes
         if not pose.body.shape[1]:
             raise InputError(
                 f"driver {data['driver']}",
@@ -119,7 +131,7 @@ class MakeVideo:
                 need="a person, for the pose-based variant",
                 fix="Take the end-to-end variant for such drivers, or give the driver keypoints.",
             )
-        return pose
+        return pose, notes
 
 
 class AskedTask(NamedTuple):
@@ -173,10 +185,10 @@ def _digest(path: Path, modified: int) -> str:
 
 
 @lru_cache(maxsize=8)  # cases of one driver follow each other
-def _people_in(driver: Path, sha256: str, subjects: int) -> Pose:
+def _people_in(driver: Path, sha256: str, subjects: int) -> Detection:
     frames: Iterator[np.ndarray] = (frame.image for frame in read_frames(driver))
-    settings = DetectSettings("people", max_subjects=subjects)
-    return detect_pose(frames, probe(driver).times, load_blazepose(), settings).pose
+    settings = DetectSettings(max_subjects=subjects)
+    return detect_in_clip(frames, probe(driver).times, load_blazepose(), settings)
 
 
 def _even(height: int, width: int) -> tuple[int, int]:
