@@ -1,8 +1,8 @@
 """How a job's reference and driver are read by a model that looks for bodies: by whom, and what
 follows from it. Other models look at the pictures themselves.
 
-    driver     its keypoints, if they are given and show somebody; else a person whom BlazePose follows; else what the
-               eye sees; else the largest region that moves
+    driver     its keypoints, if they are given and show somebody; else a person whom BlazePose
+               follows; else what the eye sees; else the largest region that moves
     reference  mini/recognise.py
 
 Where limbs are not known on both sides nothing is torn: the reference is moved as a whole.

@@ -133,4 +133,3 @@ def _held(pose: Pose) -> tuple[Pose, int]:
 def _every_frame(pose: Pose, times: list[float], clip: VideoInfo) -> Pose:
     index = (np.searchsorted(times, np.array(clip.times) + 1e-6, side="right") - 1).clip(min=0)
     return pose.pick(lambda each: each[index])
-
