@@ -7,6 +7,7 @@ moves, if that is about all that moves; a figure leans as a reed does, on feet t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ BENDING = 1.2  # times its usual size: so much longer or shorter a trunk seems b
 LEAN = 0.6  # radians, at most
 BEND_UP = 0.5  # of its height: so far up a figure that leans is bent
 MAY_LEAVE = 0.12  # of its width and height: so much of a figure may leave the picture
+BEYOND = 0.13  # of its longer side: so much of what is beyond its borders may be seen
 SWAY = 0.06  # of its longer side: so far a whole picture moves at most
 TRUNK_SHARE = 0.3  # of a body's height: from the hips to the neck
 SHOULDER_SHARE = 0.22  # of a body's height: from shoulder to shoulder
@@ -134,8 +136,8 @@ def paint_rigid(
     in the place of one that is not wanted the last before it.
 
     picture (h, w, 3) uint8; mask (h, w) in [0, 1]: the figure, which moves over the canvases
-    (h, w, 4) and stays in the picture. Without one all of the picture moves, a little, and is
-    mirrored at its borders; the canvases are not seen.
+    (h, w, 4) and stays in the picture. Without one all of the picture moves, a little; what comes
+    in from beyond its borders is their colours, blurred; the canvases are not seen.
     """
     height, width = picture.shape[:2]
     if mask is None:
@@ -153,8 +155,8 @@ def paint_rigid(
         most = (about[1] / tall + motion.way[:, 1] + MAY_LEAVE).clip(1)
         motion = motion._replace(growth=np.minimum(motion.growth, most))
         share = np.clip(mask, 0, 1).astype(np.float32)
-    border = cv2.BORDER_REFLECT_101 if mask is None else cv2.BORDER_CONSTANT
     cutout = np.dstack([picture * share[..., None], 255 * share]).astype(np.float32)
+    beyond = _extended(cutout, math.ceil(BEYOND * tall)) if mask is None else cutout
     last: np.ndarray | None = None
     for k, canvas in zip(range(len(motion.times)), canvases, strict=False):
         if last is not None and k not in wanted:
@@ -162,13 +164,27 @@ def paint_rigid(
             continue
         if mask is None:
             place = _placed(about, motion, k, tall)
-            moved = cv2.warpAffine(cutout, place, (width, height), borderMode=border)
+            place[:, 2] -= place[:, :2] @ np.full(2, (len(beyond) - height) / 2)
+            moved = cv2.warpAffine(beyond, place, (width, height), borderMode=cv2.BORDER_REPLICATE)
         else:
             where = _bent(about, motion, k, tall, (height, width))
-            moved = cv2.remap(cutout, *where, cv2.INTER_LINEAR, borderMode=border)
+            moved = cv2.remap(cutout, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         over = moved + (1 - moved[..., 3:] / 255) * canvas
         last = np.rint(over).clip(0, 255).astype(np.uint8)
         yield last
+
+
+def _extended(picture: np.ndarray, pad: int) -> np.ndarray:
+    """A picture (h, w, c) float32 with `pad` pixels around it: of the nearest colour of its border,
+    softer the further away, so that nothing that is written there is to be read again."""
+    height, width = picture.shape[:2]
+    kind = cv2.BORDER_REPLICATE
+    around = cv2.copyMakeBorder(picture, pad, pad, pad, pad, kind)
+    soft = cv2.GaussianBlur(around, (0, 0), pad / 3, borderType=kind)
+    y, x = np.ogrid[-pad : height + pad, -pad : width + pad]
+    outside = [np.maximum(-at, at - side + 1).clip(0) for at, side in ((y, height), (x, width))]
+    share = (np.maximum(*outside) / max(1, pad / 4)).clip(max=1).astype(np.float32)[..., None]
+    return share * soft + (1 - share) * around
 
 
 def _placed(about: np.ndarray, motion: RigidMotion, k: int, tall: float) -> np.ndarray:

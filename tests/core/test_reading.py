@@ -407,6 +407,9 @@ def test_a_picture_without_a_figure_moves_a_little_and_shows_no_border():
     picture[20, 40] = 255
     frame = painted(picture, None, moved(3.0))
     assert frame.min() >= 70 and np.unravel_index(frame.argmax(), frame.shape)[1] == 45
+    picture[:, 2:4] = 255  # a caption beside the border is not mirrored in it
+    shown = painted(picture, None, moved(3.0))[..., 0].max(axis=0) > 200
+    assert np.flatnonzero(shown).tolist() == [7, 8, 45]  # moved by 4.8 pixels
 
 
 # The whole road

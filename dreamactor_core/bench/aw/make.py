@@ -61,7 +61,8 @@ class MakeVideo:
 
     def _animate(self, source: Source, animator: Animator, data: Data) -> Data:
         reference, driver = self._given(data)
-        variant, pose, notes = self.variant, None, []
+        variant, pose = self.variant, None
+        notes: list[str] = []
         if variant == "pose-based":
             may_look = animator.eye is not None and not self.loras
             pose, notes = self._pose(data, driver, may_look)
