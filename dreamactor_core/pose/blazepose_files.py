@@ -40,7 +40,7 @@ SUMS = {
 LICENCE = "LICENSE"
 MAX_MEMBER_BYTES = 16 << 20  # bytes that a member may have at most
 # In pip's words, of its versions 23 to 26.
-CUT_OFF = "incomplete-download", "IncompleteRead", "Connection broken", "Read timed out"
+BROKEN_OFF = "incomplete-download", "IncompleteRead", "Connection broken", "Read timed out"
 OTHER_SUM = "DO NOT MATCH THE HASHES"
 FETCH_SECONDS = 900  # seconds for the whole wheel
 
@@ -114,7 +114,7 @@ def _failed(error: Exception) -> str:
     """What pip got, as far as it tells. Older ones notice by its checksum alone that a file is not
     whole."""
     told = getattr(error, "stderr", None) or ""
-    if any(words in told for words in CUT_OFF):
+    if any(words in told for words in BROKEN_OFF):
         return "a file that was cut off on its way"
     if OTHER_SUM in told:
         return "a file that was cut off on its way, or changed: its checksum is another one"

@@ -77,7 +77,7 @@ class Samples:
 
     def _take(self, image: np.ndarray) -> None:
         if self._seen % self._step == 0:
-            self._taken.append(smaller(image))
+            self._taken.append(as_sample(image))
         if len(self._taken) > 2 * SAMPLED:  # half as many, twice as far apart
             self._taken, self._step = self._taken[::2], 2 * self._step
         self._seen += 1
@@ -104,7 +104,7 @@ def likenesses(networks: BlazePose, samples: Sequence[np.ndarray]) -> list[Liken
     ]
 
 
-def smaller(image: np.ndarray) -> np.ndarray:
+def as_sample(image: np.ndarray) -> np.ndarray:
     """(h, w, 3) uint8, no side longer than SAMPLE_SIDE."""
     scale = min(1.0, SAMPLE_SIDE / max(image.shape[:2]))
     size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])

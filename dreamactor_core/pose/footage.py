@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import InputError
 from ..media import Frame, VideoInfo
 from .blazepose import BlazePose
-from .clips import SAMPLED, likenesses, smaller
+from .clips import SAMPLED, as_sample, likenesses
 from .detect import detect_pose
 from .draw import MIN_CONFIDENCE
 from .keypoints import Pose
@@ -63,7 +63,7 @@ def read_people(
         for number, frame in enumerate(frames()):
             if number % step == 0:
                 if number // step in at:
-                    samples.append(smaller(frame.image))
+                    samples.append(as_sample(frame.image))
                 yield frame.image
 
     found = detect_pose(images(), times, networks, DetectSettings("people", 0.5, MOST_PEOPLE))

@@ -25,7 +25,7 @@ BENDING = 1.2  # times its usual size: so much longer or shorter a trunk seems b
 LEAN = 0.6  # radians, at most
 BEND_UP = 0.5  # of its height: so far up a figure that leans is bent
 MAY_LEAVE = 0.12  # of its width and height: so much of a figure may leave the picture
-BEYOND = 0.13  # of its longer side: so much of what is beyond its borders may be seen
+BORDER_SEEN = 0.13  # of its longer side: so much of what is beyond its borders may be seen
 SWAY = 0.06  # of its longer side: so far a whole picture moves at most
 TRUNK_SHARE = 0.3  # of a body's height: from the hips to the neck
 SHOULDER_SHARE = 0.22  # of a body's height: from shoulder to shoulder
@@ -156,7 +156,7 @@ def paint_rigid(
         motion = motion._replace(growth=np.minimum(motion.growth, most))
         share = np.clip(mask, 0, 1).astype(np.float32)
     cutout = np.dstack([picture * share[..., None], 255 * share]).astype(np.float32)
-    beyond = _extended(cutout, math.ceil(BEYOND * tall)) if mask is None else cutout
+    beyond = _extended(cutout, math.ceil(BORDER_SEEN * tall)) if mask is None else cutout
     last: np.ndarray | None = None
     for k, canvas in zip(range(len(motion.times)), canvases, strict=False):
         if last is not None and k not in wanted:
