@@ -111,12 +111,8 @@ def animate(
         return last.value
     model.animator.check(job)
     with naming(job.driving, "driving"):
-        own_variant = not wired.loras
-        choices = Choices(
-            own_variant and given.keypoints is None, options.download, look_instead=own_variant
-        )
         bar = JobBar(looks=model.animator.eye is not None)
-        job, inputs = _read(model, job, choices, bar)
+        job, inputs = _read(model, job, _choices(wired, given, options), bar)
         if job.variant != variant:
             model = _of_variant(wired, job.variant)
         drawer, inputs = with_painter(model.animator, inputs, job)
@@ -137,6 +133,13 @@ def animate(
     made = _finished(model, job, result, beside, inputs.reading)
     last.keep(made)
     return made
+
+
+def _choices(model: Model, given: Given, options: ReadOptions) -> Choices:
+    """LoRAs that are wired decide the variant."""
+    may_change = not model.loras
+    follow = may_change and given.keypoints is None
+    return Choices(follow, options.download, look_instead=may_change)
 
 
 def _of_given(given: Given) -> dict[str, Any]:
