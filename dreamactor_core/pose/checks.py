@@ -18,18 +18,19 @@ POINT_COUNTS = {  # key in a file: numbers of points it may hold
 }
 MAX_PEOPLE = 100  # in a frame
 MAX_ENTRIES = 500_000  # people times frames: 1.6 GB
+NO_NUMBER = ("", "null", "none", "n/a", "-")
 FARTHEST = 1e6  # pixels from the corner, of canvases too
 
 
 def people_of(frame: object, number: int) -> list[dict[str, Any]]:
-    """The people of one frame; none where it is null, or says so."""
+    """The people of one frame; none where it is null or empty, or says so."""
     fields: dict[str, Any] = frame if isinstance(frame, dict) else {}
     people = fields.get("people", "absent")
     unsaid = "people" not in fields and "canvas_width" in fields
-    if frame is None or people is None or unsaid:
+    if frame in (None, {}, []) or people in (None, {}, [], False) or unsaid:
         return []
     if isinstance(people, list):
-        people = [{} if person is None else person for person in people]
+        people = [{} if person in (None, []) else person for person in people]
     if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
         raise InputError(
             f"keypoints of frame {number}",
@@ -102,7 +103,7 @@ def points_of(person: dict[str, Any], t: int, p: int) -> Iterator[tuple[str, np.
         if values is None or values == []:
             continue
         try:
-            flat = np.asarray(values, dtype=float)
+            flat = _array(values)
             flat = flat.ravel() if flat.ndim == 2 and flat.shape[1] == 3 else flat
         except (TypeError, ValueError, OverflowError):  # a number of hundreds of digits, too
             flat = np.zeros(0)
@@ -114,6 +115,22 @@ def points_of(person: dict[str, Any], t: int, p: int) -> Iterator[tuple[str, np.
                 fix="Save the keypoints in OpenPose form.",
             )
         yield key, _without_absent(flat.reshape(-1, 3))
+
+
+def _array(values: object) -> np.ndarray:
+    """Numbers of any nesting; joints that are null, and numbers that are empty words, are NaN."""
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        if not isinstance(values, list):
+            raise
+        nested = any(isinstance(value, list) for value in values)
+        nothing: Any = [np.nan] * 3 if nested else np.nan
+        return np.asarray([nothing if _is_nothing(one) else one for one in values], dtype=float)
+
+
+def _is_nothing(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value.strip().lower() in NO_NUMBER)
 
 
 def _without_absent(points: np.ndarray) -> np.ndarray:

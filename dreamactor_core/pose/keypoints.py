@@ -13,7 +13,6 @@ are brought to it, their foot points included. Right and left are the person's o
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,8 +24,7 @@ from .checks import canvas_of, check_people, people_of, points_of
 from .formats import foreign_format, frames_of
 from .order import steady_order
 from .raw import load_json
-
-logger = logging.getLogger(__name__)
+from .sureness import scale_confidences, warn_of_nothing_to_see
 
 BODY_25_TO_18 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
 BODY_25_FEET = [19, 20, 21, 22, 23, 24]
@@ -41,6 +39,8 @@ FILE_POINTS = {  # key in a file: where its points begin in Pose.points()
 NUM_POINTS = 136
 POINT_GROUPS = (slice(18), slice(18, 39), slice(39, 60), slice(60, 130), slice(130, 136))
 MIN_CONFIDENCE = 0.3  # below, a joint is not drawn
+FAR = 10  # canvases from the corner: what is farther (65,535 pixels) stands for an absent joint
+FEW = 3  # joints of a part that do not tell by themselves in which unit they are
 TIME_SLACK = 0.0015  # seconds, as in media: Matroska rounds each time to 1 ms
 
 
@@ -146,16 +146,10 @@ def parse_keypoints(data: object, canvas: tuple[float, float] | None = None) -> 
                 _put(points[t, p], key, values)
     for part in POINT_GROUPS:
         _to_shares(points[:, :, part], width, height)
-    points = steady_order(points, width / height)
-    sure = points[..., 2].max(initial=0)
-    if 0 < sure < MIN_CONFIDENCE:
-        logger.warning(
-            "keypoints: no joint is as sure as %g, which is the least that is drawn; the most is "
-            "%.2g. Detect the pose again, or raise the confidences.",
-            MIN_CONFIDENCE,
-            sure,
-        )
-    return pose_of_points(points, aspect=width / height)
+    points[(np.abs(points[..., :2]) > FAR).any(axis=-1)] = 0
+    scale_confidences(points[..., 2])
+    warn_of_nothing_to_see(points, (width, height), MIN_CONFIDENCE)
+    return pose_of_points(steady_order(points, width / height), aspect=width / height)
 
 
 def _put(person: np.ndarray, key: str, found: np.ndarray) -> None:
@@ -170,16 +164,23 @@ def _put(person: np.ndarray, key: str, found: np.ndarray) -> None:
 def _to_shares(part: np.ndarray, width: float, height: float) -> None:
     """One part of every person, (t, p, n, 3), from pixels to shares of the canvas, in place.
 
-    Which it is is not written in a file. No detector puts a whole clip into the first two pixels of
-    a canvas, so coordinates that small are shares.
+    Which it is is not written in a file. No detector puts a whole clip, or a frame of more than a
+    joint or two, into the first two pixels of a canvas, so coordinates that small are shares.
     """
     if max(width, height) <= 2:
         return
     for p in range(part.shape[1]):
         one = part[:, p]
         seen = one[..., 2] > 0
-        if seen.any() and np.median(np.abs(one[seen][:, :2]).max(axis=1)) > 2:
-            one[..., :2] /= [width, height]
+        far = np.where(seen, np.abs(one[..., :2]).max(axis=-1), np.nan)
+        if not seen.any():
+            continue
+        usual = np.nanmedian(far) > 2
+        pixels = [
+            np.nanmedian(row) > 2 if number > FEW else usual
+            for row, number in zip(far, seen.sum(axis=1), strict=True)
+        ]
+        one[pixels, :, :2] /= [width, height]
 
 
 def dump_keypoints(pose: Pose, width: int, height: int) -> list[dict]:

@@ -14,14 +14,14 @@ from .formats import frames_of
 def load_json(path: Path | str) -> object:
     """The content of a JSON file, or of a folder of them, one a frame, in the order of their names.
 
-    Any encoding of Unicode, with or without a byte-order mark. Raises InputError for what cannot be
-    read, and for a folder without such files.
+    Any encoding of Unicode, with or without a byte-order mark; a frame on each line will do.
+    Raises InputError for what cannot be read, and for a folder without such files.
     """
     path = Path(path)
     try:
         if not path.is_dir():
             return _parsed(path)
-        files = sorted((one for one in path.iterdir() if one.suffix == ".json"), key=_natural)
+        files = sorted(filter(_is_frame, path.iterdir()), key=_natural)
         if not files:
             _refuse(f"keypoint folder {path.name}", "no .json files in it", "one for each frame")
         frames: list[object] = []
@@ -38,14 +38,32 @@ def load_json(path: Path | str) -> object:
         ) from error
 
 
+def _is_frame(path: Path) -> bool:
+    """Not what macOS puts beside each file ("._frame_1.json")."""
+    return path.suffix.lower() == ".json" and not path.name.startswith(".")
+
+
 def _parsed(path: Path) -> object:
     what = f"keypoint file {path.name}"
     try:
-        return json.loads(path.read_bytes())  # from bytes, so that it finds the encoding out
+        return _json_of(path.read_bytes())
     except RecursionError:
         _refuse(what, "lists within lists without end", "OpenPose JSON, one entry per frame")
     except ValueError as error:
         _refuse(what, f"text that is not JSON ({error})", "OpenPose JSON, one entry per frame")
+
+
+def _json_of(data: bytes) -> object:
+    try:
+        text = data.decode(json.detect_encoding(data), "surrogatepass")
+    except UnicodeDecodeError:  # a word of an older Windows: the numbers are the same
+        text = data.decode("cp1252", "replace")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.msg != "Extra data":
+            raise
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:

@@ -50,11 +50,20 @@ def test_any_encoding_is_read(tmp_path, encoding):
     assert read_keypoints(path) == CLIP
 
 
+def test_a_frame_on_each_line_and_words_of_an_older_windows(tmp_path):
+    lines = "\r\n".join(json.dumps({**one, "by": "Müller"}, ensure_ascii=False) for one in CLIP)
+    (tmp_path / "pose.json").write_bytes(lines.encode("cp1252"))
+    pose = load_keypoints(tmp_path / "pose.json")
+    assert np.array_equal(pose.body, parse_keypoints(CLIP).body)
+
+
 def test_a_folder_of_openpose_is_one_clip_in_the_order_of_its_names(tmp_path):
     for t in (0, 1, 2, 10, 9):
         one = {"version": 1.3, "people": [{"person_id": [-1], **person(x=50 + 2 * t)}]}
         (tmp_path / f"walk_{t}_keypoints.json").write_text(json.dumps(one))
     (tmp_path / "notes.txt").write_text("not a pose")
+    (tmp_path / "._walk_0_keypoints.json").write_bytes(b"\0\5\x16\7")  # as macOS does
+    (tmp_path / "walk_1_keypoints.json").rename(tmp_path / "walk_1_keypoints.JSON")
     pose = load_keypoints(tmp_path, (WIDTH, HEIGHT))
     assert (pose.body[:, 0, 0, 0] * WIDTH).round().tolist() == [50, 52, 54, 68, 70]
     assert pose.aspect == 2
@@ -80,7 +89,8 @@ def test_the_canvas_of_a_folder_is_the_clips(tmp_path):
 @pytest.mark.parametrize(
     "mark",
     [(-1, -1, 1), (0, 0, 1), (-999, -999, 0.9), (None, None, None), (50, 50, 0), (50, 50, None),
-     (float("nan"), 5, 1), (5, 5, -1), (1e300, 5, 1), ("NaN", "NaN", 1)],
+     (float("nan"), 5, 1), (5, 5, -1), (1e300, 5, 1), ("NaN", "NaN", 1), ("", "", ""),
+     ("null", "null", 1), (65_535, 65_535, 1)],
 )  # fmt: skip
 def test_absent_joints_however_marked_are_absent(mark):
     one = person()
@@ -97,6 +107,9 @@ def test_joints_may_be_lists_of_three():
     nested["pose_keypoints_2d"] = [joints[k : k + 3] for k in range(0, 54, 3)]
     want, got = (parse_keypoints([frame(one)]).body for one in (person(), nested))
     assert np.array_equal(want, got)
+    nested["pose_keypoints_2d"][3] = None
+    want[0, 0, 3] = 0
+    assert np.array_equal(want, parse_keypoints([frame(nested)]).body)
 
 
 def test_a_joint_that_has_left_the_picture_is_not_absent():
@@ -116,8 +129,27 @@ def test_no_joint_that_is_sure_enough_gives_one_warning(caplog):
     )
     caplog.clear()
     parse_keypoints([*clip, frame(person(confidence=0.3))])
-    parse_keypoints([frame()])
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("clip", "words"),
+    [
+        ([None, frame(), frame({})], "nobody in any of the 3 frames has a joint"),
+        ([frame(person(confidence=0))] * 2, "nobody in any of the 2 frames has a joint"),
+        ([frame(person(x=1000))] * 2, "100 % of the joints lie outside of the canvas of 200 x 100"),
+    ],
+)
+def test_where_nothing_will_be_seen_one_line_says_so(caplog, clip, words):
+    parse_keypoints([{"canvas_width": WIDTH, "canvas_height": HEIGHT}, *clip][-len(clip) :], (9, 9))
+    assert len(caplog.records) == 1 and words in caplog.text
+
+
+@pytest.mark.parametrize(("scale", "got"), [(80, 0.8), (204, 0.8), (2, 2), (8, 8)])
+def test_confidences_in_percent_and_bytes_are_brought_to_shares(caplog, scale, got):
+    pose = parse_keypoints([frame(person(confidence=scale))])
+    assert pose.body[..., 2].max() == pytest.approx(got)  # networks give some above 1
+    assert len(caplog.records) == (scale > 20)
 
 
 SHARES = (WIDTH, HEIGHT)
@@ -133,6 +165,13 @@ def test_each_part_may_be_in_units_of_its_own():
     assert np.allclose(two.body[0, :, 0, 0], [0.25, 0.6])
 
 
+def test_each_frame_may_be_in_units_of_its_own():
+    pixels = [frame(person(x=50 + t)) for t in range(4)]
+    mixed = [*pixels[:2], *(frame(person(x=50 + t, scale=SHARES)) for t in (2, 3))]
+    assert np.allclose(parse_keypoints(pixels).body, parse_keypoints(mixed).body)
+    assert np.allclose(parse_keypoints(pixels).body, parse_keypoints(mixed[::-1]).body[::-1])
+
+
 def test_shares_with_a_joint_far_outside_are_shares_still():
     one = person(scale=SHARES)
     one["pose_keypoints_2d"][0] = 2.5
@@ -142,9 +181,10 @@ def test_shares_with_a_joint_far_outside_are_shares_still():
 
 @pytest.mark.parametrize("nobody", [None, {"people": None}, {"people": [None]}, {"people": []},
                                     {"people": [{}]}, {"canvas_width": 200, "canvas_height": 100},
+                                    {"people": {}}, {"people": False}, {"people": [[]]}, [],
                                     {"people": [{"pose_keypoints_2d": None}]}])  # fmt: skip
 def test_a_frame_without_people_is_an_empty_frame(nobody):
-    if nobody is not None:
+    if nobody:
         nobody = {"canvas_width": WIDTH, "canvas_height": HEIGHT} | nobody
     pose = parse_keypoints([CLIP[0], nobody, CLIP[2]])
     assert pose.body.shape == (3, 1, 18, 3)
