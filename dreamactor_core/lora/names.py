@@ -36,7 +36,7 @@ SUFFIX = re.compile(
     rf"(?P<layer>.+?)\.(?:(?P<down>{'|'.join(map(re.escape, DOWN_KEYS))})"
     rf"|(?P<up>{'|'.join(map(re.escape, UP_KEYS))}))"
     r"(?:\.(?!weight|bias)\w+)?(?:\.(?P<leaf>weight|bias))?"  # peft's name of the adapter between
-    r"|(?P<other>.+?)\.(?P<kind>alpha|diff|diff_b)"
+    r"|(?P<other>.+?)\.(?P<kind>alpha|diff|diff_b|w_norm|b_norm)"
 )
 
 

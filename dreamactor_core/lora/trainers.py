@@ -37,7 +37,7 @@ PREFIX = re.compile(
     r"|denoiser|network|net|model)\."
     r"|lora_(?:unet|transformer|dit)_{1,2}|lycoris_(?:unet_|transformer_)?"
 )
-TEXT_ENCODERS = re.compile(r"lora_te\d?_|text_encoder(?:_\d)?\.|te\d?\.|clip_[lgh]\.|t5xxl\.")
+TEXT_ENCODERS = re.compile(r"lora_te\d?_|text_encoders?(?:_\d)?\.|te\d?\.|clip_[lgh]\.|t5xxl\.")
 ELSEWHERE = re.compile(  # layers that only other models of the family have
     r"(?:img_emb|condition_embedder[._]image_embedder|vace_|control_adapter|ref_conv|face_adapter"
     r"|face_encoder|motion_encoder|motion_synthesis|pose_patch_embedding|casual_audio|causal_audio"

@@ -39,8 +39,8 @@ FILE_POINTS = {  # key in a file: where its points begin in Pose.points()
 NUM_POINTS = 136
 POINT_GROUPS = (slice(18), slice(18, 39), slice(39, 60), slice(60, 130), slice(130, 136))
 MIN_CONFIDENCE = 0.3  # below, a joint is not drawn
-FAR = 10  # canvases from the corner: what is farther (65,535 pixels) stands for an absent joint
-FEW = 3  # joints of a part that do not tell by themselves in which unit they are
+FAR_OFF = 10  # canvases from the corner: what is farther (65,535 pixels) stands for an absent joint
+TOO_FEW = 3  # joints of a part that do not tell by themselves in which unit they are
 TIME_SLACK = 0.0015  # seconds, as in media: Matroska rounds each time to 1 ms
 
 
@@ -146,7 +146,7 @@ def parse_keypoints(data: object, canvas: tuple[float, float] | None = None) -> 
                 _put(points[t, p], key, values)
     for part in POINT_GROUPS:
         _to_shares(points[:, :, part], width, height)
-    points[(np.abs(points[..., :2]) > FAR).any(axis=-1)] = 0
+    points[(np.abs(points[..., :2]) > FAR_OFF).any(axis=-1)] = 0
     scale_confidences(points[..., 2])
     warn_of_nothing_to_see(points, (width, height), MIN_CONFIDENCE)
     return pose_of_points(steady_order(points, width / height), aspect=width / height)
@@ -177,7 +177,7 @@ def _to_shares(part: np.ndarray, width: float, height: float) -> None:
             continue
         usual = np.nanmedian(far) > 2
         pixels = [
-            np.nanmedian(row) > 2 if number > FEW else usual
+            np.nanmedian(row) > 2 if number > TOO_FEW else usual
             for row, number in zip(far, seen.sum(axis=1), strict=True)
         ]
         one[pixels, :, :2] /= [width, height]

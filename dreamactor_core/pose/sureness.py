@@ -8,13 +8,13 @@ import numpy as np
 
 logger = logging.getLogger(__name__)
 
-SURE = 20  # more than any network's raw score: such confidences are percent, or of 255
+RAW_MOST = 20  # more than any network's raw score: such confidences are percent, or of 255
 
 
 def scale_confidences(sure: np.ndarray) -> None:
     """Percent and bytes to shares of 1, in place; what is a little above 1 is left as it is."""
     most = sure.max(initial=0)
-    if most > SURE:
+    if most > RAW_MOST:
         whole = 100 if most <= 100 else 255 if most <= 255 else most
         logger.warning("keypoints: confidences up to %g are taken as parts of %g", most, whole)
         sure /= whole

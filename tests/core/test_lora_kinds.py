@@ -132,6 +132,8 @@ def test_text_encoders_and_norms_are_left_out_in_one_line_each(caplog):
         tensors[f"lora_te_layers_{k}_q.lora_down.weight"] = torch.ones(2, 2)
         tensors[f"diffusion_model.blocks.{k}.norm3.diff"] = torch.ones(24)
         tensors[f"diffusion_model.blocks.{k}.self_attn.norm_q.diff_b"] = torch.ones(24)
+        tensors[f"lycoris_blocks_{k}_norm3.w_norm"] = torch.ones(24)
+        tensors[f"text_encoders.umt5xxl.layers.{k}.q.lora_A.weight"] = torch.ones(2, 2)
     assert read_adapters(tensors, WAN).keys() == random_adapters(tiny_wan()).keys()
     assert len(caplog.records) == 2
 
