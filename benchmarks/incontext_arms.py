@@ -174,6 +174,7 @@ def train_arm(session: Session, arm: Arm, seed: int) -> None:
     compiler = "default" if arm.given == "noisy" and not arm.own_network else "force_eager"
     with torch.compiler.set_stance(compiler):
         fit_by_clock(backbone.transformer, loss, pace, session.state / f"arm-{arm.task}")
+    backbone.transformer.times = ()  # scored on whole clips
     backbone.transformer.eval()
 
 
@@ -196,7 +197,7 @@ def score_arm(session: Session, figures: Scores, name: str, seed: int) -> None:
     for which in sets:
         said = None if arm.text else [""] * count_of(session, which)
         made = animate_set(session, which, arm.variant, prompts=said)
-        figures.add((name, str(seed), which), which, made)
+        figures.add((name, str(seed), which), which, made, quick=which != "plain")
 
 
 def smaller(asked: argparse.Namespace) -> dict[str, int]:
