@@ -17,12 +17,13 @@ from ..options import KEPT_SCORE
 from .cast import Casting, cast_clips, find_pictures, read_source_clips
 from .judge import Verdict
 from .learned import LIKELY_GOOD
+from .limbs import LookForLimbs
 from .make import PAIRS_FILE
 from .mllm import KEPT_MEAN
 from .pair import PAIRS, STRIPS_FOLDER, MakePair, depends_on
 
 LEFT_OUT_PAIRS = "left-out.jsonl"
-STAGE = "pairs"
+STAGE, LIMBS_STAGE = "pairs", "limbs"
 OnPair = Callable[[str, Outcome, int, int], None]
 
 
@@ -38,11 +39,15 @@ class BootstrapPlan:
     threshold: float = KEPT_SCORE  # mean of the judge, 1 to 5
     mean_rating: float = KEPT_MEAN  # of the multimodal judge, where there is one
     learned: bool = False  # the chance that a video is good decides in the place of the judge
+    limbs: float | None = None  # of the keypoints' motion, that may be missed; None: nobody looks
 
     def __post_init__(self):
         for name, value in (("count", self.count), ("passes", self.work.passes)):
             if value < 1:
                 raise InputError(name, got=value, need="at least 1", fix="Use 1.")
+        if self.limbs is not None and not 0 < self.limbs <= 1:
+            fix = "Use 0.98: standing still misses all."
+            raise InputError("limbs", got=self.limbs, need="a share above 0, at most 1", fix=fix)
         if self.work.rated and self.work.captioner is None:
             raise InputError(
                 "a rating by a language model",
@@ -74,13 +79,31 @@ def bootstrap(
     common = depends_on(plan.work)
     items = [Item(each.name, _data(each) | {"with": common}) for each in castings]
 
-    def heard(outcome: Outcome, number: int, total: int) -> None:
-        if on_stage is not None:
-            on_stage(STAGE, outcome, number, total)
+    def heard(stage: str) -> Callable[[Outcome, int, int], None]:
+        return lambda *told: on_stage(stage, *told) if on_stage is not None else None
 
+    limbs = {}
     with ItemStore(out) as store:
-        records = run_items(store, STAGE, plan.work, items, executor, heard)
-    return _list_pairs(plan, castings, records)
+        records = run_items(store, STAGE, plan.work, items, executor, heard(STAGE))
+        if plan.limbs is not None:
+            looks = _looks(plan, items, records)
+            found = run_items(
+                store, LIMBS_STAGE, LookForLimbs(), looks, executor, heard(LIMBS_STAGE)
+            )
+            limbs = {key: each.result.get("missed") for key, each in found.items()}
+    return _list_pairs(plan, castings, records, limbs)
+
+
+def _looks(plan: BootstrapPlan, items: list[Item], records: dict[str, Record]) -> list[Item]:
+    """For limbs, of every video that is there."""
+    looks = []
+    for item in items:
+        video, record = plan.work.out / PAIRS / f"{item.key}.mp4", records[item.key]
+        if record.state == DONE and video.exists():
+            data = {name: item.data[name] for name in ("target", "pose")}
+            told = {"video": str(video), "lead_in": record.result["lead_in"], "of": item.digest}
+            looks.append(Item(item.key, data | told))
+    return looks
 
 
 def _data(casting: Casting) -> dict:
@@ -97,19 +120,25 @@ def _data(casting: Casting) -> dict:
 
 
 def _list_pairs(
-    plan: BootstrapPlan, castings: list[Casting], records: dict[str, Record]
+    plan: BootstrapPlan,
+    castings: list[Casting],
+    records: dict[str, Record],
+    limbs: dict[str, float | None],
 ) -> Bootstrapped:
     out = plan.work.out
     dropped = dropped_names(out)
     done = [each for each in castings if records[each.name].state == DONE]
     reasons = {
-        each.name: _reason(plan, each.name, records[each.name], dropped) for each in castings
+        each.name: _reason(plan, each.name, records[each.name], dropped)
+        or _limbs_reason(plan, limbs.get(each.name))
+        for each in castings
     }
     shown = [each for each in done if reasons[each.name] in ("", "dropped by hand")]
     kept = [each for each in castings if not reasons[each.name]]
     cards = [_card(out, each, records[each.name], each.name in dropped) for each in shown]
     sheets = write_sheets(out, "Bootstrapped pairs", cards)
-    write_lines(out / PAIRS_FILE, [_pair_row(out, each, records[each.name]) for each in kept])
+    rows = [_pair_row(out, each, records[each.name], limbs.get(each.name)) for each in kept]
+    write_lines(out / PAIRS_FILE, rows)
     left = {name: reason for name, reason in reasons.items() if reason}
     write_lines(out / LEFT_OUT_PAIRS, [{"pair": n, "reason": reason} for n, reason in left.items()])
     if not kept:
@@ -149,7 +178,13 @@ def _reason(plan: BootstrapPlan, name: str, record: Record, dropped: set[str]) -
     return ""
 
 
-def _pair_row(out: Path, casting: Casting, record: Record) -> dict:
+def _limbs_reason(plan: BootstrapPlan, missed: float | None) -> str:
+    if plan.limbs is None or missed is None or missed <= plan.limbs:
+        return ""
+    return f"limbs: {missed:.2f} of the keypoints' motion is missed, of at most {plan.limbs:g}"
+
+
+def _pair_row(out: Path, casting: Casting, record: Record, missed: float | None) -> dict:
     """Roles swapped: the real clip is the target, the made video its driver."""
     return {
         "target": _relative_to(casting.clip.target, out),
@@ -161,6 +196,7 @@ def _pair_row(out: Path, casting: Casting, record: Record) -> dict:
         "verdict": record.result["verdict"],
         "rated": record.result["rated"],
         "chance_of_good": record.result.get("chance_of_good"),
+        **({} if missed is None else {"motion_missed": round(missed, 3)}),
     }
 
 

@@ -90,6 +90,14 @@ def _add_footage(parser: argparse.ArgumentParser) -> None:
         "damaged puppets (measures)",
     )
     group.add_argument(
+        "--limbs",
+        type=float,
+        metavar="SHARE",
+        help="drop a video whose limbs miss more than this share of the motion of the clip's "
+        "keypoints, 1: as much as a still picture; where no limbs are found it stays (not looked "
+        "at; 0.98 is usual)",
+    )
+    group.add_argument(
         "--size", type=int, metavar="PX", help="panels of about PX x PX pixels (the base's own)"
     )
     who = parser.add_argument_group("who writes the prompt of each pair (its texts alone)")
@@ -171,6 +179,7 @@ def _footage(args: argparse.Namespace, placement: Placement, files: Files) -> st
         args.seed,
         args.threshold,
         learned=args.filter == "learned",
+        limbs=args.limbs,
     )
     with stage_bars(Stop()) as on_stage:
         done = bootstrap(plan, _executor(args, placement), on_stage)

@@ -15,10 +15,13 @@ import torch
 from dreamactor_core.__main__ import main
 from dreamactor_core.backbones.placement import Placement
 from dreamactor_core.bench.aw.damage import PuppetTruth
+from dreamactor_core.bench.aw.meters.seen import Watched
 from dreamactor_core.bench.aw.scores import JUDGED
+from dreamactor_core.bootstrap import limbs
 from dreamactor_core.bootstrap.cast import cast_clips, find_pictures, read_source_clips
 from dreamactor_core.bootstrap.footage import BootstrapPlan, bootstrap
 from dreamactor_core.bootstrap.learned import chance_of_good, pair_figures
+from dreamactor_core.bootstrap.limbs import motion_missed
 from dreamactor_core.bootstrap.mllm import rate
 from dreamactor_core.bootstrap.pair import MakePair, most_frames
 from dreamactor_core.caption.captioner import CachedCaptioner
@@ -26,7 +29,8 @@ from dreamactor_core.errors import InputError
 from dreamactor_core.geometry import Geometry
 from dreamactor_core.lora.adapters import LoraInfo, LoraSpec, add_lora, save_lora
 from dreamactor_core.media import probe, write_image, write_video
-from dreamactor_core.pose.keypoints import save_keypoints
+from dreamactor_core.pose.keypoints import pose_of_points, save_keypoints
+from dreamactor_core.pose.skeletons import POINTS
 from dreamactor_core.sampling import SampleSettings
 from dreamactor_core.train.clips import read_clip, read_rows
 from dreamactor_core.weight_files.files import Files
@@ -197,6 +201,65 @@ def test_the_learned_filter_decides_where_it_is_wanted(made, plan_for):
     with pytest.raises(InputError, match="learned: a chance of"):
         bootstrap(plan_for(out, learned=True))
     bootstrap(plan_for(out))
+
+
+class Told:
+    """A reader of bodies that is told what to find."""
+
+    def __init__(self, pose):
+        self.pose = pose
+
+    def of_clip(self, frames, times):
+        return self.pose
+
+
+def waving(degrees):
+    """A pose of (t,) frames, one arm of which hangs at so many degrees."""
+    body = np.zeros((len(degrees), 1, POINTS, 3))
+    body[:, 0, 2] = 0.5, 0.5, 1  # right shoulder and elbow
+    turn = np.radians(degrees)
+    body[:, 0, 3] = np.stack([0.5 + 0.2 * np.cos(turn), 0.5 + 0.2 * np.sin(turn), turn**0], -1)
+    body[:, 0, 1] = 0.4, 0.5, 1  # neck and hips, so that the trunk is known
+    body[:, 0, 8], body[:, 0, 11] = (0.35, 0.8, 1), (0.45, 0.8, 1)
+    return pose_of_points(body, 1.0)
+
+
+def test_limbs_that_follow_with_another_bent_miss_nothing_and_a_still_picture_all():
+    turns = np.array([0, 20, 0, -20] * 3)
+    driver, times = waving(turns), np.arange(12) / 8
+    video = Watched([np.zeros((8, 8, 3), np.uint8)] * 12, times)
+
+    def missed(pose, told=driver):
+        return motion_missed(told, times, video, Told(pose))
+
+    assert missed(waving(turns + 15)) == pytest.approx(0)
+    assert missed(waving(turns * 0)) == pytest.approx(1)
+    assert missed(waving(-turns)) == pytest.approx(2)
+    assert missed(waving(turns // 2)) == pytest.approx(0.5)
+    gone = driver.map(
+        lambda x: np.where(np.arange(12).reshape(-1, *[1] * (x.ndim - 1)) < 2, np.nan, x)
+    )
+    assert missed(waving(turns), gone) == pytest.approx(0)
+    assert missed(None) is None and missed(waving(turns), waving(turns * 0)) is None
+    assert missed(waving(turns), driver.map(lambda x: x[:, :0])) is None  # nobody
+    assert missed(gone.map(lambda x: x * np.nan)) is None
+
+
+def test_limbs_are_looked_for_when_asked_and_nothing_is_made_anew(made, plan_for, monkeypatch):
+    """The clip's first frame comes a lead-in, 1.042 s, before the video's."""
+    out, done = made
+    before = {path: path.stat().st_mtime_ns for path in (out / "pairs").iterdir()}
+    monkeypatch.setattr(limbs, "motion_missed", lambda told, times, video, reader: -times[0] / 2)
+    heard = []
+    assert bootstrap(plan_for(out, limbs=1), None, lambda *told: heard.append(told[0])) == done
+    assert heard == ["limbs"] * 4
+    assert [row["motion_missed"] for row in rows_of(done.pairs)] == [0.521] * 4
+    with pytest.raises(InputError, match="limbs: 0\\.52 of the keypoints' motion"):
+        bootstrap(plan_for(out, limbs=0.5))
+    with pytest.raises(InputError, match="limbs: got 25, need a share"):
+        plan_for(out, limbs=25)
+    assert bootstrap(plan_for(out)) == done and "motion_missed" not in rows_of(done.pairs)[0]
+    assert before == {path: path.stat().st_mtime_ns for path in (out / "pairs").iterdir()}
 
 
 def test_damage_lowers_the_chance_of_a_video():

@@ -42,7 +42,7 @@ def _angles_off(seen: Compared) -> np.ndarray | None:
     poses = _together(seen)
     if poses is None:
         return None
-    (one, trusted), (other, also) = (_bones(pose) for pose in poses)
+    (one, trusted), (other, also) = (bones(pose) for pose in poses)
     both = trusted & also
     cosine = (one * other).sum(axis=-1)
     sine = one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
@@ -80,9 +80,9 @@ def _detail(seen: Compared) -> float:
     return fine_detail(replace(seen, made=replace(seen.made, stills=stills)))
 
 
-def _bones(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
-    """(t, b, 2) limbs and trunk as vectors in canvas heights, and (t, b) bool: those whose
-    direction can be told."""
+def bones(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+    """(t, b, 2) limbs and trunk of the first person as vectors in canvas heights, and (t, b) bool:
+    those whose direction can be told."""
     joints = pose.body[:, 0]
     xy, sure = joints[..., :2] * [pose.aspect, 1], joints[..., 2] >= MIN_CONFIDENCE
     hips, both_hips = xy[:, list(HIP)].mean(axis=1), sure[:, list(HIP)].all(axis=1)
@@ -100,7 +100,7 @@ def _bones(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
 
 def _lengths(pose: Pose) -> np.ndarray:
     """(b,) of limbs in trunks, right and left together, outstretched; NaN where unknown."""
-    vectors, _ = _bones(pose)
+    vectors, _ = bones(pose)
     joints = pose.body[:, 0, :, 2] >= MIN_CONFIDENCE
     start, end = (list(ends) for ends in zip(*LIMB_JOINTS.values(), strict=True))
     lengths = np.linalg.norm(vectors, axis=-1)
