@@ -96,6 +96,20 @@ def test_light_and_blur_are_not_taken_for_another_character(meter):
         assert best - meter(seen(damage, 1.0)) < 0.15 * (best - wrong), damage
 
 
+def test_warm_light_is_not_taken_for_the_drivers_colours():
+    """0.24 and 0.47 before the reference was lit as the video is, and 0.26 for the driver."""
+    puppets = PuppetTruth(42, 25, 64)
+    driver = Watched(list(puppets.driving), puppets.times)
+
+    def leak(**shares):
+        frames = puppets.damaged(shares).frames
+        made = Watched(list(frames), puppets.times)
+        return driver_leak(Compared(puppets.reference, None, None, driver, made))
+
+    assert leak(drift=0.5) < 0.02 and leak(drift=1.0) < 0.02
+    assert leak(**{"driver pasted in": 1.0}) > 0.2
+
+
 def test_lengths_of_bones_are_not_taken_for_another_motion():
     longer = seen("proportions", 1.0)
     assert pck(longer) > 0.95 and angle_error(longer) < 5

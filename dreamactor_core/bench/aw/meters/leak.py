@@ -7,6 +7,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from ...metrics import FOREGROUND
+from .alike import in_light_of
 from .seen import Compared, smaller
 
 LEAK_SIDE, LEAK_MOMENTS = 128, 8  # pixels of a frame's longer side; frames that are looked at
@@ -15,8 +16,9 @@ LEAK_NEARNESS = 1.5  # levels at which a colour is about as much another one as 
 
 
 def driver_leak(seen: Compared) -> float | None:
-    """Of what is no longer the reference's picture, the share that has colours which the driver's
-    picture has and the reference does not. None where nothing changed."""
+    """Of what is no longer the reference's picture in the video's light, the share that has colours
+    which the driver's picture has and the reference does not, in either light. None where nothing
+    changed."""
     ours, theirs = seen.together()
     few = np.unique(np.linspace(0, len(ours) - 1, LEAK_MOMENTS).round().astype(int))
     driver = [_codes(seen.driver.frames[ours[k]]) for k in few]
@@ -24,12 +26,13 @@ def driver_leak(seen: Compared) -> float | None:
     first = smaller(seen.made.frames[0], LEAK_SIDE)
     height, width = first.shape[:2]
     reference = cv2.resize(seen.reference, (width, height), interpolation=cv2.INTER_AREA)
-    of_reference = _likeness(_codes(reference).ravel())
-    foreign = of_driver * (1 - of_reference)
     leaks = []
     for k in few:
         frame = smaller(seen.made.frames[theirs[k]], LEAK_SIDE)
-        away = np.abs(frame.astype(np.float32) - reference).max(axis=-1) / 255
+        lit = in_light_of(frame, reference)
+        own = np.concatenate([_codes(lit).ravel(), _codes(reference).ravel()])
+        foreign = of_driver * (1 - _likeness(own))
+        away = np.abs(frame.astype(np.float32) - lit).max(axis=-1) / 255
         leaks.append(foreign[_codes(frame)[away > FOREGROUND]])
     changed = np.concatenate(leaks)
     return float(changed.mean()) if len(changed) else None
