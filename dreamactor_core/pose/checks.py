@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..skeleton import JOINTS
 
 POINT_COUNTS = {  # key in a file: numbers of points it may hold
     "pose_keypoints_2d": (18, 25),
@@ -131,6 +132,25 @@ def _array(values: object) -> np.ndarray:
 
 def _is_nothing(value: object) -> bool:
     return value is None or (isinstance(value, str) and value.strip().lower() in NO_NUMBER)
+
+
+def depth_of(person: dict[str, Any], t: int, p: int) -> np.ndarray | None:
+    """(18,) of a person's body, in pixels; None for who has none."""
+    values = person.get("pose_depth")
+    if values is None:
+        return None
+    try:
+        depth = np.asarray(values, dtype=float)
+    except (TypeError, ValueError, OverflowError):
+        depth = np.zeros(0)
+    if depth.shape != (JOINTS,) or not (np.abs(depth) <= FARTHEST).all():
+        raise InputError(
+            f"pose_depth of frame {t}, person {p}",
+            got=f"{len(values)} values" if isinstance(values, list) else type(values).__name__,
+            need=f"{JOINTS} numbers, pixels from the hips away from the camera",
+            fix="Leave it away, or detect the pose again with the pose command.",
+        )
+    return depth
 
 
 def _without_absent(points: np.ndarray) -> np.ndarray:

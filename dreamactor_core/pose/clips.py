@@ -44,7 +44,7 @@ def detect_in_clip(
         "What moves here is most likely no person (an animal, or drawn): BlazePose is of another "
         "opinion of its mirror image, so its joints are left out. For animals choose ViTPose, or "
         "the end-to-end variant, which needs no keypoints; if these are people say so with "
-        f"{spell('subjects')}."
+        f"{spell('subjects')} people."
     )
     pose = found.pose.pick(itemgetter((slice(None), slice(0))))
     masks = found.masks and [[] for _ in found.masks]

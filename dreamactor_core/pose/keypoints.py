@@ -2,12 +2,13 @@
 
     [{"people": [{"pose_keypoints_2d": [x, y, c, x, y, c, ...], "face_keypoints_2d": ...,
                   "hand_left_keypoints_2d": ..., "hand_right_keypoints_2d": ...,
-                  "foot_keypoints_2d": ...}, ...],
+                  "foot_keypoints_2d": ..., "pose_depth": [z, ...]}, ...],
       "canvas_width": 512, "canvas_height": 768}, ...]          one dictionary per frame
 
 Body joints come in OpenPose's order of 18 (0 nose, 1 neck, 2-4 right arm, 5-7 left arm, 8-10 right
 leg, 11-13 left leg, 14 right eye, 15 left eye, 16 right ear, 17 left ear); files of 25 (BODY_25)
-are brought to it, their foot points included. Right and left are the person's own.
+are brought to it, their foot points included. Right and left are the person's own. pose_depth, of
+the 18, is ours: other readers leave it alone, and files may be without.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from .checks import canvas_of, check_people, people_of, points_of
+from ..skeleton import JOINTS
+from .checks import canvas_of, check_people, depth_of, people_of, points_of
 from .formats import foreign_format, frames_of
 from .order import steady_order
 from .raw import load_json
@@ -59,7 +61,7 @@ class Pose:
     feet: np.ndarray  # (t, p, 6, 3), left big toe, small toe, heel, then the right ones
     aspect: float  # canvas width / height
     # (t, p, 18) of the body: how far it is from the middle of the hips away from the camera, in
-    # heights of the canvas; None where nobody told. No file holds it.
+    # heights of the canvas; None where nobody told.
     depth: np.ndarray | None = None
 
     def __post_init__(self) -> None:
@@ -139,17 +141,23 @@ def parse_keypoints(data: object, canvas: tuple[float, float] | None = None) -> 
         )
     people = [people_of(frame, number) for number, frame in enumerate(data)]
     width, height = canvas_of(data, canvas)
-    points = np.zeros((len(data), check_people(people), NUM_POINTS, 3))
+    points = np.zeros((len(data), check_people(people), NUM_POINTS + JOINTS, 3))
+    told = True
     for t, group in enumerate(people):
         for p, person in enumerate(group):
             for key, values in points_of(person, t, p):
-                _put(points[t, p], key, values)
+                _put(points[t, p, :NUM_POINTS], key, values)
+            depth = depth_of(person, t, p)
+            told &= depth is not None or not points[t, p, :JOINTS, 2].any()
+            points[t, p, NUM_POINTS:, 0] = 0 if depth is None else depth / height
     for part in POINT_GROUPS:
         _to_shares(points[:, :, part], width, height)
     points[(np.abs(points[..., :2]) > FAR_OFF).any(axis=-1)] = 0
     scale_confidences(points[..., 2])
     warn_of_nothing_to_see(points, (width, height), MIN_CONFIDENCE)
-    return pose_of_points(steady_order(points, width / height), aspect=width / height)
+    points, depth = np.split(steady_order(points, width / height), [NUM_POINTS], axis=2)
+    pose = pose_of_points(points, aspect=width / height)
+    return replace(pose, depth=depth[..., 0]) if told and depth.any() else pose
 
 
 def _put(person: np.ndarray, key: str, found: np.ndarray) -> None:
@@ -186,10 +194,12 @@ def _to_shares(part: np.ndarray, width: float, height: float) -> None:
 def dump_keypoints(pose: Pose, width: int, height: int) -> list[dict]:
     """Pose -> frames in OpenPose form, in pixels of a canvas of this width and height.
 
-    A part without any joint is None, as pose detectors write it. People keep their place in the
+    A part without any joint is None, as pose detectors write it; without depth there is no field of
+    it. People keep their place in the
     list: one who is absent while a later one is present stays as a person without joints.
     """
     pixels = pose.map(lambda points: points * [width, height, 1] * (points[..., 2:] > 0))
+    pixels = replace(pixels, depth=None if pose.depth is None else pose.depth * height)
     frames = []
     for t in range(pose.body.shape[0]):
         present = np.flatnonzero(pixels.points()[t, ..., 2].any(axis=-1))
@@ -230,4 +240,6 @@ def _dump_person(pixels: Pose, t: int, p: int) -> dict:
     person = {"pose_keypoints_2d": pixels.body[t, p].ravel().tolist()}
     for key, points in parts.items():
         person[key] = points.ravel().tolist() if points[:, 2].any() else None
+    if pixels.depth is not None:
+        person["pose_depth"] = pixels.depth[t, p].tolist()
     return person

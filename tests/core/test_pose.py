@@ -1,7 +1,7 @@
 """Keypoint files, pose pictures and pose augmentation, on one hand-made stick figure."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -90,6 +90,22 @@ def test_a_file_comes_back_to_a_ten_thousandth_of_a_pixel(tmp_path):
     again = load_keypoints(tmp_path / "pose.json")
     error = np.abs(again.points() - pose.points()) * [1920, 1080, 1]
     assert error.max() < 1e-4 and again.aspect == pose.aspect
+
+
+def test_depth_goes_into_a_file_and_back_and_stays_with_its_person():
+    pose = stick(3, offsets=((-0.2, 0), (0.2, 0)))
+    depth = np.random.default_rng(0).normal(size=(3, 2, 18))
+    frames = json.loads(json.dumps(dump_keypoints(replace(pose, depth=depth), 640, 480)))
+    assert frames[0]["people"][0]["pose_depth"][4] == depth[0, 0, 4] * 480
+    frames[1]["people"].reverse()  # a tool that does not keep the order
+    assert np.allclose(parse_keypoints(frames).depth, depth)
+    del frames[2]["people"][1]["pose_depth"]
+    assert parse_keypoints(frames).depth is None
+    assert "pose_depth" not in dump_keypoints(pose, 640, 480)[0]["people"][0]
+    for bad in ([1.0] * 17, ["deep"] * 18, [float("nan")] * 18, 3):
+        frames[2]["people"][1]["pose_depth"] = bad
+        with pytest.raises(InputError, match="pose_depth of frame 2, person 1"):
+            parse_keypoints(frames)
 
 
 def test_an_absent_person_keeps_the_others_in_their_place():

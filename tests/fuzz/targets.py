@@ -110,6 +110,7 @@ def _read_joints(path: Path) -> None:
 
 def _keypoints() -> list[object]:
     person = {"pose_keypoints_2d": [5.0, 5.5, 1] * 18, "face_keypoints_2d": [5.0, 6, 1] * 70}
+    person["pose_depth"] = [4.0] * 18
     frame = {"people": [person, person], "canvas_width": 20, "canvas_height": 10}
     return [[frame, frame], {"frames": [frame]}, frame]
 
