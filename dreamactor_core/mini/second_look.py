@@ -32,6 +32,7 @@ DOUBT = 0.01  # of the figure's longer side: a joint so uncertain counts a quart
 WIDE = 0.1  # of that side: looks that differ so far say nothing of a joint
 LEAST_MEAN_SURE = 0.55  # mean confidence of all joints from which a figure has limbs to move
 WITHIN = 0.7  # of a limb's bone must lie inside the outline
+LEAST_LIMBS = 0.25  # share of the bones of limbs that must be seen, likewise
 LONGEST = 1.8  # times as long as its like on the other side a bone may be
 
 
@@ -63,8 +64,14 @@ def look_at_figure(eye: Eye, image: np.ndarray, mask: np.ndarray) -> FigureLook:
     mean = (place * weight).sum(axis=0)
     spread = (np.linalg.norm(place - mean, axis=-1) * weight[..., 0]).sum(axis=0) / side
     sure = (1 - spread / WIDE).clip(0, 1)
-    is_body = bool(sure.mean() >= LEAST_MEAN_SURE)
-    return FigureLook(_without_lost_limbs(np.column_stack([mean, sure]), mask), is_body)
+    joints = _without_lost_limbs(np.column_stack([mean, sure]), mask)
+    return FigureLook(joints, bool(sure.mean() >= LEAST_MEAN_SURE and _has_limbs(joints)))
+
+
+def _has_limbs(joints: np.ndarray) -> bool:
+    """Whether (18, 3) show any to move: of one whose legs are all lost only the trunk is known."""
+    seen = [bool(joints[[*bone], 2].all()) for bone in LIMB_JOINTS.values()]
+    return float(np.mean(seen)) >= LEAST_LIMBS
 
 
 def _without_lost_limbs(joints: np.ndarray, mask: np.ndarray) -> np.ndarray:

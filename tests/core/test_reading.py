@@ -16,7 +16,7 @@ from dreamactor_core.jobs.inputs import open_inputs
 from dreamactor_core.jobs.job import Job
 from dreamactor_core.jobs.reading import Choices, read_bodies
 from dreamactor_core.media import Footage, fit, to_frames, write_image, write_video
-from dreamactor_core.mini import recognise
+from dreamactor_core.mini import recognise, second_look
 from dreamactor_core.mini.recognise import recognise_reference
 from dreamactor_core.mini.second_look import look_at_figure
 from dreamactor_core.models import find
@@ -134,6 +134,15 @@ def test_a_figure_that_fills_its_picture_is_found_when_it_is_cut_out(animator, p
     away = found.joints[:, :2] + [columns[0], rows[0]] - body.joints[0, :, :2]
     seen = found.joints[:, 2] > 0.5
     assert seen.sum() > 12 and np.linalg.norm(away[seen], axis=1).mean() < 0.04 * len(rows)
+
+
+def test_a_figure_of_which_one_bone_is_seen_has_no_limbs_to_move():
+    trunk = FIGURE * [1, 1, 0]
+    trunk[[0, 1, 2, 5, 8, 11], 2] = 1
+    for ends, has in (((9,), False), ((9, 12), True)):
+        joints = trunk.copy()
+        joints[list(ends), 2] = 1
+        assert second_look._has_limbs(joints) == has
 
 
 def test_what_is_no_body_has_an_outline_and_no_joints(animator):
