@@ -57,9 +57,10 @@ await inPage(async (page, complaints) => {
       seen.push(shown());
     };
     const exception_message = "driving: got an empty file, need a video. Choose another.\n";
-    send("execution_error", { node_id: `7:${node.id}`, exception_message });
+    const why = { exception_message, exception_type: "InputError", node_type: node.type, traceback: [] };
+    send("execution_error", { ...why, node_id: `7:${node.id}` });
     send("execution_start", {});
-    send("execution_error", { node_id: String(node.id + 1), exception_message });
+    send("execution_error", { ...why, node_id: String(node.id + 1) });
     return seen;
   });
   return { frames, wired, failed, complaints };
