@@ -98,3 +98,30 @@ def test_somebody_who_has_lain_down_gets_up_with_a_driver_who_stands():
     x, y = goal.joints[NECK] - goal.joints[list(HIP)].mean(axis=0)
     assert (abs(x), y) == (pytest.approx(0, abs=1e-6), pytest.approx(-40))
     assert goal.joints[NOSE, 1] < goal.joints[NECK, 1] < goal.joints[ANKLE[0], 1]
+
+
+def test_an_animal_that_comes_towards_the_camera_runs_past_as_the_driver_does():
+    goal = acted(dog(0.0), dog(1.0, 20))[0]
+    assert np.abs(goal.joints - goal.joints[NECK] - (dog(1.0, 20) - dog(1.0)[NECK])).max() < 1
+
+
+def test_shoulders_one_behind_the_other_change_no_legs():
+    """Whose shoulders come first is chance when an animal is seen from the side."""
+    reference, driver = dog(0.999), dog(0.999, 20)
+    driver[list(SHOULDER)] = driver[list(SHOULDER)[::-1]]
+    driver[WRIST[0]] += [12, 0]
+    right, left = acted(reference, driver)[0].joints[list(WRIST), 0]
+    assert right - left == pytest.approx(driver[WRIST[0], 0] - driver[WRIST[1], 0], abs=0.5)
+
+
+@pytest.mark.parametrize("shown", [0, 2])
+def test_the_picture_shows_the_moment_of_the_motion_that_is_like_it(shown):
+    poses = [dog(1.0, step, at=(100 + step, 160)) for step in (0, 20, 40)]
+    goals = acted(dog(1.0, (0, 20, 40)[shown]), *poses)
+    assert goals[shown].joints[NECK, 0] == pytest.approx(dog(1.0)[NECK, 0], abs=2)
+
+
+def test_a_posture_that_the_driver_never_has_tells_no_moment():
+    poses = [dog(1.0, step, at=(100 + step, 160)) for step in (0, 20, 40)]
+    goals = acted(dog(1.0, -120), *poses)
+    assert np.mean([goal.joints[NECK, 0] for goal in goals]) == pytest.approx(181.3, abs=2)

@@ -3,7 +3,7 @@
     picture, joints, mask --> figure.py: a layer for each part, a hinge for each joint
                           `-> ground.py: what lies behind
     driver's joints ------> motion.py: the figure's joints at every time, on_four.py: of animals,
-                          | feet.py: feet that stand
+                          | feet.py: feet that stand, moment.py: where it sets out from
                           `-> order.py: what is in front
                                           draw.py: frames
 

@@ -1,9 +1,10 @@
 """From the driver's joints to the figure's, at any times.
 
 Limbs keep the figure's lengths and take the driver's directions; one that points at the camera is
-shorter. The trunk leans as the driver's does. The figure goes where the driver goes from his mean
-place, as far as its size says, and its lower foot stands where the picture has it, lifted as far
-as the driver has left the ground. A joint that the driver never shows stays as the picture has it.
+shorter. The trunk leans as the driver's does. The figure goes where the driver goes, as far as its
+size says, and its lower foot stands where the picture has it, lifted as far as the driver has left
+the ground; the picture is that moment of the motion which is like it (moment.py). A joint that the
+driver never shows stays as the picture has it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ..guides import SEEN
 from .draw import Goal, box_of
 from .feet import planted, stand
 from .figure import Figure
+from .moment import from_moment
 from .on_four import is_on_four, lies, posed_on_four, rotated
 from .order import orders_of
 from .times import averaged, highest
@@ -45,6 +47,7 @@ LEAST_STRIDE = 0.1  # of the picture's width: it goes that far, whatever its own
 LEAST_SIZE = 0.6  # to which it is made smaller
 BEYOND_BORDER = 0.05  # of the picture: a joint so far beyond its border is none that it shows
 MOST_SINKING = 0.12  # of the picture's height: so far goes down what its border cuts off
+FRONTAL = 0.3  # of a trunk: shoulders nearer to each other do not tell front from behind
 CARDINAL = np.pi / 2
 STRETCHED = -0.5  # cosine of trunk and legs: whose legs go on so is somebody lying, not on four
 
@@ -94,6 +97,7 @@ def perform(figure: Figure, driver: Driver, panel: tuple[int, int]) -> list[Goal
     else:
         posed = _posed(reference, driver)
         place = _place(reference, driver, posed, _scale(reference, driver))
+    place = place + from_moment(reference, figure.box, posed + place[:, None], panel)
     place[:, 0] *= _stride(figure, posed, place[:, 0], panel[1])
     if not (inside[list(ANKLE)].any() or lies(reference)):
         place[:, 1] = _sinking(place[:, 1], panel[0])
@@ -125,9 +129,8 @@ def _as_seen(reference: np.ndarray, driver: Driver) -> Driver:
     mirrored where both are on four legs and face apart."""
     joints, shown, sure, times, depth = driver
     if shown[list(SHOULDER)].all():
-        across = np.median(joints[:, SHOULDER[1], 0] - joints[:, SHOULDER[0], 0])
-        own = reference[SHOULDER[1], 0] - reference[SHOULDER[0], 0]
-        if across * own < 0:
+        across, own = np.median(_breadth(joints, shown)), _breadth(reference[None], shown)[0]
+        if across * own < 0 and min(abs(across), abs(own)) > FRONTAL:
             sides = list(MIRRORED_JOINT)
             joints, shown, sure = joints[:, sides], shown[sides], sure[:, sides]
             depth = None if depth is None else depth[:, sides]
@@ -137,6 +140,15 @@ def _as_seen(reference: np.ndarray, driver: Driver) -> Driver:
         if abs(trunk[0]) > abs(trunk[1]) and abs(own[0]) > abs(own[1]) and trunk[0] * own[0] < 0:
             joints = joints * [-1, 1]
     return Driver(joints, shown, sure, times, depth)
+
+
+def _breadth(joints: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """(n,) from the right shoulder to the left one along x, in lengths of the trunk; of what is
+    shown of nobody's trunk in breadths of the shoulders."""
+    across = joints[:, SHOULDER[1]] - joints[:, SHOULDER[0]]
+    trunk = _trunk(joints, shown)
+    size = np.linalg.norm(across if trunk is None else trunk, axis=1)
+    return across[:, 0] / size.clip(1e-6)
 
 
 def _trunk(joints: np.ndarray, shown: np.ndarray) -> np.ndarray | None:

@@ -17,6 +17,7 @@ REACHED = (
     0.9  # quantile over time of how high a trunk is above its feet, when the legs are straight
 )
 GROUNDED = 0.5  # how much the ground says of where it is, beside the place that it sets out from
+ON_ARMS = 0.6  # of the way from the hips down to the ankles: so far down hands reach that are feet
 LEAPS = 0.1  # of a trunk's length: with all feet so high it sets out in the air
 FOUR_LEGS = (
     skeleton.NECK,
@@ -37,15 +38,26 @@ def rotated(vectors: np.ndarray, angle: np.ndarray | float) -> np.ndarray:
 
 
 def is_on_four(joints: np.ndarray, shown: np.ndarray) -> bool:
-    """Whether joints (n, 18, 2) are of a body whose trunk lies, on the whole, above its limbs."""
+    """Whether joints (n, 18, 2) are of a body whose trunk lies, on the whole, above its limbs; or
+    which comes towards the camera, and stands on its arms, too."""
     if not shown[list(FOUR_LEGS)].all():
         return False
     trunk = np.abs(_spine(joints).mean(axis=0))
-    below = (
-        joints[:, [*skeleton.KNEE, *skeleton.ELBOW], 1].mean()
-        - joints[:, [skeleton.NECK, *skeleton.HIP], 1].mean()
+    heights = joints[..., 1].mean(axis=0)
+    hip, neck, elbow, knee, wrist, ankle = (
+        heights[np.atleast_1d(joint)].mean()
+        for joint in (
+            skeleton.HIP,
+            skeleton.NECK,
+            skeleton.ELBOW,
+            skeleton.KNEE,
+            skeleton.WRIST,
+            skeleton.ANKLE,
+        )
     )
-    return bool(trunk[0] > trunk[1] and below > 0)
+    if trunk[0] > trunk[1]:
+        return bool((knee + elbow) / 2 > (2 * hip + neck) / 3)
+    return bool(ankle > hip and wrist - hip >= ON_ARMS * (ankle - hip) and elbow > neck)
 
 
 def keep_trunk_whole(parts: np.ndarray, joints: np.ndarray) -> None:
