@@ -82,18 +82,39 @@ async function grey(page) {
 }
 
 async function run(page) {
-  await page.evaluate(() => app.queuePrompt(0, 1));
-  const over = () => told.some(({ kind }) => /success|error/.test(kind));
-  await page.waitForFunction(over, null, { timeout: 600_000, polling: 2000 });
+  await queue(page);
+  const untold = await page.evaluate(() => {
+    const ours = (name) => ["dreamactor_player", "dreamactor_mask"].includes(name);
+    const nodes = app.graph.nodes.filter(
+      ({ mode, widgets }) => mode === 0 && widgets?.some(({ name }) => ours(name)),
+    );
+    return nodes.length - told.filter(({ output }) => Object.keys(output ?? {}).some(ours)).length;
+  });
+  if (untold > 0) {
+    // ComfyUI 0.14 says nothing of nodes whose earlier result it takes: it has to forget them.
+    await page.evaluate(() =>
+      fetch("/api/free", { method: "POST", body: JSON.stringify({ free_memory: true }) }),
+    );
+    await page.waitForTimeout(2000);
+    await page.evaluate(() => void (told.length = 0));
+    await queue(page);
+  }
   await shown(page);
   await page.waitForTimeout(2500); // messages in the corner go
-  return page.evaluate(() => ({
+  const outcome = await page.evaluate(() => ({
     error: told.find(({ kind }) => kind === "execution_error")?.exception_message,
     player: told.find(({ output }) => output?.dreamactor_player)?.output.dreamactor_player[0],
     mask: told.find(({ output }) => output?.dreamactor_mask)?.output.dreamactor_mask[0],
     said: [...said],
     saying: saying(),
   }));
+  return { ...outcome, anew: untold > 0 };
+}
+
+async function queue(page) {
+  await page.evaluate(() => app.queuePrompt(0, 1));
+  const over = () => told.some(({ kind }) => /success|error/.test(kind));
+  await page.waitForFunction(over, null, { timeout: 600_000, polling: 2000 });
 }
 
 /** Moves the view to the nodes that are wired up, as large as the page allows. */
@@ -120,7 +141,10 @@ async function shoot(page) {
   await page.screenshot({ path, type: "jpeg", quality: 85 });
 }
 
-/** How wide the player is before, while and after its node's properties are listed; and the list. */
+/**
+ * How wide the player is before, while and after its node's properties are listed; the list; and
+ * whether the frontend can leave a widget out of it.
+ */
 async function panel(page) {
   const width = () => page.locator(PLAYER).first().evaluate((host) => host.clientWidth);
   const open = (wanted) =>
@@ -144,7 +168,13 @@ async function panel(page) {
   await page.evaluate(() => app.canvas.deselectAll());
   await page.waitForTimeout(1000);
   widths.push(await width());
-  return { widths, listed };
+  const hides = await page.evaluate(async () => {
+    const scripts = performance.getEntriesByType("resource").map(({ name }) => name);
+    const texts = scripts.filter((name) => name.includes("/assets/") && name.endsWith(".js"));
+    const read = await Promise.all(texts.map(async (name) => (await fetch(name)).text()));
+    return read.some((text) => text.includes("hideInPanel"));
+  });
+  return { widths, listed, hides };
 }
 
 function media(host) {

@@ -35,6 +35,7 @@ class Visit:
 
     def __init__(self, workflow: str, again: bool, seen: dict, folder: Path, server):
         self.seen, self.player, self.again = seen, seen["outcome"]["player"], again
+        self.cached = again and not seen["outcome"]["anew"]
         graph = (FOLDER / f"{workflow}.json").read_text()
         self.has_mask, self.all_wired = "DreamActorMotionMask" in graph, "DreamActorPlayer" in graph
         self.clips = {
@@ -77,7 +78,7 @@ def test_a_node_says_what_it_does_while_it_runs_and_nothing_afterwards(visit):
     looking = "Looking for bodies in the driver"
     assert stages <= {looking, "Reading the driver", "Drawing", "Writing"}
     # The other graphs spread it over nodes; a second visit gets the result out of the cache.
-    assert ("Drawing" in stages) == (not visit.has_mask and not visit.again)
+    assert ("Drawing" in stages) == (not visit.has_mask and not visit.cached)
     for words in said:
         done, total = map(int, words.rsplit(" ", 1)[1].split("/"))
         assert 0 <= done <= total
@@ -92,7 +93,8 @@ def test_the_panel_of_properties_does_not_list_the_player_and_leaves_its_width(v
     before, beside, after = visit.seen["panel"]["widths"]
     assert before == beside == after > 0
     listed = visit.seen["panel"]["listed"]
-    assert "dreamactor_player" not in listed
+    # Frontend 1.38 can leave it out in the classic canvas alone.
+    assert "dreamactor_player" not in listed or (visit.again and not visit.seen["panel"]["hides"])
     assert listed or visit.all_wired  # from 1.58 on the frontend lists no widget that is wired
 
 
