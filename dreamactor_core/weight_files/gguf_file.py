@@ -19,6 +19,7 @@ from torch import Tensor
 from ..errors import InputError
 
 SHAPE = "comfy.gguf.orig_shape."
+NUMBERS = ("F64", "F32", "F16", "I8", "I16", "I32", "I64")  # not packed at all
 
 
 def gguf_shapes(path: Path) -> dict[str, Tensor]:
@@ -38,13 +39,13 @@ def gguf_weights(
 
     packed: which names may stay packed, as a GGUFParameter of diffusers; all others come unpacked,
         in dtype. What diffusers cannot unpack comes unpacked in any case.
+    Raises InputError for a kind that nobody here unpacks.
     """
     gguf, reader = _opened(path)
     utils = importlib.import_module("diffusers.quantizers.gguf.utils")  # needs the package gguf
-    plain = (gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.F16)
     for tensor in reader.tensors:
         kind, shape = tensor.tensor_type, _shape(reader, tensor)
-        if kind in plain:
+        if kind.name in NUMBERS:
             yield tensor.name, torch.from_numpy(tensor.data.copy()).reshape(shape)
             continue
         own = tuple(reversed(tensor.shape.tolist())) == shape
@@ -52,7 +53,15 @@ def gguf_weights(
             values = torch.from_numpy(tensor.data.copy())
             yield tensor.name, utils.GGUFParameter(values, quant_type=kind)
             continue
-        values = gguf.quants.dequantize(tensor.data, kind)
+        try:
+            values = gguf.quants.dequantize(tensor.data, kind)
+        except NotImplementedError:
+            raise InputError(
+                f"model file {path}",
+                got=f"{tensor.name} packed as {kind.name}, which the package gguf does not unpack",
+                need="a kind such as Q8_0, Q6_K or Q4_K",
+                fix="Take another edition of the file, or a newer package gguf.",
+            ) from None
         yield tensor.name, torch.from_numpy(values).reshape(shape).to(dtype)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -112,6 +113,26 @@ def test_a_prefix_and_a_wrong_word_on_a_shape(tmp_path):
     writer.close()
     with pytest.raises(InputError, match=r"w is \(4, 4\) and says that it was \(7, 7\)"):
         read_header(tmp_path / "b.gguf")
+
+
+def test_numbers_of_other_kinds_are_read_and_what_nobody_unpacks_is_named(tmp_path):
+    for kind in ("float64", "int32", "Q8_K"):
+        writer = gguf.GGUFWriter(tmp_path / "a.gguf", "video")
+        if kind == "Q8_K":
+            q8_k = gguf.GGMLQuantizationType.Q8_K
+            writer.add_tensor("w", np.zeros((1, 292), np.uint8), raw_dtype=q8_k)
+        else:
+            writer.add_tensor("w", np.arange(4, dtype=kind))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        header = read_header(tmp_path / "a.gguf")
+        if kind == "Q8_K":
+            with pytest.raises(InputError, match="w packed as Q8_K, which the package gguf does"):
+                read_weights(header, torch.float32)
+        else:
+            assert read_weights(header, torch.float32)["w"].tolist() == [0, 1, 2, 3]
 
 
 def test_damaged_files_are_refused(tmp_path):
