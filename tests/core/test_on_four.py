@@ -125,3 +125,15 @@ def test_a_posture_that_the_driver_never_has_tells_no_moment():
     poses = [dog(1.0, step, at=(100 + step, 160)) for step in (0, 20, 40)]
     goals = acted(dog(1.0, -120), *poses)
     assert np.mean([goal.joints[NECK, 0] for goal in goals]) == pytest.approx(181.3, abs=2)
+
+
+def test_a_head_is_held_as_the_picture_has_it_at_the_moment_that_it_shows():
+    low, high = dog(1.0, 40), dog(1.0)
+    low[list(FACE_JOINTS)] += [0, 60]  # grazes
+    reference = dog(1.0)
+    reference[list(FACE_JOINTS)] += [-15, -15]
+    grazing, _, standing = acted(reference, low, low, high)
+    muzzles = [goal.joints[NOSE] - goal.joints[NECK] for goal in (grazing, standing)]
+    angles = np.degrees(np.arctan2(*np.transpose(muzzles)[::-1]))
+    own = np.degrees(np.arctan2(-45, 15))
+    assert angles == pytest.approx([own + 90, own], abs=1)

@@ -29,18 +29,25 @@ def from_moment(
     joints (18, 2) within a box, is one of their moments. panel: (height, width)."""
     low, high = box
     ways = _centre(reference) - _centre(joints)  # (n, 2): how far to move, if it is this moment
-    off = joints + ways[:, None] - reference
-    side = max(float((high - low).max()), 1.0)
-    unlike = np.linalg.norm(off[:, BODY], axis=2).mean(axis=1) / side
-    nearest = unlike.min()
-    likely = np.exp(-(((unlike - nearest) / ONE_POSTURE) ** 2) / 2)
+    likely, trust = likeness(reference, joints, float((high - low).max()))
     about = reference[BODY, 0]
     first = np.minimum(joints[:, BODY, 0].min() + low[0] - about.min() + ways[:, 0], low[0])
     last = np.maximum(joints[:, BODY, 0].max() + high[0] - about.max() + ways[:, 0], high[0])
     aside = (first + last) / 2 / panel[1] - 0.5
     room = np.exp(-((aside / ASIDE) ** 2) / 2) + LEAST_LIKELY
     way = np.array([_median(ways[:, 0], likely * room), OF_HEIGHT * _median(ways[:, 1], likely)])
-    return way * np.exp(-((nearest / STRANGE) ** 2) / 2)
+    return trust * way
+
+
+def likeness(reference: np.ndarray, joints: np.ndarray, side: float) -> tuple[np.ndarray, float]:
+    """Of a figure of joints (18, 2), so many pixels long, and its postures (n, 18, 2) wherever they
+    are: how likely the picture is of each (n,), 1 for the most likely; and in [0, 1] whether it is
+    of any."""
+    off = joints - _centre(joints)[:, None] - (reference - _centre(reference))
+    unlike = np.linalg.norm(off[:, BODY], axis=2).mean(axis=1) / max(side, 1.0)
+    nearest = unlike.min()
+    likely = np.exp(-(((unlike - nearest) / ONE_POSTURE) ** 2) / 2)
+    return likely, float(np.exp(-((nearest / STRANGE) ** 2) / 2))
 
 
 def _median(values: np.ndarray, weights: np.ndarray) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ... import skeleton
+from .moment import likeness
 
 BREADTH = 0.35  # of a trunk's length: from shoulder to shoulder; of dogs, deer, cattle alike
 REACHED = (
@@ -89,7 +90,7 @@ def posed_on_four(reference: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray
         made[:, end] = made[:, start] + legs * (joints[:, end] - joints[:, start])
     face = list(skeleton.FACE_JOINTS)
     nod = rotated(
-        legs * (joints[:, face] - joints[:, skeleton.NECK, None]), _carried(own[0], joints)
+        legs * (joints[:, face] - joints[:, skeleton.NECK, None]), _carried(own[0], joints, made)
     )
     made[:, face] = made[:, skeleton.NECK, None] + nod
     scale = (along + legs) / 2
@@ -105,13 +106,14 @@ def posed_on_four(reference: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray
     return made + here, way
 
 
-def _carried(own: np.ndarray, joints: np.ndarray) -> float:
-    """Radians by which a head is held another way than the driver's usually is; half of it, for the
-    picture shows but one moment."""
-    usual = np.median(_muzzle(joints), axis=0)
-    x, y = _muzzle(own[None])[0]
-    apart = np.arctan2(y, x) - np.arctan2(usual[1], usual[0])
-    return float((apart + np.pi) % (2 * np.pi) - np.pi) / 2
+def _carried(own: np.ndarray, joints: np.ndarray, made: np.ndarray) -> float:
+    """Radians by which a head of joints (18, 2) is held another way than the driver's (n, 18, 2) at
+    the moment that the picture shows, where the figure is made as he is (n, 18, 2)."""
+    likely, trust = likeness(own, made, float(np.ptp(own, axis=0).max()))
+    x, y = (likely[:, None] * _muzzle(joints)).sum(axis=0)
+    own_x, own_y = _muzzle(own[None])[0]
+    apart = np.arctan2(own_y, own_x) - np.arctan2(y, x)
+    return trust * float((apart + np.pi) % (2 * np.pi) - np.pi)
 
 
 def _muzzle(joints: np.ndarray) -> np.ndarray:
