@@ -102,7 +102,8 @@ def read_bodies(
     if not driver and choices.follow_people and (people := seen.people(reference, job)) is not None:
         job = replace(job, variant="pose-based", keypoints=people.pose)
         inputs = inputs._replace(pose=people.pose)
-        driver, notes = "blazepose", [*notes, *_notes_of_people(people, inputs)]
+        driver = "blazepose"
+        notes += _notes_of_people(people, inputs, job.driving_person)
     if not driver:
         driver = "eye" if seen.eye_is_sure else REGION
     rigid = None
@@ -207,9 +208,9 @@ def _notes_of_reference(reference: Recognised) -> list[str]:
     ]
 
 
-def _notes_of_people(people: People, inputs: Inputs) -> list[str]:
+def _notes_of_people(people: People, inputs: Inputs, chosen: int | None) -> list[str]:
     notes = []
-    if people.found > len(people.followed):
+    if people.found > len(people.followed) and chosen is None:
         notes.append(
             f"{people.found} people in the driving video: the largest and longest is followed; "
             f"choose another one with {InputError.spell('driving_person')}, 1 to {people.found}."

@@ -482,6 +482,8 @@ def test_a_person_who_is_followed_makes_the_job_pose_based(monkeypatch, job, ani
     assert (by.driver, by.motion, len(by.notes)) == ("blazepose", "limbs", 2)
     assert "choose another one with --driving-person, 1 to 3." in by.notes[0]
     assert by.notes[1].startswith("Nobody is seen in 2 of 16 frames")
+    (note,) = reading._notes_of_people(people, inputs, 2)  # who chose needs no advice
+    assert note.startswith("nobody is seen")
     # A puppet that may be a person is what the eye says; and nobody is followed unasked.
     got, inputs = read(job(puppets.reference, puppets.driving), animator, follow_people=True)
     assert got.variant == "end-to-end" and inputs.reading.by.driver == "eye"
