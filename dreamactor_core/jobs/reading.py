@@ -89,16 +89,15 @@ def read_bodies(
     if choices.download and networks_here() is None:
         blazepose_folder(None, download=True)
     picture, panel = inputs.reference[0], animator.geometry.panel
-    reference = eye.recognise(
-        picture, fit(picture, *panel), inputs.guides, job.reference_mask is None
-    )
+    is_alpha = job.reference_mask is None
+    reference = eye.recognise(picture, fit(picture, *panel), inputs.guides, is_alpha)
     notes = _notes_of_reference(reference)
     if choices.look_instead and inputs.pose is not None and not inputs.pose.body[..., 2].any():
         job = replace(job, variant="end-to-end", keypoints=None)
         inputs = inputs._replace(pose=None)
         notes.append(NOBODY_TOLD)
     seen = _Driver(inputs, eye, panel, animator.geometry.fps)
-    driver = "keypoints" if inputs.pose is not None else ""
+    driver = "" if inputs.pose is None else "keypoints"
     if not driver and choices.follow_people and (people := seen.people(reference, job)) is not None:
         job = replace(job, variant="pose-based", keypoints=people.pose)
         inputs = inputs._replace(pose=people.pose)
