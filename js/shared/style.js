@@ -19,6 +19,7 @@ export function sheet() {
     p.failed:not([hidden]) + * { display: none; } /* why stands where the result would be */
     .words { position: absolute; inset: 6px 6px auto auto; padding: 2px 10px; border-radius: 9px;
       font-variant-numeric: tabular-nums; color: #fff; background: rgb(0 0 0 / 65%); }
+    p:has(+ .words:not([hidden])) { color: transparent; } /* they may lie over the invitation */
     .stage { height: 100%; display: flex; flex-direction: column; gap: 6px; outline: none; }
     .read { flex: none; color: var(--descrip-text, #999); user-select: text; }
     .read.note { color: var(--input-text, #ddd); }

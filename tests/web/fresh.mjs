@@ -61,9 +61,15 @@ await inPage(async (page, complaints) => {
     send("execution_error", { ...why, node_id: `7:${node.id}` });
     send("execution_start", {});
     send("execution_error", { ...why, node_id: String(node.id + 1) });
-    return seen;
+    const invitation = () => getComputedStyle(host.shadowRoot.querySelector("p:not(.failed)")).color;
+    const colors = [invitation()];
+    api.dispatchCustomEvent("dreamactor.progress", { node: node.id, stage: "draw", done: 1, total: 2 });
+    colors.push(invitation());
+    send("execution_success", {});
+    colors.push(invitation());
+    return { seen: seen.slice(0, 3), colors };
   });
-  return { frames, wired, failed, complaints };
+  return { frames, wired, failed: failed.seen, colors: failed.colors, complaints };
 });
 
 /** Where each node ends on the page, and what it shows of ours: {type: [node, host]}, bottoms. */

@@ -28,3 +28,8 @@ def test_why_a_node_failed_stands_on_it_until_it_is_tried_again(seen):
     why, again, of_another = seen["failed"]
     assert why == ["driving: got an empty file, need a video. Choose another."]
     assert again == of_another and len(again) == 1 and "driving" not in again[0]
+
+
+def test_the_invitation_steps_back_while_a_node_says_what_it_does(seen):
+    before, meanwhile, after = seen["colors"]
+    assert meanwhile == "rgba(0, 0, 0, 0)" and before == after != meanwhile
