@@ -30,7 +30,7 @@ from ..skeleton import NECK, NOSE
 from .eye import CONFIDENT, BodyEstimate, Eye, confidence
 from .found import joints_found
 from .guides import INSIDE
-from .second_look import look_at_figure
+from .second_look import look_at_figure, look_closer
 from .silhouette import joints_of_outline
 
 SURE = 0.98  # confidence that the eye has in puppets alone: what the network has learned to draw
@@ -77,6 +77,8 @@ def recognise_reference(
         joints, joints_by = _in_picture(seen, bodies, panel, image), "eye"
         if mask is None:
             mask, outline_by = _outline_seen(seen, panel, image)
+        if bodies == 1 and mask is not None and (mask >= INSIDE).any():
+            joints[0, :, :2] = look_closer(eye, image, mask, joints[0])
     elif joints is None:
         shape, shape_by = mask, outline_by
         if mask is None:

@@ -18,7 +18,7 @@ from dreamactor_core.jobs.reading import Choices, read_bodies
 from dreamactor_core.media import Footage, fit, to_frames, write_image, write_video
 from dreamactor_core.mini import recognise, second_look
 from dreamactor_core.mini.recognise import recognise_reference
-from dreamactor_core.mini.second_look import look_at_figure
+from dreamactor_core.mini.second_look import look_at_figure, look_closer
 from dreamactor_core.models import find
 from dreamactor_core.pose.clips import SAMPLED, Samples, are_people
 from dreamactor_core.pose.footage import read_people
@@ -27,7 +27,7 @@ from dreamactor_core.pose.guides import Guides
 from dreamactor_core.pose.rigid import RigidMotion, motion_of_body, motion_of_region, paint_rigid
 from dreamactor_core.pose.subjects import Cutout, Subjects
 from dreamactor_core.puppets.example import example
-from dreamactor_core.skeleton import MIRRORED_JOINT
+from dreamactor_core.skeleton import ANKLE, HIP, KNEE, MIRRORED_JOINT
 
 from .test_guides import FIGURE, drawing, pose_of
 
@@ -134,6 +134,28 @@ def test_a_figure_that_fills_its_picture_is_found_when_it_is_cut_out(animator, p
     away = found.joints[:, :2] + [columns[0], rows[0]] - body.joints[0, :, :2]
     seen = found.joints[:, 2] > 0.5
     assert seen.sum() > 12 and np.linalg.norm(away[seen], axis=1).mean() < 0.04 * len(rows)
+
+
+def test_looked_at_from_near_a_mirrored_body_has_its_joints_mirrored(animator, puppets):
+    """As it is the mean of looks at both: one look alone has its own mind of right and left."""
+    picture = (puppets.reference[0] * 255).byte().numpy()
+    body = animator.eye.seen(puppets.reference, None)
+    eye, sides = eye_of(animator), list(MIRRORED_JOINT)
+    joints = look_closer(eye, picture, body.mask, body.joints[0])
+    flipped, mask = (np.ascontiguousarray(each[:, ::-1]) for each in (picture, body.mask))
+    other = body.joints[0, sides] * [-1, 1, 1] + [picture.shape[1], 0, 0]
+    found = look_closer(eye, flipped, mask, other)
+    mirrored = joints[sides] * [-1, 1] + [picture.shape[1], 0]
+    assert np.linalg.norm(found - mirrored, axis=1).max() < 1  # pixel
+    assert np.linalg.norm(joints - body.joints[0, :, :2], axis=1).mean() < 4
+
+
+def test_limbs_seen_on_the_wrong_side_are_changed_back():
+    seen = FIGURE[:, :2].copy()
+    legs = [*HIP, *KNEE, *ANKLE]
+    seen[legs] = seen[np.array(MIRRORED_JOINT)[legs]] + 1
+    told = second_look._with_sides_of(FIGURE[:, :2], seen)
+    assert np.abs(told - FIGURE[:, :2]).max() == 1
 
 
 def test_a_figure_of_which_one_bone_is_seen_has_no_limbs_to_move():

@@ -15,7 +15,6 @@ BODY = sorted({NECK, *(joint for bone in LIMB_JOINTS.values() for joint in bone)
 ONE_POSTURE = 0.02  # of the figure's longer side: a mean over joints that are so far apart
 STRANGE = 0.12  # likewise: from there on the driver never has the posture of the picture
 ASIDE = 0.1  # of the picture's width: so far from its middle all that is shown may well lie
-OF_HEIGHT = 0.75  # how much a moment says of the height, which is told by the ground, too
 LEAST_LIKELY = 1e-9
 
 
@@ -35,8 +34,7 @@ def from_moment(
     last = np.maximum(joints[:, BODY, 0].max() + high[0] - about.max() + ways[:, 0], high[0])
     aside = (first + last) / 2 / panel[1] - 0.5
     room = np.exp(-((aside / ASIDE) ** 2) / 2) + LEAST_LIKELY
-    way = np.array([_median(ways[:, 0], likely * room), OF_HEIGHT * _median(ways[:, 1], likely)])
-    return trust * way
+    return trust * np.array([_median(ways[:, 0], likely * room), _median(ways[:, 1], likely)])
 
 
 def likeness(reference: np.ndarray, joints: np.ndarray, side: float) -> tuple[np.ndarray, float]:
