@@ -159,7 +159,8 @@ class Run:
                 last = late or step == rhythm.steps
                 due |= bool(rhythm.save_steps) and step % rhythm.save_steps == 0
                 if last or due:
-                    self.save(hooks)
+                    with out_of_memory_told(step):
+                        self.save(hooks)
                     saved_at = now
                 if hooks.validate and (last or self._validates(step)):
                     self._validate(step, hooks.validate)
@@ -169,8 +170,7 @@ class Run:
 
     def save(self, hooks: Hooks) -> None:
         """A checkpoint and the curve, then what the caller saves."""
-        writes = bool(self.rhythm.checkpoint) and (self.main or self.rhythm.shard)
-        state = self._state() if writes else {}
+        state = self._state() if self.rhythm.checkpoint and (self.main or self.rhythm.shard) else {}
         if self.main:
             if self.rhythm.checkpoint:
                 self._write_checkpoint(state)

@@ -122,6 +122,14 @@ def test_no_memory_is_said_with_the_switches_that_help(tmp_path):
     with pytest.raises(InputError, match=r"memory at step 1: got CUDA out of memory.*--storage"):
         run.train(ones, lambda step: 0.1)
 
+    def fill_at_save(_step):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    _, run = run_of(tmp_path)
+    with pytest.raises(InputError, match=r"memory at step 4: got Def.*last checkpoint"):
+        run.train(ones, lambda step: 0.1, Hooks(on_save=fill_at_save))
+    assert run_of(tmp_path)[1].done == 4
+
 
 def test_a_step_without_memory_is_said_and_gone_on_from(tmp_path):
     """A child whose memory is really limited, and whose third step wants a GiB."""
