@@ -261,7 +261,7 @@ async function keys(page) {
   return { says, heard: await page.evaluate(() => heard) };
 }
 
-/** Pictures of the wipe at the far left, the far right, and dragged to a quarter. */
+/** Pictures of the wipe at the far left, the far right, and dragged a part of the way. */
 async function wipe(page, k) {
   const host = page.locator(PLAYER).first();
   await showPlayer(page);
@@ -271,7 +271,7 @@ async function wipe(page, k) {
   await shown(page);
   const frame = host.locator(".result-frame");
   const seen = {};
-  for (const [name, at] of Object.entries({ result: 0, driving: 1, quarter: 0.25, half: 0.5 })) {
+  for (const [name, at] of Object.entries({ result: 0, driving: 1, part: 0.4, half: 0.5 })) {
     const box = await frame.boundingBox();
     const y = box.y + box.height / 3;
     await page.mouse.move(box.x + box.width / 2, y);

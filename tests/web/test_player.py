@@ -140,15 +140,15 @@ def test_the_keyboard_steps_and_comfyui_does_not_hear_it(visit):
 
 def test_the_wipe_shows_the_driver_left_of_the_line_and_the_result_right_of_it(visit):
     wipe = visit.seen["wipe"]
-    driving, result, quarter = (picture(wipe[name]) for name in ("driving", "result", "quarter"))
+    driving, result, part = (picture(wipe[name]) for name in ("driving", "result", "part"))
     width = driving.shape[1]
     near = 24  # the handle's half width and a little
-    line = round(width * 0.25)
+    line = round(width * 0.4)
     left, right = slice(near, line - near), slice(line + near, width - near)
     assert left.stop > left.start
     assert np.abs(driving[:, right] - result[:, right]).mean() > 10  # else it proves nothing
-    assert np.abs(quarter[:, left] - driving[:, left]).mean() < 1
-    assert np.abs(quarter[:, right] - result[:, right]).mean() < 1
+    assert np.abs(part[:, left] - driving[:, left]).mean() < 1
+    assert np.abs(part[:, right] - result[:, right]).mean() < 1
     assert not wipe["moved"]  # the drag moved neither the canvas nor a node
 
 
