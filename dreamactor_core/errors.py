@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable
 
 Options = str | Iterable[str]
+COMMANDS_OF_TERMINALS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # names of files may hold them
 
 
 def as_command_line_option(name: str) -> str:
@@ -35,7 +37,8 @@ class InputError(ValueError):
         fix = self.fix
         for option in self.options:
             fix = fix.replace("{option}", self.spell(option), 1)
-        return f"{self.what}: got {self.got}, need {self.need}. {fix}"
+        text = f"{self.what}: got {self.got}, need {self.need}. {fix}"
+        return COMMANDS_OF_TERMINALS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class UnavailableError(InputError):

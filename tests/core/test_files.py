@@ -210,3 +210,8 @@ def test_a_folder_below_a_file_is_refused_in_words(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"got a file at .*file, need a folder"):
         make_folder(tmp_path / "file" / "below")
+
+
+def test_a_name_gives_no_commands_to_the_terminal():
+    error = InputError("a\x1b[31m\x07\x9b.png", got="é\n", need="b", fix="c")
+    assert str(error) == "a\\x1b[31m\\x07\\x9b.png: got é\n, need b. c"
