@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib
-import itertools
 import json
 import multiprocessing
 import os
@@ -74,8 +73,8 @@ class Counts(NamedTuple):
         return [each.value for each in self]
 
     def reset(self, values: Sequence[int] = ()) -> None:
-        for each, value in itertools.zip_longest(self, values, fillvalue=0):
-            each.value = value
+        for number, each in enumerate(self):
+            each.value = values[number] if values else 0
 
 
 class TimeUpError(Exception):
