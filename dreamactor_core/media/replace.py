@@ -36,8 +36,15 @@ def check_readable(path: str | PathLike, need: str) -> Path:
             raise InputError(
                 str(path), got="a folder", need=need, fix="Name one file inside the folder."
             )
+        if path.exists() and not path.is_file():  # opening a pipe may wait for ever
+            got, fix = "a pipe or a device, which is read once at most", "Write it to a file first."
+            raise InputError(str(path), got=got, need=need, fix=fix)
         with path.open("rb") as file:
             empty = not file.read(1)
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(repr(str(path)), got=str(error), need=need, fix="Rename it.") from None
     except FileNotFoundError:
         fix = "Check the spelling, and give the full path if the file is in another folder."
         raise InputError(str(path), got="no such file", need=need, fix=fix) from None

@@ -212,6 +212,16 @@ def test_a_folder_below_a_file_is_refused_in_words(tmp_path):
         make_folder(tmp_path / "file" / "below")
 
 
+@POSIX
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.mp4")
+    for path in (tmp_path / "a.mp4", "/dev/zero"):
+        with pytest.raises(InputError, match="got a pipe or a device, which is read once at most"):
+            probe(path)
+    with pytest.raises(InputError, match=r"'a\\x00b': got embedded null byte"):
+        probe("a\0b")
+
+
 def test_a_name_gives_no_commands_to_the_terminal():
     error = InputError("a\x1b[31m\x07\x9b.png", got="é\n", need="b", fix="c")
     assert str(error) == "a\\x1b[31m\\x07\\x9b.png: got é\n, need b. c"
