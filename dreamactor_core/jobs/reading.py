@@ -22,7 +22,8 @@ from torch import Tensor
 from ..errors import InputError
 from ..media import Frame, fit, retime, retimed_length, to_uint8
 from ..pose.blazepose_files import SIZE, blazepose_folder
-from ..pose.footage import People, read_people
+from ..pose.clips import as_sample
+from ..pose.footage import People, pose_between, read_people
 from ..pose.guides import MOST_BODIES, Recognised
 from ..pose.keypoints import TIME_SLACK, Pose
 from ..pose.reference import networks_here
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+FIGURE_KNOWN = 0.75  # mean confidence of its joints in most frames, from which a figure is followed
+FIGURE_RATE = 12.0  # frames a second in which it is looked at, about
 EYED_FRAMES = 6  # frames of a driver that tell whether the eye knows its body
 REGION = "moving region"
 NO_BODY = "no body recognised in the reference"
@@ -98,11 +101,10 @@ def read_bodies(
         notes.append(NOBODY_TOLD)
     seen = _Driver(inputs, eye, panel, animator.geometry.fps)
     driver = "" if inputs.pose is None else "keypoints"
-    if not driver and choices.follow_people and (people := seen.people(reference, job)) is not None:
-        job = replace(job, variant="pose-based", keypoints=people.pose)
-        inputs = inputs._replace(pose=people.pose)
-        driver = "blazepose"
-        notes += _notes_of_people(people, inputs, job.driving_person)
+    if not driver and choices.follow_people and (one := seen.followed(reference, job)) is not None:
+        job = replace(job, variant="pose-based", keypoints=one.pose)
+        inputs = inputs._replace(pose=one.pose)
+        driver, notes = one.by, [*notes, *one.notes]
     if not driver:
         driver = "eye" if seen.eye_is_sure else REGION
     rigid = None
@@ -135,6 +137,14 @@ def read_bodies(
     return job, inputs._replace(guides=reference.guides, reading=Reading(rigid, by))
 
 
+class _Followed(NamedTuple):
+    """Somebody in a driving clip."""
+
+    pose: Pose  # of every frame
+    by: str  # as in ReadBy.driver
+    notes: list[str]
+
+
 class _Driver:
     """A driving clip and who may look at it."""
 
@@ -145,8 +155,27 @@ class _Driver:
         shown = np.searchsorted(np.array(inputs.clip.times), at, side="right") - 1
         self.of_eye = set(shown.tolist())  # frames of the clip
         self.eyed: dict[int, Tensor] = {}
+        self.samples: list[np.ndarray] = []  # the same, as large as they are, but not too large
 
-    def people(self, reference: Recognised, job: Job) -> People | None:
+    def followed(self, reference: Recognised, job: Job) -> _Followed | None:
+        """Whom BlazePose follows; else a small figure on plain ground, if the eye knows it once it
+        is cut out."""
+        people = self._people(reference, job)
+        if people is not None:
+            notes = _notes_of_people(people, self.inputs, job.driving_person)
+            return _Followed(people.pose, "blazepose", notes)
+        self._look()
+        sure = self.eye.figures(self.samples)[..., 2].mean(axis=1)
+        if np.median(sure) < FIGURE_KNOWN:
+            return None
+        clip = self.inputs.clip
+        step = max(1, round(float(clip.fps) / FIGURE_RATE))
+        images = (to_uint8(f.image) for n, f in enumerate(self.inputs.frames()) if n % step == 0)
+        joints = self.eye.figures(images) / [clip.width, clip.height, 1]
+        pose = pose_between(joints, clip.times[::step], clip)
+        return _Followed(pose, "eye", [])
+
+    def _people(self, reference: Recognised, job: Job) -> People | None:
         """Whoever BlazePose follows: who surely is a person, or whom the eye does not know."""
         networks = networks_here()
         if networks is None:
@@ -159,12 +188,16 @@ class _Driver:
             return found
         return None
 
-    @cached_property
-    def eye_is_sure(self) -> bool:
-        if self.of_eye - set(self.eyed):  # nobody has read the clip to its end
+    def _look(self) -> None:
+        """What the eye will be asked about is kept, if nobody has read the clip to its end."""
+        if self.of_eye - set(self.eyed):
             for _ in self._kept_for_eye():
                 if not self.of_eye - set(self.eyed):
                     break
+
+    @cached_property
+    def eye_is_sure(self) -> bool:
+        self._look()
         return self.eye.is_sure_of(list(self.eyed.values()))
 
     def _kept_for_eye(self) -> Iterator[Frame]:
@@ -173,6 +206,7 @@ class _Driver:
         for number, frame in enumerate(self.inputs.frames()):
             if number in self.of_eye and number not in self.eyed:
                 self.eyed[number] = fit(frame.image, *self.panel)
+                self.samples.append(as_sample(frame.image))
             yield frame
 
     def rigid_motion(self, driver: str, pose: Pose | None) -> RigidMotion:

@@ -38,6 +38,7 @@ from .brush import LayerShares, answer_channels, blend, magnify
 from .clean import velocity_to
 from .conditioning import CONDITIONING_CHANNELS, conditioning
 from .cutout import CutOut, cut_out
+from .figures import joints_of_figures
 from .found import guides_found, joints_found
 from .guides import guided
 from .network import Grid, MiniTransformer3DModel
@@ -161,6 +162,10 @@ class MiniBackbone(HunyuanLayout):
         """Whether the eye knows the body in most of some frames (h, w, 3) in [0, 1]."""
         small = [reduced_frame(frame, self._times(*frame.shape[:2])) for frame in frames]
         return is_sure_of(self.transformer.eye, small)
+
+    def figures(self, frames: Iterable[np.ndarray]) -> np.ndarray:
+        """See mini/figures.py."""
+        return joints_of_figures(self.transformer.eye, frames)
 
     def context(self, latents: Tensor, known: Tensor) -> Context:
         """Composite latents (b, c, t', h', 2w') and mask (t, h, 2w, 1), 1 = known -> network input:

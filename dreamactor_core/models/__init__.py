@@ -138,6 +138,10 @@ class Watcher(Protocol):
     def is_sure_of(self, frames: Sequence[Tensor]) -> bool:
         """Whether it knows the body in most of some frames (h, w, 3) of a driver."""
 
+    def figures(self, frames: Iterable[np.ndarray]) -> np.ndarray:
+        """Joints (t, 18, 3) of x, y, confidence of a small figure on plain ground in frames
+        (h, w, 3) uint8; all 0 where there is none."""
+
     def watch(self, frames: Iterable[Tensor]) -> np.ndarray:
         """Joints (t, 2, 18, 3) of x, y, confidence in frames (h, w, 3)."""
 

@@ -6,7 +6,7 @@ some of them, mirrored           --> is that a person, or a drawing that is take
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple
@@ -19,8 +19,10 @@ from .blazepose import BlazePose
 from .clips import SAMPLED, as_sample, likenesses
 from .detect import detect_pose
 from .draw import MIN_CONFIDENCE
-from .keypoints import Pose
+from .keypoints import Pose, pose_of_points
 from .reference import Likeness, is_like, without_hidden
+from .skeletons import POINTS
+from .smooth import smooth
 from .subjects import DetectSettings
 
 RATE = 30.0  # frames a second that are looked at, at most
@@ -128,6 +130,22 @@ def _held(pose: Pose) -> tuple[Pose, int]:
         index[:, p] = seen[last.clip(min=0)]
     people = np.arange(present.shape[1])
     return pose.pick(lambda each: each[index, people]), int((~present.any(axis=1)).sum())
+
+
+def pose_between(body: np.ndarray, times: Sequence[float], clip: VideoInfo) -> Pose:
+    """One body (n, 18, 3), in shares of the clip, told at times -> of every frame of the clip: on
+    straight lines between where each joint is seen, and smoothed. A joint that is never seen stays
+    so."""
+    wanted, joints = np.array(clip.times), np.zeros((clip.num_frames, 1, *body.shape[1:]))
+    for joint in range(body.shape[1]):
+        seen = body[:, joint, 2] >= MIN_CONFIDENCE
+        if seen.any():
+            at = np.asarray(times)[seen]
+            told = body[seen, joint].T
+            joints[:, 0, joint] = np.stack([np.interp(wanted, at, each) for each in told], axis=1)
+    points = np.zeros((clip.num_frames, 1, POINTS, 3))
+    points[:, :, : body.shape[1]] = joints
+    return smooth(pose_of_points(points, clip.width / clip.height), clip.times)
 
 
 def _every_frame(pose: Pose, times: list[float], clip: VideoInfo) -> Pose:

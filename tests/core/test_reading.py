@@ -20,7 +20,7 @@ from dreamactor_core.mini import recognise, second_look
 from dreamactor_core.mini.recognise import recognise_reference
 from dreamactor_core.mini.second_look import look_at_figure, look_closer
 from dreamactor_core.models import find
-from dreamactor_core.pose.clips import SAMPLED, Samples, are_people
+from dreamactor_core.pose.clips import SAMPLED, Samples, are_people, as_sample
 from dreamactor_core.pose.footage import read_people
 from dreamactor_core.pose.grabcut import figure_like
 from dreamactor_core.pose.guides import Guides
@@ -337,6 +337,8 @@ def test_of_the_frames_that_show_somebody_some_are_kept_spread_over_the_clip():
     kept = [int(image[0, 0, 0]) for image in samples.kept()]
     assert len(kept) == SAMPLED and all(k % 2 for k in kept)
     assert kept[0] == 1 and kept[-1] >= 80 and np.diff(kept).max() <= 20
+    frame = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    assert np.array_equal(as_sample(frame / np.float32(255)), frame)  # as clips in memory give them
 
 
 # What moves as a whole
@@ -510,6 +512,25 @@ def test_a_person_who_is_followed_makes_the_job_pose_based(monkeypatch, job, ani
     got, inputs = read(job(puppets.reference, puppets.driving), animator, follow_people=True)
     assert got.variant == "end-to-end" and inputs.reading.by.driver == "eye"
     assert read(job(puppets.reference, clip), animator)[1].pose is None
+
+
+def test_a_small_figure_on_plain_ground_is_followed_once_it_is_cut_out(job, animator, puppets):
+    body = animator.eye.seen(puppets.reference, None)
+    inside = torch.from_numpy(body.mask > 0.5)[..., None]
+    cut = torch.where(inside, puppets.reference[0], 0.9)
+    figure = torch.nn.functional.avg_pool2d(cut.movedim(-1, 0), 2).movedim(0, -1)
+    clip = torch.full((2, 480, 480, 3), 0.9)
+    for k in range(2):
+        clip[k, 300:428, 40 + 160 * k : 168 + 160 * k] = figure
+    got, inputs = read(job(puppets.reference, clip), animator, follow_people=True)
+    by = inputs.reading.by
+    assert (got.variant, by.driver, by.motion) == ("pose-based", "eye", "limbs")
+    joints = inputs.pose.body[:, 0] * [480, 480, 1]
+    where = body.joints[0, :, :2] / 2 + [[[40, 300]], [[200, 300]]]
+    away = np.linalg.norm(joints[..., :2] - where, axis=-1)[joints[..., 2] > 0]
+    assert len(away) > 30 and away.mean() < 6
+    large = animator.eye.figures([(cut * 255).byte().numpy()])
+    assert not large.any()  # the eye sees it as it is
 
 
 def test_keypoints_that_show_nobody_leave_the_driver_to_the_eye(job, animator, puppets):
