@@ -50,6 +50,9 @@ class SampleSchedule(NamedTuple):
     shift: float
 
 
+MOST_STEPS = 10_000  # as in ComfyUI's samplers; of each a noise level is kept
+
+
 @dataclass(frozen=True)
 class SampleSettings:
     """How to sample. None: the model's own. Guidance is off at 1. Chunk k's seed is seed + k."""
@@ -63,11 +66,12 @@ class SampleSettings:
     negative_prompt: str = ""  # what guidance_scale leads away from
 
     def __post_init__(self):
-        if self.num_inference_steps is not None and self.num_inference_steps < 1:
+        steps = self.num_inference_steps
+        if steps is not None and not 1 <= steps <= MOST_STEPS:
             raise InputError(
                 "num_inference_steps",
-                got=self.num_inference_steps,
-                need="at least 1",
+                got=steps,
+                need="at least 1" if steps < 1 else f"at most {MOST_STEPS}",
                 fix="The small model is content with 1, large ones want 20 to 50.",
             )
         for name in ("guidance_scale", "driving_guidance_scale"):

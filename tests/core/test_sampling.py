@@ -181,6 +181,7 @@ def test_a_distance_sees_the_clean_errors_of_unknown_cells():
     ("field", "value", "message"),
     [
         ("num_inference_steps", 0, "num_inference_steps: got 0, need at least 1"),
+        ("num_inference_steps", 10**9, "num_inference_steps: got 1000000000, need at most 10000"),
         ("guidance_scale", float("nan"), "guidance_scale: got nan, need a finite number"),
         ("driving_guidance_scale", float("inf"), "driving_guidance_scale: got inf"),
         ("shift", 0.0, "shift: got 0.0, need a finite number above 0"),
