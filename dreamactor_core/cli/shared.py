@@ -236,11 +236,16 @@ def check_paths(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -
             fix = "Check the spelling, and give the full path if it is in another folder."
             got = "no such file or folder"
             raise InputError(str(path), got=got, need="one that exists", fix=fix)
+    places: set[Path] = set()
     for path in filter(None, outputs):
         if not path.parent.is_dir():
             fix = "Make the folder first, or choose another one."
             got = f"no folder {path.parent}"
             raise InputError(str(path), got=got, need="a folder that exists", fix=fix)
+        if path.resolve() in places:
+            got, fix = "one name for two outputs", "Give each a name of its own."
+            raise InputError(str(path), got=got, need="one for each", fix=fix)
+        places.add(path.resolve())
 
 
 @contextmanager

@@ -297,6 +297,9 @@ def _check_target(path: Path, overwrite: bool, folder: bool = False) -> None:
         raise InputError(
             str(path), got="a folder", need="a file name", fix="Add a file name to the folder."
         )
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        fix = "Choose the name of a file."
+        raise InputError(str(path), got="a pipe or a device", need="a file name", fix=fix)
     if path.exists() and not overwrite:
         raise InputError(
             str(path),

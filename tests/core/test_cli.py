@@ -326,6 +326,10 @@ BAD = {
     ),
     "LoRA without its pose": (("--lora", "POSE_LORA"), "give them as --pose"),
     "no folder": (("--output", "none/out.mp4"), "no folder none"),
+    "report in the video's place": (
+        ("--output", "o.mp4", "--json", "./o.mp4", "--overwrite"),
+        "o.mp4: got one name for two outputs",
+    ),
     "folder as output": (("--output", "folder.mp4"), "a folder"),
     "another format": (("--output", "out.avi"), "Call it out.mp4"),
     "report without folder": (("--json", "none/report.json"), "no folder none"),

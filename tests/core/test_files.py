@@ -218,6 +218,8 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     for path in (tmp_path / "a.mp4", "/dev/zero"):
         with pytest.raises(InputError, match="got a pipe or a device, which is read once at most"):
             probe(path)
+    with pytest.raises(InputError, match="got a pipe or a device, need a file name"):
+        check_writable(tmp_path / "a.mp4", overwrite=True)
     with pytest.raises(InputError, match=r"'a\\x00b': got embedded null byte"):
         probe("a\0b")
 
