@@ -435,17 +435,17 @@ def test_ctrl_c_stops_and_leaves_nothing(inputs, model):
     before = sorted(inputs.iterdir())
     terminal, its_end = os.openpty()  # the bar is drawn on terminals only
     fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
-    with started(inputs, model, 100_000, its_end) as process:
+    with started(inputs, model, 10_000, its_end) as process:
         os.close(its_end)
         shown = ""
-        while "/100000" not in shown:  # a dead process ends this with an OSError
+        while "/10000" not in shown:  # a dead process ends this with an OSError
             shown += os.read(terminal, 4096).decode()
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 130  # all steps would take hours
+        assert process.wait(timeout=60) == 130  # all steps would take an hour
         shown += os.read(terminal, 65536).decode()
         assert process.stdout.read() == ""
     os.close(terminal)
-    assert re.search(r"pass 1/1, step \d+/100000", shown) and shown.rstrip().endswith("stopped")
+    assert re.search(r"pass 1/1, step \d+/10000", shown) and shown.rstrip().endswith("stopped")
     assert "Traceback" not in shown
     assert sorted(inputs.iterdir()) == before
 
