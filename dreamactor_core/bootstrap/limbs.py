@@ -16,9 +16,9 @@ import numpy as np
 
 from ..bench.aw.meters.bodies import BodyReader
 from ..bench.aw.meters.motion import MOST_OFF, bones
-from ..bench.aw.meters.seen import SEEN_SIDE, Watched, smaller
+from ..bench.aw.meters.seen import SEEN_SIDE, Watched
 from ..items.work import Data
-from ..media import probe, read_frames
+from ..media import probe, read_frames, smaller
 from ..pose.keypoints import Pose, load_keypoints
 
 LEAST_SEEN = 6  # frames of a limb, seen in both: of fewer nothing is told

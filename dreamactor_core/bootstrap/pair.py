@@ -19,14 +19,14 @@ import numpy as np
 from ..caption.captioner import CachedCaptioner, Captioner
 from ..caption.choice import CaptionerChoice
 from ..caption.describe import BUDGET, Typed, describe
-from ..caption.sample import MotionSample, picture_scale, sample_by_motion, shrink
+from ..caption.sample import MotionSample, picture_scale, sample_by_motion
 from ..footage.works import write_strip
 from ..geometry import OVERLAP, Geometry
 from ..items import LeftOut
 from ..items.work import Data
 from ..jobs.job import Job
 from ..jobs.run import animate_file
-from ..media import probe, read_frames, read_image, retime, to_uint8
+from ..media import probe, read_frames, read_image, retime, shrink, to_uint8
 from ..models import Animator, find
 from ..models.loras import choose_loras
 from .judge import judge

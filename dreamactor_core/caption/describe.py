@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..media import probe, read_frames, read_image, to_uint8
+from ..media import probe, read_frames, read_image, shrink, to_uint8
 from .captioner import BY_HAND, Captioner
 from .check import (
     faults_of_appearance,
@@ -28,7 +28,7 @@ from .check import (
     without_body_parts,
 )
 from .prompts import Prompts, load_prompts
-from .sample import MotionSample, picture_scale, sample_by_motion, shrink
+from .sample import MotionSample, picture_scale, sample_by_motion
 
 RETRIES = 2
 BUDGET = 4096  # tokens of pictures in one question

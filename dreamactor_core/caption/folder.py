@@ -19,12 +19,12 @@ import numpy as np
 
 from ..errors import InputError, UnavailableError
 from ..items.run import PATIENCE
-from ..media import check_writable, read_frames, read_image, replacing, to_uint8
+from ..media import check_writable, read_frames, read_image, replacing, shrink, to_uint8
 from ..media.replace import digest_of_file
 from .captioner import Captioner
 from .describe import BUDGET, describe
 from .prompts import Prompts, load_prompts
-from .sample import picture_scale, sample_by_motion, shrink
+from .sample import picture_scale, sample_by_motion
 
 VIDEOS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v"}
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..media import Frame
+from ..media import Frame, shrink
 
 PIXELS_PER_TOKEN = 28 * 28  # of the Qwen-VL class: patches of 14, four to a token
 MAX_SAMPLE_SIDE = 448  # pixels: larger frames show motion no better
@@ -65,14 +65,6 @@ def choose(changes: np.ndarray, count: int) -> list[int]:
     for k in range(count - 1, -1, -1):
         chosen[k] = min(chosen[k], n - count + k)
     return chosen.tolist()
-
-
-def shrink(image: np.ndarray, scale: float) -> np.ndarray:
-    """(h, w, 3) uint8, made smaller by averaging; never larger."""
-    if scale >= 1:
-        return image
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def picture_scale(height: int, width: int, budget: int) -> float:

@@ -199,10 +199,8 @@ def command(args: argparse.Namespace, stop: Stop) -> None:
         print(f"{args.model}: {estimated}", file=sys.stderr)
     with quiet():
         animator = source.open(placement)
-    asked, choices = (
-        job.variant,
-        Choices(not (args.variant or loras), args.download, look_instead=not loras),
-    )
+    asked = job.variant
+    choices = Choices(not (args.variant or loras), args.download, look_instead=not loras)
     with _looking(stop, inputs) as watched:
         job, found = read_bodies(job, watched, animator, choices)
     inputs = found._replace(frames=inputs.frames)

@@ -18,9 +18,9 @@ import numpy as np
 from ..caption.captioner import CachedCaptioner, Captioner
 from ..caption.describe import BUDGET, describe
 from ..caption.prompts import Prompts
-from ..caption.sample import picture_scale, sample_by_motion, shrink
+from ..caption.sample import picture_scale, sample_by_motion
 from ..items.work import Data
-from ..media import probe, read_frames, replacing, write_video
+from ..media import probe, read_frames, replacing, shrink, write_video
 from ..media.fit import fit
 from ..pose.detect import detect_pose
 from ..pose.keypoints import save_keypoints

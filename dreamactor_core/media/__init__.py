@@ -5,7 +5,17 @@ float32 (height, width, 3) in [0, 1]. Times are seconds from the first frame of 
 """
 
 from .clip import Frame, VideoInfo
-from .fit import Box, content_box, fit, fit_frames, hold_indices, retime, retimed_length
+from .fit import (
+    Box,
+    content_box,
+    fit,
+    fit_frames,
+    hold_indices,
+    retime,
+    retimed_length,
+    shrink,
+    smaller,
+)
 from .footage import Footage, check_frames, probe, read_frames, sound_of
 from .image import Picture, read_image, read_mask, read_picture, to_uint8
 from .pixels import to_frames
@@ -37,6 +47,8 @@ __all__ = [
     "replacing",
     "retime",
     "retimed_length",
+    "shrink",
+    "smaller",
     "sound_of",
     "to_frames",
     "to_uint8",

@@ -58,6 +58,19 @@ def fit(image: np.ndarray | Tensor, height: int, width: int, fill: float = 0.0) 
     return panel
 
 
+def shrink(image: np.ndarray, scale: float) -> np.ndarray:
+    """(h, w, 3) uint8, made smaller by averaging; never larger."""
+    if scale >= 1:
+        return image
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def smaller(image: np.ndarray, side: int) -> np.ndarray:
+    """(h, w, 3) uint8, its longer side at most so many pixels."""
+    return shrink(image, side / max(image.shape[:2]))
+
+
 def fit_frames(
     frames: Iterable[np.ndarray | Tensor], height: int, width: int, fill: float = 0.0
 ) -> Tensor:

@@ -41,9 +41,9 @@ def check_readable(path: str | PathLike, need: str) -> Path:
             raise InputError(str(path), got=got, need=need, fix=fix)
         with path.open("rb") as file:
             empty = not file.read(1)
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except ValueError as error:  # no name of a file
         raise InputError(repr(str(path)), got=str(error), need=need, fix="Rename it.") from None
     except FileNotFoundError:
         fix = "Check the spelling, and give the full path if the file is in another folder."

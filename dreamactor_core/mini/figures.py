@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import cv2
 import numpy as np
 
+from ..media import smaller
 from ..pose.ground import largest_of, outline
 from ..skeleton import JOINTS
 from .eye import Eye
@@ -25,14 +25,12 @@ def joints_of_figures(eye: Eye, frames: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def _joints(eye: Eye, frame: np.ndarray) -> np.ndarray:
-    scale = min(1.0, WATCHED_SIDE / max(frame.shape[:2]))
-    size = [max(1, round(side * scale)) for side in frame.shape[1::-1]]
-    image = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    image = smaller(frame, WATCHED_SIDE)
     mask = outline(image)
     if mask is None or largest_of(mask)[1] or not _is_small(mask):
         return np.zeros((JOINTS, 3))
     look = look_at_figure(eye, image, mask)
-    ratio = [frame.shape[1] / size[0], frame.shape[0] / size[1], 1]
+    ratio = [frame.shape[1] / image.shape[1], frame.shape[0] / image.shape[0], 1]
     return look.joints * ratio if look.is_body else np.zeros((JOINTS, 3))
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 
-import cv2
 import numpy as np
 
 from ..errors import InputError
-from ..media import to_uint8
+from ..media import smaller, to_uint8
 from .blazepose import BlazePose
 from .detect import Detection, detect_pose
 from .reference import Likeness, look
@@ -107,7 +106,4 @@ def likenesses(networks: BlazePose, samples: Sequence[np.ndarray]) -> list[Liken
 
 def as_sample(image: np.ndarray) -> np.ndarray:
     """(h, w, 3) uint8 or in [0, 1] -> uint8, no side longer than SAMPLE_SIDE."""
-    image = to_uint8(image)
-    scale = min(1.0, SAMPLE_SIDE / max(image.shape[:2]))
-    size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return smaller(to_uint8(image), SAMPLE_SIDE)

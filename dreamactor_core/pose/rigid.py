@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from ..geometry import EVERY_FRAME
+from ..media import smaller
 from ..skeleton import HIP, NECK, SHOULDER
 from .draw import MIN_CONFIDENCE
 from .guides import CLEAR
@@ -83,12 +84,7 @@ def motion_of_region(frames: Iterable[np.ndarray], times: np.ndarray) -> RigidMo
     """Of the largest region that moves in frames (h, w, 3) uint8: where it is. It never grows, for
     what moves of somebody becomes more and less; and goes the less, the more moves beside it, for
     it leaps from one part to another then. One in which nothing moves stands still."""
-    small = []
-    for frame in frames:
-        scale = min(1.0, REGION_SIDE / max(frame.shape[:2]))
-        size = tuple(max(1, round(side * scale)) for side in frame.shape[1::-1])
-        small.append(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
-    clip = np.stack(small).astype(np.float32) / 255
+    clip = np.stack([smaller(frame, REGION_SIDE) for frame in frames]).astype(np.float32) / 255
     usual = np.median(clip[:: max(1, len(clip) // 64)], axis=0)
     places, sizes, shares, here = [], [], [], []
     for number, frame in enumerate(clip):

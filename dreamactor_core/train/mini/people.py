@@ -17,7 +17,7 @@ import numpy as np
 
 from ...caption.folder import PICTURES
 from ...errors import InputError
-from ...media import probe, read_frames, read_image, to_uint8
+from ...media import probe, read_frames, read_image, smaller, to_uint8
 from ...mini.guides import part_labels, with_all_joints
 from ...pose.blazepose import load_blazepose
 from ...pose.subjects import DetectSettings, PoseNetworks, Subjects
@@ -65,7 +65,7 @@ def read_media(folder: Path, split: Split) -> Media:
     people: list[TaughtPerson] = []
     for path in files:
         try:
-            frames = [_smaller(frame) for frame in _frames_of(path)]
+            frames = [smaller(frame, LONGER_SIDE) for frame in _frames_of(path)]
         except InputError as error:
             logger.info("left out: %s", error)
             continue
@@ -139,14 +139,6 @@ def _frames_of(path: Path) -> Iterator[np.ndarray]:
     for index, frame in enumerate(read_frames(path)):
         if index % step == 0:
             yield frame.image
-
-
-def _smaller(frame: np.ndarray) -> np.ndarray:
-    scale = LONGER_SIDE / max(frame.shape[:2])
-    if scale >= 1:
-        return frame
-    size = [max(1, round(side * scale)) for side in frame.shape[1::-1]]
-    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
 
 
 def _people_in(frame: np.ndarray, networks: PoseNetworks) -> list[TaughtPerson]:

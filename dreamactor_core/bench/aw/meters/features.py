@@ -12,11 +12,12 @@ import torch
 
 from ....errors import InputError
 from ....hub import NO_CODE, needs_code, pick_device, reason
+from ....media import smaller
 from ....pose.keypoints import MIN_CONFIDENCE, Pose
 from ....weight_files.configs import check_configs, read_json
 from ..cases import sha256_of
 from .identity import moments_of
-from .seen import SEEN_SIDE, Compared, smaller
+from .seen import SEEN_SIDE, Compared
 
 KINDS = (  # model types of transformers whose features tell who is seen
     "clip", "clip_vision_model", "dinov2", "dinov2_with_registers", "dinov3_vit", "siglip",

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from ....media import smaller
 from ....pose.keypoints import MIN_CONFIDENCE, Pose
 from ....skeleton import HIP, LIMB_JOINTS, NECK, NOSE
 from ...own import kept
 from .alike import as_sharp_as, in_light_of
-from .seen import Compared, smaller
+from .seen import Compared
 
 COLOUR_SIDE = 192  # pixels of the longer side on which colours are looked up
 ALONG = (0.25, 0.5, 0.75)  # of a bone: where its colour is looked up

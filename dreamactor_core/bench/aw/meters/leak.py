@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from ....media import smaller
 from ...metrics import FOREGROUND
 from .alike import in_light_of
-from .seen import Compared, smaller
+from .seen import Compared
 
 LEAK_SIDE, LEAK_MOMENTS = 128, 8  # pixels of a frame's longer side; frames that are looked at
 LEAK_LEVELS = 16  # of each channel, when colours are told apart

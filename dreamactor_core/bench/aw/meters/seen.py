@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ....errors import InputError
-from ....media import Frame, VideoInfo, probe, read_frames, read_image, to_uint8
+from ....media import Frame, VideoInfo, probe, read_frames, read_image, smaller, to_uint8
 from ....pose.keypoints import Pose
 from .bodies import BodyReader
 
@@ -98,10 +97,3 @@ def _thinned(path: Path, part: VideoInfo, duration: float) -> Iterator[Frame]:
     for number, frame in enumerate(read_frames(path, 0.0, duration)):
         if number % step == 0:
             yield frame
-
-
-def smaller(image: np.ndarray, side: int) -> np.ndarray:
-    """(h, w, 3), its longer side at most so many pixels."""
-    scale = min(1.0, side / max(image.shape[:2]))
-    size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
-    return image if scale == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
