@@ -189,6 +189,9 @@ LIBRARY.impl("_copy_from", _copy_from, "PrivateUse1")
 def settle() -> None:
     """What this process must do otherwise, as a tensor of the card is a Python object."""
     torch.__future__.set_overwrite_module_params_on_conversion(True)
+    # A device has a thread for its backward pass, which drops the last tensors after backward()
+    # is back; Python tears it down where it stands when the process ends there, and C++ aborts.
+    torch.autograd.set_multithreading_enabled(False)
     torch.inference_mode = _no_gradients  # type: ignore[assignment, misc]
 
 
