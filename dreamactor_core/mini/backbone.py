@@ -31,7 +31,7 @@ from torch.nn.functional import pad
 from ..backbones import Context, Text
 from ..backbones.hunyuan15 import HunyuanLayout
 from ..geometry import Geometry
-from ..media import content_box, fit
+from ..media import content_box, fit, to_uint8
 from ..options import ONE_STEP
 from ..pose.guides import Guides, Recognised
 from .brush import LayerShares, answer_channels, blend, magnify
@@ -39,8 +39,8 @@ from .clean import velocity_to
 from .conditioning import CONDITIONING_CHANNELS, conditioning
 from .cutout import CutOut, cut_out
 from .figures import joints_of_figures
-from .found import guides_found, joints_found
-from .guides import guided
+from .found import body_seen, guides_found, joints_found
+from .guides import INSIDE, guided
 from .network import Grid, MiniTransformer3DModel
 from .panels import (
     Panels,
@@ -57,6 +57,7 @@ from .panels import (
 from .poses import estimate_poses
 from .recognise import is_sure_of, recognise_reference
 from .rig import DrivingClip
+from .second_look import look_closer
 from .text import ByteTextEncoder
 from .vae import GROUP, PATCH, MiniVAE, join_frames
 
@@ -126,14 +127,19 @@ class MiniBackbone(HunyuanLayout):
         return guides_found(found, guides or Guides(height, width), box)
 
     @torch.inference_mode()
-    def watch(self, frames: Iterable[Tensor]) -> np.ndarray:
+    def watch(self, frames: Iterable[Tensor], *, closely: bool = False) -> np.ndarray:
         """Joints (t, 2, 18, 3) in frames (h, w, 3) in [0, 1]: x, y in pixels and confidence; one
-        body alone is there twice."""
+        body alone is there twice. closely: it is looked at again, from nearer."""
         eye, joints = self.transformer.eye, []
         for frame in frames:
             times = self._times(*frame.shape[:2])
-            small = self._pictures(reduced_frame(frame, times)[None])
-            joints.append(joints_found(eye.averaged(small, labels=False)) * [times, times, 1])
+            seen = eye.averaged(self._pictures(reduced_frame(frame, times)[None]), labels=closely)
+            found = joints_found(seen) * [times, times, 1]
+            if closely and not seen.two_bodies[0] > 0:
+                image, mask = to_uint8(frame), body_seen(seen, (frame.shape[1], frame.shape[0]))
+                if (mask >= INSIDE).any():
+                    found[0, :, :, :2] = look_closer(eye, image, mask, found[0, 0])
+            joints.append(found)
         return np.concatenate(joints)
 
     def _times(self, height: int, width: int) -> int:

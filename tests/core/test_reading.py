@@ -150,6 +150,21 @@ def test_looked_at_from_near_a_mirrored_body_has_its_joints_mirrored(animator, p
     assert np.linalg.norm(joints - body.joints[0, :, :2], axis=1).mean() < 4
 
 
+def test_a_small_body_in_a_driver_is_found_better_from_nearer(animator, puppets):
+    """Half as large as those that were learned from, in the middle of plain ground."""
+    whole = animator.eye.seen(puppets.reference, None).joints[0, :, :2]
+    small = torch.nn.functional.avg_pool2d(puppets.reference.movedim(-1, 1), 2).movedim(1, -1)
+    frame = torch.full((256, 256, 3), 0.5)
+    frame[64:192, 64:192] = small[0]
+    once, closely = (animator.eye.watch([frame], closely=each) for each in (False, True))
+    far, near = (
+        np.linalg.norm(found[0, 0, :, :2] - (whole / 2 + 64), axis=1).mean()
+        for found in (once, closely)
+    )
+    assert near < 0.75 * far
+    assert np.array_equal(closely[0, 1, :, :2], closely[0, 0, :, :2])  # one body, twice
+
+
 def test_limbs_seen_on_the_wrong_side_are_changed_back():
     seen = FIGURE[:, :2].copy()
     legs = [*HIP, *KNEE, *ANKLE]
