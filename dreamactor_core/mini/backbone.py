@@ -39,7 +39,7 @@ from .clean import velocity_to
 from .conditioning import CONDITIONING_CHANNELS, conditioning
 from .cutout import CutOut, cut_out
 from .figures import joints_of_figures
-from .found import body_seen, guides_found, joints_found
+from .found import guides_found, joints_found
 from .guides import INSIDE, guided
 from .network import Grid, MiniTransformer3DModel
 from .panels import (
@@ -58,6 +58,7 @@ from .poses import estimate_poses
 from .recognise import is_sure_of, recognise_reference
 from .rig import DrivingClip
 from .second_look import look_closer
+from .sight import look_at_frame
 from .text import ByteTextEncoder
 from .vae import GROUP, PATCH, MiniVAE, join_frames
 
@@ -133,14 +134,17 @@ class MiniBackbone(HunyuanLayout):
         eye, joints = self.transformer.eye, []
         for frame in frames:
             times = self._times(*frame.shape[:2])
-            seen = eye.averaged(self._pictures(reduced_frame(frame, times)[None]), labels=closely)
-            found = joints_found(seen) * [times, times, 1]
-            if closely and not seen.two_bodies[0] > 0:
-                image, mask = to_uint8(frame), body_seen(seen, (frame.shape[1], frame.shape[0]))
-                if (mask >= INSIDE).any():
-                    found[0, :, :, :2] = look_closer(eye, image, mask, found[0, 0])
+            if not closely:
+                small = self._pictures(reduced_frame(frame, times)[None])
+                found = joints_found(eye.averaged(small, labels=False)) * [times, times, 1]
+                joints += [*found]
+                continue
+            sight = look_at_frame(eye, frame, times)
+            found, mask = sight.joints(), sight.body(*frame.shape[:2])
+            if not sight.seen.two_bodies[0] > 0 and (mask >= INSIDE).any():
+                found[..., :2] = look_closer(eye, to_uint8(frame), mask, found[0])
             joints.append(found)
-        return np.concatenate(joints)
+        return np.stack(joints)
 
     def _times(self, height: int, width: int) -> int:
         """How many times larger a picture is than those that the eye has learned from."""
@@ -165,9 +169,9 @@ class MiniBackbone(HunyuanLayout):
         return recognise_reference(self.transformer.eye, picture, small, told, is_alpha, people)
 
     def is_sure_of(self, frames: Sequence[Tensor]) -> bool:
-        """Whether the eye knows the body in most of some frames (h, w, 3) in [0, 1]."""
-        small = [reduced_frame(frame, self._times(*frame.shape[:2])) for frame in frames]
-        return is_sure_of(self.transformer.eye, small)
+        """Whether the eye knows the body in most of some frames (h, w, 3) in [0, 1], all of a
+        size."""
+        return is_sure_of(self.transformer.eye, frames, self._times(*frames[0].shape[:2]))
 
     def figures(self, frames: Iterable[np.ndarray]) -> np.ndarray:
         """See mini/figures.py."""

@@ -32,15 +32,8 @@ def guides_found(estimate: BodyEstimate, guides: Guides, box: Box) -> Guides:
         found[..., 2] = 1.0
         joints = found
     if mask is None:
-        mask = body_seen(estimate, size, box)
+        assert estimate.labels is not None, "an eye that was asked for them"
+        body = 1 - estimate.labels[0].softmax(dim=0)[0].cpu().numpy()
+        inside = body[box.top : box.top + box.height, box.left : box.left + box.width]
+        mask = cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
     return guides._replace(joints=joints, mask=mask)
-
-
-def body_seen(estimate: BodyEstimate, size: tuple[int, int], box: Box | None = None) -> np.ndarray:
-    """(h, w) in [0, 1], of size (w, h): where the eye sees a body, in a box of what it saw, or in
-    all of that."""
-    assert estimate.labels is not None, "an eye that was asked for them"
-    body = 1 - estimate.labels[0].softmax(dim=0)[0].cpu().numpy()
-    if box is not None:
-        body = body[box.top : box.top + box.height, box.left : box.left + box.width]
-    return cv2.resize(body.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)

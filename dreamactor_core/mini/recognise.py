@@ -17,25 +17,22 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor
 
-from ..media import content_box, to_uint8
+from ..media import to_uint8
 from ..pose.grabcut import figure_like
 from ..pose.ground import RING, largest_of, outline
 from ..pose.guides import Guides, Recognised
 from ..pose.paper import figures_on_paper
 from ..pose.reference import find_person
 from ..skeleton import NECK, NOSE
-from .eye import CONFIDENT, BodyEstimate, Eye, confidence
-from .found import joints_found
+from .eye import CONFIDENT, Eye
 from .guides import INSIDE
 from .second_look import look_at_figure, look_closer
+from .sight import BELIEVED, Sight, look_at_frame, look_at_picture
 from .silhouette import joints_of_outline
 
-SURE = 0.98  # confidence that the eye has in puppets alone: what the network has learned to draw
 KNOWS = 0.75  # confidence from which only who is surely a person is one
-BELIEVED = 0.5  # from which limbs are moved: most of the joints are where they should
 SAME_FIGURE = 0.6  # intersection / union of an outline and what the eye sees: they are the same
 OF_BODY = 0.2  # share of a piece of an outline that the eye sees as a body, at least
 AGREED, AT_BORDER = 0.75, 0.03  # likewise, of what may be no body; share of a border that it covers
@@ -59,9 +56,9 @@ def recognise_reference(
     mask = None if told is None else told.mask
     joints_by = "none" if joints is None else "given"
     outline_by = "none" if mask is None else "alpha" if is_alpha else "given"
-    seen = _look(eye, panel, labels=True)
-    trust, bodies = float(confidence(seen)[0]), 1 + int(seen.two_bodies[0] > 0)
     image, person, others = to_uint8(picture), None, 0
+    sight = look_at_picture(eye, image, panel)
+    trust, bodies = sight.confidence(), 1 + int(sight.seen.two_bodies[0] > 0)
     if joints is not None and mask is None:
         mask = outline(image)
         outline_by = "none" if mask is None else "ground"
@@ -71,18 +68,19 @@ def recognise_reference(
             joints, joints_by = person.joints, "blazepose"
         if person is not None and mask is None:
             mask, outline_by = person.mask, "blazepose"
-    if joints is None and mask is None and trust >= SURE:
+    if joints is None and mask is None and sight.is_puppet():
         return Recognised(None, "eye", "eye", bodies)
     if joints is None and trust >= BELIEVED:
-        joints, joints_by = _in_picture(seen, bodies, panel, image), "eye"
+        joints, joints_by = sight.joints()[:bodies], "eye"
+        joints[..., 2] = 1.0  # the eye is believed as a whole
         if mask is None:
-            mask, outline_by = _outline_seen(seen, panel, image)
+            mask, outline_by = _outline_seen(sight, image)
         if bodies == 1 and mask is not None and (mask >= INSIDE).any():
             joints[0, :, :2] = look_closer(eye, image, mask, joints[0])
     elif joints is None:
         shape, shape_by = mask, outline_by
         if mask is None:
-            shape, shape_by = _outline_seen(seen, panel, image, doubtful=True)
+            shape, shape_by = _outline_seen(sight, image, doubtful=True)
         figure = _figure(eye, image, shape, may_be_several=outline_by != "given")
         if figure.joints is not None:
             joints, joints_by = figure.joints[None], figure.joints_by
@@ -101,31 +99,17 @@ def recognise_reference(
     return Recognised(guides, joints_by, outline_by, bodies)
 
 
-def _in_picture(seen: BodyEstimate, bodies: int, panel: Tensor, image: np.ndarray) -> np.ndarray:
-    """Joints (m, 18, 3) in pixels of a picture (h, w, 3), as the eye sees them in a panel."""
-    box = content_box(*image.shape[:2], *panel.shape[:2])
-    joints = joints_found(seen)[0, :bodies]
-    joints[..., :2] -= [box.left, box.top]
-    joints[..., :2] *= [image.shape[1] / box.width, image.shape[0] / box.height]
-    joints[..., 2] = 1.0  # the eye is believed as a whole
-    return joints
-
-
 def _outline_seen(
-    seen: BodyEstimate, panel: Tensor, image: np.ndarray, doubtful: bool = False
+    sight: Sight, image: np.ndarray, doubtful: bool = False
 ) -> tuple[np.ndarray | None, str]:
     """Of what the eye sees in a picture (h, w, 3) uint8, and who tells it: plain ground, if what
     stands on it is the same, and no horizon behind it, else the colours; where it is doubtful that
     this is a body, only if they tell the same, and apart from the picture's border."""
-    assert seen.labels is not None, "an eye that was asked for them"
-    box = content_box(*image.shape[:2], *panel.shape[:2])
-    body = 1 - seen.labels[0].softmax(dim=0)[0].cpu().numpy()
-    body = body[box.top : box.top + box.height, box.left : box.left + box.width]
-    whole = cv2.resize(body, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    body = sight.body(*image.shape[:2])
     plain, cut = outline(image), figure_like(image, body)
-    if plain is not None and _shared(plain, whole) >= SAME_FIGURE and not _runs_out(plain, cut):
-        return _pieces_of(plain, whole), "ground"
-    if cut is None or (doubtful and not (_shared(cut, whole) >= AGREED and _is_apart(cut))):
+    if plain is not None and _shared(plain, body) >= SAME_FIGURE and not _runs_out(plain, cut):
+        return _pieces_of(plain, body), "ground"
+    if cut is None or (doubtful and not (_shared(cut, body) >= AGREED and _is_apart(cut))):
         return None, "none"
     return cut, "eye"
 
@@ -214,15 +198,8 @@ def _agree(joints: np.ndarray, seen: np.ndarray, side: int) -> bool:
     return bool(apart[[NOSE, NECK]].max() <= SAME_HEAD * side)
 
 
-def is_sure_of(eye: Eye, frames: Sequence[Tensor]) -> bool:
-    """Whether the eye knows the body in most of some frames (h, w, 3) in [0, 1], as large as it is
-    to see them."""
-    sure = [float(confidence(_look(eye, frame, labels=False))[0]) for frame in frames]
+def is_sure_of(eye: Eye, frames: Sequence[Tensor], times: int) -> bool:
+    """Whether the eye knows the body in most of some frames (h, w, 3) in [0, 1], so many times
+    larger than it is to see them."""
+    sure = [look_at_frame(eye, frame, times).confidence() for frame in frames]
     return float(np.median(sure)) >= CONFIDENT
-
-
-def _look(eye: Eye, picture: Tensor, labels: bool) -> BodyEstimate:
-    """What the eye sees of a picture (h, w, 3) in [0, 1]."""
-    shown = picture.permute(2, 0, 1)[None] * 2 - 1
-    with torch.no_grad():
-        return eye.averaged(shown.to(eye.tell.weight), labels=labels)

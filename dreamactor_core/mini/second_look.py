@@ -53,7 +53,7 @@ def look_at_figure(eye: Eye, image: np.ndarray, mask: np.ndarray) -> FigureLook:
     places, weights = [], []
     for first in range(0, len(VIEWS), LOOKS_AT_ONCE):
         few = VIEWS[first : first + LOOKS_AT_ONCE]
-        shown = [_shown(image, mask, middle, side / fill, ground) for fill, ground, _ in few]
+        shown = [shown_square(image, mask, middle, side / fill, ground) for fill, ground, _ in few]
         found, unsure = _found(eye, np.stack(shown), [mirrored for *_, mirrored in few])
         scale = side / np.array([fill for fill, *_ in few]) / EYE_SIDE
         places.append(middle + (found - EYE_SIDE / 2) * scale[:, None, None])
@@ -83,7 +83,7 @@ def look_closer(eye: Eye, image: np.ndarray, mask: np.ndarray, joints: np.ndarra
     middle, side = _box_of(mask)
     places = []
     for fill in CLOSE_FILLS:
-        shown = _shown(image, None, middle, side / fill)
+        shown = shown_square(image, None, middle, side / fill)
         found, _ = _found(eye, np.stack([shown, shown]), [False, True])
         places += list(middle + (found - EYE_SIDE / 2) * side / fill / EYE_SIDE)
     return np.mean([_with_sides_of(joints[:, :2], place) for place in places], axis=0)
@@ -147,7 +147,7 @@ def _found(eye: Eye, shown: np.ndarray, mirrored: list[bool]) -> tuple[np.ndarra
     return joints, np.where(turned[:, None], unsure[:, other], unsure)
 
 
-def _shown(
+def shown_square(
     image: np.ndarray,
     mask: np.ndarray | None,
     middle: np.ndarray,

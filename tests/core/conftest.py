@@ -37,10 +37,10 @@ def pipelines(tmp_path_factory):
 def sure_eye(monkeypatch):
     """The embedded model's eye believes whatever it sees, so that the network draws pictures of
     nothing, too."""
-    from dreamactor_core.mini import recognise
+    from dreamactor_core.mini import recognise, sight
 
-    for name in ("SURE", "CONFIDENT"):
-        monkeypatch.setattr(recognise, name, 0.0)
+    monkeypatch.setattr(sight, "SURE", 0.0)
+    monkeypatch.setattr(recognise, "CONFIDENT", 0.0)
 
 
 @pytest.fixture

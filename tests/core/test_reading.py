@@ -16,7 +16,7 @@ from dreamactor_core.jobs.inputs import open_inputs
 from dreamactor_core.jobs.job import Job
 from dreamactor_core.jobs.reading import Choices, read_bodies
 from dreamactor_core.media import Footage, fit, to_frames, write_image, write_video
-from dreamactor_core.mini import recognise, second_look
+from dreamactor_core.mini import recognise, second_look, sight
 from dreamactor_core.mini.recognise import recognise_reference
 from dreamactor_core.mini.second_look import look_at_figure, look_closer
 from dreamactor_core.models import find
@@ -84,7 +84,7 @@ def test_the_eye_looks_at_the_size_that_it_learned_from(animator, puppets):
 
 def test_a_body_of_another_world_is_cut_out_as_the_eye_sees_it(animator, puppets, monkeypatch):
     """Joints in the picture's own pixels, and the outline of what has the colours of the body."""
-    monkeypatch.setattr(recognise, "SURE", 1.1)
+    monkeypatch.setattr(sight, "SURE", 1.1)
     picture, bar = puppets.reference[0], torch.full((256, 64, 3), 0.5)
     wide = torch.cat([bar, picture, bar], dim=1)
     found = animator.eye.recognise(wide, fit(wide, 256, 256), None, True)
@@ -95,6 +95,53 @@ def test_a_body_of_another_world_is_cut_out_as_the_eye_sees_it(animator, puppets
     assert away.mean() < 6  # two pixels of those that the eye sees
     own, other = (mask > 0.5 for mask in (found.guides.mask[:, 64:-64], seen.mask))
     assert (own & other).sum() > 0.8 * (own | other).sum()
+
+
+def small_on(ground: np.ndarray, puppets, side: int = 112) -> torch.Tensor:
+    """The puppet's picture, of so many pixels, in the middle of a ground (256, 256, 3) uint8."""
+    puppet = (puppets.reference[0] * 255).byte().numpy()
+    edge = (256 - side) // 2
+    picture = ground.copy()
+    picture[edge:-edge, edge:-edge] = cv2.resize(puppet, (side, side), interpolation=cv2.INTER_AREA)
+    return to_frames(picture[None])[0]
+
+
+def hills() -> np.ndarray:
+    """A ground (256, 256, 3) uint8 from which nothing can be cut out."""
+    few = np.random.default_rng(3).integers(0, 255, (5, 5, 3), dtype=np.uint8)
+    return cv2.resize(few, (256, 256), interpolation=cv2.INTER_CUBIC)
+
+
+def test_a_body_too_small_for_the_eye_is_known_from_nearer(animator, puppets, monkeypatch):
+    """As a reference and as a driver; its joints in the picture's own pixels."""
+    whole = animator.eye.seen(puppets.reference, None).joints[0, :, :2]
+    picture = small_on(hills(), puppets)
+    found = animator.eye.recognise(picture, picture, None, True)
+    assert found.joints_by == "eye"
+    away = found.guides.joints[0, :, :2] - (whole * 112 / 256 + 72)
+    assert np.linalg.norm(away, axis=1).mean() < 2
+    assert animator.eye.is_sure_of([picture] * 3)
+    empty = to_frames(hills()[None])[0]
+    assert animator.eye.recognise(empty, empty, None, True).joints_by == "none"
+    assert not animator.eye.is_sure_of([empty] * 3)
+    monkeypatch.setattr(sight, "NEARER_LOOKS", 0)
+    assert not animator.eye.is_sure_of([picture] * 3)
+
+
+def test_beside_what_is_seen_from_nearer_stands_what_was_seen_before():
+    """The upper right quarter of a picture was looked at again."""
+
+    def seen(body: list[list[float]]) -> SimpleNamespace:
+        sure = 50.0 * torch.tensor(body)
+        return SimpleNamespace(labels=torch.stack([-sure, sure])[None])
+
+    far = sight.Sight(seen([[1, -1], [1, -1]]), np.zeros(2), np.full(2, 4.0))
+    nearer = seen([[1] * 4] * 2 + [[-1] * 4] * 2)
+    near = sight.Sight(nearer, np.array([4, 0]), np.ones(2), around=far)
+    body = near.body(8, 8)
+    assert (body[:, :2] == 1).all()  # as from far
+    assert (body[:2, 4:] == 1).all() and (body[2:4, 4:] == 0).all()  # as from nearer
+    assert (body[5:, 6:] == 0).all()
 
 
 def test_a_figure_is_told_apart_by_its_colours():

@@ -1,0 +1,126 @@
+"""What the eye sees of a picture, and the nearer look that it takes at what it sees too small.
+
+The eye has learned from bodies that fill most of what it is shown. Of one that is half as large it
+finds half the joints; shown the square around it, it finds them as well as ever, and its confidence
+means what it says.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..media import Box, content_box, to_uint8
+from .eye import BodyEstimate, Eye, confidence
+from .found import joints_found
+from .panels import reduced_frame
+from .second_look import EYE_SIDE, shown_square
+
+SURE = 0.98  # confidence that the eye has in puppets alone: what the network has learned to draw
+BELIEVED = 0.5  # from which limbs are moved: most of the joints are where they should
+IS_BODY = 0.5  # probability from which a pixel is a body's
+FILL = 0.75  # of a nearer look's side, by the longer side of the body
+TOO_SMALL = 0.8  # of a look's side: a body that fills less is looked at from nearer
+WELL_PLACED = 0.65, 0.1  # of a nearer look's side: so large, and so near its middle, is near enough
+NEARER_LOOKS = 2  # at most
+LEAST_SQUARE = 32  # pixels of a picture's square: nearer there is nothing to be seen
+
+
+class Sight(NamedTuple):
+    """What the eye sees where pixel (x, y) is corner + (x, y) * scale of a picture."""
+
+    seen: BodyEstimate
+    corner: np.ndarray  # (2,) x, y in pixels of the picture
+    scale: np.ndarray  # (2,)
+    around: Sight | None = None  # of a nearer look, the one before: what is seen beside it
+
+    def confidence(self) -> float:
+        return float(confidence(self.seen)[0])
+
+    def is_puppet(self) -> bool:
+        """Whether it is one of the eye's own world, and was looked at as the network does."""
+        return self.around is None and self.confidence() >= SURE
+
+    def joints(self) -> np.ndarray:
+        """(2, 18, 3) x, y in pixels of the picture, confidence; one body alone is there twice."""
+        joints = joints_found(self.seen)[0]
+        joints[..., :2] = joints[..., :2] * self.scale + self.corner
+        return joints
+
+    def body(self, height: int, width: int) -> np.ndarray:
+        """(h, w) float32 in [0, 1] of the picture, which is so large: where a body is."""
+        # cv2 counts from the middle of the first pixel.
+        place = np.column_stack([np.diag(self.scale), self.corner + (self.scale - 1) / 2])
+        shown, size = self._shown_body(), (width, height)
+        body = cv2.warpAffine(shown, place, size, borderMode=cv2.BORDER_REPLICATE)
+        if self.around is None:
+            return body
+        inside = cv2.warpAffine(np.ones_like(shown), place, size)
+        return inside * body + (1 - inside) * self.around.body(height, width)
+
+    def box(self) -> tuple[np.ndarray, float] | None:
+        """Middle (2,) and longer side of the largest piece of a body, in pixels of what was shown;
+        None where there is none."""
+        count, _, boxes, _ = cv2.connectedComponentsWithStats(
+            (self._shown_body() > IS_BODY).astype(np.uint8)
+        )
+        if count < 2:
+            return None
+        left, top, width, height, _ = boxes[1 + boxes[1:, cv2.CC_STAT_AREA].argmax()]
+        return np.array([left + width / 2, top + height / 2]), float(max(width, height))
+
+    def _shown_body(self) -> np.ndarray:
+        assert self.seen.labels is not None, "an eye that was asked for them"
+        return 1 - self.seen.labels[0].softmax(dim=0)[0].cpu().numpy()
+
+
+def look_from_far(eye: Eye, panel: Tensor, size: tuple[int, int], box: Box) -> Sight:
+    """At a panel (h', w', 3) in [0, 1] as large as the eye is to see it, in whose box a picture of
+    size (h, w) lies."""
+    scale = np.array([size[1] / box.width, size[0] / box.height])
+    return Sight(_seen(eye, panel.permute(2, 0, 1)), -scale * [box.left, box.top], scale)
+
+
+def look_at_frame(eye: Eye, frame: Tensor, times: int) -> Sight:
+    """At a frame (h, w, 3) in [0, 1], so many times larger than the eye is to see it."""
+    return look_at_picture(eye, to_uint8(frame), reduced_frame(frame, times))
+
+
+def look_at_picture(eye: Eye, image: np.ndarray, panel: Tensor) -> Sight:
+    """At a picture (h, w, 3) uint8, which lies in a panel (h', w', 3) in [0, 1] as large as the eye
+    is to see it: from far and, if it does not know the body for sure, nearer."""
+    size = image.shape[:2]
+    sight = look_from_far(eye, panel, size, content_box(*size, *panel.shape[:2]))
+    return sight if sight.is_puppet() else look_nearer(eye, image, sight)
+
+
+def look_nearer(eye: Eye, image: np.ndarray, sight: Sight) -> Sight:
+    """At the body in a picture (h, w, 3) uint8 until it is as large as it should be; as it was,
+    where there is none, or two, or it is large already, or was believed and is less sure from
+    nearer."""
+    far, nearest = sight, (TOO_SMALL, np.inf)
+    for _ in range(NEARER_LOOKS):
+        box = None if sight.seen.two_bodies[0] > 0 else sight.box()
+        if box is None:
+            break
+        height, width = sight.seen.labels.shape[2:]
+        side, away = box[1] / max(height, width), np.abs(box[0] - [width / 2, height / 2]).max()
+        if side > nearest[0] and away < nearest[1] * EYE_SIDE:
+            break
+        middle = sight.corner + box[0] * sight.scale
+        square = max(box[1] * sight.scale.max() / FILL, LEAST_SQUARE)
+        shown = torch.from_numpy(shown_square(image, None, middle, square)).permute(2, 0, 1)
+        scale = np.full(2, square / EYE_SIDE)
+        sight = Sight(_seen(eye, shown), middle - square / 2, scale, around=sight)
+        nearest = WELL_PLACED
+    return far if BELIEVED <= far.confidence() > sight.confidence() else sight
+
+
+def _seen(eye: Eye, shown: Tensor) -> BodyEstimate:
+    """Of a picture (3, h, w) in [0, 1]."""
+    with torch.no_grad():
+        return eye.averaged((2 * shown[None] - 1).to(eye.tell.weight))
