@@ -24,7 +24,7 @@ from .seen import Compared, see_files
 from .tempo import tempo_error
 
 METER_FOLDER, METER_STAGE = "meter", "meter"  # below RESULTS/scores; of its store
-METER_VERSION = 4  # counts up when a meter measures otherwise: all is measured again
+METER_VERSION = 5  # counts up when a meter measures otherwise: all is measured again
 
 OnVideo = Callable[[str, Outcome, int, int], None]
 
