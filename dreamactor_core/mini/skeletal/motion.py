@@ -88,7 +88,7 @@ def perform(figure: Figure, driver: Driver, panel: tuple[int, int]) -> list[Goal
     """A figure in each of the driver's frames, in a picture of panel (height, width)."""
     reference = figure.joints
     inside = _inside(reference, panel)
-    driver = _as_seen(reference, driver)
+    whole = driver = _as_seen(reference, driver)
     driver = driver._replace(shown=driver.shown & inside)
     both = driver.shown & figure.seen
     on_four = all(is_on_four(body, both) for body in (reference[None], driver.joints))
@@ -100,7 +100,9 @@ def perform(figure: Figure, driver: Driver, panel: tuple[int, int]) -> list[Goal
     place = place + from_moment(reference, figure.box, posed + place[:, None], panel)
     place[:, 0] *= _stride(figure, posed, place[:, 0], panel[1])
     if not (inside[list(ANKLE)].any() or lies(reference)):
-        place[:, 1] = _sinking(place[:, 1], panel[0])
+        bends = _bends(whole)
+        way = place[:, 1] if bends is None else _scale(reference, driver) * bends
+        place[:, 1] = _sinking(way, panel[0])
     joints = posed + place[:, None]
     if not on_four:  # who takes the driver's very steps does not slide
         joints = stand(joints, planted(driver.joints, driver.shown, driver.times), driver.times)
@@ -115,6 +117,17 @@ def _inside(reference: np.ndarray, panel: tuple[int, int]) -> np.ndarray:
     """(18,) bool: joints that the picture shows, not those made up below a half body."""
     share = reference / np.array([panel[1], panel[0]])
     return ((share >= -BEYOND_BORDER) & (share <= 1 + BEYOND_BORDER)).all(axis=1)
+
+
+def _bends(driver: Driver) -> np.ndarray | None:
+    """(n,) how much lower the hips are than where somebody stands, however near he comes meanwhile,
+    in the unit of his joints; None where his hips or feet are not seen."""
+    hips, ankles = ([joint for joint in pair if driver.shown[joint]] for pair in (HIP, ANKLE))
+    if not (hips and ankles):
+        return None
+    size = _bones(driver).sum(axis=1).clip(1e-6)
+    high = driver.joints[:, ankles, 1].max(axis=1) - driver.joints[:, hips, 1].mean(axis=1)
+    return (np.quantile(high / size, FULL_LENGTH) - high / size) * size.mean()
 
 
 def _sinking(way: np.ndarray, height: int) -> np.ndarray:
