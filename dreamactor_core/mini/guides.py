@@ -55,6 +55,7 @@ TOLD, MADE = 1.0, 6.0  # pixels: how uncertain a joint is that was told, and one
 CERTAIN = 20.0  # a logit
 MIN_SHARE = 1e-6  # share, whose logarithm is taken
 HINGE = 0.4  # of the way to the next joint: reach of what two parts take along both
+SOFT = 6  # a way through a pixel is longer by its cover to the power of minus that
 BEYOND = 0.12  # of the shin: so far behind the ankle the foot begins
 
 HANGS_ON = {joint: NECK for joint in (*SHOULDER, *HIP, NOSE)}
@@ -154,14 +155,14 @@ def part_labels(joints: np.ndarray, mask: np.ndarray) -> np.ndarray:
     height, width = mask.shape
     scale = min(1.0, FINEST / max(height, width))
     small = tuple(max(1, round(side * scale)) for side in (height, width))
-    inside = cv2.resize(mask.astype(np.float32), small[::-1], interpolation=cv2.INTER_AREA)
-    inside = inside >= INSIDE
+    cover = cv2.resize(mask.astype(np.float32), small[::-1], interpolation=cv2.INTER_AREA)
+    inside = cover >= INSIDE
     if not inside.any():
         raise ValueError("an empty mask")
     seeds = np.zeros(small, np.uint8)
     for body in joints:
         _plant(seeds, body * [scale, scale, 1], inside)
-    parts = _grown(seeds, inside)
+    parts = _grown(seeds, np.where(inside, cover, 0))
     labels = np.zeros((1 + PARTS, height, width), np.float32)
     for part in range(1, 1 + PARTS):
         here = (parts == part).astype(np.float32)
@@ -251,14 +252,15 @@ def _at(depth: np.ndarray, place: np.ndarray) -> float:
     return float(depth[y, x]) if inside else 0.0
 
 
-def _grown(seeds: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Parts (h, w): that of the nearest seed along the surface; where none can be reached, and
-    outside, that of the nearest pixel."""
+def _grown(seeds: np.ndarray, cover: np.ndarray) -> np.ndarray:
+    """Parts (h, w): that of the nearest seed along the surface, cover (h, w) in [0, 1]; where none
+    can be reached, and outside, that of the nearest pixel. Where a hand and a hip touch by
+    their soft outlines alone, there is hardly a way."""
     sources = np.flatnonzero(seeds)
     if not len(sources):
         return np.full(seeds.shape, TORSO, np.uint8)
     _, _, nearest = dijkstra(
-        ways_within(inside),
+        ways_within(cover),
         directed=False,
         indices=sources,
         return_predecessors=True,
@@ -269,8 +271,12 @@ def _grown(seeds: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return parts[rows, columns]
 
 
-def ways_within(inside: np.ndarray) -> coo_array:
-    """Lengths of the ways between pixels inside that touch each other, as a sparse matrix."""
+def ways_within(cover: np.ndarray) -> coo_array:
+    """Lengths of the ways between covered pixels that touch each other, as a sparse matrix: longer
+    where they are covered in part."""
+    inside = cover > 0
+    hard = np.ones(cover.shape)
+    hard[inside] = cover[inside].astype(float) ** -SOFT
     height, width = inside.shape
     number = np.arange(height * width, dtype=np.int32).reshape(
         height, width
@@ -280,6 +286,7 @@ def ways_within(inside: np.ndarray) -> coo_array:
         here = (slice(0, height - down), slice(max(0, -right), width - max(0, right)))
         there = (slice(down, height), slice(max(0, right), width - max(0, -right)))
         both = inside[here] & inside[there]
-        ways.append((number[here][both], number[there][both], np.full(both.sum(), length)))
+        longer = (hard[here][both] + hard[there][both]) / 2
+        ways.append((number[here][both], number[there][both], length * longer))
     one, other, lengths = (np.concatenate(each) for each in zip(*ways, strict=True))
     return coo_array((lengths, (one, other)), shape=(height * width,) * 2).tocsr()

@@ -185,6 +185,19 @@ def test_a_hand_at_the_hip_is_not_the_hip():
     assert parts[54, 36] == FOREARM[0] and parts[50, 41] == TORSO
 
 
+def test_there_is_hardly_a_way_through_a_soft_outline():
+    """A claw below the hand touches a leg by pixels that are covered in part."""
+    joints = FIGURE.copy()
+    joints[2:5, :2] = (42, 31), (30, 44), (34, 56)
+    mask = figure()
+    mask[28:34, :40] = 0
+    mask[30:46, 27:33] = mask[42:76, 30:38] = 1
+    mask[28:34, 30:41] = 1
+    mask[64:70, 38:42] = 0.55
+    parts = part_labels(joints[None], mask).argmax(axis=0)
+    assert (parts[64:76, 31:37] == FOREARM[0]).all() and parts[66, 43] == THIGH[0]
+
+
 def test_what_hangs_on_nothing_is_the_nearest_parts():
     mask = figure()
     mask[2:4, 46:54] = 1  # a halo

@@ -79,6 +79,22 @@ def turned_about(joints: np.ndarray, joint: int, moved: tuple[int, ...], degrees
     return made
 
 
+@pytest.mark.parametrize("touches", [False, True])
+def test_what_hangs_on_the_hand_alone_goes_with_it(touches):
+    """A sword that hangs down from it; not what lies along the trunk as well, as a cloak."""
+    mask = figure()
+    mask[31:62, 9:13] = 1
+    if touches:
+        mask[40:58, 9:41] = 1
+    (one,) = cut_figures(drawing(), clean_ground(drawing(), mask), FIGURE[None], mask)
+    shown = np.zeros((100, 100), bool)
+    layer = one.layers[FOREARM[0]]
+    height, width = layer.pixels.shape[:2]
+    x, y = layer.corner
+    shown[y : y + height, x : x + width] = layer.pixels[..., 3] > 0
+    assert shown[48:60, 10:12].any() != touches and shown[48:60, 10:12].all() != touches
+
+
 @pytest.mark.parametrize(("hem", "skirt"), [(80, Skirt.KNEES), (94, Skirt.ANKLES)])
 def test_a_skirt_stays_in_one_piece_when_a_leg_is_raised(hem, skirt):
     mask = figure()

@@ -34,6 +34,7 @@ from ..guides import INSIDE, SEEN, part_labels, with_all_joints
 from .on_four import is_on_four, keep_trunk_whole
 from .skirt import Skirt, join_legs, skirt_of
 
+CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 EDGE = 1.5  # pixels: an outline is this wide at most, or limbs would be ghosts of themselves
 COMMON = 2  # pixels that a layer has of its neighbours, or lines of the ground would show between
 ABOUT_JOINT = 0.9  # of the outer bone: so far about a joint a plane through it parts the two
@@ -42,6 +43,7 @@ LEAST_RADIUS = 3.0  # pixels
 MOST_OF_IT = 0.98  # of the line along which two parts meet: what lies further off is chance
 # Times half of its thickness, or of its length: so far a limb goes from its bone.
 LIMB_REACH = 3.0, 0.6
+HANGS_ON_IT = 1.0  # of a side of something: along so much it hangs on what it touches
 SLEEVE = 2.2  # times half of its thickness: so far an arm goes from its bone into a broad trunk
 GOES_ON = 0.2  # of the picture's longer side: so far a bust goes on beyond its borders
 CUT_OFF = 0.03  # of a border that a figure covers which it cuts off
@@ -216,8 +218,8 @@ def _limbs_alone(
     parts: np.ndarray, depth: np.ndarray, joints: np.ndarray, limbs: tuple[int, ...]
 ) -> None:
     """What is far from a limb for its thickness and length, as a skirt that an arm hangs beside or
-    a tail behind a leg, belongs to what else is nearest, that is none of these limbs. depth (h, w):
-    pixels to the outline."""
+    a tail behind a leg, belongs to what else is nearest, that is none of these limbs, if it touches
+    any such: claws, or a sword, hang on the hand alone. depth (h, w): pixels to the outline."""
     height, width = parts.shape
     strange = np.zeros(parts.shape, bool)
     for part in limbs:
@@ -231,10 +233,17 @@ def _limbs_alone(
         far = cv2.distanceTransform(bone, cv2.DIST_L2, 5)
         reach = max(LIMB_REACH[0] * thick, LIMB_REACH[1] * float(np.linalg.norm(end - start)))
         strange |= (parts == part) & (far > reach)
-    others = ~np.isin(parts, limbs) & (depth > 0)
+    inside = depth > 0
+    others, strange = ~np.isin(parts, limbs) & inside, strange & inside
+    count, pieces = cv2.connectedComponents(strange.astype(np.uint8), connectivity=4)
+    touching = np.bincount(pieces[cv2.dilate(others.astype(np.uint8), CROSS) > 0], minlength=count)
+    hangs = touching >= HANGS_ON_IT * np.sqrt(np.bincount(pieces.ravel(), minlength=count))
+    strange &= hangs[pieces]
     if strange.any() and others.any():
         rows, columns = distance_transform_edt(~others, return_distances=False, return_indices=True)
         parts[strange] = parts[rows[strange], columns[strange]]
+        rows, columns = distance_transform_edt(~inside, return_distances=False, return_indices=True)
+        parts[:] = parts[rows, columns]  # soft outlines go along
 
 
 def _hinge(
