@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..media import Box, content_box, to_uint8
+from ..media import content_box, to_uint8
 from .eye import BodyEstimate, Eye, confidence
 from .found import joints_found
 from .panels import reduced_frame
@@ -78,13 +78,6 @@ class Sight(NamedTuple):
         return 1 - self.seen.labels[0].softmax(dim=0)[0].cpu().numpy()
 
 
-def look_from_far(eye: Eye, panel: Tensor, size: tuple[int, int], box: Box) -> Sight:
-    """At a panel (h', w', 3) in [0, 1] as large as the eye is to see it, in whose box a picture of
-    size (h, w) lies."""
-    scale = np.array([size[1] / box.width, size[0] / box.height])
-    return Sight(_seen(eye, panel.permute(2, 0, 1)), -scale * [box.left, box.top], scale)
-
-
 def look_at_frame(eye: Eye, frame: Tensor, times: int) -> Sight:
     """At a frame (h, w, 3) in [0, 1], so many times larger than the eye is to see it."""
     return look_at_picture(eye, to_uint8(frame), reduced_frame(frame, times))
@@ -93,8 +86,10 @@ def look_at_frame(eye: Eye, frame: Tensor, times: int) -> Sight:
 def look_at_picture(eye: Eye, image: np.ndarray, panel: Tensor) -> Sight:
     """At a picture (h, w, 3) uint8, which lies in a panel (h', w', 3) in [0, 1] as large as the eye
     is to see it: from far and, if it does not know the body for sure, nearer."""
-    size = image.shape[:2]
-    sight = look_from_far(eye, panel, size, content_box(*size, *panel.shape[:2]))
+    height, width = image.shape[:2]
+    box = content_box(height, width, *panel.shape[:2])
+    scale = np.array([width / box.width, height / box.height])
+    sight = Sight(_seen(eye, panel.permute(2, 0, 1)), -scale * [box.left, box.top], scale)
     return sight if sight.is_puppet() else look_nearer(eye, image, sight)
 
 
@@ -102,21 +97,21 @@ def look_nearer(eye: Eye, image: np.ndarray, sight: Sight) -> Sight:
     """At the body in a picture (h, w, 3) uint8 until it is as large as it should be; as it was,
     where there is none, or two, or it is large already, or was believed and is less sure from
     nearer."""
-    far, nearest = sight, (TOO_SMALL, np.inf)
+    far, (enough, aside) = sight, (TOO_SMALL, np.inf)
     for _ in range(NEARER_LOOKS):
         box = None if sight.seen.two_bodies[0] > 0 else sight.box()
         if box is None:
             break
         height, width = sight.seen.labels.shape[2:]
         side, away = box[1] / max(height, width), np.abs(box[0] - [width / 2, height / 2]).max()
-        if side > nearest[0] and away < nearest[1] * EYE_SIDE:
+        if side > enough and away < aside * EYE_SIDE:
             break
         middle = sight.corner + box[0] * sight.scale
         square = max(box[1] * sight.scale.max() / FILL, LEAST_SQUARE)
         shown = torch.from_numpy(shown_square(image, None, middle, square)).permute(2, 0, 1)
         scale = np.full(2, square / EYE_SIDE)
         sight = Sight(_seen(eye, shown), middle - square / 2, scale, around=sight)
-        nearest = WELL_PLACED
+        enough, aside = WELL_PLACED
     return far if BELIEVED <= far.confidence() > sight.confidence() else sight
 
 
