@@ -20,8 +20,8 @@ STEPS = {"steps": 1, "cfg": 1.0, "driving_cfg": 1.0}
 def sure_eye(core):
     """The model's eye believes whatever it sees, so that the network draws pictures of nothing."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("SURE", "CONFIDENT"):
-            patch.setattr(core("mini.recognise"), name, 0.0)
+        patch.setattr(core("mini.sight"), "SURE", 0.0)
+        patch.setattr(core("mini.recognise"), "CONFIDENT", 0.0)
         yield
 
 
