@@ -55,7 +55,7 @@ class Sight(NamedTuple):
         """(h, w) float32 in [0, 1] of the picture, which is so large: where a body is."""
         # cv2 counts from the middle of the first pixel.
         place = np.column_stack([np.diag(self.scale), self.corner + (self.scale - 1) / 2])
-        shown, size = self._shown_body(), (width, height)
+        shown, size = self.shown_body(), (width, height)
         body = cv2.warpAffine(shown, place, size, borderMode=cv2.BORDER_REPLICATE)
         if self.around is None:
             return body
@@ -66,14 +66,15 @@ class Sight(NamedTuple):
         """Middle (2,) and longer side of the largest piece of a body, in pixels of what was shown;
         None where there is none."""
         count, _, boxes, _ = cv2.connectedComponentsWithStats(
-            (self._shown_body() > IS_BODY).astype(np.uint8)
+            (self.shown_body() > IS_BODY).astype(np.uint8)
         )
         if count < 2:
             return None
         left, top, width, height, _ = boxes[1 + boxes[1:, cv2.CC_STAT_AREA].argmax()]
         return np.array([left + width / 2, top + height / 2]), float(max(width, height))
 
-    def _shown_body(self) -> np.ndarray:
+    def shown_body(self) -> np.ndarray:
+        """(h', w') in [0, 1] of what was shown: where a body is."""
         assert self.seen.labels is not None, "an eye that was asked for them"
         return 1 - self.seen.labels[0].softmax(dim=0)[0].cpu().numpy()
 
@@ -102,7 +103,7 @@ def look_nearer(eye: Eye, image: np.ndarray, sight: Sight) -> Sight:
         box = None if sight.seen.two_bodies[0] > 0 else sight.box()
         if box is None:
             break
-        height, width = sight.seen.labels.shape[2:]
+        height, width = sight.shown_body().shape
         side, away = box[1] / max(height, width), np.abs(box[0] - [width / 2, height / 2]).max()
         if side > enough and away < aside * EYE_SIDE:
             break
