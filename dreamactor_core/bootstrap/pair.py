@@ -19,14 +19,14 @@ import numpy as np
 from ..caption.captioner import CachedCaptioner, Captioner
 from ..caption.choice import CaptionerChoice
 from ..caption.describe import BUDGET, Typed, describe
-from ..caption.sample import MotionSample, picture_scale, sample_by_motion
+from ..caption.sample import MotionSample, sample_by_motion, within_budget
 from ..footage.works import write_strip
 from ..geometry import OVERLAP, Geometry
 from ..items import LeftOut
 from ..items.work import Data
 from ..jobs.job import Job
 from ..jobs.run import animate_file
-from ..media import probe, read_frames, read_image, retime, shrink, to_uint8
+from ..media import probe, read_frames, read_image, retime, to_uint8
 from ..models import Animator, find
 from ..models.loras import choose_loras
 from .judge import judge
@@ -147,9 +147,7 @@ def _prompt(
 
 def _shown(image: np.ndarray) -> np.ndarray:
     """A picture (1, h, w, 3) or (h, w, 3) uint8, no larger than a captioner's budget."""
-    height, width = image.shape[-3:-1]
-    scale = picture_scale(height, width, BUDGET)
-    return shrink(image.reshape(height, width, 3), scale)
+    return within_budget(image.reshape(image.shape[-3:]), BUDGET)
 
 
 def _frames(path: Path, fps: float, start: float = 0.0, seconds: float | None = None) -> np.ndarray:

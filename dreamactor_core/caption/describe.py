@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..media import probe, read_frames, read_image, shrink, to_uint8
+from ..media import probe, read_frames, read_image, to_uint8
 from .captioner import BY_HAND, Captioner
 from .check import (
     faults_of_appearance,
@@ -28,7 +28,7 @@ from .check import (
     without_body_parts,
 )
 from .prompts import Prompts, load_prompts
-from .sample import MotionSample, picture_scale, sample_by_motion
+from .sample import MotionSample, sample_by_motion, within_budget
 
 RETRIES = 2
 BUDGET = 4096  # tokens of pictures in one question
@@ -76,9 +76,7 @@ def describe_files(
         return sample_by_motion(lambda: read_frames(driving, start, duration), budget)
 
     def picture() -> np.ndarray:
-        image = to_uint8(read_image(reference))
-        height, width = image.shape[:2]
-        return shrink(image, picture_scale(height, width, budget))
+        return within_budget(to_uint8(read_image(reference)), budget)
 
     return describe(captioner, picture, motion, typed=typed, prompts=prompts)
 

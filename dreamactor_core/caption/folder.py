@@ -19,12 +19,12 @@ import numpy as np
 
 from ..errors import InputError, UnavailableError
 from ..items.run import PATIENCE
-from ..media import check_writable, read_frames, read_image, replacing, shrink, to_uint8
+from ..media import check_writable, read_frames, read_image, replacing, to_uint8
 from ..media.replace import digest_of_file
 from .captioner import Captioner
 from .describe import BUDGET, describe
 from .prompts import Prompts, load_prompts
-from .sample import picture_scale, sample_by_motion
+from .sample import sample_by_motion, within_budget
 
 VIDEOS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v"}
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -95,8 +95,7 @@ def _caption(
 
     def reference() -> np.ndarray:
         image = to_uint8(read_image(own)) if own else next(iter(read_frames(clip))).image
-        height, width = image.shape[:2]
-        return shrink(image, picture_scale(height, width, budget))
+        return within_budget(image, budget)
 
     caption = describe(
         captioner,

@@ -67,6 +67,12 @@ def choose(changes: np.ndarray, count: int) -> list[int]:
     return chosen.tolist()
 
 
+def within_budget(image: np.ndarray, budget: int) -> np.ndarray:
+    """A picture (h, w, 3) uint8 no larger than so many tokens of a captioner allow."""
+    height, width = image.shape[:2]
+    return shrink(image, picture_scale(height, width, budget))
+
+
 def picture_scale(height: int, width: int, budget: int) -> float:
     """What makes one picture no larger than MAX_SAMPLE_SIDE and worth at most `budget` tokens."""
     fits = math.sqrt(budget * PIXELS_PER_TOKEN / (height * width))

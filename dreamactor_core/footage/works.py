@@ -18,9 +18,9 @@ import numpy as np
 from ..caption.captioner import CachedCaptioner, Captioner
 from ..caption.describe import BUDGET, describe
 from ..caption.prompts import Prompts
-from ..caption.sample import picture_scale, sample_by_motion
+from ..caption.sample import sample_by_motion, within_budget
 from ..items.work import Data
-from ..media import probe, read_frames, replacing, shrink, write_video
+from ..media import probe, read_frames, replacing, write_video
 from ..media.fit import fit
 from ..pose.detect import detect_pose
 from ..pose.keypoints import save_keypoints
@@ -123,8 +123,7 @@ class WriteCaption:
 
             def reference() -> np.ndarray:
                 image = next(iter(read_frames(path))).image
-                height, width = image.shape[:2]
-                return shrink(image, picture_scale(height, width, self.budget))
+                return within_budget(image, self.budget)
 
             caption = describe(
                 captioner,
