@@ -173,26 +173,27 @@ def test_an_arm_before_the_belly_is_an_arm():
     assert parts[49, 44] == FOREARM[0] and parts[55, 50] == TORSO and parts[36, 52] == TORSO
 
 
+def with_arm_down(wrist: tuple[int, int], below: int) -> tuple[np.ndarray, np.ndarray]:
+    """Joints and mask of the figure, its right arm bent down to the hip and a hand that ends at row
+    `below`."""
+    joints, mask = FIGURE.copy(), figure()
+    joints[2:5, :2] = (42, 31), (30, 44), wrist
+    mask[28:34, :40] = 0
+    mask[30:46, 27:33] = mask[42:below, 30:38] = 1
+    mask[28:34, 30:41] = 1
+    return joints, mask
+
+
 def test_a_hand_at_the_hip_is_not_the_hip():
     """Along the surface it is an arm's length away, in the picture two pixels."""
-    joints = FIGURE.copy()
-    joints[2:5, :2] = (42, 31), (30, 44), (36, 56)
-    mask = figure()
-    mask[28:34, :40] = 0
-    mask[30:46, 27:33] = mask[42:57, 30:38] = 1
-    mask[28:34, 30:41] = 1
+    joints, mask = with_arm_down((36, 56), 57)
     parts = part_labels(joints[None], mask).argmax(axis=0)
     assert parts[54, 36] == FOREARM[0] and parts[50, 41] == TORSO
 
 
 def test_there_is_hardly_a_way_through_a_soft_outline():
     """A claw below the hand touches a leg by pixels that are covered in part."""
-    joints = FIGURE.copy()
-    joints[2:5, :2] = (42, 31), (30, 44), (34, 56)
-    mask = figure()
-    mask[28:34, :40] = 0
-    mask[30:46, 27:33] = mask[42:76, 30:38] = 1
-    mask[28:34, 30:41] = 1
+    joints, mask = with_arm_down((34, 56), 76)
     mask[64:70, 38:42] = 0.55
     parts = part_labels(joints[None], mask).argmax(axis=0)
     assert (parts[64:76, 31:37] == FOREARM[0]).all() and parts[66, 43] == THIGH[0]
