@@ -216,7 +216,7 @@ class _Driver:
             body = pose.body[:, 0] * [pose.aspect, 1, 1]
             found = motion_of_body(body, np.array(self.inputs.clip.times))
         elif driver == "eye":
-            joints = self.eye.watch(self._frames(), closely=True)[:, 0]
+            joints = self.eye.watch(self._frames())[:, 0]
             found = motion_of_body(joints, np.arange(len(joints)) / self.fps)
         if found is None:
             frames = [to_uint8(frame) for frame in self._frames()]

@@ -39,7 +39,7 @@ from .clean import velocity_to
 from .conditioning import CONDITIONING_CHANNELS, conditioning
 from .cutout import CutOut, cut_out
 from .figures import joints_of_figures
-from .found import guides_found, joints_found
+from .found import guides_found
 from .guides import INSIDE, guided
 from .network import Grid, MiniTransformer3DModel
 from .panels import (
@@ -58,7 +58,7 @@ from .poses import estimate_poses
 from .recognise import is_sure_of, recognise_reference
 from .rig import DrivingClip
 from .second_look import look_closer
-from .sight import look_at_frame
+from .sight import look_at_picture
 from .text import ByteTextEncoder
 from .vae import GROUP, PATCH, MiniVAE, join_frames
 
@@ -128,23 +128,21 @@ class MiniBackbone(HunyuanLayout):
         return guides_found(found, guides or Guides(height, width), box)
 
     @torch.inference_mode()
-    def watch(self, frames: Iterable[Tensor], *, closely: bool = False) -> np.ndarray:
+    def watch(self, frames: Iterable[Tensor]) -> np.ndarray:
         """Joints (t, 2, 18, 3) in frames (h, w, 3) in [0, 1]: x, y in pixels and confidence; one
-        body alone is there twice. closely: it is looked at again, from nearer."""
+        body alone is there twice, and is looked at again from nearer."""
         eye, joints = self.transformer.eye, []
-        for frame in frames:
-            times = self._times(*frame.shape[:2])
-            if not closely:
-                small = self._pictures(reduced_frame(frame, times)[None])
-                found = joints_found(eye.averaged(small, labels=False)) * [times, times, 1]
-                joints += [*found]
-                continue
-            sight = look_at_frame(eye, frame, times)
-            found, mask = sight.joints(), sight.body(*frame.shape[:2])
+        for image, panel in map(self._shown, frames):
+            sight = look_at_picture(eye, image, panel)
+            found, mask = sight.joints(), sight.body(*image.shape[:2])
             if not sight.seen.two_bodies[0] > 0 and (mask >= INSIDE).any():
-                found[..., :2] = look_closer(eye, to_uint8(frame), mask, found[0])
+                found[..., :2] = look_closer(eye, image, mask, found[0])
             joints.append(found)
         return np.stack(joints)
+
+    def _shown(self, frame: Tensor) -> tuple[np.ndarray, Tensor]:
+        """A frame (h, w, 3) in [0, 1] as it is, uint8, and as large as the eye is to see it."""
+        return to_uint8(frame), reduced_frame(frame, self._times(*frame.shape[:2]))
 
     def _times(self, height: int, width: int) -> int:
         """How many times larger a picture is than those that the eye has learned from."""
@@ -169,9 +167,8 @@ class MiniBackbone(HunyuanLayout):
         return recognise_reference(self.transformer.eye, picture, small, told, is_alpha, people)
 
     def is_sure_of(self, frames: Sequence[Tensor]) -> bool:
-        """Whether the eye knows the body in most of some frames (h, w, 3) in [0, 1], all of a
-        size."""
-        return is_sure_of(self.transformer.eye, frames, self._times(*frames[0].shape[:2]))
+        """Whether the eye knows the body in most of some frames (h, w, 3) in [0, 1]."""
+        return is_sure_of(self.transformer.eye, map(self._shown, frames))
 
     def figures(self, frames: Iterable[np.ndarray]) -> np.ndarray:
         """See mini/figures.py."""

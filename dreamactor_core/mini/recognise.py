@@ -12,7 +12,7 @@ joints there are none: limbs that are not there would be torn off.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import cv2
@@ -29,7 +29,7 @@ from ..skeleton import NECK, NOSE
 from .eye import CONFIDENT, Eye
 from .guides import INSIDE
 from .second_look import look_at_figure, look_closer
-from .sight import BELIEVED, Sight, look_at_frame, look_at_picture
+from .sight import BELIEVED, Sight, look_at_picture
 from .silhouette import joints_of_outline
 
 KNOWS = 0.75  # confidence from which only who is surely a person is one
@@ -57,12 +57,15 @@ def recognise_reference(
     joints_by = "none" if joints is None else "given"
     outline_by = "none" if mask is None else "alpha" if is_alpha else "given"
     image, person, others = to_uint8(picture), None, 0
-    sight = look_at_picture(eye, image, panel)
-    trust, bodies = sight.confidence(), 1 + int(sight.seen.two_bodies[0] > 0)
     if joints is not None and mask is None:
         mask = outline(image)
         outline_by = "none" if mask is None else "ground"
-    if people and (joints is None or mask is None):
+    if joints is not None and mask is not None:  # nothing is left to look for
+        guides = Guides(image.shape[0], image.shape[1], joints, mask)
+        return Recognised(guides, joints_by, outline_by, len(joints))
+    sight = look_at_picture(eye, image, panel)
+    trust, bodies = sight.confidence(), 1 + int(sight.seen.two_bodies[0] > 0)
+    if people:
         person = find_person(picture, mask, doubtful=trust >= KNOWS)
         if person is not None and joints is None:
             joints, joints_by = person.joints, "blazepose"
@@ -198,8 +201,8 @@ def _agree(joints: np.ndarray, seen: np.ndarray, side: int) -> bool:
     return bool(apart[[NOSE, NECK]].max() <= SAME_HEAD * side)
 
 
-def is_sure_of(eye: Eye, frames: Sequence[Tensor], times: int) -> bool:
-    """Whether the eye knows the body in most of some frames (h, w, 3) in [0, 1], so many times
-    larger than it is to see them."""
-    sure = [look_at_frame(eye, frame, times).confidence() for frame in frames]
+def is_sure_of(eye: Eye, pictures: Iterable[tuple[np.ndarray, Tensor]]) -> bool:
+    """Whether the eye knows the body in most of some pictures, each with its panel as
+    look_at_picture has them."""
+    sure = [look_at_picture(eye, *picture).confidence() for picture in pictures]
     return float(np.median(sure)) >= CONFIDENT

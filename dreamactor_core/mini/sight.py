@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..media import content_box, to_uint8
+from ..media import content_box
 from .eye import BodyEstimate, Eye, confidence
 from .found import joints_found
-from .panels import reduced_frame
 from .second_look import EYE_SIDE, shown_square
 
 SURE = 0.98  # confidence that the eye has in puppets alone: what the network has learned to draw
@@ -77,11 +76,6 @@ class Sight(NamedTuple):
         """(h', w') in [0, 1] of what was shown: where a body is."""
         assert self.seen.labels is not None, "an eye that was asked for them"
         return 1 - self.seen.labels[0].softmax(dim=0)[0].cpu().numpy()
-
-
-def look_at_frame(eye: Eye, frame: Tensor, times: int) -> Sight:
-    """At a frame (h, w, 3) in [0, 1], so many times larger than the eye is to see it."""
-    return look_at_picture(eye, to_uint8(frame), reduced_frame(frame, times))
 
 
 def look_at_picture(eye: Eye, image: np.ndarray, panel: Tensor) -> Sight:

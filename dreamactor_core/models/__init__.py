@@ -142,9 +142,8 @@ class Watcher(Protocol):
         """Joints (t, 18, 3) of x, y, confidence of a small figure on plain ground in frames
         (h, w, 3) uint8; all 0 where there is none."""
 
-    def watch(self, frames: Iterable[Tensor], *, closely: bool = False) -> np.ndarray:
-        """Joints (t, 2, 18, 3) of x, y, confidence in frames (h, w, 3). closely: a second look,
-        from nearer."""
+    def watch(self, frames: Iterable[Tensor]) -> np.ndarray:
+        """Joints (t, 2, 18, 3) of x, y, confidence in frames (h, w, 3)."""
 
 
 class Animator(ModelTraits, Protocol):

@@ -151,7 +151,7 @@ class Skeletal:
         """A driver without keypoints, as the model's eye sees him, at the rate it learned."""
         fps, (height, width) = self.model.geometry.fps, self.model.geometry.panel
         assert self.model.eye is not None, "only such models are stood in for"
-        joints = self.model.eye.watch(shown.driver_frames(fps, height, width), closely=True)
+        joints = self.model.eye.watch(shown.driver_frames(fps, height, width))
         return Bodies(joints, np.arange(len(joints)) / fps)
 
 

@@ -91,18 +91,18 @@ def perform(figure: Figure, driver: Driver, panel: tuple[int, int]) -> list[Goal
     whole = driver = _as_seen(reference, driver)
     driver = driver._replace(shown=driver.shown & inside)
     both = driver.shown & figure.seen
+    scale = _scale(reference, driver)
     on_four = all(is_on_four(body, both) for body in (reference[None], driver.joints))
     if on_four:
         posed, place = posed_on_four(reference, driver.joints)
     else:
         posed = _posed(reference, driver)
-        place = _place(reference, driver, posed, _scale(reference, driver))
+        place = _place(reference, driver, posed, scale)
     place = place + from_moment(reference, figure.box, posed + place[:, None], panel)
     place[:, 0] *= _stride(figure, posed, place[:, 0], panel[1])
     if not (inside[list(ANKLE)].any() or lies(reference)):
         bends = _bends(whole)
-        way = place[:, 1] if bends is None else _scale(reference, driver) * bends
-        place[:, 1] = _sinking(way, panel[0])
+        place[:, 1] = _sinking(place[:, 1] if bends is None else scale * bends, panel[0])
     joints = posed + place[:, None]
     if not on_four:  # who takes the driver's very steps does not slide
         joints = stand(joints, planted(driver.joints, driver.shown, driver.times), driver.times)

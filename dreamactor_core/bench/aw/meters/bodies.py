@@ -104,7 +104,7 @@ class BodyReader:
                 return people.pose
         if not sure:
             return None
-        joints = eye.watch((fit(frame, *panel) for frame in frames), closely=True)[:, 0]
+        joints = eye.watch(fit(frame, *panel) for frame in frames)[:, 0]
         height, width = frames[0].shape[:2]
         return _pose(_from_panel(joints, (height, width), panel), height, width)
 
