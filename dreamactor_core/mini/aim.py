@@ -84,7 +84,7 @@ def _say_known(network: InContextTransformer3DModel) -> torch.Tensor:
     known, whatever the cell shows: a unit vector, + where it is, - where it is to be drawn."""
     embed = network.x_embedder.proj
     channel = 2 * network.config.out_channels  # behind latents and known latents
-    known = torch.randn(embed.out_channels)
+    known = torch.randn(embed.out_channels).to(embed.weight)  # the same on any device
     known = nn.functional.normalize(known - known.mean(), dim=0)  # a layer norm keeps it
     weight = embed.weight.flatten(1)
     weight -= known[:, None] * (known @ weight)
