@@ -368,6 +368,9 @@ def _add_bare_method(stage: Callable) -> None:
     start.add_argument("--codec", type=Path, metavar="DIR", help=text)
     text = "do this stage and those after it once more, from the weights as they are"
     sub.add_argument("--more", choices=INCONTEXT_STAGES, metavar="STAGE", help=text)
+    text = "end with this stage, and give those before it all the minutes (figures)"
+    last = INCONTEXT_STAGES[-1]
+    sub.add_argument("--last", choices=INCONTEXT_STAGES, default=last, metavar="STAGE", help=text)
     sub.add_argument("--eager", action="store_true", help="do not compile the network")
 
 

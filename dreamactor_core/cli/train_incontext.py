@@ -26,7 +26,7 @@ def train_bare_method(arguments: argparse.Namespace) -> None:
     handler = log_to(arguments.out / "run.log")
     session = open_session(arguments)
     try:
-        train_incontext(session, judge_clips, measure)
+        train_incontext(session, judge_clips, measure, arguments.last)
     finally:
         session.save()
         session.close()

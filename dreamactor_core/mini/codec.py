@@ -50,6 +50,10 @@ class BlockCodec(LinearCodec):
         blocks = pixel_unshuffle(groups, PATCH).movedim(-3, -1)
         return ((blocks - self.mean) @ self.components / self.scale).movedim(-1, -3)
 
+    def silence(self) -> Tensor:
+        """(c,): the code of black."""
+        return (-1 - self.mean) @ self.components / self.scale
+
     def uncode(self, latents: Tensor) -> Tensor:
         """The inverse of code: what the components alone show."""
         blocks = latents.movedim(-3, -1) @ self.inverse() + self.mean

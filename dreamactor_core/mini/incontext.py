@@ -8,7 +8,9 @@ rig, no brush, no keypoints but those drawn in the panel. Two things are this mo
 * beside noise, condition and mask every token reads where it stands (which panel, and where in
   it): rotary embedding tells how far two tokens are apart, but not where what is attended to is;
 * it predicts clean latents less those of the reference at the same place, so what stands still is
-  right before anything is learned.
+  right before anything is learned;
+* it draws what is driven alone. Latent frames that are known, or beside which the driver is silent
+  (the lead-in, which is cut away), have no tokens; the latter stand as the reference does.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ INCONTEXT_GEOMETRY = Geometry(
     num_frames=17, panel=(64, 64),
 )  # fmt: skip
 PROMPT_TOKENS = 96
+DRAWN_TIMES = (0, 3, 4)  # latent frames of a pass: the reference's, then what is driven
+SILENT = 1e-3  # a black driver's latents are the code of black, but for rounding
 
 
 class InContextBackbone(HunyuanLayout):
@@ -55,8 +59,26 @@ class InContextBackbone(HunyuanLayout):
         sigma = sigma.to(latents.device).expand(batch)
         context = Context(*(part.expand(batch, *part.shape[1:]) for part in context))
         text = Text(*(part.to(latents.device).expand(batch, *part.shape[1:]) for part in text))
-        change = self.predict(latents, sigma, context, text)
-        return velocity_to(change + context.latents[:, :, :1], latents, sigma)
+        clean = context.latents[:, :, :1].expand_as(latents)
+        if self.transformer.times:  # an excerpt
+            change = self.predict(latents, sigma, context, text)
+            return velocity_to(change + clean, latents, sigma)
+        times = self.drawn_times(context)
+        drawn = Context(*(part[:, :, times] for part in context))
+        with self.transformer.excerpt_of(times):
+            change = self.predict(latents[:, :, times], sigma, drawn, text)
+        clean = clean.index_add(2, torch.tensor(times, device=clean.device), change)
+        return velocity_to(clean, latents, sigma)
+
+    @torch.no_grad()
+    def drawn_times(self, context: Context) -> list[int]:
+        """The reference's latent frame, and those of which some of the batch is to be drawn beside
+        a driver that is not silent."""
+        half = context.latents.shape[-1] // 2
+        silence = self.vae.silence().to(context.latents)[:, None, None, None]
+        moved = (context.latents[..., half:] - silence).abs().amax(dim=(0, 1, 3, 4)) > SILENT
+        drawn = (context.known[..., :half] == 0).any(dim=(0, 1, 3, 4)) & moved
+        return [0, *(1 + drawn[1:].nonzero().flatten()).cpu().tolist()]
 
     def predict(self, latents: Tensor, sigma: Tensor, context: Context, text: Text) -> Tensor:
         """Clean latents (b, c, t', h', 2w') less the known ones of frame 0. sigma (b,); context and

@@ -6,6 +6,8 @@ Known tokens may also be kept apart from those to be drawn, as rivals of the pap
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache, wraps
 
 import torch
@@ -107,6 +109,15 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
         joined = torch.empty_like(tokens, dtype=drawn.dtype)
         joined[:, known], joined[:, ~known] = given.to(drawn.dtype), drawn
         return joined
+
+    @contextmanager
+    def excerpt_of(self, times: Sequence[int]) -> Iterator[None]:
+        """See times above."""
+        before, self.times = self.times, tuple(times)
+        try:
+            yield
+        finally:
+            self.times = before
 
     def rope_of(self, grid: Grid, device: torch.device) -> tuple[Tensor, Tensor]:
         """cos and sin (l, d) of a grid (t', h', 2w')."""

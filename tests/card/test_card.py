@@ -34,6 +34,27 @@ with device.Watch():
         else:
             raise AssertionError(words)
 """
+BARE_METHOD = """
+import torch
+from tests.card import device
+
+device.settle()
+from dreamactor_core.backbones import Context
+from dreamactor_core.mini.aim import aim_heads
+from dreamactor_core.mini.incontext import create_incontext
+
+with device.Watch():
+    base = create_incontext(layers=2, heads=2)
+    torch.nn.init.normal_(base.vae.components, std=0.05)
+    for part in (base.transformer, base.vae, base.text_encoder):
+        part.to("card")
+    aim_heads(base.transformer, across=8)
+    latents, known = torch.randn(1, 128, 5, 8, 16).to("card"), torch.zeros(1, 1, 5, 8, 16)
+    known[:, :, 0] = 1
+    text = base.text_encoder.encode_ids(torch.ones(1, 96, dtype=torch.long).to("card"))
+    given = Context(latents, known.to("card"))
+    base.velocity(latents, torch.ones(1).to("card"), given, text).square().mean().backward()
+"""
 RECIPE = {
     "variant": "pose-based", "lora": {"rank": 2, "alpha": 2}, "steps": 1, "batch_size": 1,
     "held_out": 0, "cache": WINDOWS,
@@ -55,6 +76,10 @@ def run(script: str, folder: Path) -> None:
 
 def test_a_mix_of_devices_is_refused_and_what_a_card_does_is_done(tmp_path):
     run(LIMITS, tmp_path)
+
+
+def test_the_bare_method_is_aimed_and_learns_there(tmp_path):
+    run(BARE_METHOD, tmp_path)
 
 
 def test_from_clips_to_a_lora_and_a_video_no_devices_are_mixed(tmp_path):

@@ -354,7 +354,7 @@ def test_training_asks_for_ways_to_judge_and_measure_and_knows_no_bench():
 
     from dreamactor_core.train.mini.incontext_stages import train_incontext
 
-    assert list(signature(train_incontext).parameters) == ["session", "judge", "measure"]
+    assert list(signature(train_incontext).parameters) == ["session", "judge", "measure", "last"]
 
 
 def case_of(seed):

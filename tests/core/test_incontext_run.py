@@ -13,7 +13,7 @@ from dreamactor_core.cli.train import INCONTEXT_STAGES
 from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import load_lora
 from dreamactor_core.mini.aim import aim_heads
-from dreamactor_core.mini.incontext import create_incontext
+from dreamactor_core.mini.incontext import DRAWN_TIMES, create_incontext
 from dreamactor_core.mini.incontext_network import cell_places, known_tokens
 from dreamactor_core.models import find
 from dreamactor_core.options import HEARD_STEP, WEIGHTS
@@ -39,7 +39,7 @@ from dreamactor_core.train.mini.incontext_model import (
 )
 from dreamactor_core.train.mini.incontext_pool import ROW_SHAPES, ROW_TYPES, Rows, caption_ids
 from dreamactor_core.train.mini.incontext_session import Session
-from dreamactor_core.train.mini.incontext_stages import LIGHT_SHARES, SHARES, begin_again
+from dreamactor_core.train.mini.incontext_stages import SHARES, begin_again, train_incontext
 from dreamactor_core.train.mini.incontext_tasks import compose_panels, excerpt
 
 GRID = (5, 8, 16)
@@ -79,11 +79,34 @@ def test_an_excerpt_of_a_batch_keeps_what_is_known_and_what_is_drawn(backbone):
     assert excerpt(batch, ()) is batch
 
 
-def test_short_excerpts_come_first(backbone):
+def test_a_lead_in_is_not_drawn_and_not_looked_at(backbone):
+    left, right = torch.rand(2, 1, 3, 17, 64, 64) * 2 - 1
+    right[:, :, :9] = -1  # the driver is silent
+    ids = torch.from_numpy(caption_ids("x"))[None]
+    batch = compose_panels(backbone.vae, left, right, ids, torch.Generator().manual_seed(0))
+    text, sigma = backbone.text_encoder.encode_ids(batch.ids), torch.ones(1)
+    drawn = list(DRAWN_TIMES)
+    with torch.no_grad():
+        whole = backbone.velocity(batch.noise, sigma, batch.context, text)
+        part = excerpt(batch, DRAWN_TIMES)
+        with backbone.transformer.excerpt_of(DRAWN_TIMES):
+            alone = backbone.velocity(part.noise, sigma, part.context, text)
+    torch.testing.assert_close(whole[:, :, drawn], alone)
+    still = batch.noise - batch.context.latents[:, :, :1]
+    assert torch.equal(whole[:, :, 1:3], still[:, :, 1:3])
+    given = batch.context._replace(known=batch.context.known.clone())
+    given.known[:, :, 3] = 1  # a frame that goes before this pass
+    assert backbone.drawn_times(given) == [0, 4] and backbone.transformer.times == ()
+
+
+@pytest.mark.parametrize(("two_frames", "lengths"), [(True, {2}), (False, set())])
+def test_short_excerpts_come_first(two_frames, lengths):
     rng = np.random.default_rng(0)
-    assert {len(foundation_times(rng, 0.3)) for _ in range(30)} == {2}
-    assert {len(foundation_times(rng, 0.6)) for _ in range(60)} == {2, 3}
-    assert {len(foundation_times(rng, 0.9)) for _ in range(60)} == {0, 2, 3}
+    met = {
+        share: {len(foundation_times(rng, share, two_frames)) for _ in range(60)}
+        for share in (0.0, 0.6, 0.9)
+    }
+    assert met == {0.0: lengths or {3}, 0.6: lengths | {3}, 0.9: lengths | {3}}
 
 
 def test_aimed_heads_look_at_the_driver_and_at_and_around_the_reference():
@@ -113,7 +136,7 @@ def test_aimed_heads_look_at_the_driver_and_at_and_around_the_reference():
 
 
 def test_lessons_begin_with_copying_and_keep_what_was_learned():
-    assert lesson_shares(0.0).tolist() == [1, 0, 0, 0, 0, 0]
+    assert lesson_shares(0.0).tolist() == [1, 0, 0, 0, 0, 0, 0]
     for share in (0.3, 0.7, 1.0):
         shares = lesson_shares(share)
         assert shares.sum() == pytest.approx(1) and (shares[:4] > 0).all()
@@ -138,13 +161,26 @@ def test_every_lesson_is_a_diptych_of_the_same_clip(backbone):
 
 
 def test_a_stage_is_done_again_with_those_that_rest_on_it(tmp_path):
-    assert tuple(SHARES) == tuple(LIGHT_SHARES) == INCONTEXT_STAGES and sum(
-        SHARES.values()
-    ) == pytest.approx(1)
+    assert tuple(SHARES) == INCONTEXT_STAGES and sum(SHARES.values()) == pytest.approx(1)
     for name in SHARES:
         (tmp_path / f"{name}.done").touch()
     begin_again(tmp_path, "pose-based")
     assert {path.stem for path in tmp_path.glob("*.done")} == {"codec", "foundation"}
+
+
+def test_a_call_ends_with_the_stage_asked_for_and_gives_it_all_the_time(tmp_path):
+    given = {}
+    run = SimpleNamespace(
+        pool=SimpleNamespace(wait=lambda rows: None), sizes=SimpleNamespace(first_rows=1),
+        minutes=2, is_done=lambda stage: stage == "codec", left=lambda: 99.0,
+        stage=lambda name, seconds, work: given.update({name: seconds}),
+    )  # fmt: skip
+    train_incontext(run, None, None, "pose-based")
+    share = SHARES["foundation"] / (SHARES["foundation"] + SHARES["pose-based"])
+    assert given == {
+        "codec": pytest.approx(SHARES["codec"] / SHARES["foundation"] * share * 120),
+        "foundation": pytest.approx(share * 120), "pose-based": 99.0,
+    }  # fmt: skip
 
 
 def test_a_run_starts_from_the_weights_of_another(backbone, tmp_path):

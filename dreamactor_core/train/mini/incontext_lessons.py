@@ -5,6 +5,7 @@
     map         beside its own pieces, in the colours of pose pictures, in their place
     posed       beside its own pose, in its place
     moved-map   as map, moved and stretched, or made as large as the panel
+    moved-pose  as posed, the same: whose body it is to be put on, and where, the reference tells
     styles      beside nothing or itself in another style, see incontext_tasks
 
 All are diptychs of the same clip. Each step is one lesson; what was learned before stays in.
@@ -19,12 +20,14 @@ import torch
 from torch import Tensor
 
 from ...mini.codec import BlockCodec
+from ...mini.incontext import DRAWN_TIMES
 from ...pose.draw import LIMBS
 from ...pose.skeletons import FEET
 from ...skeleton import ANKLE, FOOT, HEAD, LIMB_JOINTS, NECK, NOSE, PARTS, TORSO
 from .incontext_pool import Rows
 from .incontext_tasks import (
     CompositeBatch,
+    behind_lead_in,
     compose_panels,
     copying_batch,
     foundation_batch,
@@ -37,22 +40,21 @@ from .incontext_tasks import (
     warp,
 )
 
-LESSONS = ("copy", "moved", "map", "posed", "moved-map", "styles")
-SHARES_OF_STEPS = {  # when such a share of the stage is over; between them they go over evenly
-    0.00: (1.00, 0.00, 0.00, 0.00, 0.00, 0.00),
-    0.10: (1.00, 0.00, 0.00, 0.00, 0.00, 0.00),
-    0.15: (0.30, 0.20, 0.40, 0.10, 0.00, 0.00),
-    0.50: (0.10, 0.10, 0.35, 0.25, 0.15, 0.05),
-    1.00: (0.05, 0.05, 0.15, 0.30, 0.30, 0.15),
+LESSONS = ("copy", "moved", "map", "posed", "moved-map", "moved-pose", "styles")
+COPYING = 0.1  # share of the lessons that is for copying alone
+SHARES_OF_STEPS = {  # when such a share of the lessons is over; between them they go over evenly
+    0.00: (1.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00),
+    COPYING: (1.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00),
+    0.15: (0.30, 0.20, 0.40, 0.10, 0.00, 0.00, 0.00),
+    0.40: (0.08, 0.08, 0.25, 0.20, 0.20, 0.10, 0.09),
+    1.00: (0.03, 0.04, 0.08, 0.15, 0.22, 0.26, 0.22),
 }
-PAIRS_OF_TIMES = ((0, 3), (0, 4))  # what is driven: before that the driver is often silent
-LONG_TIMES = ((0, 3, 4), ())  # () is the whole clip
-LONG_SHARES = ((0.3, 0.6, 1.0), (0.0, 0.25, 0.6))  # of the stage; of the steps with long excerpts
-WHOLE_FROM = 0.75  # share of the stage
+PAIRS_OF_TIMES = ((0, 3), (0, 4))
+LONG_SHARES = ((0.3, 0.6, 1.0), (0.0, 0.25, 0.6))  # of the lessons; of whole passes
 
 
 def lesson_shares(share: float) -> np.ndarray:
-    """(6,) of the steps, in the order of LESSONS, when such a share of the stage is over."""
+    """(7,) of the steps, in the order of LESSONS, when such a share of the lessons is over."""
     table = np.array([*SHARES_OF_STEPS.values()])
     return np.array([np.interp(share, [*SHARES_OF_STEPS], column) for column in table.T])
 
@@ -61,11 +63,12 @@ def lesson_at(rng: np.random.Generator, share: float) -> str:
     return str(rng.choice(LESSONS, p=lesson_shares(share)))
 
 
-def foundation_times(rng: np.random.Generator, share: float) -> tuple[int, ...]:
-    """Of an excerpt, when such a share of the whole is over: two frames of a clip, later more."""
-    if rng.random() >= np.interp(share, *LONG_SHARES):
+def foundation_times(rng: np.random.Generator, share: float, two_frames: bool) -> tuple[int, ...]:
+    """Latent frames of a step when such a share of the lessons is over. two_frames: the reference's
+    and one more, later all that are drawn; else all from the first step on."""
+    if two_frames and rng.random() >= np.interp(share, *LONG_SHARES):
         return PAIRS_OF_TIMES[rng.integers(2)]
-    return LONG_TIMES[rng.integers(2 if share >= WHOLE_FROM else 1)]
+    return DRAWN_TIMES
 
 
 def lesson_batch(
@@ -75,7 +78,10 @@ def lesson_batch(
     make: dict[str, Callable[[Tensor], Tensor]] = {
         "moved": lambda left: move_and_tint(left, generator),
         "map": lambda left: piece_map(rows.parts),
-        "moved-map": lambda left: moved_map(rows.parts, generator),
+        "moved-map": lambda left: move_or_enlarge(piece_map(rows.parts), rows.parts, generator),
+        "moved-pose": lambda left: move_or_enlarge(
+            behind_lead_in(to_panel(rows.plain)), rows.parts, generator
+        ),
     }
     if lesson == "styles":
         return foundation_batch(codec, rows, generator)
@@ -95,13 +101,14 @@ def piece_map(parts: Tensor) -> Tensor:
     return palette[parts.long()].movedim(-1, 1)
 
 
-def moved_map(parts: Tensor, generator: torch.Generator) -> Tensor:
-    """As piece_map; half of them as large as the panel, half moved and stretched."""
+def move_or_enlarge(video: Tensor, parts: Tensor, generator: torch.Generator) -> Tensor:
+    """Of a body's driver (b, 3, t, h, w) half the samples as large as the panel, half moved and
+    stretched; parts (b, t, h, w)."""
     window = random_window(len(parts), 0.25, 0.12, generator, parts.device)
     boxed = frame_boxes(parts)
     large = torch.rand(len(parts), 1, generator=generator, device=parts.device) < 0.5
     window = tuple(torch.where(large, box, free) for box, free in zip(boxed, window, strict=True))
-    return warp(piece_map(parts), *window)
+    return warp(video, *window)
 
 
 def part_colors() -> Tensor:

@@ -41,7 +41,7 @@ class RunSizes:
     can train with in hours."""
 
     rows: int = 16_384  # of the ring
-    batch: int = 256  # of the foundation
+    batch: int = 128  # of the foundation
     lora_batch: int = 128
     codec_rows: int = 96
     first_rows: int = 1536  # that the codec waits for
@@ -54,16 +54,17 @@ class RunSizes:
     helpers: int = 4
     compile: bool = True
     arm_steps: int = 0  # 0: as many as ARM_SECONDS hold
-    in_time: float = 0.2  # share of the foundation's steps whose panels follow each other in time
-    excerpts: bool = False  # most steps show a few latent frames of a clip
+    copying: float = 0.02  # share of the foundation's time that is for copying alone
+    two_frames: bool = False  # its first excerpts are of two latent frames, not three
+    renewed: bool = True  # clips of the ring give way to new ones
     save_minutes: float = math.inf  # between checkpoints within the foundation
 
     @classmethod
     def light(cls) -> RunSizes:
         return cls(
             rows=2048, layers=3, batch=16, lora_batch=16, codec_rows=16, first_rows=512, pairs=1024,
-            pair_batch=32, other_cases=16, helpers=1, compile=False, arm_steps=30, in_time=0.0,
-            excerpts=True, save_minutes=5,
+            pair_batch=32, other_cases=16, helpers=1, compile=False, arm_steps=30, copying=0.1,
+            two_frames=True, renewed=False, save_minutes=5,
         )  # fmt: skip
 
     @classmethod
@@ -110,7 +111,7 @@ class Session:
         )
         self.helpers.submit(use_one_thread).result()
         first = FIRST_SEED + self.calls() * 10**6
-        self.pool = Pool(sizes.rows, workers, first, for_ever=not sizes.excerpts)
+        self.pool = Pool(sizes.rows, workers, first, for_ever=sizes.renewed)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True

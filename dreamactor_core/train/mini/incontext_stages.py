@@ -23,12 +23,13 @@ from torch import Tensor, nn
 from torch.nn.functional import pixel_unshuffle
 
 from ...mini.aim import aim_heads
+from ...mini.incontext import DRAWN_TIMES
 from ...mini.vae import PATCH, group_frames
 from ...puppets.world import LEAD_IN
 from ..optimise import CHECKPOINT
 from .incontext_bootstrap import Judge, bootstrap_pairs
 from .incontext_fit import ClockPace, FitReport, fit_by_clock
-from .incontext_lessons import LONG_TIMES, foundation_times, lesson_at, lesson_batch
+from .incontext_lessons import COPYING, foundation_times, lesson_at, lesson_batch
 from .incontext_model import (
     adapter_of,
     adapter_state,
@@ -52,19 +53,17 @@ from .principal import Moments
 logger = logging.getLogger(__name__)
 
 SHARES = {  # of the minutes that a call has for those that are not done yet
-    "codec": 0.07,
-    "foundation": 0.40,
-    "pose-based": 0.13,
-    "bootstrap": 0.035,
-    "end-to-end": 0.10,
-    "figures": 0.265,
+    "codec": 0.05,
+    "foundation": 0.60,
+    "pose-based": 0.12,
+    "bootstrap": 0.03,
+    "end-to-end": 0.08,
+    "figures": 0.12,
 }
-LIGHT_SHARES = SHARES | {"foundation": 0.8, "figures": 0.12}  # steps are dear on a CPU
 CODE_NOISE = 0.2  # codes are blurred by up to this much while the clean-up learns, latent units
 # Shares of the rate: of weights that are good already, which small batches would undo; and of a
 # foundation that is not, but has learned to copy.
 TRAINED_SHARE, BEGUN_SHARE = 0.1, 0.8
-COPYING_SHARE = 0.1  # of the foundation's lessons, which one that has begun does not need
 LESSONS_SPIKE = 30.0  # as in train/course.py: to copy comes near no error, other lessons do not
 FOUNDATION_RATE, CODEC_RATE, LORA_RATE = 2e-3, 1e-3, 1.5e-3
 
@@ -119,17 +118,17 @@ def learn_foundation(session: Session, seconds: float) -> None:
         compile_blocks(backbone)
 
     def loss() -> Tensor:
-        share = begun + (1 - begun) * (time.monotonic() - began) / seconds
-        transformer.layout = "in-time" if rng.random() < sizes.in_time else "side-by-side"
-        transformer.times = foundation_times(rng, share) if sizes.excerpts else ()
-        _, rows = pool.draw(rows_of(session, sizes.batch), rng)
+        over = (time.monotonic() - began) / seconds
+        share = float(np.interp(over, (0, copying, 1), (0, COPYING, 1)))
+        transformer.times = foundation_times(rng, share, sizes.two_frames)
+        _, rows = pool.draw(sizes.batch, rng)
         batch = lesson_batch(lesson_at(rng, share), backbone.vae, rows, generator)
         return loss_of(backbone, excerpt(batch, transformer.times))
 
     # One that LoRAs stand on is good; one without has learned to copy.
     part = TRAINED_SHARE if session.loras else BEGUN_SHARE if session.start else 1.0
     goes_on = part < 1 or (session.state / "foundation" / CHECKPOINT).exists()
-    begun = COPYING_SHARE if goes_on else 0.0
+    copying = 0.0 if goes_on else sizes.copying
     if "aimed" not in session.figures and not session.loras:
         aim_heads(transformer, backbone.geometry.panel[1] // backbone.geometry.spatial_stride)
         session.figures["aimed"] = True
@@ -143,15 +142,9 @@ def learn_foundation(session: Session, seconds: float) -> None:
         spike=LESSONS_SPIKE,
     )  # fmt: skip
     report = fit_by_clock(parts, loss, pace, session.state / "foundation")
-    transformer.layout, transformer.times = "side-by-side", ()
+    transformer.times = ()
     note(session, "foundation", report)
     session.adapt()
-
-
-def rows_of(session: Session, batch: int) -> int:
-    """Clips of a step: of short excerpts as many as asked for, of longer ones as many tokens."""
-    times = session.backbone.transformer.times
-    return batch if times or not session.sizes.excerpts else max(1, batch // 2)
 
 
 def lora_batch(
@@ -159,14 +152,14 @@ def lora_batch(
     task: str,
     rng: np.random.Generator,
     generator: torch.Generator,
-    excerpts: tuple[tuple[int, ...], ...] = LONG_TIMES,
+    excerpts: tuple[tuple[int, ...], ...] = (DRAWN_TIMES,),
 ) -> CompositeBatch:
     """One batch of a task, see incontext_tasks: "pose", "plain-pose", "swapped" or "true-pair".
 
-    excerpts: of which times it may be, where a run has excerpts; the network is told.
+    excerpts: of which times it may be; the network is told.
     """
     network = session.backbone.transformer
-    network.times = excerpts[rng.integers(len(excerpts))] if session.sizes.excerpts else ()
+    network.times = excerpts[rng.integers(len(excerpts))]
     return excerpt(_whole_batch(session, task, rng, generator), network.times)
 
 
@@ -174,7 +167,7 @@ def _whole_batch(
     session: Session, task: str, rng: np.random.Generator, generator: torch.Generator
 ) -> CompositeBatch:
     codec, pool = session.backbone.vae, session.pool
-    count = rows_of(session, session.sizes.lora_batch)
+    count = session.sizes.lora_batch
     if task == "swapped":
         assert session.pairs is not None, "the bootstrap comes first"
         pick = torch.from_numpy(rng.integers(len(session.pairs.frames), size=count))
@@ -243,8 +236,10 @@ def begin_again(state: Path, stage: str) -> None:
         (state / f"{name}.done").unlink(missing_ok=True)
 
 
-def train_incontext(session: Session, judge: Judge, measure: Callable[[Session], None]) -> None:
-    """Every stage that is not done yet. measure: the figures, afterwards."""
+def train_incontext(
+    session: Session, judge: Judge, measure: Callable[[Session], None], last: str = "figures"
+) -> None:
+    """Every stage that is not done yet, up to a last one. measure: the figures, afterwards."""
     work: dict[str, Callable[[Session, float], None]] = {
         "codec": learn_codec,
         "foundation": learn_foundation,
@@ -254,9 +249,9 @@ def train_incontext(session: Session, judge: Judge, measure: Callable[[Session],
         "figures": lambda session, seconds: measure(session),
     }
     session.pool.wait(session.sizes.first_rows)
-    shares = LIGHT_SHARES if session.sizes.excerpts else SHARES
-    left = [name for name in shares if not session.is_done(name)]
-    minutes = session.minutes / max(1e-9, sum(shares[name] for name in left))
-    for name, share in shares.items():
-        seconds = session.left() if name == "figures" else 60 * minutes * share
+    names = [*SHARES][: [*SHARES].index(last) + 1]
+    left = [name for name in names if not session.is_done(name)]
+    whole = 60 * session.minutes / max(1e-9, sum(SHARES[name] for name in left))
+    for name in names:
+        seconds = session.left() if name == last else whole * SHARES[name]
         session.stage(name, seconds, partial(work[name], session))
