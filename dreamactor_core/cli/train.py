@@ -357,7 +357,7 @@ def _add_bare_method(stage: Callable) -> None:
     sub = stage("incontext", _of(BARE_STAGES, "train_bare_method"), text)
     sub.add_argument("--minutes", type=float, default=9.5, help="of this call in all (9.5)")
     sub.add_argument("--device", default="", help="cpu or cuda (default: a GPU if any)")
-    sub.add_argument("--workers", type=int, default=0, help="that draw clips (all cores but two)")
+    sub.add_argument("--workers", type=int, default=0, help="that draw clips (half the cores)")
     sizes = sub.add_mutually_exclusive_group()
     sizes.add_argument("--toy", action="store_true", help="a few steps of each, as a rehearsal")
     sizes.add_argument("--light", action="store_true", help="short clips, small batches: for a CPU")

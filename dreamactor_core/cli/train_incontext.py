@@ -48,7 +48,8 @@ def open_session(arguments: argparse.Namespace, **changes: Any) -> Session:
     if arguments.more:
         begin_again(state, arguments.more)
     sizes = replace(sizes, compile=sizes.compile and not arguments.eager, **changes)
-    workers = arguments.workers or max(1, (os.cpu_count() or 1) - 2)
+    # More would slow the one that tells the card what to do.
+    workers = arguments.workers or max(1, (os.cpu_count() or 1) // 2)
     session = Session(
         arguments.out, arguments.minutes, sizes, workers, arguments.device, arguments.start,
         arguments.codec,
