@@ -310,6 +310,31 @@ def test_a_driver_seen_from_behind_moves_the_limb_on_the_same_side_of_the_pictur
     assert np.allclose(seen[WRIST[0]], behind[WRIST[0]], atol=0.6)
 
 
+def test_a_figure_on_its_head_stands_up_with_the_driver():
+    """Not with its trunk upside down and its limbs the right way round; arms on their own sides."""
+    head_down = FIGURE * [-1, -1, 1] + [100, 100, 0]
+    mask = np.ascontiguousarray(figure()[::-1, ::-1])
+    picture = np.full((100, 100, 3), 90, np.uint8)
+    (one,) = cut_figures(picture, picture, head_down[None], mask)
+    body = moving(lambda joints, share: turned_about(joints, 3, (4,), 90 * share))
+    times = np.arange(len(body)) / 10
+    goals = perform(one, driver_at(body, times, times), (100, 100))
+    own = np.array([goal.joints for goal in goals])
+    assert np.allclose(own - own[:, [NECK]], body[..., :2] - body[:, [NECK], :2], atol=1)
+    assert own[:, list(ANKLE), 1].max() == pytest.approx(head_down[:, 1].max(), abs=5)
+
+
+def test_who_lies_as_the_driver_does_holds_the_head_as_the_picture_shows_it():
+    """The line of a driver's ears is level with his shoulders, not with the ground."""
+    lying = FIGURE[:, [1, 0, 2]] * [1, -1, 1] + [0, 100, 0]
+    mask = np.rot90(figure())
+    picture = np.full((100, 100, 3), 90, np.uint8)
+    (one,) = cut_figures(picture, picture, lying[None], np.ascontiguousarray(mask))
+    times = np.arange(5) / 10
+    for goal in perform(one, driver_at(np.stack([lying] * 5), times, times), (100, 100)):
+        assert np.allclose(goal.joints, lying[:, :2], atol=0.01)
+
+
 def test_between_two_frames_of_the_driver_joints_are_half_way():
     body = moving(lambda joints, share: joints + np.array([share, 0]), count=2)
     driver = driver_at(body, np.array([0.0, 1.0]), np.array([0.0, 0.25, 1.0]))

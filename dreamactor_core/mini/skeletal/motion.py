@@ -156,12 +156,19 @@ def _as_seen(reference: np.ndarray, driver: Driver) -> Driver:
 
 
 def _breadth(joints: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """(n,) from the right shoulder to the left one along x, in lengths of the trunk; of what is
-    shown of nobody's trunk in breadths of the shoulders."""
+    """(n,) from the right shoulder to the left one along x, or against it of a body on its head,
+    in lengths of the trunk; of what is shown of nobody's trunk in breadths of the shoulders."""
     across = joints[:, SHOULDER[1]] - joints[:, SHOULDER[0]]
     trunk = _trunk(joints, shown)
-    size = np.linalg.norm(across if trunk is None else trunk, axis=1)
-    return across[:, 0] / size.clip(1e-6)
+    if trunk is None:
+        return across[:, 0] / np.linalg.norm(across, axis=1).clip(1e-6)
+    along = np.where(_points_down(trunk), -across[:, 0], across[:, 0])
+    return along / np.linalg.norm(trunk, axis=1).clip(1e-6)
+
+
+def _points_down(trunk: np.ndarray) -> np.ndarray:
+    """(...) bool, of trunks (..., 2): those of bodies that are on their heads."""
+    return trunk[..., 1] > np.abs(trunk[..., 0])
 
 
 def _trunk(joints: np.ndarray, shown: np.ndarray) -> np.ndarray | None:
@@ -175,17 +182,17 @@ def _posed(reference: np.ndarray, driver: Driver) -> np.ndarray:
     """(n, 18, 2), the middle of the hips where the picture has it."""
     count = len(driver.joints)
     pelvis = reference[list(HIP)].mean(axis=0)
-    lean, press = np.zeros(count), np.ones(count)
+    lean, upright, press = np.zeros(count), np.zeros(count), np.ones(count)
     trunk, own = _trunk(driver.joints, driver.shown), reference[NECK] - pelvis
     if trunk is not None:
-        lean = _lean(trunk, reference)
+        lean, upright = _lean(trunk, reference), _wrapped(_angle(trunk) + CARDINAL)
         press = _shortening(driver, np.linalg.norm(trunk, axis=1), LEAST_LENGTH["trunk"])
     made = np.repeat(reference[None].astype(float), count, axis=0)
     way = own / max(np.linalg.norm(own), 1e-6)
     off = reference - pelvis
     off = off + (press[:, None] - 1)[..., None] * (off @ way)[:, None] * way
     made = pelvis + rotated(off, lean[:, None])
-    nod = lean + _nod(driver, lean)
+    nod = lean + _nod(driver, upright)
     face = list(FACE_JOINTS)
     made[:, face] = made[:, NECK, None] + rotated(reference[face] - reference[NECK], nod[:, None])
     for start, end in LIMB_JOINTS.values():
@@ -213,12 +220,15 @@ def _turn(made: np.ndarray, reference: np.ndarray, start: int, lean: np.ndarray)
 def _lean(trunk: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """How far the trunk (n, 2) leans, in radians: from upright if the figure's own does not lie.
     If it does, from that of up, down, left and right that it is nearest to on average; but where
-    the driver lies too, or where the figure is one that has lain down, from its own."""
-    base = -CARDINAL
-    if lies(reference):
+    the driver lies too, or where the figure is one that has lain down, or stands on its head, from
+    its own."""
+    base, pelvis = -CARDINAL, reference[list(HIP)].mean(axis=0)
+    own = reference[NECK] - pelvis
+    if _points_down(own):
+        base = float(_angle(own))
+    elif lies(reference):
         base = CARDINAL * round(float(_angle(trunk.mean(axis=0))) / CARDINAL)
-        pelvis = reference[list(HIP)].mean(axis=0)
-        own, legs = reference[NECK] - pelvis, reference[list(ANKLE)].mean(axis=0) - pelvis
+        legs = reference[list(ANKLE)].mean(axis=0) - pelvis
         along = own @ legs / max(np.linalg.norm(own) * np.linalg.norm(legs), 1e-6)
         if base % np.pi == 0 or along < STRETCHED:
             base = float(_angle(own))
@@ -226,8 +236,9 @@ def _lean(trunk: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def _nod(driver: Driver, lean: np.ndarray) -> np.ndarray:
-    """(n,) radians that the head is turned against the trunk: by the line of the ears, or the
-    eyes, as far as it is seen from the front, and by the way from neck to face."""
+    """(n,) radians that the head is turned against a trunk that leans (n,) from upright: by the
+    line of the ears, or the eyes, as far as it is seen from the front, and by the way from neck to
+    face."""
     total, weights = np.zeros(len(lean)), np.full(len(lean), 1e-6)
     joints, shown = driver.joints, driver.shown
     size = _bones(driver).sum(axis=1).clip(1e-6)
@@ -291,7 +302,8 @@ def _place(reference: np.ndarray, driver: Driver, posed: np.ndarray, scale: floa
         lowest = driver.joints[:, ankles, 1].max(axis=1)
         ground = averaged(highest(lowest, driver.times, GROUND), driver.times, GROUND)
         lifted = scale * (ground - lowest).clip(0)
-        stands = reference[list(ANKLE), 1].max()
+        down = _points_down(reference[NECK] - reference[list(HIP)].mean(axis=0))
+        stands = reference[slice(None) if down else list(ANKLE), 1].max()
         place[:, 1] = stands - lifted - posed[:, ANKLE, 1].max(axis=1)
     return place
 
