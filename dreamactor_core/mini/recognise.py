@@ -6,7 +6,8 @@
     outline   told, the picture's alpha, BlazePose's of a person, that of a figure on plain ground
               or on a sheet of paper, what has the colours of what the eye sees
 
-Puppets of the eye's own world are left to it, and drawn by the network. Where nobody is sure of the
+Puppets of the eye's own world are left to it, and drawn by the network. A picture of one who lies
+is turned for the eye, if it is sure of him then. Where nobody is sure of the
 joints there are none: limbs that are not there would be torn off.
 """
 
@@ -29,7 +30,14 @@ from ..skeleton import NECK, NOSE
 from .eye import CONFIDENT, Eye
 from .guides import INSIDE
 from .second_look import look_at_figure, look_closer
-from .sight import BELIEVED, Sight, look_at_picture
+from .sight import (
+    BELIEVED,
+    Sight,
+    look_any_way,
+    look_at_picture,
+    turned_back,
+    turned_picture,
+)
 from .silhouette import joints_of_outline
 
 KNOWS = 0.75  # confidence from which only who is surely a person is one
@@ -56,50 +64,89 @@ def recognise_reference(
     mask = None if told is None else told.mask
     joints_by = "none" if joints is None else "given"
     outline_by = "none" if mask is None else "alpha" if is_alpha else "given"
-    image, person, others = to_uint8(picture), None, 0
+    image, person = to_uint8(picture), None
     if joints is not None and mask is None:
         mask = outline(image)
         outline_by = "none" if mask is None else "ground"
     if joints is not None and mask is not None:  # nothing is left to look for
         guides = Guides(image.shape[0], image.shape[1], joints, mask)
         return Recognised(guides, joints_by, outline_by, len(joints))
-    sight = look_at_picture(eye, image, panel)
-    trust, bodies = sight.confidence(), 1 + int(sight.seen.two_bodies[0] > 0)
+    sight, quarters = look_any_way(eye, image, panel)
     if people:
-        person = find_person(picture, mask, doubtful=trust >= KNOWS)
+        person = find_person(picture, mask, doubtful=sight.confidence() >= KNOWS)
         if person is not None and joints is None:
             joints, joints_by = person.joints, "blazepose"
         if person is not None and mask is None:
             mask, outline_by = person.mask, "blazepose"
-    if joints is None and mask is None and sight.is_puppet():
-        return Recognised(None, "eye", "eye", bodies)
-    if joints is None and trust >= BELIEVED:
-        joints, joints_by = sight.joints()[:bodies], "eye"
+    if joints is None and mask is None and not quarters and sight.is_puppet():
+        return Recognised(None, "eye", "eye", sight.bodies)
+    found = _Found(joints, mask, joints_by, outline_by)
+    if joints is None:
+        found = _found_by_eye(eye, image, sight, quarters, mask, outline_by)
+    others = found.others if person is None else person.others
+    bodies = sight.bodies if found.joints is None else len(found.joints)
+    if found.joints is None and found.others:
+        bodies = 1
+    if found.joints is None and found.mask is None:
+        return Recognised(None, found.joints_by, found.outline_by, bodies)
+    guides = Guides(image.shape[0], image.shape[1], found.joints, found.mask, others=others)
+    return Recognised(guides, found.joints_by, found.outline_by, bodies)
+
+
+class _Found(NamedTuple):
+    """Of a picture (h, w, 3)."""
+
+    joints: np.ndarray | None  # (m, 18, 3)
+    mask: np.ndarray | None  # (h, w)
+    joints_by: str
+    outline_by: str
+    others: int = 0  # figures beside them
+
+
+def _found_by_eye(
+    eye: Eye,
+    image: np.ndarray,
+    sight: Sight,
+    quarters: int,
+    mask: np.ndarray | None,
+    outline_by: str,
+) -> _Found:
+    """Joints, and the outline if there is no mask (h, w), of a picture (h, w, 3) uint8; turned by
+    so many quarters it shows the sight."""
+    if not quarters:
+        return _found_upright(eye, image, sight, mask, outline_by)
+    shown = None if mask is None else turned_picture(mask, quarters)
+    found = _found_upright(eye, turned_picture(image, quarters), sight, shown, outline_by)
+    if found.joints is not None:
+        places = turned_back(found.joints[..., :2], quarters, *image.shape[:2])
+        found = found._replace(joints=np.concatenate([places, found.joints[..., 2:]], axis=-1))
+    if found.mask is not None:
+        found = found._replace(mask=turned_picture(found.mask, -quarters))
+    return found
+
+
+def _found_upright(
+    eye: Eye, image: np.ndarray, sight: Sight, mask: np.ndarray | None, outline_by: str
+) -> _Found:
+    """Likewise, of the picture that the sight is of."""
+    if sight.confidence() >= BELIEVED:
+        joints = sight.joints()[: sight.bodies]
         joints[..., 2] = 1.0  # the eye is believed as a whole
         if mask is None:
             mask, outline_by = _outline_seen(sight, image)
-        if bodies == 1 and mask is not None and (mask >= INSIDE).any():
+        if sight.bodies == 1 and mask is not None and (mask >= INSIDE).any():
             joints[0, :, :2] = look_closer(eye, image, mask, joints[0])
-    elif joints is None:
-        shape, shape_by = mask, outline_by
-        if mask is None:
-            shape, shape_by = _outline_seen(sight, image, doubtful=True)
-        figure = _figure(eye, image, shape, may_be_several=outline_by != "given")
-        if figure.joints is not None:
-            joints, joints_by = figure.joints[None], figure.joints_by
-        if mask is None and figure.mask is not None:
-            outline_by = "ground" if shape is None else shape_by
-        if mask is None or figure.others:
-            mask, others = figure.mask, figure.others
-        bodies = 1 if figure.others else bodies
-    if joints is not None:
-        bodies = len(joints)
-    if joints is None and mask is None:
-        return Recognised(None, joints_by, outline_by, bodies)
-    if person is not None:
-        others = person.others
-    guides = Guides(image.shape[0], image.shape[1], joints, mask, others=others)
-    return Recognised(guides, joints_by, outline_by, bodies)
+        return _Found(joints, mask, "eye", outline_by)
+    shape, shape_by = mask, outline_by
+    if mask is None:
+        shape, shape_by = _outline_seen(sight, image, doubtful=True)
+    figure = _figure(eye, image, shape, may_be_several=outline_by != "given")
+    if mask is None and figure.mask is not None:
+        outline_by = "ground" if shape is None else shape_by
+    if mask is None or figure.others:
+        mask = figure.mask
+    bodies = None if figure.joints is None else figure.joints[None]
+    return _Found(bodies, mask, figure.joints_by, outline_by, figure.others)
 
 
 def _outline_seen(

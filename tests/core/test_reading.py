@@ -131,6 +131,41 @@ def test_a_body_too_small_for_the_eye_is_known_from_nearer(animator, puppets, mo
     assert not animator.eye.is_sure_of([picture] * 3)
 
 
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_body_that_lies_is_known_in_the_picture_turned(animator, puppets, quarters):
+    """In a picture that is wider than high; its joints and outline in the picture as it is."""
+    whole = animator.eye.seen(puppets.reference, None)
+    wide = torch.nn.functional.pad(puppets.reference[0].movedim(-1, 0), (32, 96), mode="replicate")
+    shown = wide.movedim(0, -1).rot90(-quarters)
+    found = animator.eye.recognise(shown, fit(shown, 256, 256), None, True)
+    assert (found.joints_by, found.bodies) == ("eye", 1)
+    assert found.guides.joints.shape == (1, 18, 3)
+    there = sight.turned_back(found.guides.joints[..., :2], 4 - quarters, *wide.shape[1:])
+    away = np.linalg.norm(there - [32, 0] - whole.joints[..., :2], axis=-1)
+    assert away.mean() < 8
+    assert found.guides.mask.shape == tuple(shown.shape[:2])
+    back = np.rot90(found.guides.mask, quarters)[:, 32:-96]
+    own, other = back > 0.5, whole.mask > 0.5
+    assert (own & other).sum() > 0.7 * (own | other).sum()
+
+
+@pytest.mark.parametrize("on_four, quarters", [(False, 1), (True, 0)])
+def test_an_animal_on_its_back_is_not_turned(animator, puppets, monkeypatch, on_four, quarters):
+    """It would be moved as if it stood in the air."""
+    monkeypatch.setattr(sight, "is_on_four", lambda *_: on_four)
+    shown = animator.backbone._shown(puppets.reference[0].rot90(-1))
+    assert sight.look_any_way(eye_of(animator), *shown)[1] == quarters
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_places_of_a_turned_picture_are_found_again(quarters):
+    picture = np.zeros((5, 7))
+    picture[1, 4] = 1
+    ((row, column),) = np.argwhere(sight.turned_picture(picture, quarters))
+    place = np.array([column, row]) + 0.5
+    assert np.array_equal(sight.turned_back(place, quarters, 5, 7), [4.5, 1.5])
+
+
 def test_beside_what_is_seen_from_nearer_stands_what_was_seen_before():
     """The upper right quarter of a picture was looked at again."""
 
