@@ -3,19 +3,22 @@
 import numpy as np
 import pytest
 
-from dreamactor_core.mini.skeletal.draw import Goal
+from dreamactor_core.mini.skeletal.draw import Goal, draw_figure
 from dreamactor_core.mini.skeletal.figure import Figure, Layer, cut_figures
 from dreamactor_core.mini.skeletal.motion import Driver, perform
 from dreamactor_core.skeleton import (
     ANKLE,
     ELBOW,
     FACE_JOINTS,
+    FOOT,
     HIP,
     KNEE,
     NECK,
     NOSE,
+    SHIN,
     SHOULDER,
     STANDING,
+    THIGH,
     TORSO,
     WRIST,
 )
@@ -43,10 +46,37 @@ def acted(reference: np.ndarray, *poses: np.ndarray, shown: np.ndarray | None = 
     pixels = np.zeros((40, 40, 4), np.uint8)
     layers = {TORSO: Layer(pixels, (108, 140))}
     seen = np.ones(18, bool) if shown is None else shown
-    figure = Figure(reference, seen, layers, {})
+    figure = Figure(reference, reference, seen, layers, {})
     times = np.arange(len(poses)) / 8
     driver = Driver(np.stack(poses), seen, np.ones((len(poses), 18)), times)
     return perform(figure, driver, PANEL)
+
+
+def test_a_leg_that_another_one_hides_is_drawn_as_its_like():
+    """Of a far hind leg a hoof shows: it does not float about, but ends a leg."""
+    joints = np.zeros((18, 3))
+    joints[:, 2] = 1
+    joints[list(FACE_JOINTS), :2] = 84, 26
+    joints[NECK, :2] = 70, 38
+    for side, off in ((0, 0), (1, 5)):
+        for chain, x in (((SHOULDER, ELBOW, WRIST), 62), ((HIP, KNEE, ANKLE), 22)):
+            for pair, y in zip(chain, (44, 60, 82), strict=True):
+                joints[pair[side], :2] = x + off * (y > 44), y
+    mask = np.zeros((100, 100), np.float32)
+    mask[34:54, 16:72] = mask[20:40, 68:92] = 1  # trunk, head
+    mask[54:86, 58:64] = mask[54:86, 65:70] = 1  # two forelegs
+    mask[54:86, 19:25] = mask[82:86, 25:30] = 1  # a hind leg, and beside it a hoof
+    picture = np.full((100, 100, 3), 90, np.uint8)
+    (one,) = cut_figures(picture, picture, joints[None], mask)
+    assert one.hidden == {THIGH[1], SHIN[1], FOOT[1]}
+    moved = joints[:, :2].copy()
+    moved[[KNEE[1], ANKLE[1]], 0] += 9, 18
+    canvas = np.zeros((100, 100, 4), np.uint8)
+    draw_figure(canvas, one, Goal(moved, np.zeros(2)))
+    along = moved[KNEE[1]] + np.linspace(0, 1, 20)[:, None] * (moved[ANKLE[1]] - moved[KNEE[1]])
+    columns, rows = along.astype(int).T
+    assert (canvas[rows, columns, 3] == 255).all()
+    assert one.layers[SHIN[1]] is one.layers[SHIN[0]]
 
 
 def test_an_animal_that_is_drawn_from_the_front_runs_past_as_the_driver_does():

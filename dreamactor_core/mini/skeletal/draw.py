@@ -34,7 +34,8 @@ Maps = dict[int, np.ndarray]  # (2, 3) of each part
 def draw_figure(canvas: np.ndarray, figure: Figure, goal: Goal) -> None:
     """Draw over a canvas, in place; what the figure lacks is left out."""
     maps = part_maps(figure, goal)
-    for item in goal.order:
+    behind = [item for item in goal.order if _part_of(item) in figure.hidden]
+    for item in (*behind, *(item for item in goal.order if item not in behind)):
         if isinstance(item, tuple):
             hinge = figure.hinges.get(item)
             if hinge is not None:
@@ -43,19 +44,24 @@ def draw_figure(canvas: np.ndarray, figure: Figure, goal: Goal) -> None:
             _draw_layer(canvas, figure.layers[item], maps[item])
 
 
+def _part_of(item: Drawn) -> int:
+    """The part itself, or the outer one of a hinge."""
+    return item[1] if isinstance(item, tuple) else item
+
+
 def part_maps(figure: Figure, goal: Goal) -> Maps:
     """(2, 3) of each part: from the picture's points (x, y, 1) to the frame's."""
-    maps, size, joints = {}, goal.size, figure.joints
+    maps, size, joints, cut = {}, goal.size, figure.joints, figure.cut
     hips, goal_hips = (each[list(HIP)].mean(axis=0) for each in (joints, goal.joints))
     maps[TORSO] = bone_map((hips, joints[NECK]), (goal_hips, goal.joints[NECK]), size)
     nod = _angle_of_face(goal.joints) - _angle_of_face(joints)
     maps[HEAD] = turn_map(joints[NECK], goal.joints[NECK], nod, size)
     for part, ends in LIMB_JOINTS.items():
-        maps[part] = bone_map(joints[list(ends)], goal.joints[list(ends)], size)
+        maps[part] = bone_map(cut[list(ends)], goal.joints[list(ends)], size)
     if figure.skirt:
         maps[THIGH[0]] = bone_map(bone_of(joints), bone_of(goal.joints), size)
     for part, ankle, angle in zip(FOOT, ANKLE, goal.feet, strict=True):
-        maps[part] = turn_map(joints[ankle], goal.joints[ankle], float(angle), size)
+        maps[part] = turn_map(cut[ankle], goal.joints[ankle], float(angle), size)
     return maps
 
 
@@ -130,7 +136,7 @@ def _draw_hinge(canvas: np.ndarray, figure: Figure, hinge: Hinge, goal: Goal, ma
     so that on the outer side, where the parts gape, all is bent, as far out as the gap is wide.
     """
     joining = hinge.joining
-    joint, place = figure.joints[joining.joint], goal.joints[joining.joint]
+    joint, place = figure.cut[joining.joint], goal.joints[joining.joint]
     radius = hinge.radius * goal.size
     low, high = _bounds(canvas, place - radius - 1, place + radius + 1)
     if (high <= low).any():

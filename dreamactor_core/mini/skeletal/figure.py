@@ -6,6 +6,7 @@ so that an outline runs on around an elbow, and nothing gapes.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
@@ -31,6 +32,8 @@ from ...skeleton import (
     WRIST,
 )
 from ..guides import INSIDE, SEEN, part_labels, with_all_joints
+from .ground import fill
+from .hidden import LimbParts, hidden_limbs, leave_out
 from .on_four import is_on_four, keep_trunk_whole
 from .skirt import Skirt, join_legs, skirt_of
 
@@ -98,10 +101,12 @@ class Hinge(NamedTuple):
 
 class Figure(NamedTuple):
     joints: np.ndarray  # (18, 2)
+    cut: np.ndarray  # (18, 2) the same in its layers: those of a hidden limb are its like's
     seen: np.ndarray  # (18,) bool: told, not made
     layers: dict[int, Layer]  # by part; what the picture does not show is not there
     hinges: dict[tuple[int, int], Hinge]  # by the two parts
     skirt: Skirt = Skirt.NONE
+    hidden: frozenset[int] = frozenset()  # parts that are drawn as their likes, behind all else
 
     @property
     def box(self) -> tuple[np.ndarray, np.ndarray]:
@@ -171,7 +176,8 @@ def _cut_with_more(own: np.ndarray, alpha: np.ndarray, body: np.ndarray) -> Figu
         parts: hinge._replace(layer=hinge.layer.moved(-left))
         for parts, hinge in more.hinges.items()
     }
-    return more._replace(joints=more.joints - [left, 0], layers=layers, hinges=hinges)
+    joints, cut = more.joints - [left, 0], more.cut - [left, 0]
+    return more._replace(joints=joints, cut=cut, layers=layers, hinges=hinges)
 
 
 def _cut(own: np.ndarray, alpha: np.ndarray, body: np.ndarray) -> Figure:
@@ -192,9 +198,12 @@ def _cut(own: np.ndarray, alpha: np.ndarray, body: np.ndarray) -> Figure:
         is_cut |= bool(skirt) and joining.joint in (*HIP, *KNEE)
         if seen[joining.joint] and joining.joint != NECK and not is_cut:
             _part_by_plane(parts, depth, joining, joints)
+    hidden = hidden_limbs(parts, alpha >= INSIDE) if on_four else []
+    for limb, _ in hidden:
+        leave_out(parts, limb)
     layers = {}
     kernel = np.ones((2 * COMMON + 1,) * 2)
-    for part in np.unique(parts[alpha >= INSIDE]).tolist():
+    for part in np.unique(parts[(alpha >= INSIDE) & (parts > 0)]).tolist():
         cover, colours = alpha * cv2.dilate((parts == part).astype(np.uint8), kernel), own
         if part == TORSO:
             cover, colours = _with_hidden(parts, alpha, own, joints)
@@ -211,7 +220,28 @@ def _cut(own: np.ndarray, alpha: np.ndarray, body: np.ndarray) -> Figure:
             hinge = _hinge(parts, alpha, own, joining, joints)
             if hinge is not None:
                 hinges[joining.inner, joining.outer] = hinge
-    return Figure(joints, seen, layers, hinges, skirt)
+    cut = joints.copy()
+    for limb, like in hidden:
+        cut[list(limb.joints)] = joints[list(like.joints)]
+        _borrow(layers, hinges, limb, like)
+    behind = frozenset(part for limb, _ in hidden for part in limb.parts)
+    return Figure(joints, cut, seen, layers, hinges, skirt, behind)
+
+
+def _borrow(
+    layers: dict[int, Layer], hinges: dict[tuple[int, int], Hinge], limb: LimbParts, like: LimbParts
+) -> None:
+    """A hidden limb's layers and hinges, in place, from its like: not where it leaves the trunk,
+    which hides that."""
+    for part, other in zip(limb.parts, like.parts, strict=True):
+        if other in layers:
+            layers[part] = layers[other]
+    own, others = list(pairwise(limb.parts)), list(pairwise(like.parts))
+    for joining in JOININGS:
+        if (joining.inner, joining.outer) in own:
+            hinge = hinges.get(others[own.index((joining.inner, joining.outer))])
+            if hinge is not None:
+                hinges[joining.inner, joining.outer] = hinge._replace(joining=joining)
 
 
 def _limbs_alone(
@@ -357,27 +387,6 @@ def _with_hidden(
     colours = fill(own, torso & (line == 0))
     cover = np.where(hidden, 1.0, alpha * (parts == TORSO)).astype(np.float32)
     return cover, np.where(hidden[..., None], colours, own)
-
-
-def fill(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """(h, w, 3) float32 where known (h, w) bool, and elsewhere what lies around, smooth: pull and
-    push, as completion.inpaint."""
-    weight = known.astype(np.float32)[..., None]
-    return _filled(picture * weight, weight)
-
-
-def _filled(total: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """total = picture * weight."""
-    height, width = total.shape[:2]
-    if min(height, width) < 2:
-        return total / np.maximum(weight, 1e-6)
-    half = ((width + 1) // 2, (height + 1) // 2)
-    small_weight = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)[..., None]
-    small = cv2.resize(total, half, interpolation=cv2.INTER_AREA)
-    gain = np.minimum(4 * small_weight, 1) / np.maximum(small_weight, 1e-6)
-    around = _filled(small * gain, small_weight * gain)
-    around = cv2.resize(around, (width, height), interpolation=cv2.INTER_LINEAR)
-    return total + (1 - weight) * around
 
 
 def _layer(colours: np.ndarray, cover: np.ndarray) -> Layer:

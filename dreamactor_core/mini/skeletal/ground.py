@@ -5,7 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .figure import fill
 from .patches import filled_by_patches
 
 HALO = 0.012  # of the longer side: so far around a figure its outline and blur may reach
@@ -53,3 +52,24 @@ def _grain(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
     strength = np.median(np.abs(fine[inner]), axis=0) / 0.6745  # robust to edges
     noise = np.random.default_rng(0).standard_normal((*picture.shape[:2], 1))
     return (noise * strength).astype(np.float32)
+
+
+def fill(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(h, w, 3) float32 where known (h, w) bool, and elsewhere what lies around, smooth: pull and
+    push, as completion.inpaint."""
+    weight = known.astype(np.float32)[..., None]
+    return _filled(picture * weight, weight)
+
+
+def _filled(total: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """total = picture * weight."""
+    height, width = total.shape[:2]
+    if min(height, width) < 2:
+        return total / np.maximum(weight, 1e-6)
+    half = ((width + 1) // 2, (height + 1) // 2)
+    small_weight = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)[..., None]
+    small = cv2.resize(total, half, interpolation=cv2.INTER_AREA)
+    gain = np.minimum(4 * small_weight, 1) / np.maximum(small_weight, 1e-6)
+    around = _filled(small * gain, small_weight * gain)
+    around = cv2.resize(around, (width, height), interpolation=cv2.INTER_LINEAR)
+    return total + (1 - weight) * around
