@@ -121,6 +121,20 @@ def test_a_fish_leads_with_its_head_and_lies_as_the_driver_does(turn):
     assert goal.joints[HIP[0]] == pytest.approx(fish[NECK] - [length, 0])
 
 
+def test_a_fish_becomes_no_smaller_than_its_way_needs():
+    """Its feet are made up, here just below the picture's upper border: it does not stand there."""
+    shown = np.zeros(18, bool)
+    shown[[NECK, *HIP]] = True
+    fish = np.tile([110.0, 24.0], (18, 1))
+    fish[NECK], fish[list(ANKLE)] = (146, 24), (100, 9)
+    pixels = np.zeros((40, 40, 4), np.uint8)
+    figure = Figure(fish, fish, shown, {TORSO: Layer(pixels, (108, 4))}, {})
+    path = np.stack([fish - np.array([0, up]) for up in (0, 20, 0)])
+    goals = perform(figure, Driver(path, shown, np.ones((3, 18)), np.arange(3) / 8), PANEL)
+    tops = [goal.joints[NECK, 1] - 20 * goal.size for goal in goals]
+    assert goals[0].size > 0.65 and min(tops) > 0
+
+
 def test_somebody_who_has_lain_down_gets_up_with_a_driver_who_stands():
     up = 40 * np.array(STANDING) + [128, 80]
     flat = (up - up[NECK]) @ np.array([[0, 1], [-1, 0]]) + [180, 150]

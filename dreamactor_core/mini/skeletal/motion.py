@@ -322,13 +322,15 @@ def _in_view(
 ) -> tuple[np.ndarray, float]:
     """Joints (n, 18, 2), moved aside and, about where the figure stands, made smaller, so that it
     stays in the picture with all that it shows there; and how large it is."""
-    own, (low, _) = figure.joints, figure.box
+    own, (low, high) = figure.joints, figure.box
     some = joints[:: max(1, len(joints) // LOOKED_AT)]
     boxes = np.array([box_of(figure, Goal(each, np.zeros(2))) for each in some])
     left, top = np.quantile(boxes[:, 0], SELDOM, axis=0)
     right = np.quantile(boxes[:, 1, 0], 1 - SELDOM)
     height, width = panel
     foot = np.array([own[list(HIP), 0].mean(), own[list(ANKLE), 1].max()])
+    if lies(own) and not figure.seen[list(ANKLE)].any():  # a fish has none
+        foot[1] = min(high[1], height)
     room = foot[1] - min(max(low[1], 0.0), 0.02 * height)
     size = min(1.0, room / max(foot[1] - top, 1.0), width / max(right - left, 1.0))
     size = max(size, LEAST_SIZE) if low[1] > 1 and foot[1] <= (1 + BEYOND_BORDER) * height else 1.0
