@@ -33,7 +33,7 @@ WELL_PLACED = 0.65, 0.1  # of a nearer look's side: so large, and so near its mi
 NEARER_LOOKS = 2  # at most
 LEAST_SQUARE = 32  # pixels of a picture's square: nearer there is nothing to be seen
 # Confidence from which a turned look is believed. Three more looks are three more chances to see a
-# body in a rock: at 0.7 five of 456 bodies that stand are taken for some that lie, at 0.8 none.
+# body in a rock: at 0.7 five of 480 that stand are taken for some that lie, at 0.8 none.
 TURNED_BELIEVED = 0.8
 
 

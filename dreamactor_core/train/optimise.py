@@ -231,9 +231,8 @@ class Run:
     def _new_average(self) -> EMAModel | None:
         if not self.rhythm.ema_decay:
             return None
-        options = {"use_ema_warmup": True, "inv_gamma": 10, "power": 0.9}
-        options["foreach"] = not self.rhythm.shard  # a few kernels, not hundreds
-        return EMAModel(self.learning, decay=self.rhythm.ema_decay, **options)
+        options = {"decay": self.rhythm.ema_decay, "use_ema_warmup": True, "inv_gamma": 10}
+        return EMAModel(self.learning, power=0.9, foreach=not self.rhythm.shard, **options)
 
     def _set_back(self, error: OffCourseError) -> None:
         """The last good weights, new optimisers and averages, half the rate; the error itself where
