@@ -335,6 +335,20 @@ def test_who_lies_as_the_driver_does_holds_the_head_as_the_picture_shows_it():
         assert np.allclose(goal.joints, lying[:, :2], atol=0.01)
 
 
+def test_who_lay_across_all_of_a_low_picture_is_made_smaller_to_stand_in_it():
+    """A hand at its upper border is no sign that the picture cuts off a head."""
+    mask = np.rot90(figure())
+    top = int(np.flatnonzero(mask.any(axis=1))[0])
+    lying = FIGURE[:, [1, 0, 2]] * [1, -1, 1] + [0, 100 - top, 0]
+    mask = np.ascontiguousarray(mask[top:])
+    picture = np.full((*mask.shape, 3), 90, np.uint8)
+    (one,) = cut_figures(picture, picture, lying[None], mask)
+    body = moving(lambda joints, share: turned_about(joints, 3, (4,), 90 * share))
+    times = np.arange(len(body)) / 10
+    for goal in perform(one, driver_at(body, times, times), mask.shape):
+        assert goal.size < 0.95 and goal.joints[:, 1].min() > 0
+
+
 def test_between_two_frames_of_the_driver_joints_are_half_way():
     body = moving(lambda joints, share: joints + np.array([share, 0]), count=2)
     driver = driver_at(body, np.array([0.0, 1.0]), np.array([0.0, 0.25, 1.0]))

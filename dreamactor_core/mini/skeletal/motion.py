@@ -333,7 +333,9 @@ def _in_view(
         foot[1] = min(high[1], height)
     room = foot[1] - min(max(low[1], 0.0), 0.02 * height)
     size = min(1.0, room / max(foot[1] - top, 1.0), width / max(right - left, 1.0))
-    size = max(size, LEAST_SIZE) if low[1] > 1 and foot[1] <= (1 + BEYOND_BORDER) * height else 1.0
+    # What reaches over the upper border may be cut off there; not if that is a side of one who lay.
+    whole = low[1] > 1 or (lies(own) and not lies(joints.mean(axis=0)))
+    size = max(size, LEAST_SIZE) if whole and foot[1] <= (1 + BEYOND_BORDER) * height else 1.0
     joints = foot + size * (joints - foot)
     left, right = (foot[0] + size * (each - foot[0]) for each in (left, right))
     aside = 0.0
