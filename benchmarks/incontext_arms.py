@@ -216,7 +216,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of train incontext")
     parser.add_argument("--minutes", type=float, required=True, help="of this call in all")
-    parser.add_argument("--workers", type=int, default=0, help="that draw (all cores but two)")
+    parser.add_argument("--workers", type=int, default=0, help="that draw (half the cores)")
     parser.add_argument("--device", default="", help="cpu or cuda (default: a GPU if any)")
     parser.add_argument("--toy", action="store_true", help="a rehearsal: a few steps of each")
     parser.add_argument("--light", action="store_true", help="of a run that had --light")
