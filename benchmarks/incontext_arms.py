@@ -35,7 +35,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dreamactor_core.cli.train_incontext import open_session
 from dreamactor_core.cli.train_incontext_figures import Scores, animate_set, count_of
-from dreamactor_core.mini.incontext import DRAWN_TIMES
 from dreamactor_core.puppets.told import UNTOLD
 from dreamactor_core.train.mini.incontext_fit import ClockPace, fit_by_clock
 from dreamactor_core.train.mini.incontext_lessons import PAIRS_OF_TIMES
@@ -163,10 +162,10 @@ def train_arm(session: Session, arm: Arm, seed: int) -> None:
     backbone = session.backbone
     backbone.transformer.train()
     rng, generator = session.rng(9, seed), session.generator(90 + seed)
-    excerpts = PAIRS_OF_TIMES if session.sizes.two_frames else (DRAWN_TIMES,)
+    short = [PAIRS_OF_TIMES] if session.sizes.two_frames else []
 
     def loss() -> torch.Tensor:
-        batch = lora_batch(session, arm.task, rng, generator, excerpts)
+        batch = lora_batch(session, arm.task, rng, generator, *short)
         return loss_of(backbone, batch if arm.text else silenced(batch))
 
     pace = ClockPace(
