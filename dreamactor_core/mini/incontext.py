@@ -2,8 +2,8 @@
 
     [ reference | black ] [ blank | driver ] ...    8x16 cells of 8x8x4 pixels, 5 latent frames
 
-The network is HunyuanVideo-1.5's, all 640 tokens of a pass at once, by flow matching. No eye, no
-rig, no brush, no keypoints but those drawn in the panel. Two things are this model's own:
+The network is HunyuanVideo-1.5's, all tokens of a pass at once, by flow matching. No eye, no
+rig, no brush, no keypoints but those drawn in the panel. Three things are this model's own:
 
 * beside noise, condition and mask every token reads where it stands (which panel, and where in
   it): rotary embedding tells how far two tokens are apart, but not where what is attended to is;

@@ -7,8 +7,8 @@
               or on a sheet of paper, what has the colours of what the eye sees
 
 Puppets of the eye's own world are left to it, and drawn by the network. A picture of one who lies
-is turned for the eye, if it is sure of him then. Where nobody is sure of the
-joints there are none: limbs that are not there would be torn off.
+is turned for the eye, if it is sure of him then. Where nobody is sure of the joints there are none:
+limbs that are not there would be torn off.
 """
 
 from __future__ import annotations

@@ -34,8 +34,7 @@ Maps = dict[int, np.ndarray]  # (2, 3) of each part
 def draw_figure(canvas: np.ndarray, figure: Figure, goal: Goal) -> None:
     """Draw over a canvas, in place; what the figure lacks is left out."""
     maps = part_maps(figure, goal)
-    behind = [item for item in goal.order if _part_of(item) in figure.hidden]
-    for item in (*behind, *(item for item in goal.order if item not in behind)):
+    for item in sorted(goal.order, key=lambda item: _part_of(item) not in figure.hidden):
         if isinstance(item, tuple):
             hinge = figure.hinges.get(item)
             if hinge is not None:

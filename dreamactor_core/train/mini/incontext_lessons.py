@@ -49,7 +49,7 @@ SHARES_OF_STEPS = {  # when such a share of the lessons is over; between them th
     0.40: (0.08, 0.08, 0.25, 0.20, 0.20, 0.10, 0.09),
     1.00: (0.03, 0.04, 0.08, 0.15, 0.22, 0.26, 0.22),
 }
-PAIRS_OF_TIMES = ((0, 3), (0, 4))
+PAIRS_OF_TIMES = ((0, 3), (0, 4))  # the reference's latent frame and one of those driven
 LONG_SHARES = ((0.3, 0.6, 1.0), (0.0, 0.25, 0.6))  # of the lessons; of whole passes
 
 

@@ -56,7 +56,7 @@ class RunSizes:
     arm_steps: int = 0  # 0: as many as ARM_SECONDS hold
     copying: float = 0.02  # share of the foundation's time that is for copying alone
     two_frames: bool = False  # its first excerpts are of two latent frames, not three
-    renewed: bool = True  # clips of the ring give way to new ones
+    for_ever: bool = True  # clips are drawn as long as it trains, see Pool
     save_minutes: float = math.inf  # between checkpoints within the foundation
 
     @classmethod
@@ -64,7 +64,7 @@ class RunSizes:
         return cls(
             rows=2048, layers=3, batch=16, lora_batch=16, codec_rows=16, first_rows=512, pairs=1024,
             pair_batch=32, other_cases=16, helpers=1, compile=False, arm_steps=30, copying=0.1,
-            two_frames=True, renewed=False, save_minutes=5,
+            two_frames=True, for_ever=False, save_minutes=5,
         )  # fmt: skip
 
     @classmethod
@@ -111,7 +111,7 @@ class Session:
         )
         self.helpers.submit(use_one_thread).result()
         first = FIRST_SEED + self.calls() * 10**6
-        self.pool = Pool(sizes.rows, workers, first, for_ever=sizes.renewed)
+        self.pool = Pool(sizes.rows, workers, first, for_ever=sizes.for_ever)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
