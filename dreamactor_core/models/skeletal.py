@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from ..geometry import Geometry
 from ..lora.files import WantedLora
 from ..media import to_uint8
-from ..mini.skeletal.draw import Goal, draw_figure
+from ..mini.skeletal.draw import Goal, draw_figure, set_out
 from ..mini.skeletal.figure import Figure, cut_figures
 from ..mini.skeletal.ground import clean_ground
-from ..mini.skeletal.motion import driver_at, main_bodies, perform, set_out
+from ..mini.skeletal.motion import driver_at, main_bodies, perform
 from ..options import Defaults
 from ..pose.rigid import RigidMotion, paint_rigid
 from ..sampling import Step

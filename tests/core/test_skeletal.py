@@ -21,11 +21,11 @@ from dreamactor_core.media import (
     write_image,
     write_video,
 )
-from dreamactor_core.mini.skeletal.draw import Goal, draw_figure
+from dreamactor_core.mini.skeletal.draw import Goal, draw_figure, set_out
 from dreamactor_core.mini.skeletal.feet import bent_leg, planted, stand
 from dreamactor_core.mini.skeletal.figure import Figure, cut_figures, sharpened
 from dreamactor_core.mini.skeletal.ground import clean_ground
-from dreamactor_core.mini.skeletal.motion import driver_at, main_bodies, perform, set_out
+from dreamactor_core.mini.skeletal.motion import driver_at, main_bodies, perform
 from dreamactor_core.mini.skeletal.order import USUAL_ORDER, ordered, orders_of
 from dreamactor_core.mini.skeletal.skirt import Skirt
 from dreamactor_core.models import find, skeletal
@@ -347,6 +347,35 @@ def test_who_lay_across_all_of_a_low_picture_is_made_smaller_to_stand_in_it():
     times = np.arange(len(body)) / 10
     for goal in perform(one, driver_at(body, times, times), mask.shape):
         assert goal.size < 0.95 and goal.joints[:, 1].min() > 0
+
+
+def test_who_gets_up_stands_where_the_hips_lay_not_where_the_feet_came_towards_the_camera():
+    lying = FIGURE[:, [1, 0, 2]] * [1, -1, 1] + [0, 170, 0]
+    lying[[*KNEE, *ANKLE], 1] += [8, 8, 16, 16]
+    mask = np.zeros((200, 100), np.float32)
+    mask[70:170] = np.rot90(figure())
+    picture = np.full((200, 100, 3), 90, np.uint8)
+    (one,) = cut_figures(picture, picture, lying[None], mask)
+    times = np.arange(5) / 10
+    goals = perform(one, driver_at(np.stack([FIGURE] * 5), times, times), (200, 100))
+    assert goals[0].joints[list(ANKLE), 1].max() == pytest.approx(lying[list(HIP), 1].mean(), abs=3)
+
+
+def test_hips_of_short_legs_rise_and_sink_as_the_drivers():
+    """A runner's, whose feet are never still; how his legs bend counts less."""
+    body, times = np.stack([FIGURE] * 21), np.arange(21) / 10
+    above = [joint for joint in range(18) if joint not in (*KNEE, *ANKLE)]
+    body[:, above, 1] += (4 * np.sin(7 * times))[:, None]
+    body[..., 0] += (30 * times)[:, None]
+    _, _, one = cut()
+    short = one.joints.copy()
+    for side in (0, 1):
+        short[ANKLE[side]] = (short[KNEE[side]] + short[ANKLE[side]]) / 2
+    goals = perform(one._replace(joints=short), driver_at(body, times, times), (100, 100))
+    high = np.array([goal.joints[list(HIP), 1].mean() for goal in goals])
+    driven = body[:, HIP, 1].mean(axis=1)
+    slope = np.polyfit(driven, high, 1)
+    assert slope[0] > 0.7 and np.abs(high - np.polyval(slope, driven)).max() < 0.3
 
 
 def test_between_two_frames_of_the_driver_joints_are_half_way():

@@ -31,6 +31,21 @@ class Goal(NamedTuple):
 Maps = dict[int, np.ndarray]  # (2, 3) of each part
 
 
+def set_out(figure: Figure, first: Goal, count: int) -> list[Goal]:
+    """From the picture to the first frame of a motion, count frames, gently."""
+    share = np.linspace(0, 1, count, endpoint=False)
+    ways = share * share * (3 - 2 * share)
+    return [
+        Goal(
+            figure.joints + way * (first.joints - figure.joints),
+            way * first.feet,
+            1 + way * (first.size - 1),
+            first.order,
+        )
+        for way in ways.tolist()
+    ]
+
+
 def draw_figure(canvas: np.ndarray, figure: Figure, goal: Goal) -> None:
     """Draw over a canvas, in place; what the figure lacks is left out."""
     maps = part_maps(figure, goal)

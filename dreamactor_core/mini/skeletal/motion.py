@@ -30,7 +30,7 @@ from .draw import Goal, box_of
 from .feet import planted, stand
 from .figure import Figure
 from .moment import from_moment
-from .on_four import is_on_four, lies, posed_on_four, rotated
+from .on_four import is_on_four, lies, lies_stretched, posed_on_four, rotated
 from .order import orders_of
 from .times import averaged, highest
 
@@ -49,7 +49,6 @@ BEYOND_BORDER = 0.05  # of the picture: a joint so far beyond its border is none
 MOST_SINKING = 0.12  # of the picture's height: so far goes down what its border cuts off
 FRONTAL = 0.3  # of a trunk: shoulders nearer to each other do not tell front from behind
 CARDINAL = np.pi / 2
-STRETCHED = -0.5  # cosine of trunk and legs: whose legs go on so is somebody lying, not on four
 
 
 class Driver(NamedTuple):
@@ -228,9 +227,7 @@ def _lean(trunk: np.ndarray, reference: np.ndarray) -> np.ndarray:
         base = float(_angle(own))
     elif lies(reference):
         base = CARDINAL * round(float(_angle(trunk.mean(axis=0))) / CARDINAL)
-        legs = reference[list(ANKLE)].mean(axis=0) - pelvis
-        along = own @ legs / max(np.linalg.norm(own) * np.linalg.norm(legs), 1e-6)
-        if base % np.pi == 0 or along < STRETCHED:
+        if base % np.pi == 0 or lies_stretched(reference):
             base = float(_angle(own))
     return _wrapped(_angle(trunk) - base)
 
@@ -302,10 +299,27 @@ def _place(reference: np.ndarray, driver: Driver, posed: np.ndarray, scale: floa
         lowest = driver.joints[:, ankles, 1].max(axis=1)
         ground = averaged(highest(lowest, driver.times, GROUND), driver.times, GROUND)
         lifted = scale * (ground - lowest).clip(0)
-        down = _points_down(reference[NECK] - reference[list(HIP)].mean(axis=0))
-        stands = reference[slice(None) if down else list(ANKLE), 1].max()
-        place[:, 1] = stands - lifted - posed[:, ANKLE, 1].max(axis=1)
+        feet = _standing_at(reference, driver, posed) - lifted - posed[:, ANKLE, 1].max(axis=1)
+        place[:, 1] = feet
+        if driver.shown[list(HIP)].any():
+            # On average its feet stand there; its hips rise and sink as the driver's, however
+            # unlike his its legs are.
+            high = path[:, 1] - scale * ground
+            place[:, 1] = feet.mean() + high - high.mean()
     return place
+
+
+def _standing_at(reference: np.ndarray, driver: Driver, posed: np.ndarray) -> float:
+    """y of the lower foot once it stands: where it is, or where the lowest joint of one on its head
+    is. One who lay and gets up does so where his hips lay, as a leg may have lain towards the
+    camera; nearer to it if the picture is too low for that."""
+    hips, foot = reference[list(HIP)].mean(axis=0), float(reference[list(ANKLE), 1].max())
+    if _points_down(reference[NECK] - hips):
+        return float(reference[:, 1].max())
+    rises = driver.shown[[NECK, *HIP]].all() and not lies(driver.joints.mean(axis=0))
+    if not (rises and lies_stretched(reference)):
+        return foot
+    return min(foot, max(float(hips[1]), float(np.ptp(posed[..., 1], axis=1).max())))
 
 
 def _stride(figure: Figure, posed: np.ndarray, path: np.ndarray, width: int) -> float:
@@ -375,18 +389,3 @@ def main_bodies(joints: np.ndarray, count: int) -> list[int]:
     largest = [int(k) for k in np.argsort(-sizes, kind="stable")[:count] if sizes[k] > 0]
     place = {k: float(np.median(joints[:, k, :, 0][seen[:, k, :, 0]])) for k in largest}
     return sorted(largest, key=place.__getitem__)
-
-
-def set_out(figure: Figure, first: Goal, count: int) -> list[Goal]:
-    """From the picture to the first frame of a motion, count frames, gently."""
-    share = np.linspace(0, 1, count, endpoint=False)
-    ways = share * share * (3 - 2 * share)
-    return [
-        Goal(
-            figure.joints + way * (first.joints - figure.joints),
-            way * first.feet,
-            1 + way * (first.size - 1),
-            first.order,
-        )
-        for way in ways.tolist()
-    ]

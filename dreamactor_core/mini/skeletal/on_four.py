@@ -20,6 +20,7 @@ REACHED = (
 GROUNDED = 0.5  # how much the ground says of where it is, beside the place that it sets out from
 ON_ARMS = 0.6  # of the way from the hips down to the ankles: so far down hands reach that are feet
 LEAPS = 0.1  # of a trunk's length: with all feet so high it sets out in the air
+STRETCHED = -0.5  # cosine of trunk and legs: whose legs go on so is somebody lying, not on four
 FOUR_LEGS = (
     skeleton.NECK,
     *skeleton.HIP,
@@ -130,6 +131,15 @@ def lies(joints: np.ndarray) -> bool:
     """Whether the trunk of joints (18, 2) is longer along x than along y."""
     x, y = np.abs(_spine(joints[None])[0])
     return bool(x > y)
+
+
+def lies_stretched(joints: np.ndarray) -> bool:
+    """Whether somebody of joints (18, 2) lies whose legs go on as his trunk does; those of one on
+    four do not."""
+    trunk = _spine(joints[None])[0]
+    legs = joints[list(skeleton.ANKLE)].mean(axis=0) - joints[list(skeleton.HIP)].mean(axis=0)
+    along = trunk @ legs / max(float(np.linalg.norm(trunk) * np.linalg.norm(legs)), 1e-6)
+    return lies(joints) and bool(along < STRETCHED)
 
 
 def _middle(joints: np.ndarray) -> np.ndarray:
