@@ -131,8 +131,9 @@ def write_video(
         file's first frame) to the end of the last frame. A file without sound gives none.
     crf: quality of MP4 and WebM, 0 to 51, less is better; at 18 the loss is hard to see.
 
-    The same input gives the same bytes. Raises InputError when times and frames do not match, for
-    alpha in an MP4, and in the cases of `replacing`.
+    The same input gives the same bytes; seldom, H.264 of tiny pictures does not (of x264 165 one in
+    3,000 encodings of 64x48 was off by a few levels, of the same planes). Raises InputError when
+    times and frames do not match, for alpha in an MP4, and in the cases of `replacing`.
     """
     kind = FORMATS.get(Path(path).suffix.lower(), FORMATS[".mp4"])
     if audio_from is not None:

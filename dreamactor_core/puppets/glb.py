@@ -24,6 +24,8 @@ from .glb_pairs import cached_glb, sample_pair
 from .splits import Split
 from .world import FPS, LEAD_IN, Clip, Triplet, entered
 
+TURNED = 0.6  # radians about the upright that a reference may be turned away from the motion
+
 
 def glb_triplet(seed: int, folder: Path | str, split: Split, num_frames: int, size: int) -> Triplet:
     """The same motion on two bodies of one group, each out of its own reference pose.
@@ -44,13 +46,14 @@ def glb_triplet(seed: int, folder: Path | str, split: Split, num_frames: int, si
 
 
 def glb_glance(seed: int, folder: Path | str, split: Split, num_frames: int, size: int) -> Clip:
-    """One body at num_frames moments of one of its motions, turned to anywhere in front."""
+    """One body at num_frames moments of one of its motions, turned as the reference of a triplet:
+    long ones too may come towards the camera."""
     rng = np.random.default_rng((seed, split == "test", 1))
     bodies = list(cast(Path(folder), split))
     body = cached_glb(bodies[rng.integers(len(bodies))])
     motion = sorted(body.motions)[rng.integers(len(body.motions))]
     local = sample_animation(body, motion, rng.uniform(0, body.duration(motion), num_frames))
-    view = _view_of(rng, body), rng.uniform(0, 0.35)
+    view = _view_of(rng, body) + rng.uniform(-TURNED, TURNED), rng.uniform(0, 0.35)
     label = motion_label(motion, {character_of(body.name)})
     return film(rng, body, to_world(body, local), view, size, label)
 
@@ -69,7 +72,7 @@ def _perform(
     share = entered(len(phases))
     moving = sample_animation(body, motion, phases * body.duration(motion))
     world = to_world(body, mix(_reference(rng, body), moving, share[:, None]))
-    return _turned(rng.uniform(-0.6, 0.6) * (1 - share)) @ world
+    return _turned(rng.uniform(-TURNED, TURNED) * (1 - share)) @ world
 
 
 def _reference(rng: np.random.Generator, body: RiggedBody) -> np.ndarray:

@@ -27,6 +27,7 @@ from dreamactor_core.train.mini.glances import (
     EyeConfig,
     Glances,
     clip_at,
+    leaning,
     through_code,
 )
 from dreamactor_core.train.mini.people import Media, TaughtPerson, lesson, read_media
@@ -123,6 +124,20 @@ def test_the_broad_diet_adds_as_many_pictures_and_their_truth():
     known = joints.isfinite().flatten(1).all(dim=1)
     assert known.tolist() == [True] * 10 + [False] * 3
     assert (labels[6:10] > 0).flatten(1).any(dim=1).all() and (labels[10:] == 0).all()
+
+
+def test_a_body_that_leans_is_turned_with_its_truth_and_its_scene_is_not():
+    clip = clip_at(triplet(3, "train", 25, 64).truth, [0, 12])
+    made = leaning(clip, 90)
+    for own, turned in ((clip.mask, made.mask), (clip.parts, made.parts)):
+        np.testing.assert_array_equal(np.rot90(own, axes=(1, 2)), turned)
+    x, y, sure = np.moveaxis(clip.pose.body, -1, 0)
+    np.testing.assert_allclose(made.pose.body, np.stack([y, 1 - x, sure], axis=-1), atol=1e-6)
+    bare = (made.mask == 0) & (clip.mask == 0)
+    np.testing.assert_array_equal(made.frames[bare], clip.scene[bare])
+    whole = (made.mask == 255)[..., None]
+    body = np.rot90(clip.frames, axes=(1, 2)).astype(int)
+    assert np.abs(np.where(whole, made.frames - body, 0)).max() <= 1
 
 
 def test_features_that_are_kept_move_less(tmp_path):

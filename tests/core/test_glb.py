@@ -16,7 +16,7 @@ from dreamactor_core.puppets.glb_body import mix, sample_animation, skin, to_wor
 from dreamactor_core.puppets.glb_camera import aim
 from dreamactor_core.puppets.glb_draw import draw, rasterise
 from dreamactor_core.puppets.glb_file import read_glb
-from dreamactor_core.puppets.glb_film import _head_of
+from dreamactor_core.puppets.glb_film import _head_of, film
 from dreamactor_core.puppets.glb_names import (
     caption_of,
     cast,
@@ -453,6 +453,21 @@ def test_a_glance_is_a_clip_of_a_training_body_at_any_moments(toys):
         assert clip.frames.shape == (3, 32, 32, 3) and clip.parts.shape == (3, 32, 32)
         nouns.add(clip.caption.split(" is ")[0])
     assert not nouns & held_out and len(nouns) == 2
+
+
+def test_long_bodies_are_glanced_at_from_the_front_too(toys, monkeypatch):
+    """As references are, which turn from where their motion is seen."""
+    yaws = []
+
+    def seen(rng, body, world, view, size, label):
+        yaws.append(abs(view[0]))
+        return film(rng, body, world, view, size, label)
+
+    monkeypatch.setattr("dreamactor_core.puppets.glb.film", seen)
+    monkeypatch.setattr("dreamactor_core.puppets.glb._view_of", lambda rng, body: 0.6)
+    for seed in range(12):
+        glb_glance(seed, toys, "train", 1, 32)
+    assert min(yaws) < 0.3 and max(yaws) <= 1.2
 
 
 def head(angle=0.0):

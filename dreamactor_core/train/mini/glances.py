@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ from .truth import part_of
 from .world import World
 
 EYE_SCHEDULE = Schedule(steps=6000, learning_rate=2e-3)
+LEANING, LEAN = 0.5, 30.0  # share of the restyled bodies that lean, and how far: degrees (sigma)
 Glance = tuple[Tensor, Tensor, Tensor]  # some pictures, their joints and labels, see Glances
 
 
@@ -54,12 +56,12 @@ class EyeConfig:
 
 
 BROAD_DIET = EyeConfig(
-    schedule=Schedule(steps=1200, learning_rate=5e-4),
+    schedule=Schedule(steps=2000, learning_rate=5e-4),
     triplets=2,
-    glances=1,
+    glances=2,
     frames=3,
     restyled=1,
-    restyled_bodies=2,
+    restyled_bodies=4,
     nothing=3,
     people=4,
     keep_weight=1.0,
@@ -111,6 +113,8 @@ class Glances(Dataset):
         config, size = self.config, self.world.size
         assert config.bodies is not None
         clip = glb_glance(int(rng.integers(2**31)), config.bodies, "train", config.frames, size)
+        if other_style and rng.random() < LEANING:
+            clip = leaning(clip, rng.normal(0, LEAN))
         frames = draw_in_styles(rng, clip, self.media.pictures) if other_style else clip.frames
         return through_code(self.backbone, frames), *truth_of_body(clip)
 
@@ -165,6 +169,35 @@ def clip_at(clip: Clip, at: np.ndarray | list[int]) -> Clip:
         pose=clip.pose.map(lambda points: points[at]),
         parts=clip.parts[at],
         places=None,
+    )
+
+
+def leaning(clip: Clip, degrees: float) -> Clip:
+    """The body turned in the picture about its middle, before the scene that it stood before."""
+    assert clip.parts is not None, "of a drawn body they are known"
+    height, width = clip.mask.shape[1:]
+    matrix = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), degrees, 1.0)
+
+    def turned(image: np.ndarray, how: int = cv2.INTER_LINEAR) -> np.ndarray:
+        return cv2.warpAffine(image, matrix, (width, height), flags=how)
+
+    mask = np.stack([turned(one) for one in clip.mask])
+    parts = np.stack([turned(one.astype(np.uint8), cv2.INTER_NEAREST) for one in clip.parts])
+    cover = clip.mask[..., None] / 255
+    body = np.stack([turned(one) for one in clip.frames - clip.scene * (1 - cover)])
+    frames = body + clip.scene * (1 - mask[..., None] / 255)
+    middle, turn = np.array([width, height]) / 2, matrix[:, :2]
+
+    def moved(points: np.ndarray) -> np.ndarray:
+        xy = (points[..., :2] * 2 * middle - middle) @ turn.T + middle
+        return np.concatenate([xy / (2 * middle), points[..., 2:]], axis=-1)
+
+    return replace(
+        clip,
+        frames=np.rint(frames.clip(0, 255)).astype(np.uint8),
+        mask=mask,
+        pose=clip.pose.map(moved),
+        parts=parts,
     )
 
 
