@@ -26,7 +26,7 @@ from .truth import part_of
 from .world import World
 
 EYE_SCHEDULE = Schedule(steps=6000, learning_rate=2e-3)
-LEANING, LEAN = 0.5, 30.0  # share of the restyled bodies that lean, and how far: degrees (sigma)
+LEANING_SHARE, LEANING_BY = 0.5, 30.0  # of the restyled bodies; degrees, sigma
 Glance = tuple[Tensor, Tensor, Tensor]  # some pictures, their joints and labels, see Glances
 
 
@@ -113,8 +113,8 @@ class Glances(Dataset):
         config, size = self.config, self.world.size
         assert config.bodies is not None
         clip = glb_glance(int(rng.integers(2**31)), config.bodies, "train", config.frames, size)
-        if other_style and rng.random() < LEANING:
-            clip = leaning(clip, rng.normal(0, LEAN))
+        if other_style and rng.random() < LEANING_SHARE:
+            clip = leaning(clip, rng.normal(0, LEANING_BY))
         frames = draw_in_styles(rng, clip, self.media.pictures) if other_style else clip.frames
         return through_code(self.backbone, frames), *truth_of_body(clip)
 
