@@ -27,6 +27,7 @@ from dreamactor_core.mini.skeletal.figure import Figure, cut_figures, sharpened
 from dreamactor_core.mini.skeletal.ground import clean_ground
 from dreamactor_core.mini.skeletal.motion import driver_at, main_bodies, perform
 from dreamactor_core.mini.skeletal.order import USUAL_ORDER, ordered, orders_of
+from dreamactor_core.mini.skeletal.repeats import fill_repeats
 from dreamactor_core.mini.skeletal.skirt import Skirt
 from dreamactor_core.models import find, skeletal
 from dreamactor_core.pose.keypoints import Pose
@@ -132,6 +133,47 @@ def test_a_ground_with_structure_goes_on_behind_the_figure():
     made = clean_ground(picture, mask)
     assert np.abs(made.astype(int) - wall)[30:80, 40:65].mean() < 15
     assert np.array_equal(made, clean_ground(picture, mask))
+
+
+def checks() -> np.ndarray:
+    """(100, 100, 3): squares of 16 pixels in two greens that differ by less than structure does."""
+    odd = np.add.outer(np.arange(100) // 16, np.arange(100) // 16) % 2
+    return np.where(odd[..., None], (92, 148, 84), (98, 160, 108)).astype(np.uint8)
+
+
+def horizon() -> np.ndarray:
+    """(100, 100, 3): a sky that is paler below, and a field."""
+    sky = np.linspace(120, 220, 60)[:, None, None] * np.array([0.6, 0.8, 1.0])
+    field = np.broadcast_to((90, 140, 60), (40, 1, 3))
+    return np.rint(np.repeat(np.concatenate([sky, field]), 100, axis=1)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("ground_of", [checks, horizon])
+def test_a_ground_that_repeats_itself_goes_on_exactly(ground_of):
+    mask = np.zeros((100, 100), np.float32)
+    mask[30:80, 40:65] = 1
+    picture = np.where(mask[..., None] > 0, 255, ground_of()).astype(np.uint8)
+    assert np.array_equal(clean_ground(picture, mask), ground_of())
+
+
+def test_a_ground_of_noise_is_not_taken_for_one_that_repeats_itself():
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3)).astype(np.uint8)
+    hidden = np.zeros((60, 80), bool)
+    hidden[20:40, 30:50] = True
+    made, left = fill_repeats(noise, hidden)
+    assert np.array_equal(made, noise) and np.array_equal(left, hidden)
+
+
+def test_a_hill_is_not_continued_in_steps():
+    """Along a slope nothing repeats itself: each column is the one before, a little lower."""
+    rows, columns = np.mgrid[:100, :100]
+    hill = rows > 30 + 20 * np.sin(columns / 30)
+    picture = np.where(hill[..., None], (90, 200, 120), (230, 90, 170)).astype(np.uint8)
+    hidden = np.zeros((100, 100), bool)
+    hidden[10:95, 45:70] = True
+    made, left = fill_repeats(picture, hidden)
+    wrong = (made != picture).any(axis=2) & ~left
+    assert wrong.sum() < 0.02 * hidden.sum()
 
 
 def test_a_figure_that_is_all_of_the_picture_leaves_its_ground_as_it_was():

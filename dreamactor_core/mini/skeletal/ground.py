@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from .patches import filled_by_patches
+from .repeats import fill_repeats
 
 HALO = 0.012  # of the longer side: so far around a figure its outline and blur may reach
 AROUND_FIGURE = 0.03  # of the longer side: so far around a figure the ground is looked at
@@ -23,6 +24,7 @@ def clean_ground(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
         hidden = mask >= mask.max()
     if hidden.all():
         return picture.copy()
+    picture, hidden = fill_repeats(picture, hidden)
     made = fill(picture.astype(np.float32), ~hidden)
     made = made + _grain(picture, ~hidden)
     smooth = np.where(hidden[..., None], np.rint(made.clip(0, 255)), picture).astype(np.uint8)
