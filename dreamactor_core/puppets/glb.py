@@ -21,6 +21,7 @@ from .glb_body import RiggedBody, mix, sample_animation, to_world
 from .glb_film import at_rest, film
 from .glb_names import cast, character_of, motion_label
 from .glb_pairs import cached_glb, sample_pair
+from .glb_shapes import other_sizes, squeezed
 from .splits import Split
 from .world import FPS, LEAD_IN, Clip, Triplet, entered
 
@@ -45,9 +46,17 @@ def glb_triplet(seed: int, folder: Path | str, split: Split, num_frames: int, si
     return Triplet(*clips)
 
 
-def glb_glance(seed: int, folder: Path | str, split: Split, num_frames: int, size: int) -> Clip:
+def glb_glance(
+    seed: int,
+    folder: Path | str,
+    split: Split,
+    num_frames: int,
+    size: int,
+    *,
+    reshaped: bool = False,
+) -> Clip:
     """One body at num_frames moments of one of its motions, turned as the reference of a triplet:
-    long ones too may come towards the camera."""
+    long ones too may come towards the camera. reshaped: in proportions of its own."""
     rng = np.random.default_rng((seed, split == "test", 1))
     bodies = list(cast(Path(folder), split))
     body = cached_glb(bodies[rng.integers(len(bodies))])
@@ -55,7 +64,10 @@ def glb_glance(seed: int, folder: Path | str, split: Split, num_frames: int, siz
     local = sample_animation(body, motion, rng.uniform(0, body.duration(motion), num_frames))
     view = _view_of(rng, body) + rng.uniform(-TURNED, TURNED), rng.uniform(0, 0.35)
     label = motion_label(motion, {character_of(body.name)})
-    return film(rng, body, to_world(body, local), view, size, label)
+    if not reshaped:
+        return film(rng, body, to_world(body, local), view, size, label)
+    world = squeezed(rng, to_world(body, other_sizes(rng, body, local)))
+    return film(rng, body, world, view, size, label)
 
 
 def _phases(rng: np.random.Generator, num_frames: int, seconds: float, closed: bool) -> np.ndarray:

@@ -12,7 +12,7 @@ from dreamactor_core import skeleton
 from dreamactor_core.errors import InputError
 from dreamactor_core.pose.draw import overlay_pose
 from dreamactor_core.puppets.glb import glb_glance, glb_triplet, main
-from dreamactor_core.puppets.glb_body import mix, sample_animation, skin, to_world
+from dreamactor_core.puppets.glb_body import Mesh, RiggedBody, mix, sample_animation, skin, to_world
 from dreamactor_core.puppets.glb_camera import aim
 from dreamactor_core.puppets.glb_draw import draw, rasterise
 from dreamactor_core.puppets.glb_file import read_glb
@@ -25,6 +25,7 @@ from dreamactor_core.puppets.glb_names import (
     parts_of,
 )
 from dreamactor_core.puppets.glb_pairs import shared_motions
+from dreamactor_core.puppets.glb_shapes import other_sizes, squeezed
 from dreamactor_core.puppets.world import LEAD_IN
 
 TURN = np.sqrt(0.5)  # sine and cosine of 45 degrees, half a quarter turn in a quaternion
@@ -691,3 +692,58 @@ def test_real_triplets_stay_in_frame_and_their_joints_on_the_body(real, split):
                 on_body.append(grown[t][y, x])
             assert len(list(overlay_pose(clip.pose, clip.frames))) == len(clip.frames)
     assert np.mean(on_body) > 0.9
+
+
+# name, parent, and how far it is from there: an arm of two, a leg whose foot hangs on the root
+SHAPED = (
+    ("Root", -1, (0, 0, 0)),
+    ("Head", 0, (0, 3, 0)),
+    *((f"UpperArm.{side}", 0, (x, 2, 0)) for side, x in (("L", 1), ("R", -1))),
+    *((f"LowerArm.{side}", node, (x, 0, 0)) for side, node, x in (("L", 2, 1), ("R", 3, -1))),
+    *((f"Wrist.{side}", node, (x, 0, 0)) for side, node, x in (("L", 4, 1), ("R", 5, -1))),
+    *((f"UpperLeg.{side}", 0, (x, 0, 0)) for side, x in (("L", 1), ("R", -1))),
+    *((f"Foot.{side}", 0, (x, -2, 0)) for side, x in (("L", 1), ("R", -1))),
+)
+
+
+def shaped_body():
+    names, parents, places = zip(*SHAPED, strict=True)
+    rest = np.tile([0.0, 0, 0, *NONE, 1, 1, 1], (len(SHAPED), 1))
+    rest[:, :3] = places
+    nothing = np.zeros((0, 3))
+    mesh = Mesh(nothing, nothing, nothing, nothing, nothing, nothing, nothing)
+    body = RiggedBody("toy", names, parents, rest, {}, mesh, (), np.zeros(0), np.zeros(0))
+    return body, {name: node for node, name in enumerate(names)}
+
+
+def test_a_body_of_other_sizes_has_both_arms_longer_and_whole_legs():
+    body, node = shaped_body()
+    local = other_sizes(np.random.default_rng(0), body, np.stack([body.rest] * 2))
+    world, before = to_world(body, local), to_world(body, body.rest[None])
+    reach = {side: world[0, node[f"Wrist.{side}"], 0, 3] for side in "LR"}
+    arm = reach["L"] - 1  # from the shoulder, 2 before
+    assert reach["L"] == -reach["R"] and abs(arm - 2) > 0.05
+    head = world[0, node["Head"], 0, 0]  # how large it is
+    assert abs(head - 1) > 0.01 and head != arm / 2
+    held = [node[f"{name}.{side}"] for name in ("UpperLeg", "Foot") for side in "LR"]
+    np.testing.assert_array_equal(world[:, held], before.repeat(2, axis=0)[:, held])
+    np.testing.assert_array_equal(local[:, :, :7], np.stack([body.rest] * 2)[:, :, :7])
+
+
+def test_a_body_is_squeezed_along_its_own_directions():
+    body, _ = shaped_body()
+    world = to_world(body, body.rest[None])
+    made = squeezed(np.random.default_rng(0), world)
+    sizes = np.diagonal(made[0, 0, :3, :3])
+    np.testing.assert_allclose(made[..., :3, 3], world[..., :3, 3] * sizes)
+    assert len(set(sizes)) == 3
+
+
+def test_a_glance_at_other_proportions_moves_joints_and_picture_alike(toys):
+    """The joints of a reshaped body lie on it as on the one that it was."""
+    for seed in range(6):
+        clip = glb_glance(seed, toys, "train", 2, 64, reshaped=True)
+        assert (clip.frames != glb_glance(seed, toys, "train", 2, 64).frames).any()
+        for mask, joints in zip(clip.mask, clip.pose.body[:, 0], strict=True):
+            x, y = (joints[joints[:, 2] > 0, :2] * 64).astype(int).clip(0, 63).T
+            assert cv2.dilate(mask, np.ones((9, 9)))[y, x].all()

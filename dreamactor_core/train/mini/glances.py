@@ -109,10 +109,11 @@ class Glances(Dataset):
         return picture, torch.from_numpy(truth.joints[at]), labels
 
     def _glance_at_body(self, rng: np.random.Generator, *, other_style: bool = False) -> Glance:
-        """A rigged body."""
+        """A rigged body; those in other styles in proportions of their own."""
         config, size = self.config, self.world.size
         assert config.bodies is not None
-        clip = glb_glance(int(rng.integers(2**31)), config.bodies, "train", config.frames, size)
+        seed = int(rng.integers(2**31))
+        clip = glb_glance(seed, config.bodies, "train", config.frames, size, reshaped=other_style)
         if other_style and rng.random() < LEANING_SHARE:
             clip = leaning(clip, rng.normal(0, LEANING_BY))
         frames = draw_in_styles(rng, clip, self.media.pictures) if other_style else clip.frames
