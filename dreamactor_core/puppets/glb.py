@@ -21,7 +21,7 @@ from .glb_body import RiggedBody, mix, sample_animation, to_world
 from .glb_film import at_rest, film
 from .glb_names import cast, character_of, motion_label
 from .glb_pairs import cached_glb, sample_pair
-from .glb_shapes import other_sizes, squeezed
+from .glb_shapes import reshape
 from .splits import Split
 from .world import FPS, LEAD_IN, Clip, Triplet, entered
 
@@ -64,9 +64,7 @@ def glb_glance(
     local = sample_animation(body, motion, rng.uniform(0, body.duration(motion), num_frames))
     view = _view_of(rng, body) + rng.uniform(-TURNED, TURNED), rng.uniform(0, 0.35)
     label = motion_label(motion, {character_of(body.name)})
-    if not reshaped:
-        return film(rng, body, to_world(body, local), view, size, label)
-    world = squeezed(rng, to_world(body, other_sizes(rng, body, local)))
+    world = reshape(rng, body, local) if reshaped else to_world(body, local)
     return film(rng, body, world, view, size, label)
 
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from .. import skeleton
-from .glb_body import RiggedBody, S
+from .glb_body import RiggedBody, S, to_world
 from .glb_names import joint_bones
 
 SIZE_SPREAD = 0.3  # of the logarithm of a limb's or a head's size
 SQUEEZE = 0.2  # of the logarithm of the body's width, height and length
 # Limbs by their ends, near and far.
 SIZED = (skeleton.SHOULDER, skeleton.WRIST), (skeleton.HIP, skeleton.ANKLE)
+
+
+def reshape(rng: np.random.Generator, body: RiggedBody, local: np.ndarray) -> np.ndarray:
+    """Local transforms (t, n, 10) -> matrices (t, n, 4, 4) from node to world, as to_world, of the
+    same motion in other proportions."""
+    return squeezed(rng, to_world(body, other_sizes(rng, body, local)))
 
 
 def other_sizes(rng: np.random.Generator, body: RiggedBody, local: np.ndarray) -> np.ndarray:

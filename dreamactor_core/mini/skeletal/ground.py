@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from .patches import filled_by_patches
-from .repeats import fill_repeats
+from .repeats import around_hole, fill_repeats
 
 HALO = 0.012  # of the longer side: so far around a figure its outline and blur may reach
 AROUND_FIGURE = 0.03  # of the longer side: so far around a figure the ground is looked at
@@ -25,6 +25,8 @@ def clean_ground(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if hidden.all():
         return picture.copy()
     picture, hidden = fill_repeats(picture, hidden)
+    if not hidden.any():
+        return picture
     made = fill(picture.astype(np.float32), ~hidden)
     made = made + _grain(picture, ~hidden)
     smooth = np.where(hidden[..., None], np.rint(made.clip(0, 255)), picture).astype(np.uint8)
@@ -35,9 +37,7 @@ def clean_ground(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def _is_plain(picture: np.ndarray, hidden: np.ndarray) -> bool:
     """Whether what is about a figure has no structure that would be missed behind it."""
-    reach = 2 * max(2, round(AROUND_FIGURE * max(hidden.shape))) + 1
-    around = cv2.dilate(hidden.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
-    around &= ~hidden
+    around = around_hole(hidden, AROUND_FIGURE)
     if not around.any():
         return True
     broad = cv2.GaussianBlur(picture, (0, 0), max(1.0, AROUND_FIGURE * max(hidden.shape) / 2))

@@ -21,26 +21,35 @@ OFFSETS = 16  # at most, each for what those before it do not reach
 def fill_repeats(picture: np.ndarray, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Picture (h, w, 3) uint8 with what is hidden (h, w) bool taken from where it is seen again,
     and what is hidden still: everything, where nothing repeats itself."""
-    reach = 2 * max(2, round(ABOUT_HOLE * max(hidden.shape))) + 1
-    about = cv2.dilate(hidden.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
-    about &= ~hidden
+    about = around_hole(hidden, ABOUT_HOLE)
     made, left = picture.copy(), hidden.copy()
     if not about.any():
         return made, left
-    known = _spectrum(~hidden)
+    known, near = _spectrum(~hidden), _sum_near(about)
     unlike = _unlike(picture, about, ~hidden, known)
     for _ in range(OFFSETS):
-        poor = (unlike >= REPEATED**2) | (_matching(_spectrum(left), known) < WORTH * left.sum())
-        if poor.all() or not left.any():
+        alike = unlike < REPEATED**2
+        if not (alike.any() and left.any()):
             break
-        best = np.unravel_index(np.where(poor, np.inf, unlike).argmin(), unlike.shape)
+        alike &= _matching(_spectrum(left), known) >= WORTH * left.sum()
+        if not alike.any():
+            break
+        best = np.unravel_index(np.where(alike, unlike, np.inf).argmin(), unlike.shape)
         unlike[best] = np.inf
         offset = [_signed(int(at), size) for at, size in zip(best, unlike.shape, strict=True)]
         there, seen = _moved(picture, offset), _moved((~hidden).astype(np.uint8), offset) > 0
-        taken = left & seen & _vouched(picture, there, about, seen)
+        taken = left & seen & _vouched(picture, there, about & seen, near)
         made[taken] = there[taken]
         left &= ~taken
     return made, left
+
+
+def around_hole(hidden: np.ndarray, share: float) -> np.ndarray:
+    """(h, w) bool: what lies around what is hidden (h, w) bool, so far in shares of the longer
+    side, and is seen."""
+    reach = 2 * max(2, round(share * max(hidden.shape))) + 1
+    wider = cv2.dilate(hidden.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+    return wider & ~hidden
 
 
 def _unlike(
@@ -81,15 +90,17 @@ def _moved(values: np.ndarray, offset: list[int]) -> np.ndarray:
 
 
 def _vouched(
-    picture: np.ndarray, there: np.ndarray, about: np.ndarray, seen: np.ndarray
+    picture: np.ndarray, there: np.ndarray, compared: np.ndarray, near: np.ndarray
 ) -> np.ndarray:
-    """(h, w) bool: whether what is about a hole could be compared near each pixel, and is alike."""
-    side = 2 * round(ABOUT_PIXEL * max(seen.shape)) + 1
-
-    def near(values: np.ndarray) -> np.ndarray:
-        return cv2.boxFilter(values.astype(np.float32), -1, (side, side), normalize=False)
-
+    """(h, w) bool: whether enough of what is about a hole near each pixel (h, w), so many pixels,
+    could be compared, and is alike."""
     off = ((picture.astype(np.float32) - there) ** 2).mean(axis=2)
-    every, compared = near(about), near(about & seen)
-    alike = near(off * (about & seen)) < REPEATED**2 * compared
-    return (every < 1) | (alike & (compared > LEAST_NEAR * every))
+    count = _sum_near(compared)
+    alike = _sum_near(off * compared) < REPEATED**2 * count
+    return (near < 1) | (alike & (count > LEAST_NEAR * near))
+
+
+def _sum_near(values: np.ndarray) -> np.ndarray:
+    """(h, w) float32: of values (h, w) about each pixel the sum."""
+    side = 2 * round(ABOUT_PIXEL * max(values.shape)) + 1
+    return cv2.boxFilter(values.astype(np.float32), -1, (side, side), normalize=False)
