@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import hashlib
 import os
@@ -26,6 +27,9 @@ except ImportError:  # Windows
 
 SWEEPS = 100  # of other jobs that a part may fall victim to
 PART = re.compile(r"\..+-[0-9a-f]{8}\.part(\.[^.]*)?")  # names that _beside gives
+# Parts that this process has made and not yet removed. A signal may raise KeyboardInterrupt between
+# any two lines, those that clean up among them: what it leaves is removed at the exit.
+unremoved: set[Path] = set()
 
 
 def check_readable(path: str | PathLike, need: str) -> Path:
@@ -67,7 +71,7 @@ def check_writable(path: str | PathLike, overwrite: bool = False, folder: bool =
         try:
             trial.touch()
         finally:
-            trial.unlink(missing_ok=True)
+            remove(trial)
     except OSError as error:
         raise _write_error(path, error) from error
 
@@ -193,6 +197,14 @@ def remove(part: Path) -> None:
         shutil.rmtree(part, ignore_errors=True)
     else:
         part.unlink(missing_ok=True)
+    unremoved.discard(part)
+
+
+@atexit.register
+def _remove_all() -> None:
+    for part in list(unremoved):
+        with suppress(OSError):
+            remove(part)
 
 
 def _flush(path: Path) -> None:
@@ -262,8 +274,10 @@ def _target(path: Path) -> Path:
 
 
 def _beside(path: Path) -> Path:
-    """A new hidden name in the same folder, with the same suffix."""
-    return path.with_name(f".{short_stem(path.stem)}-{uuid4().hex[:8]}.part{path.suffix}")
+    """A new hidden name in the same folder, with the same suffix; removed at the exit at last."""
+    part = path.with_name(f".{short_stem(path.stem)}-{uuid4().hex[:8]}.part{path.suffix}")
+    unremoved.add(part)
+    return part
 
 
 def short_stem(stem: str) -> str:

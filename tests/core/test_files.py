@@ -183,6 +183,44 @@ def test_a_closed_terminal_leaves_nothing_behind(tmp_path, number):
         job.wait()
 
 
+CUT_SHORT = """
+import sys
+from dreamactor_core.media import check_writable, replacing, together
+from dreamactor_core.media.replace import Path
+
+touch = Path.touch
+
+def touch_and_stop(path):
+    touch(path)
+    raise KeyboardInterrupt
+
+kept, Path.unlink = Path.unlink, lambda *a, **b: stop()
+
+def stop():
+    Path.unlink = kept
+    raise KeyboardInterrupt
+
+path = Path(sys.argv[2])
+if sys.argv[1] == "claim":
+    Path.unlink, Path.touch = kept, touch_and_stop
+    with replacing(path):
+        pass
+elif sys.argv[1] == "trial":
+    check_writable(path)
+else:
+    with together([path]):
+        raise ValueError
+"""
+
+
+@pytest.mark.parametrize("where", ["claim", "trial", "clean-up"])
+def test_a_stop_between_two_lines_of_the_clean_up_leaves_nothing(tmp_path, where):
+    script = [sys.executable, "-c", CUT_SHORT, where, str(tmp_path / "a.txt")]
+    result = subprocess.run(script, capture_output=True, check=False, cwd=Path(__file__).parents[2])
+    assert result.stderr.rstrip().endswith(b"KeyboardInterrupt")
+    assert names(tmp_path) == []
+
+
 @POSIX
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ["| true", ">&-"])
