@@ -24,8 +24,9 @@ them, and how much of each, made the shipped weights (far fewer pairs, so far):
     train rig         --base runs/mini/eye/model --out runs/mini/rig
     train foundation  --base runs/mini/rig/model --out runs/mini/foundation
                       (--base mini in any of the three: go on from the shipped weights)
-                      (eye --base mini --broad --bodies FOLDER --media FOLDER: other styles, people
-                      whom BlazePose finds, and pictures of nothing, beside what it knows)
+                      (eye --base mini --broad --bodies FOLDER --media FOLDER: the broad eye, for
+                      pictures that the network was not made for: bodies in other styles, people
+                      whom BlazePose finds, and pictures of nothing)
     train lora        --base runs/mini/foundation/model --config pose_based
                       --out runs/mini/pose_based
     bootstrap         --base runs/mini/foundation/model --lora runs/mini/pose_based/lora.safetensors
@@ -325,7 +326,7 @@ def _add_small_model(stage: Callable) -> None:
         _add_minutes(sub)
         if part == "eye":
             _add_bodies(sub)
-            text = "half of the pictures in other styles, and some of nothing (with --base)"
+            text = "the broad eye, for bodies in other styles and pictures of nothing (with --base)"
             sub.add_argument("--broad", action="store_true", help=text)
             text = "of --broad: pictures and clips for grounds, textures, and people"
             sub.add_argument("--media", type=Path, metavar="FOLDER", help=text)

@@ -5,7 +5,8 @@ pixels a panel, and every pixel of the reference in reach of every pixel of the 
 at once would be 13,000 tokens. Four things make a frame:
 
     the eye      (eye.py)      joints of reference and driver, and which part of the body each pixel
-                               of the reference shows
+                               of the reference shows; a broad one beside it looks at what the
+                               network is not to draw
     the rig      (rig.py)      carries the driver's pose over to the reference's bones
     the network  (network.py)  HunyuanVideo-1.5's blocks: reads all of that, and says which pieces
                                show where, and what is drawn anew
@@ -38,6 +39,7 @@ from .brush import LayerShares, answer_channels, blend, magnify
 from .clean import velocity_to
 from .conditioning import CONDITIONING_CHANNELS, conditioning
 from .cutout import CutOut, cut_out
+from .eye import Eye
 from .figures import joints_of_figures
 from .found import guides_found
 from .guides import INSIDE, guided
@@ -58,7 +60,7 @@ from .poses import estimate_poses
 from .recognise import is_sure_of, recognise_reference
 from .rig import DrivingClip
 from .second_look import look_closer
-from .sight import look_at_picture
+from .sight import look_by_surest
 from .text import ByteTextEncoder
 from .vae import GROUP, PATCH, MiniVAE, join_frames
 
@@ -102,6 +104,7 @@ class MiniBackbone(HunyuanLayout):
         # They learn by themselves, see train/mini/eye.py and train/mini/rig.py.
         for part in (transformer.eye, transformer.rig):
             part.requires_grad_(False)
+        self.broad_eye = transformer.eye  # the same, where a model has none
         self.grid_of = layout
         self.guides: Guides | None = None
 
@@ -109,6 +112,12 @@ class MiniBackbone(HunyuanLayout):
     def network_channels(latent: int) -> tuple[int, int]:
         code = latent // GROUP
         return 2 * code + 1 + CONDITIONING_CHANNELS, answer_channels(code)
+
+    @property
+    def eyes(self) -> tuple[Eye, ...]:
+        """The network's own and, if there is one, the broad one, see mini/eye.py."""
+        own = self.transformer.eye
+        return (own,) if self.broad_eye is own else (own, self.broad_eye)
 
     def told(self, guides: Guides) -> MiniBackbone:
         """The same weights, told what the reference shows."""
@@ -131,12 +140,12 @@ class MiniBackbone(HunyuanLayout):
     def watch(self, frames: Iterable[Tensor]) -> np.ndarray:
         """Joints (t, 2, 18, 3) in frames (h, w, 3) in [0, 1]: x, y in pixels and confidence; one
         body alone is there twice, and is looked at again from nearer."""
-        eye, joints = self.transformer.eye, []
+        joints = []
         for image, panel in map(self._shown, frames):
-            sight = look_at_picture(eye, image, panel)
+            sight = look_by_surest(self.eyes, image, panel)
             found, mask = sight.joints(), sight.body(*image.shape[:2])
             if not sight.seen.two_bodies[0] > 0 and (mask >= INSIDE).any():
-                found[..., :2] = look_closer(eye, image, mask, found[0])
+                found[..., :2] = look_closer(sight.eye, image, mask, found[0])
             joints.append(found)
         return np.stack(joints)
 
@@ -151,8 +160,7 @@ class MiniBackbone(HunyuanLayout):
 
     def _pictures(self, frames: Tensor) -> Tensor:
         """(n, h, w, 3) in [0, 1] -> (n, 3, h, w) in [-1, 1]."""
-        eye = self.transformer.eye
-        return (2 * frames.movedim(-1, 1) - 1).to(eye.sort.weight)
+        return (2 * frames.movedim(-1, 1) - 1).to(self.transformer.eye.dtype)
 
     def recognise(
         self,
@@ -164,15 +172,15 @@ class MiniBackbone(HunyuanLayout):
     ) -> Recognised:
         """What a reference shows; see mini/recognise.py."""
         small = reduced_frame(panel, self._times(*panel.shape[:2]))
-        return recognise_reference(self.transformer.eye, picture, small, told, is_alpha, people)
+        return recognise_reference(self.eyes, picture, small, told, is_alpha, people)
 
     def is_sure_of(self, frames: Sequence[Tensor]) -> bool:
-        """Whether the eye knows the body in most of some frames (h, w, 3) in [0, 1]."""
-        return is_sure_of(self.transformer.eye, map(self._shown, frames))
+        """Whether an eye knows the body in most of some frames (h, w, 3) in [0, 1]."""
+        return is_sure_of(self.eyes, map(self._shown, frames))
 
     def figures(self, frames: Iterable[np.ndarray]) -> np.ndarray:
         """See mini/figures.py."""
-        return joints_of_figures(self.transformer.eye, frames)
+        return joints_of_figures(self.eyes, frames)
 
     def context(self, latents: Tensor, known: Tensor) -> Context:
         """Composite latents (b, c, t', h', 2w') and mask (t, h, 2w, 1), 1 = known -> network input:

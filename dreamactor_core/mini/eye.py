@@ -3,6 +3,10 @@
 A few convolutions, before any token attends to another. A patch of 8x8 pixels alone does not tell
 whether a bar of brown is an arm or a leg, and the left one or the right; what is around it does,
 and attention needs far more pictures than a convolution to learn that.
+
+The model has two of one kind. The network's own knows puppets, and what it says is what network and
+rig have learned to read. The broad one has seen bodies of all sorts and pictures of none; it looks
+at people's own pictures and clips, which are cut out and moved without the network.
 """
 
 from __future__ import annotations
@@ -10,6 +14,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample, pad, pixel_shuffle, silu
 
@@ -19,10 +25,10 @@ from .vae import PATCH
 MAX_BODIES = 2  # at most
 LABELS = 1 + PARTS  # of a pixel: the scene, or a part of a body
 
-# Of the shipped eye, fitted and tabled by benchmarks/eye.py: weights of the features of a picture
-# and a constant, with labels and without.
-TELLING, TELLING_OF_JOINTS = (-2.91, 1.96, 0.33, -9.08), (-3.03, -8.18)
-CONFIDENT = 0.3  # confidence from which a picture has a body whose joints are believed
+# Of the network's own eye as it is shipped, fitted and tabled by benchmarks/eye.py: weights of what
+# tells a body in a picture, and a constant.
+TOLD_BY = (-2.91, 1.96, 0.33, -9.08)
+CONFIDENT = 0.5  # confidence from which a body is believed: most joints are where they should
 
 
 class BodyEstimate(NamedTuple):
@@ -43,29 +49,16 @@ class BodyEstimate(NamedTuple):
         return torch.cat([self.joints, self.uncertainty.unsqueeze(-1)], dim=-1)
 
 
-def confidence(estimate: BodyEstimate) -> Tensor:
-    """(n,) in [0, 1]: the share of joints that are expected to lie within a tenth of their body's
-    size of where they are; of a picture without a body 0.
-
-    Labels make it surer, but are not needed. It means what it says of the shipped eye on pictures
-    that it has looked at with `averaged`. Compare with CONFIDENT.
-    """
-    features = telling(estimate)
-    *weights, constant = TELLING_OF_JOINTS if estimate.labels is None else TELLING
-    return (features @ features.new_tensor(weights) + constant).sigmoid()
-
-
 def telling(estimate: BodyEstimate) -> Tensor:
     """(n, 3): what tells a body from none, of bodies that there are: how uncertain their joints are
-    (logarithm of a share of the picture's longer side); with labels also the share of a body where
-    its joints are, and the area of all (logarithm of a share of the picture); else (n, 1)."""
+    (logarithm of a share of the picture's longer side), the share of a body where its joints are,
+    and the area of all (logarithm of a share of the picture)."""
+    assert estimate.labels is not None, "an eye that was asked for them"
     height, width = (PATCH * cells for cells in estimate.features.shape[2:])
     second = (estimate.two_bodies > 0).to(estimate.joints) / 2
     weights = torch.stack([1 - second, second], dim=1)  # n, 2
     unsure = (estimate.uncertainty.mean(dim=2) + 0.5).div(max(height, width)).log()
     unsure = (weights * unsure).sum(dim=1)
-    if estimate.labels is None:
-        return unsure[:, None]
     body = 1 - estimate.labels.softmax(dim=1)[:, :1]  # n, 1, h, w
     size = estimate.joints.new_tensor([width, height])
     inside = grid_sample(body, 2 * estimate.joints / size - 1, align_corners=False)[:, 0]
@@ -86,16 +79,17 @@ class EyeBlock(nn.Module):
         return x + self.conv2(silu(self.norm2(self.conv1(silu(self.norm1(x))))))
 
 
-class Eye(nn.Module):
+class Eye(ModelMixin, ConfigMixin):
     """Pictures (n, 3, h, w) in [-1, 1] -> BodyEstimate, cells of 8x8 pixels.
 
     The names of its layers are those of the weights: `tell` gives heatmaps and offsets, `sort` the
-    labels.
+    labels. told_by: what its confidence is told by, see TOLD_BY.
     """
 
     FEATURES = 96
 
-    def __init__(self):
+    @register_to_config
+    def __init__(self, told_by: tuple[float, ...] = TOLD_BY):
         super().__init__()
         half, quarter, cell = 24, 32, self.FEATURES
         self.first = nn.Sequential(nn.Conv2d(3, half, 5, stride=2, padding=2), nn.SiLU())
@@ -120,6 +114,17 @@ class Eye(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return self.tell.weight.dtype
+
+    def confidence(self, estimate: BodyEstimate) -> Tensor:
+        """(n,) in [0, 1]: the share of joints that are expected to lie within a tenth of their
+        body's size of where they are; of a picture without a body 0.
+
+        It means what it says of the shipped weights on pictures that were looked at with
+        `averaged`. Compare with CONFIDENT.
+        """
+        features = telling(estimate)
+        *weights, constant = self.config.told_by
+        return (features @ features.new_tensor(weights) + constant).sigmoid()
 
     def averaged(self, pictures: Tensor, *, labels: bool = True) -> BodyEstimate:
         """As forward, with joints averaged over the picture and a copy moved by half a cell

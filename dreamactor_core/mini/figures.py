@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -17,19 +17,19 @@ WATCHED_SIDE = 384  # pixels of a frame's longer side: at this size it is cut ou
 SMALL = 0.33  # of a frame's longer side: a larger figure the eye sees as it has learned to
 
 
-def joints_of_figures(eye: Eye, frames: Iterable[np.ndarray]) -> np.ndarray:
+def joints_of_figures(eyes: Sequence[Eye], frames: Iterable[np.ndarray]) -> np.ndarray:
     """(t, 18, 3) x, y in pixels of the frames (h, w, 3) uint8, and confidence: all 0 where the
     ground is not plain, no small figure stands on it alone, or its limbs are not told."""
-    found = [_joints(eye, frame) for frame in frames]
+    found = [_joints(eyes, frame) for frame in frames]
     return np.stack(found) if found else np.zeros((0, JOINTS, 3))
 
 
-def _joints(eye: Eye, frame: np.ndarray) -> np.ndarray:
+def _joints(eyes: Sequence[Eye], frame: np.ndarray) -> np.ndarray:
     image = smaller(frame, WATCHED_SIDE)
     mask = outline(image)
     if mask is None or largest_of(mask)[1] or not _is_small(mask):
         return np.zeros((JOINTS, 3))
-    look = look_at_figure(eye, image, mask)
+    look = look_at_figure(eyes, image, mask)
     ratio = [frame.shape[1] / image.shape[1], frame.shape[0] / image.shape[0], 1]
     return look.joints * ratio if look.is_body else np.zeros((JOINTS, 3))
 

@@ -3,6 +3,7 @@
 model.json            name, prediction type, blank, geometry, description, what it learned from
 transformer/ vae/     as diffusers' save_pretrained writes them
 text_encoder/         as transformers' save_pretrained writes it
+broad_eye/            likewise, of the puppeteer's, if it has one beside the transformer's
 lora/                 <variant>.safetensors, the LoRAs trained for it, as save_lora writes them
 
 The transformer is the puppeteer's (MiniBackbone), mini-incontext's, or HunyuanVideo-1.5's own
@@ -12,6 +13,7 @@ class, small.
 from __future__ import annotations
 
 import json
+import shutil
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +28,7 @@ from ..backbones.hunyuan15 import HunyuanVideo15Backbone
 from ..media import replacing
 from .backbone import MiniBackbone
 from .codec import BlockCodec
+from .eye import Eye
 from .incontext import FixedTextEncoder, InContextBackbone
 from .incontext_network import InContextTransformer3DModel
 from .info import INFO, Info
@@ -48,6 +51,7 @@ NETWORK_CLASSES: dict[type[SmallBackbone], type[nn.Module]] = {
     InContextBackbone: InContextTransformer3DModel,
     HunyuanVideo15Backbone: HunyuanVideo15Transformer3DModel,
 }
+BROAD_EYE = "broad_eye"
 CODECS = (MiniVAE, BlockCodec)  # of our own; others are diffusers'
 
 
@@ -79,6 +83,9 @@ def read_backbone(folder: Path, info: Info, device: str, dtype: torch.dtype) -> 
     )
     for name in PARTS_OF_FOLDER:
         getattr(backbone, name).to(device).eval()
+    if isinstance(backbone, MiniBackbone) and (folder / BROAD_EYE).exists():
+        eye = _whole(Eye, folder / BROAD_EYE, dtype)
+        backbone.broad_eye = eye.to(device).eval().requires_grad_(False)
     return backbone
 
 
@@ -97,7 +104,10 @@ def save_backbone(
     assert not getattr(backbone.transformer, "peft_config", None), "remove_lora first"
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in PARTS_OF_FOLDER:
+    has_two = isinstance(backbone, MiniBackbone) and len(backbone.eyes) > 1
+    if not has_two:  # as one may have had that was here
+        shutil.rmtree(folder / BROAD_EYE, ignore_errors=True)
+    for name in (*PARTS_OF_FOLDER, *([BROAD_EYE] if has_two else [])):
         # nn.Module's own cast: diffusers' warns of layers it would rather keep in float32
         network = nn.Module.to(deepcopy(getattr(backbone, name)), dtype=dtype)
         with replacing(folder / name, overwrite=True, folder=True) as part:

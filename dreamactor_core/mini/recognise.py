@@ -6,14 +6,15 @@
     outline   told, the picture's alpha, BlazePose's of a person, that of a figure on plain ground
               or on a sheet of paper, what has the colours of what the eye sees
 
-Puppets of the eye's own world are left to it, and drawn by the network. A picture of one who lies
-is turned for the eye, if it is sure of him then. Where nobody is sure of the joints there are none:
-limbs that are not there would be torn off.
+Puppets of the world that the network's own eye knows are left to it, and drawn by the network; at
+all else the broad eye looks as well, and the surer is believed. A picture of one who lies is turned
+for them, if they are sure of him then. Where nobody is sure of the joints there are none: limbs
+that are not there would be torn off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -31,10 +32,11 @@ from .eye import CONFIDENT, Eye
 from .guides import INSIDE
 from .second_look import look_at_figure, look_closer
 from .sight import (
-    BELIEVED,
     Sight,
+    is_puppet,
     look_any_way,
-    look_at_picture,
+    look_by_surest,
+    surest,
     turned_back,
     turned_picture,
 )
@@ -50,16 +52,16 @@ FIGURE_SIDE = 512  # pixels of the longer side: at this size a figure is looked 
 
 
 def recognise_reference(
-    eye: Eye,
+    eyes: Sequence[Eye],
     picture: Tensor,
     panel: Tensor,
     told: Guides | None,
     is_alpha: bool,
     people: bool = True,
 ) -> Recognised:
-    """picture (h, w, 3) in [0, 1] as it is, panel (h', w', 3) as the eye is to see it; told: what
-    is known of it, is_alpha: whether its mask is the picture's own alpha, people: whether
-    BlazePose is asked, if it is here."""
+    """eyes: the network's own first. picture (h, w, 3) in [0, 1] as it is, panel (h', w', 3) as an
+    eye is to see it; told: what is known of it, is_alpha: whether its mask is the picture's own
+    alpha, people: whether BlazePose is asked, if it is here."""
     joints = None if told is None else told.joints
     mask = None if told is None else told.mask
     joints_by = "none" if joints is None else "given"
@@ -71,18 +73,21 @@ def recognise_reference(
     if joints is not None and mask is not None:  # nothing is left to look for
         guides = Guides(image.shape[0], image.shape[1], joints, mask)
         return Recognised(guides, joints_by, outline_by, len(joints))
-    sight, quarters = look_any_way(eye, image, panel)
+    if puppet := is_puppet(eyes[0], panel):
+        eyes = eyes[:1]
+    ways = [look_any_way(eye, image, panel) for eye in eyes]
+    sight, quarters = ways[surest([each for each, _ in ways])]
     if people:
-        person = find_person(picture, mask, doubtful=sight.confidence() >= KNOWS)
+        person = find_person(picture, mask, doubtful=sight.confidence >= KNOWS)
         if person is not None and joints is None:
             joints, joints_by = person.joints, "blazepose"
         if person is not None and mask is None:
             mask, outline_by = person.mask, "blazepose"
-    if joints is None and mask is None and not quarters and sight.is_puppet():
+    if joints is None and mask is None and puppet:
         return Recognised(None, "eye", "eye", sight.bodies)
     found = _Found(joints, mask, joints_by, outline_by)
     if joints is None:
-        found = _found_by_eye(eye, image, sight, quarters, mask, outline_by)
+        found = _found_by_eye(eyes, image, sight, quarters, mask, outline_by)
     others = found.others if person is None else person.others
     bodies = sight.bodies if found.joints is None else len(found.joints)
     if found.joints is None and found.others:
@@ -104,7 +109,7 @@ class _Found(NamedTuple):
 
 
 def _found_by_eye(
-    eye: Eye,
+    eyes: Sequence[Eye],
     image: np.ndarray,
     sight: Sight,
     quarters: int,
@@ -114,9 +119,9 @@ def _found_by_eye(
     """Joints, and the outline if there is no mask (h, w), of a picture (h, w, 3) uint8; turned by
     so many quarters it shows the sight."""
     if not quarters:
-        return _found_upright(eye, image, sight, mask, outline_by)
+        return _found_upright(eyes, image, sight, mask, outline_by)
     shown = None if mask is None else turned_picture(mask, quarters)
-    found = _found_upright(eye, turned_picture(image, quarters), sight, shown, outline_by)
+    found = _found_upright(eyes, turned_picture(image, quarters), sight, shown, outline_by)
     if found.joints is not None:
         places = turned_back(found.joints[..., :2], quarters, *image.shape[:2])
         found = found._replace(joints=np.concatenate([places, found.joints[..., 2:]], axis=-1))
@@ -126,21 +131,25 @@ def _found_by_eye(
 
 
 def _found_upright(
-    eye: Eye, image: np.ndarray, sight: Sight, mask: np.ndarray | None, outline_by: str
+    eyes: Sequence[Eye],
+    image: np.ndarray,
+    sight: Sight,
+    mask: np.ndarray | None,
+    outline_by: str,
 ) -> _Found:
     """Likewise, of the picture that the sight is of."""
-    if sight.confidence() >= BELIEVED:
+    if sight.confidence >= CONFIDENT:
         joints = sight.joints()[: sight.bodies]
         joints[..., 2] = 1.0  # the eye is believed as a whole
         if mask is None:
             mask, outline_by = _outline_seen(sight, image)
         if sight.bodies == 1 and mask is not None and (mask >= INSIDE).any():
-            joints[0, :, :2] = look_closer(eye, image, mask, joints[0])
+            joints[0, :, :2] = look_closer(sight.eye, image, mask, joints[0])
         return _Found(joints, mask, "eye", outline_by)
     shape, shape_by = mask, outline_by
     if mask is None:
         shape, shape_by = _outline_seen(sight, image, doubtful=True)
-    figure = _figure(eye, image, shape, may_be_several=outline_by != "given")
+    figure = _figure(eyes, image, shape, may_be_several=outline_by != "given")
     if mask is None and figure.mask is not None:
         outline_by = "ground" if shape is None else shape_by
     if mask is None or figure.others:
@@ -203,21 +212,25 @@ class _Figure(NamedTuple):
     others: int = 0  # figures beside it
 
 
-def _figure(eye: Eye, image: np.ndarray, mask: np.ndarray | None, may_be_several: bool) -> _Figure:
+def _figure(
+    eyes: Sequence[Eye], image: np.ndarray, mask: np.ndarray | None, may_be_several: bool
+) -> _Figure:
     """The figure within a mask, or on plain ground, or on paper: there the tallest thing of which
     the joints are sure. Of several beside each other, where there may be some, the largest."""
     told = outline(image) if mask is None else mask
     if told is not None:
         told, others = largest_of(told) if may_be_several else (told, 0)
-        return _of_outline(eye, image, told, told)._replace(others=others)
+        return _of_outline(eyes, image, told, told)._replace(others=others)
     for drawn in figures_on_paper(image):
-        found = _of_outline(eye, image, drawn.outline, drawn.lines)
+        found = _of_outline(eyes, image, drawn.outline, drawn.lines)
         if found.joints is not None:
             return found
     return _Figure(None)
 
 
-def _of_outline(eye: Eye, image: np.ndarray, mask: np.ndarray, shape: np.ndarray) -> _Figure:
+def _of_outline(
+    eyes: Sequence[Eye], image: np.ndarray, mask: np.ndarray, shape: np.ndarray
+) -> _Figure:
     """The figure within a mask (h, w), whose limbs are told apart in another one."""
     scale = min(1.0, FIGURE_SIDE / max(mask.shape))
     size = tuple(max(1, round(side * scale)) for side in mask.shape[::-1])
@@ -228,7 +241,7 @@ def _of_outline(eye: Eye, image: np.ndarray, mask: np.ndarray, shape: np.ndarray
     )
     seen, is_body = None, False
     if (inside >= INSIDE).any():
-        look = look_at_figure(eye, small, inside)
+        look = look_at_figure(eyes, small, inside)
         seen, is_body = look.joints * ratio, look.is_body
         if seen[:, 2].mean() >= KNOWN:
             return _Figure(mask, seen, "eye")
@@ -248,8 +261,8 @@ def _agree(joints: np.ndarray, seen: np.ndarray, side: int) -> bool:
     return bool(apart[[NOSE, NECK]].max() <= SAME_HEAD * side)
 
 
-def is_sure_of(eye: Eye, pictures: Iterable[tuple[np.ndarray, Tensor]]) -> bool:
-    """Whether the eye knows the body in most of some pictures, each with its panel as
+def is_sure_of(eyes: Sequence[Eye], pictures: Iterable[tuple[np.ndarray, Tensor]]) -> bool:
+    """Whether one of the eyes knows the body in most of some pictures, each with its panel as
     look_at_picture has them."""
-    sure = [look_at_picture(eye, *picture).confidence() for picture in pictures]
+    sure = [look_by_surest(eyes, *picture).confidence for picture in pictures]
     return float(np.median(sure)) >= CONFIDENT

@@ -10,6 +10,8 @@ A body that is known at once is looked at again where it stands, from nearer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 
 import cv2
@@ -44,14 +46,15 @@ class FigureLook(NamedTuple):
     is_body: bool  # whether they are sure enough to move limbs by
 
 
-def look_at_figure(eye: Eye, image: np.ndarray, mask: np.ndarray) -> FigureLook:
-    """The joints of the figure that a mask (h, w) in [0, 1] shows of an image (h, w, 3) uint8.
+def look_at_figure(eyes: Sequence[Eye], image: np.ndarray, mask: np.ndarray) -> FigureLook:
+    """The joints of the figure that a mask (h, w) in [0, 1] shows of an image (h, w, 3) uint8, by
+    what all of some eyes agree on.
 
     Raises ValueError for a mask without an inside.
     """
     middle, side = _box_of(mask)
     places, weights = [], []
-    for first in range(0, len(VIEWS), LOOKS_AT_ONCE):
+    for eye, first in product(eyes, range(0, len(VIEWS), LOOKS_AT_ONCE)):
         few = VIEWS[first : first + LOOKS_AT_ONCE]
         shown = [shown_square(image, mask, middle, side / fill, ground) for fill, ground, _ in few]
         found, unsure = _found(eye, np.stack(shown), [mirrored for *_, mirrored in few])

@@ -10,6 +10,7 @@ nothing until the picture is turned.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -19,13 +20,13 @@ from torch import Tensor
 
 from ..media import content_box
 from ..skeleton import JOINTS
-from .eye import BodyEstimate, Eye, confidence
+from .eye import CONFIDENT, BodyEstimate, Eye
 from .found import joints_found
 from .second_look import EYE_SIDE, shown_square
 from .skeletal.on_four import is_on_four
 
-SURE = 0.98  # confidence that the eye has in puppets alone: what the network has learned to draw
-BELIEVED = 0.5  # from which limbs are moved: most of the joints are where they should
+SURE = 0.98  # confidence that the network's eye has in puppets alone, which the network can draw
+MORE_SURE = 0.05  # in confidence, an eye must be than the last of some to be believed in its place
 IS_BODY = 0.5  # probability from which a pixel is a body's
 FILL = 0.75  # of a nearer look's side, by the longer side of the body
 TOO_SMALL = 0.8  # of a look's side: a body that fills less is looked at from nearer
@@ -33,14 +34,17 @@ WELL_PLACED = 0.65, 0.1  # of a nearer look's side: so large, and so near its mi
 NEARER_LOOKS = 2  # at most
 LEAST_SQUARE = 32  # pixels of a picture's square: nearer there is nothing to be seen
 # Confidence from which a turned look is believed. Three more looks are three more chances to see a
-# body in a rock: at 0.7 five of 480 that stand are taken for some that lie, at 0.8 none.
-TURNED_BELIEVED = 0.8
+# body in a rock: at 0.7 nine of 230 that stand are taken for some that lie, at 0.8 one, at 0.85
+# none.
+TURNED_BELIEVED = 0.85
 
 
 class Sight(NamedTuple):
     """What the eye sees where pixel (x, y) is corner + (x, y) * scale of a picture."""
 
-    seen: BodyEstimate
+    eye: Eye
+    seen: BodyEstimate  # by that eye
+    confidence: float  # see Eye.confidence
     corner: np.ndarray  # (2,) x, y in pixels of the picture
     scale: np.ndarray  # (2,)
     around: Sight | None = None  # of a nearer look, the one before: what is seen beside it
@@ -48,13 +52,6 @@ class Sight(NamedTuple):
     @property
     def bodies(self) -> int:
         return 1 + int(self.seen.two_bodies[0] > 0)
-
-    def confidence(self) -> float:
-        return float(confidence(self.seen)[0])
-
-    def is_puppet(self) -> bool:
-        """Whether it is one of the eye's own world, and was looked at as the network does."""
-        return self.around is None and self.confidence() >= SURE
 
     def joints(self) -> np.ndarray:
         """(2, 18, 3) x, y in pixels of the picture, confidence; one body alone is there twice."""
@@ -90,29 +87,50 @@ class Sight(NamedTuple):
         return 1 - self.seen.labels[0].softmax(dim=0)[0].cpu().numpy()
 
 
+def is_puppet(eye: Eye, panel: Tensor) -> bool:
+    """Whether the network's eye knows the body in a panel (h, w, 3) in [0, 1] for one of its own
+    world."""
+    return _seen(eye, panel.permute(2, 0, 1))[-1] >= SURE
+
+
 def look_at_picture(eye: Eye, image: np.ndarray, panel: Tensor) -> Sight:
     """At a picture (h, w, 3) uint8, which lies in a panel (h', w', 3) in [0, 1] as large as the eye
     is to see it: from far and, if it does not know the body for sure, nearer."""
     height, width = image.shape[:2]
     box = content_box(height, width, *panel.shape[:2])
     scale = np.array([width / box.width, height / box.height])
-    sight = Sight(_seen(eye, panel.permute(2, 0, 1)), -scale * [box.left, box.top], scale)
-    return sight if sight.is_puppet() else look_nearer(eye, image, sight)
+    seen = _seen(eye, panel.permute(2, 0, 1))
+    sight = Sight(*seen, -scale * [box.left, box.top], scale)
+    return sight if sight.confidence >= SURE else look_nearer(eye, image, sight)
 
 
 def look_any_way(eye: Eye, image: np.ndarray, panel: Tensor) -> tuple[Sight, int]:
     """As look_at_picture, also at the picture turned; what is seen of it as it is surest, and by
     how many quarters it is turned there, see turned_picture."""
-    surest, quarters = look_at_picture(eye, image, panel), 0
-    if surest.is_puppet():
-        return surest, quarters
+    best, quarters = look_at_picture(eye, image, panel), 0
+    if best.around is None and best.confidence >= SURE:
+        return best, quarters
     for turn in (1, 2, 3):
         sight = look_at_picture(eye, turned_picture(image, turn), panel.rot90(turn))
         if is_on_four(sight.joints()[:, :, :2], np.ones(JOINTS, bool)):
             continue  # none that lies down: it could not be moved
-        if sight.confidence() > max(surest.confidence(), TURNED_BELIEVED):
-            surest, quarters = sight, turn
-    return surest, quarters
+        if sight.confidence > max(best.confidence, TURNED_BELIEVED):
+            best, quarters = sight, turn
+    return best, quarters
+
+
+def look_by_surest(eyes: Sequence[Eye], image: np.ndarray, panel: Tensor) -> Sight:
+    """As look_at_picture, by the eye that is surest."""
+    sights = [look_at_picture(eye, image, panel) for eye in eyes]
+    return sights[surest(sights)]
+
+
+def surest(sights: Sequence[Sight]) -> int:
+    """Which of some sights is believed: the last one's eye knows most bodies, the others' a few
+    kinds better."""
+    sure = [sight.confidence for sight in sights]
+    sure[-1] += MORE_SURE
+    return int(np.argmax(sure))
 
 
 def turned_picture(picture: np.ndarray, quarters: int) -> np.ndarray:
@@ -146,12 +164,13 @@ def look_nearer(eye: Eye, image: np.ndarray, sight: Sight) -> Sight:
         square = max(box[1] * sight.scale.max() / FILL, LEAST_SQUARE)
         shown = torch.from_numpy(shown_square(image, None, middle, square)).permute(2, 0, 1)
         scale = np.full(2, square / EYE_SIDE)
-        sight = Sight(_seen(eye, shown), middle - square / 2, scale, around=sight)
+        sight = Sight(*_seen(eye, shown), middle - square / 2, scale, around=sight)
         enough, aside = WELL_PLACED
-    return far if BELIEVED <= far.confidence() > sight.confidence() else sight
+    return far if CONFIDENT <= far.confidence > sight.confidence else sight
 
 
-def _seen(eye: Eye, shown: Tensor) -> BodyEstimate:
-    """Of a picture (3, h, w) in [0, 1]."""
+def _seen(eye: Eye, shown: Tensor) -> tuple[Eye, BodyEstimate, float]:
+    """Of a picture (3, h, w) in [0, 1], and who sees it how surely."""
     with torch.no_grad():
-        return eye.averaged((2 * shown[None] - 1).to(eye.tell.weight))
+        seen = eye.averaged((2 * shown[None] - 1).to(eye.tell.weight))
+        return eye, seen, float(eye.confidence(seen)[0])

@@ -1,4 +1,4 @@
-"""The video autoencoder of the small model: a linear code and a convolutional clean-up.
+"""The video autoencoder of the small model: a linear code and, if it has one, a clean-up.
 
     encode   one strided convolution of each frame (8x8 patches), a group of 4 frames to channels
     decode   the same code read backwards, then 2-D convolutions that mend what the code blurs
@@ -91,7 +91,10 @@ class LinearCodec(ModelMixin, ConfigMixin):
     def add_convolutions(
         self, latent_channels: int, channels: tuple[int, ...], blocks: tuple[int, ...]
     ) -> None:
-        """The layers of mend(), which at first changes nothing."""
+        """The layers of mend(), which at first changes nothing; without channels there are none."""
+        self.mends = len(channels) > 0
+        if not self.mends:
+            return
         pixels = 3 * GROUP
         self.enter = nn.Conv2d(2 * latent_channels, channels[0], 3, padding=1)
         # Finer levels also look at the linear picture itself, folded to their size.
@@ -121,6 +124,8 @@ class LinearCodec(ModelMixin, ConfigMixin):
 
     def mend(self, linear: Tensor, z: Tensor, before: Tensor) -> Tensor:
         """The picture that the code alone shows, (n, 12, h, w), without its blur."""
+        if not self.mends:
+            return linear
         x = self.enter(torch.cat([z, before], dim=1))
         for level, blocks in enumerate(self.levels):
             if level > 0:

@@ -9,12 +9,12 @@ import torch
 
 from dreamactor_core.mini.eye import (
     CONFIDENT,
-    TELLING,
-    TELLING_OF_JOINTS,
+    TOLD_BY,
     BodyEstimate,
-    confidence,
+    Eye,
     telling,
 )
+from dreamactor_core.mini.folder import save_backbone
 from dreamactor_core.models.loading import load_backbone
 from dreamactor_core.puppets.restyle import draw_in_styles, picture_of_nothing
 from dreamactor_core.puppets.triplet import triplet
@@ -24,7 +24,6 @@ from dreamactor_core.train.mini.eye import HEATMAP_WEIGHT, eye_loss, train_eye
 from dreamactor_core.train.mini.glances import (
     BROAD_DIET,
     UNKNOWN,
-    EyeConfig,
     Glances,
     clip_at,
     leaning,
@@ -32,6 +31,7 @@ from dreamactor_core.train.mini.glances import (
 )
 from dreamactor_core.train.mini.people import Media, TaughtPerson, lesson, read_media
 
+from .test_train import digest
 from .test_truth import tiny_mini
 
 
@@ -56,30 +56,32 @@ def test_what_tells_a_body_is_counted_over_the_bodies_that_there_are():
     both = estimate([4.0, 12.0], [1.1, 7.0], 1.0, labels)
     unsure = (math.log(1.6 / 16) + math.log(7.5 / 16)) / 2
     torch.testing.assert_close(telling(both), torch.tensor([[unsure, 0.5, area]]))
-    torch.testing.assert_close(telling(one._replace(labels=None)), expected[:, :1])
 
 
-def test_confidence_is_logistic_in_what_tells_with_labels_and_without():
-    labels = torch.zeros(1, 1 + PARTS, 16, 16)
-    for seen in (estimate([4.0, 9.0], [1.0, 2.0], 1.0, one) for one in (labels, None)):
-        weights = TELLING_OF_JOINTS if seen.labels is None else TELLING
-        terms = [*telling(seen)[0].tolist(), 1.0]
-        logit = sum(w * x for w, x in zip(weights, terms, strict=True))
-        assert confidence(seen).item() == pytest.approx(1 / (1 + math.exp(-logit)), rel=1e-5)
+@pytest.mark.parametrize("told_by", [TOLD_BY, (-2.0, 0.5, 0.25, -5.0)])
+def test_confidence_is_logistic_in_what_tells(told_by):
+    seen = estimate([4.0, 9.0], [1.0, 2.0], 1.0, torch.zeros(1, 1 + PARTS, 16, 16))
+    terms = [*telling(seen)[0].tolist(), 1.0]
+    logit = sum(w * x for w, x in zip(told_by, terms, strict=True))
+    said = Eye(told_by).confidence(seen).item()
+    assert said == pytest.approx(1 / (1 + math.exp(-logit)), rel=1e-5)
 
 
-def test_the_shipped_eye_is_confident_of_puppets_and_not_of_nothing():
+@pytest.mark.parametrize("broad", [False, True])
+def test_the_shipped_eyes_are_confident_of_puppets_and_not_of_nothing(broad):
     backbone = load_backbone("mini")
+    eye = backbone.broad_eye if broad else backbone.transformer.eye
+    assert (eye is backbone.transformer.eye) != broad
     side = backbone.transformer.config.target_size
-    rng, eye = np.random.default_rng(0), backbone.transformer.eye
+    rng = np.random.default_rng(0)
     clips = [triplet(seed, "test", 10, side, transition=False).truth for seed in range(3)]
     puppets = np.stack([clip.frames[0] for clip in clips])
     scenes = np.stack([clip.scene[0] for clip in clips])
     noise = rng.integers(0, 256, (1, side, side, 3)).astype(np.uint8)
     with torch.no_grad():
         seen = eye.averaged(through_code(backbone, np.concatenate([puppets, scenes, noise])))
-    for said in (confidence(seen), confidence(seen._replace(labels=None))):
-        assert (said[:3] >= CONFIDENT).all() and (said[3:] < CONFIDENT).all()
+    said = eye.confidence(seen)
+    assert (said[:3] >= CONFIDENT).all() and (said[3:] < CONFIDENT).all()
 
 
 def test_a_heatmap_of_nothing_is_to_be_flat():
@@ -116,14 +118,14 @@ def test_nothing_is_cut_from_pictures_too_small_to_hold_a_body_whole():
     assert len({each.tobytes() for each in made}) > 8
 
 
-def test_the_broad_diet_adds_as_many_pictures_and_their_truth():
+def test_the_broad_diet_is_bodies_in_other_styles_and_nothing():
     backbone = tiny_mini()
-    config = replace(BROAD_DIET, triplets=1, frames=2, compile=False)
+    config = replace(BROAD_DIET, frames=2, compile=False)
     pictures, joints, labels = Glances(backbone, config)[1]
-    assert config.of_worlds == 6 and len(pictures) == len(joints) == len(labels) == 6 + 4 + 3
+    assert len(pictures) == len(joints) == len(labels) == 4 + 4
     known = joints.isfinite().flatten(1).all(dim=1)
-    assert known.tolist() == [True] * 10 + [False] * 3
-    assert (labels[6:10] > 0).flatten(1).any(dim=1).all() and (labels[10:] == 0).all()
+    assert known.tolist() == [True] * 4 + [False] * 4
+    assert (labels[:4] > 0).flatten(1).any(dim=1).all() and (labels[4:] == 0).all()
 
 
 def test_a_body_that_leans_is_turned_with_its_truth_and_its_scene_is_not():
@@ -140,22 +142,23 @@ def test_a_body_that_leans_is_turned_with_its_truth_and_its_scene_is_not():
     assert np.abs(np.where(whole, made.frames - body, 0)).max() <= 1
 
 
-def test_features_that_are_kept_move_less(tmp_path):
-    moved = []
-    for weight in (0.0, 30.0):
-        backbone = tiny_mini()
-        config = EyeConfig(Schedule(8, 1e-3, warm_up=1), triplets=1, frames=1, compile=False)
-        pictures = Glances(backbone, config)[1][0]
-        eye = backbone.transformer.eye
-
-        def features(eye=eye, pictures=pictures):
-            with torch.no_grad():
-                return eye(pictures, labels=False).features
-
-        before = features()
-        train_eye(backbone, replace(config, keep_weight=weight), tmp_path / str(weight))
-        moved.append((features() - before).square().mean().item())
-    assert moved[1] < 0.6 * moved[0], moved
+def test_the_broad_eye_learns_apart_from_the_networks(tmp_path):
+    """It begins as that one, is kept in the model's folder, and goes on from there."""
+    backbone = tiny_mini()
+    own, before = backbone.transformer.eye, digest(backbone.transformer.eye)
+    config = replace(BROAD_DIET, schedule=Schedule(2, 1e-3, warm_up=1), restyled_bodies=0)
+    config = replace(config, frames=1, compile=False)
+    train_eye(backbone, config, tmp_path / "run")
+    broad = backbone.broad_eye
+    assert digest(own) == before != digest(broad)
+    save_backbone(backbone, tmp_path / "model", torch.float32)
+    again = load_backbone(tmp_path / "model")
+    assert digest(again.broad_eye) == digest(broad) and digest(again.transformer.eye) == before
+    train_eye(again, config, tmp_path / "more")
+    assert digest(again.transformer.eye) == before and digest(again.broad_eye) != digest(broad)
+    again.broad_eye = again.transformer.eye
+    save_backbone(again, tmp_path / "model", torch.float32)
+    assert load_backbone(tmp_path / "model").broad_eye.config.told_by == TOLD_BY
 
 
 # People

@@ -419,15 +419,15 @@ def test_alpha_is_the_mask_when_nothing_else_is_given(tmp_path, clip):
 
 def test_joints_alone_are_completed_by_the_outline(seen):
     """On plain ground by that; else by the person who is found, if one is."""
-    eye = find("mini").open().backbone.transformer.eye
+    eyes = find("mini").open().backbone.eyes
     plain = torch.full((100, 100, 3), 0.8)
     plain[30:60, 40:70] = 0.1
     noise = torch.rand(100, 100, 3, generator=torch.Generator().manual_seed(0))
     given = Guides(100, 100, FIGURE[None])
-    found = recognise_reference(eye, plain, plain[:96, :96], given, True)
+    found = recognise_reference(eyes, plain, plain[:96, :96], given, True)
     assert abs(found.guides.mask.mean() - 0.09) < 0.01
     assert seen(0.0) is not None
-    found = recognise_reference(eye, noise, noise[:96, :96], given, True)
+    found = recognise_reference(eyes, noise, noise[:96, :96], given, True)
     assert found.guides.mask[34:56, 38:62].min() == 1 and len(found.guides.joints) == 1
     assert found.outline_by == "blazepose"
 

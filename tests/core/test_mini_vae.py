@@ -31,6 +31,17 @@ def test_shapes(frames, groups):
 
 
 @torch.no_grad()
+def test_without_channels_there_is_no_clean_up():
+    """What decodes is the linear code, as of a clean-up that has not learned."""
+    bare = MiniVAE(latent_channels=8, channels=(), blocks=())
+    new = MiniVAE(latent_channels=8, channels=(8, 8, 8), blocks=(1, 1, 1))
+    new.load_state_dict(bare.state_dict(), strict=False)
+    latents = new.encode(video(5)).latent_dist.mode()
+    assert set(bare.state_dict()) == {"code.weight", "code.bias", "uncode.weight", "uncode.bias"}
+    assert torch.equal(bare.decode(latents).sample, new.decode(latents).sample)
+
+
+@torch.no_grad()
 def test_a_batch_is_its_samples_one_by_one():
     vae = tiny()
     a, b = video(5), video(5).flip(-1)

@@ -1,6 +1,7 @@
 """Who reads reference and driver, and what is moved when nobody knows their limbs."""
 
 import json
+from copy import copy
 from itertools import repeat
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from dreamactor_core.jobs.job import Job
 from dreamactor_core.jobs.reading import Choices, read_bodies
 from dreamactor_core.media import Footage, fit, to_frames, write_image, write_video
 from dreamactor_core.mini import recognise, second_look, sight
+from dreamactor_core.mini.eye import Eye
 from dreamactor_core.mini.recognise import recognise_reference
 from dreamactor_core.mini.second_look import look_at_figure, look_closer
 from dreamactor_core.models import find
@@ -47,8 +49,12 @@ def without_blazepose(monkeypatch, tmp_path):
     monkeypatch.setenv("DREAMACTOR_MODELS", str(tmp_path))
 
 
+def eyes_of(animator):
+    return animator.backbone.eyes
+
+
 def eye_of(animator):
-    return animator.backbone.transformer.eye
+    return animator.backbone.broad_eye
 
 
 def square_goes_right(count: int = 8) -> list[np.ndarray]:
@@ -71,6 +77,24 @@ def test_a_body_of_its_own_world_the_eye_knows_alone(animator, puppets):
     picture = puppets.reference[0]
     found = animator.eye.recognise(picture, picture, None, True)
     assert found == (None, "eye", "eye", 1)
+
+
+@pytest.mark.parametrize("sure", [True, False])
+def test_the_surest_eye_is_believed_and_the_networks_of_its_own_puppets(animator, puppets, sure):
+    """The broad one has learned nothing here, and is sure of all or of nothing."""
+    backbone = copy(animator.backbone)
+    backbone.broad_eye = Eye((0, 0, 0, 20 if sure else -20)).requires_grad_(False)
+    puppet = puppets.reference[0]
+    assert backbone.recognise(puppet, puppet, None, True) == (None, "eye", "eye", 1)
+    small = torch.nn.functional.pad(puppet.movedim(-1, 0), (200,) * 4, value=0.5).movedim(0, -1)
+    seen, expected = (
+        each.recognise(small, fit(small, 256, 256), None, True).guides.joints[0, :, :2]
+        for each in (backbone, animator.eye)
+    )
+    watched, known = (each.watch([small])[0, 0, :, :2] for each in (backbone, animator.eye))
+    for one, other in ((seen, expected), (watched, known)):
+        assert (np.linalg.norm(one - other, axis=-1).mean() > 40) == sure
+    assert backbone.is_sure_of([small]) and animator.eye.is_sure_of([small])
 
 
 def test_the_eye_looks_at_the_size_that_it_learned_from(animator, puppets):
@@ -173,9 +197,9 @@ def test_beside_what_is_seen_from_nearer_stands_what_was_seen_before():
         sure = 50.0 * torch.tensor(body)
         return SimpleNamespace(labels=torch.stack([-sure, sure])[None])
 
-    far = sight.Sight(seen([[1, -1], [1, -1]]), np.zeros(2), np.full(2, 4.0))
+    far = sight.Sight(None, seen([[1, -1], [1, -1]]), 0.0, np.zeros(2), np.full(2, 4.0))
     nearer = seen([[1] * 4] * 2 + [[-1] * 4] * 2)
-    near = sight.Sight(nearer, np.array([4, 0]), np.ones(2), around=far)
+    near = sight.Sight(None, nearer, 0.0, np.array([4, 0]), np.ones(2), around=far)
     body = near.body(8, 8)
     assert (body[:, :2] == 1).all()  # as from far
     assert (body[:2, 4:] == 1).all() and (body[2:4, 4:] == 0).all()  # as from nearer
@@ -214,7 +238,7 @@ def test_a_figure_that_fills_its_picture_is_found_when_it_is_cut_out(animator, p
     mask = body.mask
     rows, columns = (np.flatnonzero((mask > 0.5).any(axis=axis)) for axis in (1, 0))
     crop = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    found = look_at_figure(eye_of(animator), np.ascontiguousarray(picture[crop]), mask[crop])
+    found = look_at_figure(eyes_of(animator), np.ascontiguousarray(picture[crop]), mask[crop])
     assert found.is_body
     away = found.joints[:, :2] + [columns[0], rows[0]] - body.joints[0, :, :2]
     seen = found.joints[:, 2] > 0.5
@@ -271,7 +295,7 @@ def test_a_figure_of_which_one_bone_is_seen_has_no_limbs_to_move():
 
 def test_what_is_no_body_has_an_outline_and_no_joints(animator):
     picture = ring()[0]
-    found = recognise_reference(eye_of(animator), picture, picture, None, True)
+    found = recognise_reference(eyes_of(animator), picture, picture, None, True)
     assert (found.joints_by, found.outline_by) == ("none", "ground") and not found.has_limbs
     assert found.guides.joints is None and found.guides.mask[64, 64] == 1
 
@@ -281,7 +305,7 @@ def test_of_several_figures_beside_each_other_the_largest_is_animated_and_it_is_
     for x, radius in ((50, 25), (130, 40), (215, 30)):
         cv2.circle(paper, (x, 64), radius, (30, 30, 160), -1)
     picture = to_frames(paper[None])[0]
-    found = recognise_reference(eye_of(animator), picture, picture, None, True)
+    found = recognise_reference(eyes_of(animator), picture, picture, None, True)
     assert (found.guides.others, found.bodies) == (2, 1)
     assert [found.guides.mask[64, x] for x in (50, 130, 215)] == [0, 1, 0]
     (note,) = reading._notes_of_reference(found)
@@ -290,22 +314,22 @@ def test_of_several_figures_beside_each_other_the_largest_is_animated_and_it_is_
         "--reference-mask."
     )
     told = Guides(128, 256, None, (paper[..., 0] < 200).astype(np.float32))
-    whole = recognise_reference(eye_of(animator), picture, picture, told, False)
+    whole = recognise_reference(eyes_of(animator), picture, picture, told, False)
     assert whole.guides.mask is told.mask and whole.guides.others == 0
 
 
 def test_what_is_told_stays_and_the_ground_tells_the_rest(animator):
     told = Guides(128, 128, FIGURE[None] * [1.28, 1.28, 1])
-    found = recognise_reference(eye_of(animator), ring()[0], ring()[0], told, True)
+    found = recognise_reference(eyes_of(animator), ring()[0], ring()[0], told, True)
     assert (found.joints_by, found.outline_by, found.bodies) == ("given", "ground", 1)
     assert found.guides.joints is told.joints and found.guides.mask[64, 64] == 1
     alpha = Guides(128, 128, None, found.guides.mask)
     assert (
-        recognise_reference(eye_of(animator), ring()[0], ring()[0], alpha, True).outline_by
+        recognise_reference(eyes_of(animator), ring()[0], ring()[0], alpha, True).outline_by
         == "alpha"
     )
     assert (
-        recognise_reference(eye_of(animator), ring()[0], ring()[0], alpha, False).outline_by
+        recognise_reference(eyes_of(animator), ring()[0], ring()[0], alpha, False).outline_by
         == "given"
     )
 

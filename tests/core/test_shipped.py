@@ -21,7 +21,7 @@ SETTINGS = SampleSettings(num_inference_steps=1)
 
 def test_all_weights_together_stay_below_forty_megabytes():
     sizes = [path.stat().st_size for path in WEIGHTS.rglob("*.safetensors")]
-    assert len(sizes) == 5  # transformer, autoencoder, text encoder, two LoRAs
+    assert len(sizes) == 6  # transformer, autoencoder, text encoder, broad eye, two LoRAs
     assert sum(sizes) <= 40e6
 
 

@@ -265,7 +265,7 @@ def test_the_whole_composite_is_the_result_beside_its_driver(actor, latent, deco
 
 def test_load_lora_says_how_many_layers_it_patched(run, model):
     _, report = run("LoadLora", model=model, lora="pose-based (shipped)", strength=0.5).args
-    assert report == "pose-based: 12 layers patched, pose-based, rank 32, strength 0.5"
+    assert report == "pose-based: 12 layers patched, pose-based, rank 16, strength 0.5"
 
 
 def test_branches_with_other_loras_do_not_see_each_other(run, model, actor, chain, core):

@@ -76,24 +76,19 @@ def train_eye(
     on_step: Callable[[int, float], None] = lambda step, loss: None,
     minutes: float = math.inf,
 ) -> None:
-    """Train backbone.transformer.eye; see fit_network."""
-    eye = backbone.transformer.eye.to(memory_format=torch.channels_last)
-    before = deepcopy(eye).requires_grad_(False) if config.keep_weight else None
+    """Train backbone.transformer.eye or, if the config is broad, backbone.broad_eye, which begins
+    as a copy of that one where there is none; see fit_network."""
+    if config.broad and backbone.broad_eye is backbone.transformer.eye:
+        backbone.broad_eye = deepcopy(backbone.transformer.eye)
+    eye = backbone.broad_eye if config.broad else backbone.transformer.eye
+    eye = eye.to(memory_format=torch.channels_last)
     look = torch.compile(eye, dynamic=False) if config.compile else eye
     glances = Glances(backbone, config)
     # Drawn beside the training, by processes of their own.
     loader = partial(DataLoader, glances, batch_size=None, **workers(drawing_processes()))
 
     def loss_of(pictures: Tensor, joints: Tensor, labels: Tensor) -> Tensor:
-        pictures = pictures.to(memory_format=torch.channels_last)
-        estimate = look(pictures)
-        loss = eye_loss(estimate, joints, labels)
-        if before is None:
-            return loss
-        kept, few = before.to(pictures.device), slice(config.of_worlds)
-        with torch.no_grad():
-            features = kept(pictures[few], labels=False).features
-        return loss + config.keep_weight * functional.mse_loss(estimate.features[few], features)
+        return eye_loss(look(pictures.to(memory_format=torch.channels_last)), joints, labels)
 
     def batches(order: range) -> DataLoader:
         return loader(sampler=order)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ...mini.backbone import MiniBackbone
-from ...mini.eye import CONFIDENT, BodyEstimate, confidence, telling
+from ...mini.eye import CONFIDENT, BodyEstimate, Eye, telling
 from ...puppets.glb import glb_glance
 from ...puppets.restyle import draw_in_styles, picture_of_nothing
 from ...puppets.triplet import triplet
@@ -105,9 +105,8 @@ def draw_kinds(
 
 
 @torch.no_grad()
-def look_at(backbone: MiniBackbone, glances: list[Glance]) -> LookedAt:
+def look_at(eye: Eye, glances: list[Glance]) -> LookedAt:
     pictures, joints, labels = (torch.cat(parts) for parts in zip(*glances, strict=True))
-    eye = backbone.transformer.eye
     seen = [eye.averaged(few) for few in pictures.split(16)]
     whole = BodyEstimate(*(torch.cat(parts) for parts in zip(*(e[:6] for e in seen), strict=True)))
     return LookedAt(whole, joints, labels)
@@ -135,14 +134,11 @@ def fit_confidence(looked: dict[str, LookedAt]) -> Iterator[str]:
     """Lines: the weights of mini/eye.py for these, by logistic regression."""
     truth = torch.cat([each.right() for each in looked.values()])
     learned = torch.arange(len(truth)) // EYE_FRAMES % 2 == 0
-    for name, blind in (("TELLING", False), ("TELLING_OF_JOINTS", True)):
-        seen = [each.estimate for each in looked.values()]
-        seen = [each._replace(labels=None) for each in seen] if blind else seen
-        features = torch.cat([telling(each) for each in seen])
-        weights = _logistic(features[learned], truth[learned])
-        fitted = (features @ weights[:-1] + weights[-1]).sigmoid()
-        yield f"\n{name} = {tuple(round(value, 2) for value in weights.tolist())}"
-        yield from reliability({"those left out": (fitted[~learned], truth[~learned])})
+    features = torch.cat([telling(each.estimate) for each in looked.values()])
+    weights = _logistic(features[learned], truth[learned])
+    fitted = (features @ weights[:-1] + weights[-1]).sigmoid()
+    yield f"\ntold_by = {tuple(round(value, 2) for value in weights.tolist())}"
+    yield from reliability({"those left out": (fitted[~learned], truth[~learned])})
 
 
 def _logistic(features: Tensor, truth: Tensor) -> Tensor:
@@ -162,15 +158,16 @@ def _logistic(features: Tensor, truth: Tensor) -> Tensor:
 
 
 def eye_figures(
-    backbone: MiniBackbone, bodies: Path | None, media: Media, count: int, *, fit: bool
+    backbone: MiniBackbone, eye: Eye, bodies: Path | None, media: Media, count: int, *, fit: bool
 ) -> Iterator[str]:
-    """All of them, line by line; of so many clips of each kind. fit: those of mini/eye.py too."""
+    """All of them of an eye of the backbone's, line by line; of so many clips of each kind. fit:
+    also what tells its confidence."""
     yield f"{'':20}{'pixels':>10}{'median':>10}{'right':>10}{'iou':>10}{'parts':>10}"
     looked = {}
     for kind, glances in draw_kinds(backbone, media, bodies, count).items():
-        looked[kind] = look_at(backbone, glances)
+        looked[kind] = look_at(eye, glances)
         yield f"{kind:20}{looked[kind].line()}"
-    said = {kind: (confidence(each.estimate), each.right()) for kind, each in looked.items()}
+    said = {kind: (eye.confidence(each.estimate), each.right()) for kind, each in looked.items()}
     yield from reliability(said)
     if fit:
         yield from fit_confidence(looked)

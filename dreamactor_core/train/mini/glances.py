@@ -1,7 +1,8 @@
 """What the eye looks at while it learns: single pictures of the drawn worlds, and their truth.
 
-The broad diet adds others, about as many: puppets and rigged bodies in other styles, pictures of
-nothing, and people whom BlazePose finds (people.py).
+The network's eye looks at puppets and rigged bodies. The broad one is for all that the network does
+not read itself: it looks at bodies in other styles, pictures of nothing, and people whom BlazePose
+finds (people.py).
 """
 
 from __future__ import annotations
@@ -39,32 +40,24 @@ class EyeConfig:
     frames: int = 4  # of each clip
     compile: bool = True
     seed: int = 0
-    # The broad diet, clips or pictures of a batch:
+    broad: bool = False  # the broad eye learns, not the network's; clips or pictures of a batch:
     restyled: int = 0  # triplets of puppets in other styles, both sides
     restyled_bodies: int = 0  # clips of rigged bodies in other styles
     nothing: int = 0  # pictures of nothing
     people: int = 0  # pictures of people
     media: Path | None = None  # folder of pictures and clips: grounds, textures, people
-    # Of features off from those that the eye began with, on the pictures of the worlds; the
-    # transformer reads them, and does not learn along.
-    keep_weight: float = 0.0
-
-    @property
-    def of_worlds(self) -> int:
-        """Pictures of the worlds in a batch; they come first."""
-        return self.frames * (3 * self.triplets + (self.glances if self.bodies else 0))
 
 
 BROAD_DIET = EyeConfig(
-    schedule=Schedule(steps=2000, learning_rate=5e-4),
-    triplets=2,
+    schedule=Schedule(steps=2500, learning_rate=6e-4),
+    triplets=0,
     glances=2,
     frames=3,
+    broad=True,
     restyled=1,
-    restyled_bodies=4,
-    nothing=3,
-    people=4,
-    keep_weight=1.0,
+    restyled_bodies=8,
+    nothing=4,
+    people=6,
 )
 
 

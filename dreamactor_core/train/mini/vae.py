@@ -69,7 +69,7 @@ def to_groups(video: np.ndarray) -> Tensor:
 def train_autoencoder(
     folder: Path, config: VaeConfig, on_step: Callable[[int, float], None]
 ) -> None:
-    """The whole stage, into folder/vae; with no steps the clean-up is left as it is."""
+    """The whole stage, into folder/vae; with no steps there is no clean-up."""
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "vae" / "config.json").exists():
         vae = MiniVAE.from_pretrained(folder / "vae")
@@ -91,7 +91,7 @@ def fit_code(config: VaeConfig) -> MiniVAE:
     keep = config.latent_channels // GROUP
     *code, kept = moments.code(keep)
     logger.info("linear code: %d channels a frame keep %.2f %% of the variance", keep, 100 * kept)
-    vae = MiniVAE(config.latent_channels, config.channels, config.blocks)
+    vae = MiniVAE(config.latent_channels, channels=(), blocks=())
     vae.set_linear_code(*(part.float() for part in code))
     vae.code.half().float()  # as it will be stored: caches made now stay valid
     return vae
@@ -104,7 +104,8 @@ def train_clean(
     on_step: Callable[[int, float], None],
     guesses: list[Guess] | None = None,
 ) -> None:
-    """Train the decoder, save to folder/vae and append to folder/vae.csv.
+    """Train the clean-up, a new one if there is none, save to folder/vae and append to
+    folder/vae.csv.
 
     With guesses (see refine.py), a quarter of each batch are those instead of true codes.
     Resumes exactly from folder/vae_state.pt: a batch depends on the seed and the step alone.
@@ -114,6 +115,10 @@ def train_clean(
         v for s in range(start_seed, start_seed + config.triplets) for v in render_videos(s, config)
     ]
     logger.info("rendered %d videos", len(videos))
+    if not vae.mends:
+        cleaning = MiniVAE(vae.config.latent_channels, config.channels, config.blocks)
+        cleaning.load_state_dict(vae.state_dict(), strict=False)  # what is missing is new
+        vae = cleaning
     vae.code.requires_grad_(False)
     vae.to(memory_format=torch.channels_last)
     learning = [p for p in vae.parameters() if p.requires_grad]
