@@ -33,7 +33,6 @@ from .guides import INSIDE
 from .second_look import look_at_figure, look_closer
 from .sight import (
     Sight,
-    is_puppet,
     look_any_way,
     look_by_surest,
     surest,
@@ -73,10 +72,11 @@ def recognise_reference(
     if joints is not None and mask is not None:  # nothing is left to look for
         guides = Guides(image.shape[0], image.shape[1], joints, mask)
         return Recognised(guides, joints_by, outline_by, len(joints))
-    if puppet := is_puppet(eyes[0], panel):
-        eyes = eyes[:1]
-    ways = [look_any_way(eye, image, panel) for eye in eyes]
-    sight, quarters = ways[surest([each for each, _ in ways])]
+    sight, quarters = look_any_way(eyes[0], image, panel)
+    puppet = not quarters and sight.is_sure_at_once()
+    if not puppet:
+        ways = [(sight, quarters), *(look_any_way(eye, image, panel) for eye in eyes[1:])]
+        sight, quarters = ways[surest([each for each, _ in ways])]
     if people:
         person = find_person(picture, mask, doubtful=sight.confidence >= KNOWS)
         if person is not None and joints is None:

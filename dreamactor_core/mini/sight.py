@@ -53,6 +53,10 @@ class Sight(NamedTuple):
     def bodies(self) -> int:
         return 1 + int(self.seen.two_bodies[0] > 0)
 
+    def is_sure_at_once(self) -> bool:
+        """Without a nearer look; the network's eye is of puppets alone."""
+        return self.around is None and self.confidence >= SURE
+
     def joints(self) -> np.ndarray:
         """(2, 18, 3) x, y in pixels of the picture, confidence; one body alone is there twice."""
         joints = joints_found(self.seen)[0]
@@ -87,12 +91,6 @@ class Sight(NamedTuple):
         return 1 - self.seen.labels[0].softmax(dim=0)[0].cpu().numpy()
 
 
-def is_puppet(eye: Eye, panel: Tensor) -> bool:
-    """Whether the network's eye knows the body in a panel (h, w, 3) in [0, 1] for one of its own
-    world."""
-    return _seen(eye, panel.permute(2, 0, 1))[-1] >= SURE
-
-
 def look_at_picture(eye: Eye, image: np.ndarray, panel: Tensor) -> Sight:
     """At a picture (h, w, 3) uint8, which lies in a panel (h', w', 3) in [0, 1] as large as the eye
     is to see it: from far and, if it does not know the body for sure, nearer."""
@@ -101,14 +99,14 @@ def look_at_picture(eye: Eye, image: np.ndarray, panel: Tensor) -> Sight:
     scale = np.array([width / box.width, height / box.height])
     seen = _seen(eye, panel.permute(2, 0, 1))
     sight = Sight(*seen, -scale * [box.left, box.top], scale)
-    return sight if sight.confidence >= SURE else look_nearer(eye, image, sight)
+    return sight if sight.is_sure_at_once() else look_nearer(eye, image, sight)
 
 
 def look_any_way(eye: Eye, image: np.ndarray, panel: Tensor) -> tuple[Sight, int]:
     """As look_at_picture, also at the picture turned; what is seen of it as it is surest, and by
     how many quarters it is turned there, see turned_picture."""
     best, quarters = look_at_picture(eye, image, panel), 0
-    if best.around is None and best.confidence >= SURE:
+    if best.is_sure_at_once():
         return best, quarters
     for turn in (1, 2, 3):
         sight = look_at_picture(eye, turned_picture(image, turn), panel.rot90(turn))
