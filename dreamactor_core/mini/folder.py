@@ -1,10 +1,13 @@
 """The folder that a small model lives in, written and read.
 
 model.json            name, prediction type, blank, geometry, description, what it learned from
-transformer/ vae/     as diffusers' save_pretrained writes them
+transformer/ vae/     as diffusers' save_pretrained writes them, or with scaled weights, see below
 text_encoder/         as transformers' save_pretrained writes it
 broad_eye/            likewise, of the puppeteer's, if it has one beside the transformer's
 lora/                 <variant>.safetensors, the LoRAs trained for it, as save_lora writes them
+
+Scaled weights are int8 with a scale for each row, as ComfyUI stores them (weight_files/scaled.py):
+half as large as float16.
 
 The transformer is the puppeteer's (MiniBackbone), mini-incontext's, or HunyuanVideo-1.5's own
 class, small.
@@ -25,7 +28,10 @@ from torch import nn
 from transformers import T5EncoderModel
 
 from ..backbones.hunyuan15 import HunyuanVideo15Backbone
+from ..errors import InputError
 from ..media import replacing
+from ..weight_files.checkpoint import check_keys, read_header, read_weights
+from ..weight_files.scaled import store_scaled
 from .backbone import MiniBackbone
 from .codec import BlockCodec
 from .eye import Eye
@@ -52,6 +58,7 @@ NETWORK_CLASSES: dict[type[SmallBackbone], type[nn.Module]] = {
     HunyuanVideo15Backbone: HunyuanVideo15Transformer3DModel,
 }
 BROAD_EYE = "broad_eye"
+WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"  # of diffusers' parts
 CODECS = (MiniVAE, BlockCodec)  # of our own; others are diffusers'
 
 
@@ -96,10 +103,12 @@ def save_backbone(
     *,
     description: str = "",
     trained_on: str = "",
+    scaled: bool = False,
 ) -> None:
     """Write the folder that read_backbone reads, each part beside its old one until it is whole.
 
-    Weights are stored as dtype; LoRAs must be off.
+    Weights are stored as dtype, those of the transformer as scaled int8 if so asked; LoRAs must be
+    off.
     """
     assert not getattr(backbone.transformer, "peft_config", None), "remove_lora first"
     folder = Path(folder)
@@ -112,6 +121,8 @@ def save_backbone(
         network = nn.Module.to(deepcopy(getattr(backbone, name)), dtype=dtype)
         with replacing(folder / name, overwrite=True, folder=True) as part:
             network.save_pretrained(part)
+            if scaled and name == "transformer":
+                store_scaled(part / WEIGHTS_FILE, network.state_dict())
             _forget_origin(part / "config.json")
     info = {
         "name": backbone.name,
@@ -133,7 +144,10 @@ def _forget_origin(config: Path) -> None:
 
 
 def _whole(cls: type[nn.Module], folder: Path, dtype: torch.dtype) -> nn.Module:
-    """from_pretrained, but weights that are missing are an error instead of random numbers."""
+    """from_pretrained, but weights that are missing are an error instead of random numbers, and
+    scaled ones are read too."""
+    if (folder / WEIGHTS_FILE).exists() and (scaled := _scaled(cls, folder, dtype)):
+        return scaled
     model, report = cls.from_pretrained(
         folder, torch_dtype=dtype, local_files_only=True, output_loading_info=True
     )
@@ -141,6 +155,20 @@ def _whole(cls: type[nn.Module], folder: Path, dtype: torch.dtype) -> nn.Module:
         if keys := sorted(report[problem]):
             raise ValueError(f"{problem} in {folder.name}: {keys[0]} and {len(keys) - 1} more")
     return model
+
+
+def _scaled(cls: type[nn.Module], folder: Path, dtype: torch.dtype) -> nn.Module | None:
+    """The model of a folder of scaled weights; None for one of others."""
+    try:
+        header = read_header(folder / WEIGHTS_FILE)
+        if not header.scales:
+            return None
+        model = cls.from_config(cls.load_config(folder))
+        check_keys(header.path, cls.__name__, model.state_dict(), header.tensors)
+        model.load_state_dict(read_weights(header, dtype))
+    except InputError as error:  # which speaks of a file, where a folder is what was brought
+        raise ValueError(str(error)) from error
+    return nn.Module.to(model, dtype=dtype)  # diffusers' own warns, see save_backbone
 
 
 def _vae_class(folder: Path) -> type[nn.Module]:

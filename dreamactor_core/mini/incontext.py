@@ -31,7 +31,8 @@ INCONTEXT_GEOMETRY = Geometry(
     latent_channels=128, spatial_stride=8, size_multiple=8, temporal_stride=4, fps=8.0,
     num_frames=17, panel=(64, 64),
 )  # fmt: skip
-PROMPT_TOKENS = 96
+PROMPT_BYTES = 96
+BYTES_PER_TOKEN = 4  # that the network reads as one
 DRAWN_TIMES = (0, 3, 4)  # latent frames of a pass: the reference's, then what is driven
 SILENT = 1e-3  # a black driver's latents are the code of black, but for rounding
 
@@ -97,10 +98,11 @@ class InContextBackbone(HunyuanLayout):
 
 
 class FixedTextEncoder(ByteTextEncoder):
-    """Prompts of one length, 96 tokens: what lies behind the end is silence, and is read."""
+    """Prompts of one length, 24 tokens of four bytes each: what lies behind the end is silence, and
+    is read."""
 
     def encode(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
-        """Prompts -> embeds (b, 96, d) and a mask (b, 96) of ones."""
+        """Prompts -> embeds (b, 24, d) and a mask (b, 24) of ones."""
         embeds, mask = super().encode(prompts)
         return self.silence(embeds, mask)
 
@@ -114,10 +116,11 @@ class FixedTextEncoder(ByteTextEncoder):
         return Text(embeds, mask, nothing, mask[:, :0], nothing)
 
     def silence(self, embeds: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Zeros behind the last token (b, l, d), up to 96."""
+        """Zeros behind the last byte (b, l, d), up to 96; then the mean of each four."""
         embeds = embeds * mask[..., None].to(embeds)
-        missing = PROMPT_TOKENS - embeds.shape[1]
+        missing = PROMPT_BYTES - embeds.shape[1]
         embeds = nn.functional.pad(embeds, (0, 0, 0, missing))
+        embeds = embeds.unflatten(1, (-1, BYTES_PER_TOKEN)).mean(dim=2)
         return embeds, torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
 
 

@@ -35,13 +35,16 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
     its keys and values are the same at every step of sampling.
     kept: with "one-way", a list that is empty before the first step of sampling: it then holds keys
     and values of what is known, block by block, and later steps leave that out. None: nothing is.
+    heard: a list that takes the tokens after each block, for those who train it. None: nothing is.
     times: which latent frames of a clip the tokens are of, the first of them 0; () for all. Short
     excerpts are what a small machine learns most from, and each frame keeps its place in time.
+    With times the black beside the reference, which says nothing, has no tokens either.
     """
 
     layout = "side-by-side"
     given = "noisy"
     kept: list[KeyValue] | None = None
+    heard: list[Tensor] | None = None
     times: tuple[int, ...] = ()
 
     @wraps(HunyuanVideo15Transformer3DModel.__init__)  # type: ignore[misc]
@@ -72,14 +75,23 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
         rope = self.turns[where]
         temb = self.time_embed(timestep)
         tokens = self.x_embedder(hidden_states)
+        said = said_tokens(grid, tokens.device)
+        if self.times:
+            tokens = tokens[:, said]
         words = self.context_embedder(encoder_hidden_states, timestep, encoder_attention_mask)
         words = words + self.cond_type_embed.weight[0]
         if self.given == "noisy":
             for block in self.transformer_blocks:
                 tokens, words = block(tokens, words, temb, encoder_attention_mask, rope)
+                if self.heard is not None:
+                    self.heard.append(tokens)
         else:
             tokens = self.two_streams(tokens, words, temb, timestep, rope, grid)
         answer = self.proj_out(self.norm_out(tokens, temb))
+        if self.times:
+            whole = answer.new_zeros(len(answer), len(said), answer.shape[2])
+            whole[:, said] = answer
+            answer = whole
         return (answer.transpose(1, 2).unflatten(2, grid),)
 
     def two_streams(
@@ -93,6 +105,8 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
     ) -> Tensor:
         """The blocks with known tokens apart, at noise level 0; all tokens in their order."""
         known = known_tokens(grid, tokens.device)
+        if self.times:
+            known = known[said_tokens(grid, tokens.device)]
         clock = self.time_embed(torch.zeros_like(timestep))
         given, drawn = tokens[:, known], tokens[:, ~known]
         turns = [tuple(part[which] for part in rope) for which in (known, ~known)]
@@ -120,7 +134,14 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
             self.times = before
 
     def rope_of(self, grid: Grid, device: torch.device) -> tuple[Tensor, Tensor]:
-        """cos and sin (l, d) of a grid (t', h', 2w')."""
+        """cos and sin (l, d) of those tokens of a grid (t', h', 2w') that there are."""
+        if not self.times:
+            return self._whole_rope(grid, device)
+        said = said_tokens(grid, device)
+        cos, sin = self._whole_rope(grid, device)
+        return cos[said], sin[said]
+
+    def _whole_rope(self, grid: Grid, device: torch.device) -> tuple[Tensor, Tensor]:
         frames, height, width = (PASS_FRAMES, *grid[1:]) if self.times else grid
         times = list(self.times or range(frames))
         if self.layout == "side-by-side":
@@ -142,6 +163,13 @@ def known_tokens(grid: Grid, device: torch.device) -> Tensor:
     known[0] = True
     known[:, :, grid[2] // 2 :] = True
     return known.flatten()
+
+
+def said_tokens(grid: Grid, device: torch.device) -> Tensor:
+    """(t' * h' * 2w') bool: all but the right panel of the first frame, which is black."""
+    said = torch.ones(grid, dtype=torch.bool, device=device)
+    said[0, :, grid[2] // 2 :] = False
+    return said.flatten()
 
 
 def apart(

@@ -17,12 +17,15 @@ from torch import Tensor
 
 from ..errors import InputError
 from .keys import strip_prefix
+from .tensor_file import write_tensors
 
 METADATA = "_quantization_metadata"  # of a safetensors file
 SCALES = ("scale_weight", "weight_scale")  # beside a weight
 HOW = "comfy_quant"  # beside a weight: JSON, as bytes
 NO_WEIGHTS = (*SCALES, HOW, "scale_input", "input_scale", "scaled_fp8")
-SCALED_FORMATS = ("float8_e4m3fn", "float8_e5m2", "int8_tensorwise")  # what a multiplication undoes
+ROWS_FORMAT = "int8_tensorwise"  # which may have a scale for each row as well
+SCALED_FORMATS = ("float8_e4m3fn", "float8_e5m2", ROWS_FORMAT)  # what a multiplication undoes
+SMALLEST_SCALED = 4096  # numbers of a weight that is stored so by store_scaled
 INTEGERS = (torch.int8, torch.uint8)  # mean nothing without a word on their format
 
 Formats = dict[str, dict[str, Any]]  # layer without prefix -> what the file says of it
@@ -68,6 +71,24 @@ def unscale(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     """weight * scale, computed in float32 and rounded once. scale: one number, or one for a row."""
     rows = scale.float().reshape(-1, *[1] * (weight.ndim - 1))
     return (weight.float() * rows).to(dtype)
+
+
+def store_scaled(path: Path, weights: dict[str, Tensor]) -> None:
+    """Write weights as int8 with a scale for each row, those of few numbers or one dimension as
+    float16. An error is at most half of 1/127 of the largest number in its row."""
+    tensors, layers = {}, {}
+    for key, weight in weights.items():
+        layer, _, leaf = key.rpartition(".")
+        if leaf != "weight" or weight.ndim < 2 or weight.numel() < SMALLEST_SCALED:
+            tensors[key] = weight.half().contiguous()
+            continue
+        rows = weight.float().flatten(1)
+        scale = (rows.abs().amax(dim=1) / 127).clamp(min=torch.finfo(torch.float32).tiny)
+        tensors[key] = (rows / scale[:, None]).round().to(torch.int8).view_as(weight)
+        tensors[f"{layer}.weight_scale"] = scale
+        layers[layer] = {"format": ROWS_FORMAT}
+    told = {"format": "pt", METADATA: json.dumps({"layers": layers}, sort_keys=True)}
+    write_tensors(path, tensors, told)
 
 
 def _other_format(how: dict[str, Any], weight: Tensor, scale: Tensor | None) -> str:

@@ -6,16 +6,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from dreamactor_core.animate import animate_pass
+from dreamactor_core.backbones import Context
 from dreamactor_core.backbones.attention import rotate
 from dreamactor_core.cli.train import INCONTEXT_STAGES
 from dreamactor_core.errors import InputError
-from dreamactor_core.lora.adapters import load_lora
+from dreamactor_core.lora.adapters import load_lora, remove_lora
 from dreamactor_core.mini.aim import aim_heads
+from dreamactor_core.mini.folder import save_backbone
 from dreamactor_core.mini.incontext import DRAWN_TIMES, create_incontext
 from dreamactor_core.mini.incontext_network import cell_places, known_tokens
 from dreamactor_core.models import find
+from dreamactor_core.models.loading import load_backbone
 from dreamactor_core.options import HEARD_STEP, WEIGHTS
 from dreamactor_core.sampling import SampleSettings
 from dreamactor_core.train.mini.incontext_export import export_model
@@ -28,6 +33,7 @@ from dreamactor_core.train.mini.incontext_lessons import (
     piece_map,
 )
 from dreamactor_core.train.mini.incontext_model import (
+    ADAPTER,
     adapter_state,
     add_adapter,
     count_layers,
@@ -37,6 +43,7 @@ from dreamactor_core.train.mini.incontext_model import (
     read_parts,
     save_parts,
 )
+from dreamactor_core.train.mini.incontext_parts import PartReader, part_shares
 from dreamactor_core.train.mini.incontext_pool import ROW_SHAPES, ROW_TYPES, Rows, caption_ids
 from dreamactor_core.train.mini.incontext_session import Session
 from dreamactor_core.train.mini.incontext_stages import SHARES, begin_again, train_incontext
@@ -55,15 +62,17 @@ def backbone():
     return made
 
 
-def test_an_excerpt_has_its_frames_where_they_were(backbone):
-    network, cells, few = backbone.transformer, GRID[1] * GRID[2], (2, *GRID[1:])
+def test_an_excerpt_has_its_frames_where_they_were_and_no_black(backbone):
+    network, few = backbone.transformer, (2, *GRID[1:])
     for layout in ("in-time", "side-by-side"):
         network.layout, network.times = layout, ()
         whole = network.rope_of(GRID, CPU)
         network.times = (0, 3)
         for part, of_all in zip(network.rope_of(few, CPU), whole, strict=True):
-            assert torch.equal(part[:cells], of_all[:cells])
-            assert torch.equal(part[cells:], of_all[3 * cells : 4 * cells])
+            of_all = of_all.view(*GRID, -1)
+            reference, later = part[:64].view(8, 8, -1), part[64:].view(8, 16, -1)
+            assert torch.equal(reference, of_all[0, :, :8])  # the driver's side is black there
+            assert torch.equal(later, of_all[3])
     network.times = ()
     assert torch.equal(cell_places(few, CPU, (0, 3)), cell_places(GRID, CPU)[:, :, [0, 3]])
 
@@ -136,7 +145,7 @@ def test_aimed_heads_look_at_the_driver_and_at_and_around_the_reference():
 
 
 def test_lessons_begin_with_copying_and_keep_what_was_learned():
-    assert lesson_shares(0.0).tolist() == [1, 0, 0, 0, 0, 0, 0]
+    assert lesson_shares(0.0).tolist() == [1, 0, 0, 0, 0, 0, 0, 0]
     for share in (0.3, 0.7, 1.0):
         shares = lesson_shares(share)
         assert shares.sum() == pytest.approx(1) and (shares[:4] > 0).all()
@@ -158,6 +167,49 @@ def test_every_lesson_is_a_diptych_of_the_same_clip(backbone):
     head = torch.tensor([round(0.75 * 255), 0, 0]) / 127.5 - 1  # neck to nose
     assert torch.equal(piece_map(rows.parts)[0, :, 0, 32, 32], head)
     assert (piece_map(rows.parts)[:, :, :, :16] == -1).all()
+
+
+def test_what_an_excerpt_does_not_say_changes_nothing_and_gets_no_answer(backbone):
+    latents = torch.randn(1, 128, 2, 8, 16, generator=torch.Generator().manual_seed(0))
+    context = Context(latents, torch.zeros(1, 1, 2, 8, 16))
+    other = latents.clone()
+    other[:, :, 0, :, 8:] += 1
+    text, sigma = backbone.text_encoder(["a bird"]), torch.ones(1)
+    for given in ("noisy", "clean"):
+        backbone.transformer.given = given
+        with torch.no_grad(), backbone.transformer.excerpt_of((0, 3)):
+            answers = [backbone.predict(each, sigma, context, text) for each in (latents, other)]
+        assert torch.equal(*answers) and not answers[0][:, :, 0, :, 8:].any()
+        assert answers[0][:, :, 0, :, :8].any() and answers[0][:, :, 1].any()
+    backbone.transformer.given = "noisy"
+
+
+def test_the_parts_that_a_cell_shows_are_counted_by_its_quarters():
+    parts = torch.zeros(1, 17, 16, 24, dtype=torch.uint8)
+    parts[:, 0, 4:8, 8:12] = 3  # the lower left quarter of the second cell, in frame 0 alone
+    parts[:, 9:11, 8:16, 16:24] = 7  # a whole cell, in half the frames of latent frame 3
+    shares = part_shares(parts, (0, 3))
+    assert shares.shape == (1, 2, 2, 3, 4, 13) and torch.allclose(shares.sum(-1), torch.ones(1))
+    assert shares[0, 0, 0, 1, :, 3].tolist() == [0, 0, 1, 0]
+    assert shares[0, 1, 1, 2, :, 7].tolist() == [0.5] * 4
+    assert shares[..., 1:].sum() == 1 + 2
+
+
+def test_a_reader_of_parts_asks_for_what_is_there_and_for_nothing_else():
+    reader = PartReader(52)
+    for reading in (reader.of_reference, reader.of_drawn):
+        reading[0] = torch.nn.Identity()
+        torch.nn.init.eye_(reading[1].weight)
+        torch.nn.init.zeros_(reading[1].bias)
+    parts = torch.randint(13, (2, 17, 64, 64), generator=torch.Generator().manual_seed(0))
+    truth = part_shares(parts, (0, 4)).flatten(-2)  # b, 2, 8, 8, 52
+    right = torch.randn(2, 8, 8, 52)  # whatever the driver's tokens are
+    drawn = torch.cat([truth[:, 1].log().clamp(min=-99), right], dim=2).flatten(1, 2)
+    reference = truth[:, 0].log().clamp(min=-99).flatten(1, 2)
+    heard = [torch.cat([part, torch.randn(2, n, 52)], 1) for part, n in ((reference, 128),) * 2]
+    heard.append(torch.cat([torch.randn(2, 64, 52), drawn], dim=1))
+    entropy = -(truth * truth.clamp(min=1e-9).log()).unflatten(-1, (4, 13)).sum(-1).mean()
+    torch.testing.assert_close(reader.loss(heard, parts, (0, 4)), entropy)
 
 
 def test_a_stage_is_done_again_with_those_that_rest_on_it(tmp_path):
@@ -237,6 +289,33 @@ def test_a_run_becomes_a_model_folder_that_opens_and_draws_the_same(backbone, tm
     mini = find("mini").open().backbone
     with pytest.raises(InputError, match=r"base model of .*got 'mini-incontext', need 'mini'"):
         load_lora(mini, source.lora_beside("pose-based"))
+
+
+def test_a_model_with_scaled_weights_is_the_model_that_was_saved(backbone, tmp_path):
+    if getattr(backbone.transformer, "peft_config", None):  # of the test before
+        remove_lora(backbone, ADAPTER)
+    save_backbone(backbone, tmp_path, scaled=True)
+    stored = tmp_path / "transformer" / "diffusion_pytorch_model.safetensors"
+    wanted = 1.2 * sum(p.numel() for p in backbone.transformer.parameters())
+    assert stored.stat().st_size < wanted
+    opened = load_backbone(tmp_path)
+    clip = torch.rand(8, 64, 64, 3, generator=torch.Generator().manual_seed(0))
+    made, meant = (
+        animate_pass(each, clip[:1], clip, "a bird", SampleSettings())
+        for each in (opened, backbone)
+    )
+    still = clip[:1].expand_as(meant)
+    assert (made - meant).abs().mean() < 0.02 * (still - meant).abs().mean()
+    kept = load_file(stored)
+    layer = "transformer_blocks.0.ff.net.2"
+    with safe_open(stored, "pt") as file:
+        told = file.metadata()
+    save_file({k: v for k, v in kept.items() if k != f"{layer}.weight_scale"}, stored, told)
+    with pytest.raises(InputError, match=r"int8_tensorwise|without format and scale"):
+        load_backbone(tmp_path)
+    save_file({k: v for k, v in kept.items() if k != f"{layer}.bias"}, stored, told)
+    with pytest.raises(InputError, match=rf"without {layer}.bias and 0 more"):
+        load_backbone(tmp_path)
 
 
 def test_a_model_that_is_not_shipped_is_said_to_be_trained():

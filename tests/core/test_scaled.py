@@ -11,7 +11,7 @@ from dreamactor_core.errors import InputError
 from dreamactor_core.models.loading import load_backbone
 from dreamactor_core.weight_files.checkpoint import read_header, read_weights
 from dreamactor_core.weight_files.files import Files
-from dreamactor_core.weight_files.scaled import unscale
+from dreamactor_core.weight_files.scaled import store_scaled, unscale
 
 from .stored import EXACT, FP8, answers, native_state, said, same, scaled_file
 
@@ -152,3 +152,25 @@ def test_a_scaled_file_gives_the_model_of_its_multiplied_weights(
     assert FP8 in {parameter.dtype for parameter in stored.transformer.parameters()}
     for mine, want in zip(answers(stored), answers(loaded), strict=True):
         assert (mine - want).norm() < 0.1 * want.norm()
+
+
+def test_weights_stored_with_a_scale_for_each_row_are_half_a_step_off_at_most(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    weights = {
+        "a.weight": torch.randn(64, 16, 2, 2, generator=generator)
+        * torch.logspace(-3, 3, 64)[:, None, None, None],
+        "a.bias": torch.randn(64, generator=generator).half(),
+        "b.weight": torch.randn(8, 8, generator=generator).half(),  # of few numbers
+        "table": torch.randn(64, 64, generator=generator).half(),  # no layer's weight
+    }
+    weights["a.weight"][5] = 0
+    store_scaled(path := tmp_path / "small.safetensors", weights)
+    header = read_header(path)
+    assert list(header.scales) == ["a.weight"]
+    read = read_weights(header, torch.float32)
+    assert read.keys() == weights.keys()
+    assert all(torch.equal(read[name], weights[name]) for name in weights if name != "a.weight")
+    step = weights["a.weight"].flatten(1).abs().amax(dim=1)[:, None] / 127
+    off = (read["a.weight"] - weights["a.weight"]).flatten(1).abs()
+    assert (off <= 0.5001 * step).all() and off.max() > 0 and not off[5].any()
+    assert path.stat().st_size < 64 * 64 + 4 * 64 + 2 * (64 + 64 + 64 * 64) + 1000

@@ -40,7 +40,8 @@ CARD_ROWS = ("still-reference", "vae-floor", "pose-based", "end-to-end")
 
 
 def export_model(session: Session) -> Path:
-    """out/model: weights as float16, model.json, a card, and the LoRAs that there are.
+    """out/model: weights as float16, of the transformer as scaled int8, model.json, a card, and the
+    LoRAs that there are.
 
     The run's adapter is off the network afterwards: it is the last thing that a call does.
     """
@@ -66,6 +67,7 @@ def export_model(session: Session) -> Path:
         folder,
         description="The bare method, 64x64, see README.md.",
         trained_on="the puppet world of dreamactor_core/puppets, training split",
+        scaled=True,
     )
     aimed = AIMED if session.figures.get("aimed") else ""
     with replacing(folder / "README.md", overwrite=True) as part:

@@ -6,6 +6,7 @@
     posed       beside its own pose, in its place
     moved-map   as map, moved and stretched, or made as large as the panel
     moved-pose  as posed, the same: whose body it is to be put on, and where, the reference tells
+    varied      beside its own pose with other bones
     styles      beside nothing or itself in another style, see incontext_tasks
 
 All are diptychs of the same clip. Each step is one lesson; what was learned before stays in.
@@ -40,21 +41,22 @@ from .incontext_tasks import (
     warp,
 )
 
-LESSONS = ("copy", "moved", "map", "posed", "moved-map", "moved-pose", "styles")
-COPYING = 0.1  # share of the lessons that is for copying alone
+LESSONS = ("copy", "moved", "map", "posed", "moved-map", "moved-pose", "varied", "styles")
+# Shares of the lessons: that is for copying alone; when every lesson has been met.
+COPYING, ALL_MET = 0.1, 0.4
 SHARES_OF_STEPS = {  # when such a share of the lessons is over; between them they go over evenly
-    0.00: (1.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00),
-    COPYING: (1.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00),
-    0.15: (0.30, 0.20, 0.40, 0.10, 0.00, 0.00, 0.00),
-    0.40: (0.08, 0.08, 0.25, 0.20, 0.20, 0.10, 0.09),
-    1.00: (0.03, 0.04, 0.08, 0.15, 0.22, 0.26, 0.22),
+    0.00: (1.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00),
+    COPYING: (1.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00),
+    0.15: (0.25, 0.15, 0.35, 0.20, 0.05, 0.00, 0.00, 0.00),
+    ALL_MET: (0.06, 0.06, 0.20, 0.20, 0.16, 0.12, 0.10, 0.10),
+    1.00: (0.02, 0.03, 0.06, 0.10, 0.15, 0.18, 0.26, 0.20),
 }
 PAIRS_OF_TIMES = ((0, 3), (0, 4))  # the reference's latent frame and one of those driven
 LONG_SHARES = ((0.3, 0.6, 1.0), (0.0, 0.25, 0.6))  # of the lessons; of whole passes
 
 
 def lesson_shares(share: float) -> np.ndarray:
-    """(7,) of the steps, in the order of LESSONS, when such a share of the lessons is over."""
+    """(8,) of the steps, in the order of LESSONS, when such a share of the lessons is over."""
     table = np.array([*SHARES_OF_STEPS.values()])
     return np.array([np.interp(share, [*SHARES_OF_STEPS], column) for column in table.T])
 
@@ -87,6 +89,8 @@ def lesson_batch(
         return foundation_batch(codec, rows, generator)
     if lesson == "posed":
         return pose_batch(codec, rows, generator, varied=False)
+    if lesson == "varied":
+        return pose_batch(codec, rows, generator)
     if lesson == "copy":
         return copying_batch(codec, rows, generator)
     left = to_panel(rows.frames)

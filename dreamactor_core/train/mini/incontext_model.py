@@ -10,13 +10,14 @@ import logging
 import math
 import re
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ...errors import InputError
 from ...lora.adapters import LoraSpec, add_lora
@@ -80,7 +81,7 @@ def loss_of(backbone: InContextBackbone, batch: CompositeBatch) -> Tensor:
     """Mean absolute error in pixels of what the left panel's clean latents are taken for."""
 
     def velocity(latents: Tensor, sigma: Tensor) -> Tensor:
-        with in_bfloat16(batch.target.device):
+        with in_bfloat16(batch.target.device), quick_attention(batch.target.device):
             text = backbone.text_encoder.encode_ids(batch.ids)
             return backbone.velocity(latents, sigma, batch.context, text).float()
 
@@ -94,6 +95,11 @@ def in_bfloat16(device: torch.device) -> AbstractContextManager[None]:
     """Where the device has units for it: on other CPUs it is slower than float32."""
     able = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
     return torch.autocast(device.type, torch.bfloat16, able)
+
+
+def quick_attention(device: torch.device) -> AbstractContextManager[None]:
+    """On a CPU the plain products learn faster than the fused kernel, by a tenth of a step."""
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 def compile_blocks(backbone: InContextBackbone) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...mini.incontext import INCONTEXT_GEOMETRY, PROMPT_TOKENS
+from ...mini.incontext import INCONTEXT_GEOMETRY, PROMPT_BYTES
 from ...mini.text import byte_ids
 from ...pose.draw import draw_pose
 from ...pose.vary import vary_pose
@@ -58,14 +58,14 @@ ROW_SHAPES = Rows(
     (NUM_FRAMES, PANEL, PANEL),
     (DRIVEN, PANEL, PANEL, 3),
     (DRIVEN, PANEL, PANEL, 3),
-    (PROMPT_TOKENS,),
+    (PROMPT_BYTES,),
 )
 ROW_TYPES = Rows(np.uint8, np.uint8, np.uint8, np.uint8, np.int16)
 
 
 def caption_ids(caption: str) -> np.ndarray:
     """(96,) int16, padded with 0."""
-    ids = np.zeros(PROMPT_TOKENS, np.int16)
+    ids = np.zeros(PROMPT_BYTES, np.int16)
     made = byte_ids(caption)
     ids[: len(made)] = made
     return ids

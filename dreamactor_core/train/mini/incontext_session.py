@@ -62,8 +62,8 @@ class RunSizes:
     @classmethod
     def light(cls) -> RunSizes:
         return cls(
-            rows=2048, layers=3, batch=16, lora_batch=16, codec_rows=16, first_rows=512, pairs=1024,
-            pair_batch=32, other_cases=16, helpers=1, compile=False, arm_steps=30, copying=0.1,
+            rows=8192, layers=4, batch=16, lora_batch=16, codec_rows=4, first_rows=8192, pairs=1024,
+            pair_batch=32, other_cases=16, helpers=1, arm_steps=30,
             two_frames=True, for_ever=False, save_minutes=5,
         )  # fmt: skip
 

@@ -29,16 +29,18 @@ from ...puppets.world import LEAD_IN
 from ..optimise import CHECKPOINT
 from .incontext_bootstrap import Judge, bootstrap_pairs
 from .incontext_fit import ClockPace, FitReport, fit_by_clock
-from .incontext_lessons import COPYING, foundation_times, lesson_at, lesson_batch
+from .incontext_lessons import ALL_MET, COPYING, foundation_times, lesson_at, lesson_batch
 from .incontext_model import (
     adapter_of,
     adapter_state,
     compile_blocks,
     fresh_adapter,
+    in_bfloat16,
     load_adapter,
     loss_of,
     try_step,
 )
+from .incontext_parts import PARTS_WEIGHT, PartReader
 from .incontext_session import Session
 from .incontext_tasks import (
     CompositeBatch,
@@ -61,9 +63,7 @@ SHARES = {  # of the minutes that a call has for those that are not done yet
     "figures": 0.12,
 }
 CODE_NOISE = 0.2  # codes are blurred by up to this much while the clean-up learns, latent units
-# Shares of the rate: of weights that are good already, which small batches would undo; and of a
-# foundation that is not, but has learned to copy.
-TRAINED_SHARE, BEGUN_SHARE = 0.1, 0.8
+TRAINED_SHARE = 0.1  # of the rate, of another run's good weights, which small batches would undo
 LESSONS_SPIKE = 30.0  # as in train/course.py: to copy comes near no error, other lessons do not
 FOUNDATION_RATE, CODEC_RATE, LORA_RATE = 2e-3, 1e-3, 1.5e-3
 
@@ -86,7 +86,6 @@ def learn_codec(session: Session, seconds: float) -> None:
     began, rng, generator = time.monotonic(), session.rng(1), session.generator(1)
     fit_block_code(session, rng)
     codec.requires_grad_(True).train().to(memory_format=torch.channels_last)
-    bf16 = session.device.type == "cuda"
 
     def loss() -> Tensor:
         _, rows = pool.draw(sizes.codec_rows, rng)
@@ -97,7 +96,7 @@ def learn_codec(session: Session, seconds: float) -> None:
             level, chance = torch.rand(2, len(z), 1, 1, 1, 1, generator=generator, device=z.device)
             z = z + CODE_NOISE * level * (chance > 0.3) * noise
             before = torch.cat([z[:, :1], z[:, :-1]], dim=1)
-        with torch.autocast(session.device.type, torch.bfloat16, bf16):
+        with in_bfloat16(session.device):
             made = codec.clean(z.flatten(0, 1), before.flatten(0, 1))
         return (made.float() - groups.flatten(0, 1)).abs().mean()
 
@@ -113,22 +112,34 @@ def learn_foundation(session: Session, seconds: float) -> None:
     transformer = backbone.transformer
     transformer.requires_grad_(True).train()
     backbone.text_encoder.requires_grad_(True).train()
-    parts = nn.ModuleDict({"transformer": transformer, "text_encoder": backbone.text_encoder})
+    parts = nn.ModuleDict(
+        {
+            "transformer": transformer,
+            "text_encoder": backbone.text_encoder,
+            "reader": PartReader(transformer.x_embedder.proj.out_channels).to(session.device),
+        }
+    )
     if sizes.compile:
         compile_blocks(backbone)
 
     def loss() -> Tensor:
         over = (time.monotonic() - began) / seconds
-        share = float(np.interp(over, (0, copying, 1), (0, COPYING, 1)))
+        share = float(np.interp(over, *lessons))
         transformer.times = foundation_times(rng, share, sizes.two_frames)
         _, rows = pool.draw(sizes.batch, rng)
         batch = lesson_batch(lesson_at(rng, share), backbone.vae, rows, generator)
-        return loss_of(backbone, excerpt(batch, transformer.times))
+        transformer.heard = []
+        pixels = loss_of(backbone, excerpt(batch, transformer.times))
+        found = parts["reader"].loss(transformer.heard, rows.parts, transformer.times)
+        transformer.heard = None
+        return pixels + PARTS_WEIGHT * found
 
-    # One that LoRAs stand on is good; one without has learned to copy.
-    part = TRAINED_SHARE if session.loras else BEGUN_SHARE if session.start else 1.0
-    goes_on = part < 1 or (session.state / "foundation" / CHECKPOINT).exists()
-    copying = 0.0 if goes_on else sizes.copying
+    # Of another run one that LoRAs stand on is good; one without has learned to copy.
+    part = TRAINED_SHARE if session.start and session.loras else 1.0
+    begun = (session.state / "foundation" / CHECKPOINT).exists()
+    goes_on = begun or bool(session.start or session.loras)
+    met = ALL_MET if session.loras else COPYING  # share of the lessons, where it goes on
+    lessons = ((0, 1), (met, 1)) if goes_on else ((0, sizes.copying, 1), (0, COPYING, 1))
     if "aimed" not in session.figures and not session.loras:
         aim_heads(transformer, backbone.geometry.panel[1] // backbone.geometry.spatial_stride)
         session.figures["aimed"] = True
@@ -205,7 +216,7 @@ def learn_pose_based(session: Session, seconds: float) -> None:
         session.adapt()
     earlier = session.loras.get("pose-based")  # of this run, or of the one that it started from
     load_adapter(session.backbone, earlier or fresh_adapter(session.backbone, seed=0))
-    share = TRAINED_SHARE if earlier else 1.0
+    share = TRAINED_SHARE if earlier and session.start else 1.0
     note(session, "pose-based", learn_lora(session, "pose", seconds, seed=0, share=share))
     session.loras["pose-based"] = adapter_state(session.backbone)
 
