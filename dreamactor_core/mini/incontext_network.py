@@ -75,9 +75,8 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
         rope = self.turns[where]
         temb = self.time_embed(timestep)
         tokens = self.x_embedder(hidden_states)
-        said = said_tokens(grid, tokens.device)
         if self.times:
-            tokens = tokens[:, said]
+            tokens = tokens[:, said_tokens(grid, tokens.device)]
         words = self.context_embedder(encoder_hidden_states, timestep, encoder_attention_mask)
         words = words + self.cond_type_embed.weight[0]
         if self.given == "noisy":
@@ -89,8 +88,8 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
             tokens = self.two_streams(tokens, words, temb, timestep, rope, grid)
         answer = self.proj_out(self.norm_out(tokens, temb))
         if self.times:
-            whole = answer.new_zeros(len(answer), len(said), answer.shape[2])
-            whole[:, said] = answer
+            whole = answer.new_zeros(len(answer), math.prod(grid), answer.shape[2])
+            whole[:, said_tokens(grid, answer.device)] = answer
             answer = whole
         return (answer.transpose(1, 2).unflatten(2, grid),)
 
@@ -165,6 +164,8 @@ def known_tokens(grid: Grid, device: torch.device) -> Tensor:
     return known.flatten()
 
 
+@lru_cache(8)
+@torch.inference_mode(False)
 def said_tokens(grid: Grid, device: torch.device) -> Tensor:
     """(t' * h' * 2w') bool: all but the right panel of the first frame, which is black."""
     said = torch.ones(grid, dtype=torch.bool, device=device)
