@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dreamactor_core.backbones import Context
 from dreamactor_core.mini.aim import aim_heads
+from dreamactor_core.mini.codec import BLOCK_SIDE
 from dreamactor_core.mini.incontext import InContextBackbone, create_incontext
 from dreamactor_core.puppets.triplet import triplet
 from dreamactor_core.train.mini.incontext_lessons import (
@@ -79,7 +80,7 @@ def opened(arguments: argparse.Namespace) -> InContextBackbone:
     else:
         backbone = create_incontext(layers=arguments.layers, heads=arguments.heads)
         load_model(backbone, {key: w for key, w in weights.items() if key.startswith("vae.")})
-        aim_heads(backbone.transformer, PANEL // 8)
+        aim_heads(backbone.transformer, PANEL // BLOCK_SIDE)
     backbone.vae.requires_grad_(False)
     return backbone
 

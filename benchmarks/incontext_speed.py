@@ -24,7 +24,7 @@ from dreamactor_core.mini.incontext import InContextBackbone, create_incontext
 from dreamactor_core.mini.incontext_network import PASS_FRAMES, known_tokens
 from dreamactor_core.sampling import flow_sigmas, sample
 
-GRID = (PASS_FRAMES, 8, 16)
+GRID = (PASS_FRAMES, 16, 32)
 WAYS = {"panels": ("noisy", False), "one way": ("one-way", False), "kept": ("one-way", True)}
 
 

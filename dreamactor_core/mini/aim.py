@@ -19,7 +19,7 @@ AXIS_SHARES = {  # of time, rows and columns in how sharply a head looks
     "reference": (0.0, 0.55, 0.45),  # at any time; what is known is frame 0 alone
 }
 CELLS_AROUND = (  # rows and columns
-    (0, 1), (0, -1), (1, 0), (-1, 0), (0, 2), (0, -2), (2, 0), (-2, 0)
+    (0, 2), (0, -2), (2, 0), (-2, 0), (0, 4), (0, -4), (4, 0), (-4, 0)
 )  # fmt: skip
 WAVE_SHARES = (0.6, 0.3, 0.1)  # of each, of its fastest waves; slow ones cannot tell cells
 SHARPER = 2.0  # times the length of queries and keys

@@ -1,6 +1,6 @@
 """mini-incontext: the bare method, small. A composite and noise go in, latents come out.
 
-    [ reference | black ] [ blank | driver ] ...    8x16 cells of 8x8x4 pixels, 5 latent frames
+    [ reference | black ] [ blank | driver ] ...    16x32 cells of 4x4x4 pixels, 5 latent frames
 
 The network is HunyuanVideo-1.5's, all tokens of a pass at once, by flow matching. No eye, no
 rig, no brush, no keypoints but those drawn in the panel. Three things are this model's own:
@@ -28,7 +28,7 @@ from .incontext_network import PLACE_CHANNELS, InContextTransformer3DModel, cell
 from .text import PAD, ByteTextEncoder
 
 INCONTEXT_GEOMETRY = Geometry(
-    latent_channels=128, spatial_stride=8, size_multiple=8, temporal_stride=4, fps=8.0,
+    latent_channels=48, spatial_stride=4, size_multiple=4, temporal_stride=4, fps=8.0,
     num_frames=17, panel=(64, 64),
 )  # fmt: skip
 PROMPT_BYTES = 96

@@ -39,6 +39,9 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
     times: which latent frames of a clip the tokens are of, the first of them 0; () for all. Short
     excerpts are what a small machine learns most from, and each frame keeps its place in time.
     With times the black beside the reference, which says nothing, has no tokens either.
+    chosen: (b, k), which of those tokens there are, of each sample others; None for all. Most cells
+    of a picture are scene that stays as it is, and a few of those teach as much as all. It goes
+    with given "noisy"; what is not chosen is answered with 0.
     """
 
     layout = "side-by-side"
@@ -46,6 +49,7 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
     kept: list[KeyValue] | None = None
     heard: list[Tensor] | None = None
     times: tuple[int, ...] = ()
+    chosen: Tensor | None = None
 
     @wraps(HunyuanVideo15Transformer3DModel.__init__)  # type: ignore[misc]
     def __init__(self, *args, **kwargs):
@@ -77,6 +81,9 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
         tokens = self.x_embedder(hidden_states)
         if self.times:
             tokens = tokens[:, said_tokens(grid, tokens.device)]
+        if self.chosen is not None:
+            tokens = tokens.gather(1, wide(self.chosen, tokens))
+            rope = tuple(part[self.chosen] for part in rope)
         words = self.context_embedder(encoder_hidden_states, timestep, encoder_attention_mask)
         words = words + self.cond_type_embed.weight[0]
         if self.given == "noisy":
@@ -87,6 +94,9 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
         else:
             tokens = self.two_streams(tokens, words, temb, timestep, rope, grid)
         answer = self.proj_out(self.norm_out(tokens, temb))
+        if self.chosen is not None:
+            everywhere = answer.new_zeros(len(answer), len(self.turns[where][0]), answer.shape[2])
+            answer = everywhere.scatter(1, wide(self.chosen, answer), answer)
         if self.times:
             whole = answer.new_zeros(len(answer), math.prod(grid), answer.shape[2])
             whole[:, said_tokens(grid, answer.device)] = answer
@@ -171,6 +181,11 @@ def said_tokens(grid: Grid, device: torch.device) -> Tensor:
     said = torch.ones(grid, dtype=torch.bool, device=device)
     said[0, :, grid[2] // 2 :] = False
     return said.flatten()
+
+
+def wide(chosen: Tensor, tokens: Tensor) -> Tensor:
+    """Indices (b, k) for all channels of tokens (b, l, d): (b, k, d)."""
+    return chosen[..., None].expand(-1, -1, tokens.shape[2])
 
 
 def apart(

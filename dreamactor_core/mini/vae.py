@@ -91,15 +91,16 @@ class LinearCodec(ModelMixin, ConfigMixin):
     def add_convolutions(
         self, latent_channels: int, channels: tuple[int, ...], blocks: tuple[int, ...]
     ) -> None:
-        """The layers of mend(), which at first changes nothing; without channels there are none."""
+        """The layers of mend(), which at first changes nothing; without channels there are none.
+        channels: from a latent cell's size to half of the picture's, each twice as fine."""
         self.mends = len(channels) > 0
         if not self.mends:
             return
-        pixels = 3 * GROUP
+        pixels, side = 3 * GROUP, self.spatial_compression_ratio
         self.enter = nn.Conv2d(2 * latent_channels, channels[0], 3, padding=1)
         # Finer levels also look at the linear picture itself, folded to their size.
         self.look = nn.ModuleList(
-            nn.Conv2d(pixels * (PATCH >> level) ** 2, width, 1) if level else nn.Identity()
+            nn.Conv2d(pixels * (side >> level) ** 2, width, 1) if level else nn.Identity()
             for level, width in enumerate(channels)
         )
         self.levels = nn.ModuleList(
@@ -130,7 +131,8 @@ class LinearCodec(ModelMixin, ConfigMixin):
         for level, blocks in enumerate(self.levels):
             if level > 0:
                 x = pixel_shuffle(self.up[level - 1](x), 2)
-                x = x + self.look[level](pixel_unshuffle(linear, PATCH >> level))
+                side = self.spatial_compression_ratio >> level
+                x = x + self.look[level](pixel_unshuffle(linear, side))
             x = blocks(x)
         return linear + pixel_shuffle(self.leave(silu(x)), 2)
 

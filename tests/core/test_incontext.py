@@ -40,7 +40,7 @@ from dreamactor_core.train.mini.incontext_pool import caption_ids
 from dreamactor_core.train.mini.incontext_tasks import compose_panels, restyle, warp
 from dreamactor_core.train.mini.principal import Moments
 
-GRID = (5, 8, 16)
+GRID = (5, 16, 32)
 
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
@@ -61,7 +61,7 @@ def fill_codec(codec: BlockCodec) -> None:
 
 
 def random_inputs(backbone, batch=2):
-    z = torch.randn(batch, 128, *GRID, generator=torch.Generator().manual_seed(1))
+    z = torch.randn(batch, 48, *GRID, generator=torch.Generator().manual_seed(1))
     known = known_tokens(GRID, z.device).view(1, 1, *GRID).expand(batch, -1, -1, -1, -1).float()
     text = backbone.text_encoder(["a bird is jumping"] * batch)
     return z, Context(z * known, known), text
@@ -81,7 +81,7 @@ def test_groups_are_frame_0_four_times_and_then_fours():
 
 
 def test_a_code_of_all_components_loses_nothing():
-    codec = BlockCodec(BLOCK_VALUES, (8, 8, 8), (1, 1, 1))
+    codec = BlockCodec(BLOCK_VALUES, (8, 8), (1, 1))
     fill_codec(codec)
     codec.scale.fill_(2.0)
     groups = torch.rand(1, 2, 12, 16, 16)
@@ -89,7 +89,7 @@ def test_a_code_of_all_components_loses_nothing():
 
 
 def test_a_new_clean_up_changes_nothing():
-    codec = BlockCodec(BLOCK_VALUES, (8, 8, 8), (1, 1, 1))
+    codec = BlockCodec(BLOCK_VALUES, (8, 8), (1, 1))
     fill_codec(codec)
     video = torch.rand(1, 3, 5, 16, 16)
     decoded = codec.decode(codec.encode(video).latent_dist.mode()).sample
@@ -97,7 +97,7 @@ def test_a_new_clean_up_changes_nothing():
 
 
 def test_the_decoder_reads_nothing_that_comes_later():
-    codec = BlockCodec(16, (8, 8, 8), (1, 1, 1))
+    codec = BlockCodec(16, (8, 8), (1, 1))
     fill_codec(codec)
     torch.nn.init.normal_(codec.leave.weight)
     latents = torch.randn(1, 16, 4, 2, 2)
@@ -109,7 +109,7 @@ def test_the_decoder_reads_nothing_that_comes_later():
 
 
 def test_the_linear_code_has_the_directions_of_the_blocks():
-    codec = BlockCodec(2, (8, 8, 8), (1, 1, 1))
+    codec = BlockCodec(2, (8, 8), (1, 1))
     basis = torch.eye(BLOCK_VALUES)[:2] * torch.tensor([[3.0], [1.0]])
     blocks = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0)) @ basis + 0.5
     moments = Moments()
@@ -213,9 +213,9 @@ def test_in_time_puts_the_right_panel_behind_the_left_one(backbone):
     turned, _ = backbone.transformer.rope_of(GRID, torch.device("cpu"))
     shape = (*GRID, cos.shape[-1])
     beside, behind = cos.view(shape), turned.view(shape)
-    assert torch.equal(behind[:, :, :8], beside[:, :, :8])
-    assert torch.equal(behind[..., 8:, 12:], beside[..., :8, 12:])  # the same place in its panel
-    assert not torch.equal(behind[..., 8:, :12], beside[..., 8:, :12])  # at another time
+    assert torch.equal(behind[:, :, :16], beside[:, :, :16])
+    assert torch.equal(behind[..., 16:, 12:], beside[..., :16, 12:])  # the same place in its panel
+    assert not torch.equal(behind[..., 16:, :12], beside[..., 16:, :12])  # at another time
 
 
 def test_text_is_of_one_length_and_silence_is_zero(backbone):

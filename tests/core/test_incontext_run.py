@@ -23,6 +23,7 @@ from dreamactor_core.models import find
 from dreamactor_core.models.loading import load_backbone
 from dreamactor_core.options import HEARD_STEP, WEIGHTS
 from dreamactor_core.sampling import SampleSettings
+from dreamactor_core.train.mini.incontext_chosen import CHOSEN_CELLS, choose_tokens
 from dreamactor_core.train.mini.incontext_export import export_model
 from dreamactor_core.train.mini.incontext_lessons import (
     LESSONS,
@@ -49,7 +50,7 @@ from dreamactor_core.train.mini.incontext_session import Session
 from dreamactor_core.train.mini.incontext_stages import SHARES, begin_again, train_incontext
 from dreamactor_core.train.mini.incontext_tasks import compose_panels, excerpt
 
-GRID = (5, 8, 16)
+GRID = (5, 16, 32)
 CPU = torch.device("cpu")
 
 
@@ -70,8 +71,8 @@ def test_an_excerpt_has_its_frames_where_they_were_and_no_black(backbone):
         network.times = (0, 3)
         for part, of_all in zip(network.rope_of(few, CPU), whole, strict=True):
             of_all = of_all.view(*GRID, -1)
-            reference, later = part[:64].view(8, 8, -1), part[64:].view(8, 16, -1)
-            assert torch.equal(reference, of_all[0, :, :8])  # the driver's side is black there
+            reference, later = part[:256].view(16, 16, -1), part[256:].view(16, 32, -1)
+            assert torch.equal(reference, of_all[0, :, :16])  # the driver's side is black there
             assert torch.equal(later, of_all[3])
     network.times = ()
     assert torch.equal(cell_places(few, CPU, (0, 3)), cell_places(GRID, CPU)[:, :, [0, 3]])
@@ -84,7 +85,7 @@ def test_an_excerpt_of_a_batch_keeps_what_is_known_and_what_is_drawn(backbone):
     part = excerpt(batch, (0, 3))
     assert torch.equal(part.target, batch.target[:, :, [0, 3]])
     assert torch.equal(part.context.known, batch.context.known[:, :, [0, 3]])
-    assert part.weight[:, :, 0].sum() == 0 and part.weight[:, :, 1].sum() == 64
+    assert part.weight[:, :, 0].sum() == 0 and part.weight[:, :, 1].sum() == 256
     assert excerpt(batch, ()) is batch
 
 
@@ -120,9 +121,9 @@ def test_short_excerpts_come_first(two_frames, lengths):
 
 def test_aimed_heads_look_at_the_driver_and_at_and_around_the_reference():
     network = create_incontext(layers=2, heads=2).transformer
-    aim_heads(network, across=8)
+    aim_heads(network, across=16)
     known = known_tokens(GRID, CPU).view(1, 1, *GRID).float()
-    shown = torch.randn(1, 128, *GRID, generator=torch.Generator().manual_seed(0))
+    shown = torch.randn(1, 48, *GRID, generator=torch.Generator().manual_seed(0))
     place = cell_places(GRID, CPU)
     tokens = network.x_embedder(torch.cat([shown, known * shown, known, place], dim=1))
     tokens = torch.nn.functional.layer_norm(tokens, tokens.shape[-1:])
@@ -134,14 +135,14 @@ def test_aimed_heads_look_at_the_driver_and_at_and_around_the_reference():
             rotate(norm(layer(tokens).unflatten(2, (2, -1))), turns)[0].movedim(1, 0)
             for layer, norm in ((attn.to_q, attn.norm_q), (attn.to_k, attn.norm_k))
         )
-        return (query @ key.mT).argmax(dim=2).view(2, *GRID)[..., :8]
+        return (query @ key.mT).argmax(dim=2).view(2, *GRID)[..., :16]
 
     cells = torch.arange(math.prod(GRID)).view(GRID)
-    reference = cells[:1, :, :8].expand(5, -1, -1)  # what is known of the left panel
-    assert torch.equal(seen(0), torch.stack([cells[..., 8:], reference]))
+    reference = cells[:1, :, :16].expand(5, -1, -1)  # what is known of the left panel
+    assert torch.equal(seen(0), torch.stack([cells[..., 16:], reference]))
     right, left = seen(1)
-    assert torch.equal(right[..., :7], reference[..., 1:])
-    assert torch.equal(left[..., 1:], reference[..., :7])
+    assert torch.equal(right[..., :14], reference[..., 2:])
+    assert torch.equal(left[..., 2:], reference[..., :14])
 
 
 def test_lessons_begin_with_copying_and_keep_what_was_learned():
@@ -163,53 +164,106 @@ def test_every_lesson_is_a_diptych_of_the_same_clip(backbone):
     rows.parts[:, :, 16:48, 24:40] = 2  # a head, in every frame
     for lesson in LESSONS:
         batch = lesson_batch(lesson, backbone.vae, rows, torch.Generator().manual_seed(0))
-        assert batch.target.shape == (6, 128, *GRID)
+        assert batch.target.shape == (6, 48, *GRID)
     head = torch.tensor([round(0.75 * 255), 0, 0]) / 127.5 - 1  # neck to nose
     assert torch.equal(piece_map(rows.parts)[0, :, 0, 32, 32], head)
     assert (piece_map(rows.parts)[:, :, :, :16] == -1).all()
 
 
 def test_what_an_excerpt_does_not_say_changes_nothing_and_gets_no_answer(backbone):
-    latents = torch.randn(1, 128, 2, 8, 16, generator=torch.Generator().manual_seed(0))
-    context = Context(latents, torch.zeros(1, 1, 2, 8, 16))
+    latents = torch.randn(1, 48, 2, 16, 32, generator=torch.Generator().manual_seed(0))
+    context = Context(latents, torch.zeros(1, 1, 2, 16, 32))
     other = latents.clone()
-    other[:, :, 0, :, 8:] += 1
+    other[:, :, 0, :, 16:] += 1
     text, sigma = backbone.text_encoder(["a bird"]), torch.ones(1)
     for given in ("noisy", "clean"):
         backbone.transformer.given = given
         with torch.no_grad(), backbone.transformer.excerpt_of((0, 3)):
             answers = [backbone.predict(each, sigma, context, text) for each in (latents, other)]
-        assert torch.equal(*answers) and not answers[0][:, :, 0, :, 8:].any()
-        assert answers[0][:, :, 0, :, :8].any() and answers[0][:, :, 1].any()
+        assert torch.equal(*answers) and not answers[0][:, :, 0, :, 16:].any()
+        assert answers[0][:, :, 0, :, :16].any() and answers[0][:, :, 1].any()
     backbone.transformer.given = "noisy"
 
 
-def test_the_parts_that_a_cell_shows_are_counted_by_its_quarters():
-    parts = torch.zeros(1, 17, 16, 24, dtype=torch.uint8)
-    parts[:, 0, 4:8, 8:12] = 3  # the lower left quarter of the second cell, in frame 0 alone
-    parts[:, 9:11, 8:16, 16:24] = 7  # a whole cell, in half the frames of latent frame 3
+def test_the_parts_that_a_cell_shows_are_counted():
+    parts = torch.zeros(1, 17, 8, 12, dtype=torch.uint8)
+    parts[:, 0, 2:4, 4:6] = 3  # a quarter of the second cell, in frame 0 alone
+    parts[:, 9:11, 4:8, 8:12] = 7  # a whole cell, in half the frames of latent frame 3
     shares = part_shares(parts, (0, 3))
-    assert shares.shape == (1, 2, 2, 3, 4, 13) and torch.allclose(shares.sum(-1), torch.ones(1))
-    assert shares[0, 0, 0, 1, :, 3].tolist() == [0, 0, 1, 0]
-    assert shares[0, 1, 1, 2, :, 7].tolist() == [0.5] * 4
-    assert shares[..., 1:].sum() == 1 + 2
+    assert shares.shape == (1, 2, 2, 3, 13) and torch.allclose(shares.sum(-1), torch.ones(1))
+    assert shares[0, 0, 0, 1, 3] == 0.25 and shares[0, 1, 1, 2, 7] == 0.5
+    assert shares[..., 1:].sum() == 0.75
 
 
-def test_a_reader_of_parts_asks_for_what_is_there_and_for_nothing_else():
-    reader = PartReader(52)
+def honest_reader() -> PartReader:
+    """Whose tokens are the logarithms of what they show."""
+    reader = PartReader(13)
     for reading in (reader.of_reference, reader.of_drawn):
         reading[0] = torch.nn.Identity()
         torch.nn.init.eye_(reading[1].weight)
         torch.nn.init.zeros_(reading[1].bias)
+    return reader
+
+
+def test_a_reader_of_parts_asks_for_what_is_there_and_for_nothing_else():
     parts = torch.randint(13, (2, 17, 64, 64), generator=torch.Generator().manual_seed(0))
-    truth = part_shares(parts, (0, 4)).flatten(-2)  # b, 2, 8, 8, 52
-    right = torch.randn(2, 8, 8, 52)  # whatever the driver's tokens are
+    truth = part_shares(parts, (0, 4))  # b, 2, 16, 16, 13
+    right = torch.randn(2, 16, 16, 13)  # whatever the driver's tokens are
     drawn = torch.cat([truth[:, 1].log().clamp(min=-99), right], dim=2).flatten(1, 2)
     reference = truth[:, 0].log().clamp(min=-99).flatten(1, 2)
-    heard = [torch.cat([part, torch.randn(2, n, 52)], 1) for part, n in ((reference, 128),) * 2]
-    heard.append(torch.cat([torch.randn(2, 64, 52), drawn], dim=1))
-    entropy = -(truth * truth.clamp(min=1e-9).log()).unflatten(-1, (4, 13)).sum(-1).mean()
-    torch.testing.assert_close(reader.loss(heard, parts, (0, 4)), entropy)
+    heard = [torch.cat([part, torch.randn(2, n, 13)], 1) for part, n in ((reference, 512),) * 2]
+    heard.append(torch.cat([torch.randn(2, 256, 13), drawn], dim=1))
+    entropy = -(truth * truth.clamp(min=1e-9).log()).sum(-1)
+    reader = honest_reader()
+    torch.testing.assert_close(reader.loss(heard, parts, (0, 4)), entropy.mean())
+    # Of each sample other tokens: two of the reference's, one to be drawn, two of the driver's.
+    chosen = torch.tensor([[3, 9, 256 + 4, 256 + 16, 256 + 31], [0, 255, 256 + 32, 700, 760]])
+    few = [tokens.gather(1, chosen[..., None].expand(-1, -1, 13)) for tokens in heard]
+    asked = [entropy[0, 0].flatten()[[3, 9]], entropy[1, 0].flatten()[[0, 255]]]
+    asked += [entropy[0, 1, 0, 4:5], entropy[1, 1, 1, :1]]
+    torch.testing.assert_close(
+        reader.loss(few, parts, (0, 4), chosen), torch.cat(asked).mean(), atol=1e-5, rtol=1e-5
+    )
+
+
+def test_chosen_tokens_are_computed_as_if_there_were_no_others(backbone):
+    """Which are all: the same answer. One of them alone: it hears the words and itself."""
+    z = torch.randn(2, 48, 2, 16, 32, generator=torch.Generator().manual_seed(0))
+    context = Context(z, torch.zeros(2, 1, 2, 16, 32))
+    text, sigma = backbone.text_encoder(["a bird", "a cat"]), torch.ones(2)
+    network, answers = backbone.transformer, {}
+    every = torch.randperm(768, generator=torch.Generator().manual_seed(0)).expand(2, -1)
+    alone = torch.tensor([[300], [767]])
+    for name, chosen in (("none", None), ("all", every), ("one", alone)):
+        network.chosen = chosen
+        with torch.no_grad(), network.excerpt_of((0, 3)):
+            answers[name] = backbone.predict(z, sigma, context, text)
+        network.chosen = None
+    torch.testing.assert_close(answers["all"], answers["none"], atol=1e-4, rtol=1e-4)
+    there = answers["one"].abs().sum(1).nonzero()[:, 1:].tolist()  # sample 0's, then 1's
+    # 300 - 256 is the second row's thirteenth cell; 767 is the last of all
+    assert there == [[1, 1, 12], [1, 15, 31]]
+    assert not torch.allclose(answers["one"][1, :, 1, 15, 31], answers["none"][1, :, 1, 15, 31])
+
+
+def test_tokens_where_something_happens_are_chosen_first(backbone):
+    parts = torch.zeros(2, 17, 64, 64, dtype=torch.uint8)
+    parts[:, 0, 8:16, 8:16] = 2  # 4 cells of the reference
+    parts[:, 10, 40:44, 40:44] = 5  # one cell, in one frame of latent frame 3
+    panels = torch.full((2, 2, 3, 17, 64, 64), -1.0)
+    panels[1, :, :, 9:13, 60:, 0:4] = 1  # the driver is lit in the lower left corner
+    ids = torch.from_numpy(caption_ids("x"))[None].expand(2, -1)
+    generator = torch.Generator().manual_seed(0)
+    batch = excerpt(compose_panels(backbone.vae, *panels, ids, generator), (0, 3))
+    chosen, lighter = choose_tokens(batch, parts, (0, 3), backbone.vae, generator)
+    assert chosen.shape == (2, sum(CHOSEN_CELLS)) and (chosen.diff(dim=1) > 0).all()
+    body = {row * 16 + column for row in (2, 3) for column in (2, 3)}
+    around = {256 + 32 * row + column for row in range(1, 5) for column in range(1, 5)}
+    around |= {256 + 32 * row + column for row in range(9, 12) for column in range(9, 12)}
+    for sample in chosen.tolist():
+        assert body | around | {256 + 32 * 15 + 16} <= set(sample)
+    assert lighter.weight.sum() == 2 * CHOSEN_CELLS[1] and batch.weight.sum() == 2 * 256
+    assert chosen[0].tolist() != chosen[1].tolist()  # the others by chance
 
 
 def test_a_stage_is_done_again_with_those_that_rest_on_it(tmp_path):

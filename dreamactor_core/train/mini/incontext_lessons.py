@@ -42,6 +42,7 @@ from .incontext_tasks import (
 )
 
 LESSONS = ("copy", "moved", "map", "posed", "moved-map", "moved-pose", "varied", "styles")
+ON_BLACK = ("map", "posed", "moved-map", "moved-pose", "varied")  # what drives
 # Shares of the lessons: that is for copying alone; when every lesson has been met.
 COPYING, ALL_MET = 0.1, 0.4
 SHARES_OF_STEPS = {  # when such a share of the lessons is over; between them they go over evenly

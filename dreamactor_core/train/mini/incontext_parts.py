@@ -10,52 +10,61 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import log_softmax, one_hot
+from torch.nn.functional import avg_pool2d, log_softmax, one_hot, pad
 
-from ...mini.vae import GROUP, PATCH
+from ...mini.codec import BLOCK_SIDE
+from ...mini.incontext_network import said_tokens, wide
+from ...mini.vae import GROUP
 from ...skeleton import PARTS
 
-QUARTERS = 2  # of a cell, along each side
 CLASSES = 1 + PARTS
 READ_AFTER = (1, 2)  # blocks: of the reference's tokens, of those to be drawn
 PARTS_WEIGHT = 0.03  # of this loss beside the pixels'
 
 
 class PartReader(nn.Module):
-    """Tokens (..., d) -> the parts in each quarter of their cells."""
+    """Tokens (..., d) -> the parts in their cells."""
 
     def __init__(self, width: int):
         super().__init__()
         self.of_reference, self.of_drawn = (
-            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, QUARTERS**2 * CLASSES))
-            for _ in range(2)
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, CLASSES)) for _ in range(2)
         )
 
-    def loss(self, heard: list[Tensor], parts: Tensor, times: tuple[int, ...]) -> Tensor:
+    def loss(
+        self,
+        heard: list[Tensor],
+        parts: Tensor,
+        times: tuple[int, ...],
+        chosen: Tensor | None = None,
+    ) -> Tensor:
         """Cross-entropy, a scalar. heard: tokens (b, l, d) after each block, of an excerpt of these
-        times (see InContextTransformer3DModel); parts: label maps (b, 17, h, w), of the left panel.
-        """
-        truth = part_shares(parts, times)
-        rows, columns = truth.shape[2:4]
+        times, chosen as InContextTransformer3DModel has it; parts: label maps (b, 17, h, w), of the
+        left panel."""
+        shares = part_shares(parts, times)
+        frames, rows, columns = shares.shape[1:4]
+        said = said_tokens((frames, rows, 2 * columns), parts.device)
+        truth = pad(shares, (0, 0, 0, columns)).flatten(1, 3)[:, said]
+        # 0 the reference, 1 to be drawn, 2 the driver: of every token that there is
+        panel = torch.ones(frames, rows, 2 * columns, dtype=torch.long, device=parts.device)
+        panel[0], panel[:, :, columns:] = 0, 2
+        panel = panel.flatten()[said].expand(len(parts), -1)
+        if chosen is not None:
+            truth, panel = truth.gather(1, wide(chosen, truth)), panel.gather(1, chosen)
         last = len(heard) - 1
         first, later = (heard[min(block, last)].float() for block in READ_AFTER)
-        reference = first[:, : rows * columns].unflatten(1, (rows, columns))
-        drawn = later[:, rows * columns :].unflatten(1, (-1, rows, 2 * columns))[..., :columns, :]
-        said = torch.cat(
-            [self.of_reference(reference)[:, None], self.of_drawn(drawn)], dim=1
-        ).unflatten(-1, (QUARTERS**2, CLASSES))
-        return -(truth * log_softmax(said, dim=-1)).sum(dim=-1).mean()
+        shown, drawn = panel == 0, panel == 1
+        answers = torch.cat([self.of_reference(first[shown]), self.of_drawn(later[drawn])])
+        asked = torch.cat([truth[shown], truth[drawn]])
+        return -(asked * log_softmax(answers, dim=-1)).sum(dim=-1).mean()
 
 
 def part_shares(parts: Tensor, times: tuple[int, ...]) -> Tensor:
-    """Label maps (b, 4k + 1, h, w), 0..PARTS -> how much of each quarter of a cell each part covers
-    in the frames of some times: (b, len(times), h / 8, w / 8, 4, CLASSES), sums 1."""
+    """Label maps (b, 4k + 1, h, w), 0..PARTS -> how much of each cell each part covers in the
+    frames of some times: (b, len(times), h / 4, w / 4, CLASSES), sums 1."""
     shares = []
     for time in times:
         frames = parts[:, max(0, GROUP * (time - 1) + 1) : GROUP * time + 1].long()
         shown = one_hot(frames, CLASSES).float().mean(dim=1)
-        side = PATCH // QUARTERS
-        shown = shown.unflatten(2, (-1, QUARTERS, side)).unflatten(1, (-1, QUARTERS, side))
-        # b, rows, quarter, side, columns, quarter, side, classes
-        shares.append(shown.mean(dim=(3, 6)).transpose(2, 3).flatten(3, 4))
+        shares.append(avg_pool2d(shown.movedim(-1, 1), BLOCK_SIDE).movedim(1, -1))
     return torch.stack(shares, dim=1)

@@ -41,8 +41,8 @@ class RunSizes:
     can train with in hours."""
 
     rows: int = 16_384  # of the ring
-    batch: int = 256  # of the foundation
-    lora_batch: int = 128
+    batch: int = 128  # of the foundation; whole excerpts: half of it
+    lora_batch: int = 64
     codec_rows: int = 96
     first_rows: int = 1536  # that the codec waits for
     layers: int = 6
@@ -62,7 +62,7 @@ class RunSizes:
     @classmethod
     def light(cls) -> RunSizes:
         return cls(
-            rows=8192, layers=4, batch=16, lora_batch=16, codec_rows=4, first_rows=8192, pairs=1024,
+            rows=8192, layers=4, batch=12, lora_batch=8, codec_rows=4, first_rows=8192, pairs=1024,
             pair_batch=32, other_cases=16, helpers=1, arm_steps=30,
             two_frames=True, for_ever=False, save_minutes=5,
         )  # fmt: skip

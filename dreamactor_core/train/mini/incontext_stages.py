@@ -23,13 +23,22 @@ from torch import Tensor, nn
 from torch.nn.functional import pixel_unshuffle
 
 from ...mini.aim import aim_heads
+from ...mini.codec import BLOCK_SIDE
 from ...mini.incontext import DRAWN_TIMES
-from ...mini.vae import PATCH, group_frames
+from ...mini.vae import group_frames
 from ...puppets.world import LEAD_IN
 from ..optimise import CHECKPOINT
 from .incontext_bootstrap import Judge, bootstrap_pairs
+from .incontext_chosen import choose_tokens
 from .incontext_fit import ClockPace, FitReport, fit_by_clock
-from .incontext_lessons import ALL_MET, COPYING, foundation_times, lesson_at, lesson_batch
+from .incontext_lessons import (
+    ALL_MET,
+    COPYING,
+    ON_BLACK,
+    foundation_times,
+    lesson_at,
+    lesson_batch,
+)
 from .incontext_model import (
     adapter_of,
     adapter_state,
@@ -64,6 +73,7 @@ SHARES = {  # of the minutes that a call has for those that are not done yet
 }
 CODE_NOISE = 0.2  # codes are blurred by up to this much while the clean-up learns, latent units
 TRAINED_SHARE = 0.1  # of the rate, of another run's good weights, which small batches would undo
+WHOLE_SHARE = 0.06  # of the steps that might do with chosen tokens
 LESSONS_SPIKE = 30.0  # as in train/course.py: to copy comes near no error, other lessons do not
 FOUNDATION_RATE, CODEC_RATE, LORA_RATE = 2e-3, 1e-3, 1.5e-3
 
@@ -74,7 +84,7 @@ def fit_block_code(session: Session, rng: np.random.Generator) -> None:
     for _ in range(max(1, session.sizes.first_rows // 64)):
         _, rows = pool.draw(64 if session.device.type == "cuda" else 16, rng)
         for panel in (to_panel(rows.frames), behind_lead_in(to_panel(rows.varied))):
-            blocks = pixel_unshuffle(group_frames(panel), PATCH).movedim(2, -1)
+            blocks = pixel_unshuffle(group_frames(panel), BLOCK_SIDE).movedim(2, -1)
             moments.add(blocks.flatten(0, -2))
     *code, kept = moments.code(codec.config.latent_channels)
     codec.set_linear_code(*code)
@@ -127,11 +137,20 @@ def learn_foundation(session: Session, seconds: float) -> None:
         share = float(np.interp(over, *lessons))
         transformer.times = foundation_times(rng, share, sizes.two_frames)
         _, rows = pool.draw(sizes.batch, rng)
-        batch = lesson_batch(lesson_at(rng, share), backbone.vae, rows, generator)
+        lesson = lesson_at(rng, share)
+        chosen = lesson in ON_BLACK and rng.random() >= WHOLE_SHARE
+        if not chosen:
+            rows = rows.take(torch.arange(max(1, len(rows.frames) // 2)))
+        batch = lesson_batch(lesson, backbone.vae, rows, generator)
+        batch = excerpt(batch, transformer.times)
+        if chosen:
+            batch = choose(session, batch, rows.parts, generator)
         transformer.heard = []
-        pixels = loss_of(backbone, excerpt(batch, transformer.times))
-        found = parts["reader"].loss(transformer.heard, rows.parts, transformer.times)
-        transformer.heard = None
+        pixels = loss_of(backbone, batch)
+        found = parts["reader"].loss(
+            transformer.heard, rows.parts, transformer.times, transformer.chosen
+        )
+        transformer.heard = transformer.chosen = None
         return pixels + PARTS_WEIGHT * found
 
     # Of another run one that LoRAs stand on is good; one without has learned to copy.
@@ -158,6 +177,15 @@ def learn_foundation(session: Session, seconds: float) -> None:
     session.adapt()
 
 
+def choose(
+    session: Session, batch: CompositeBatch, parts: Tensor, generator: torch.Generator
+) -> CompositeBatch:
+    """Of an excerpt, only where something happens; the network is told until it is told None."""
+    network, codec = session.backbone.transformer, session.backbone.vae
+    network.chosen, batch = choose_tokens(batch, parts, network.times, codec, generator)
+    return batch
+
+
 def lora_batch(
     session: Session,
     task: str,
@@ -167,28 +195,36 @@ def lora_batch(
 ) -> CompositeBatch:
     """One batch of a task, see incontext_tasks: "pose", "plain-pose", "swapped" or "true-pair".
 
-    excerpts: of which times it may be; the network is told.
+    excerpts: of which times it may be; the network is told, and which tokens it has: of poses, that
+    are drawn on black, most often those where something happens.
     """
     network = session.backbone.transformer
     network.times = excerpts[rng.integers(len(excerpts))]
-    return excerpt(_whole_batch(session, task, rng, generator), network.times)
+    network.chosen = None
+    whole, parts = _whole_batch(session, task, rng, generator)
+    batch = excerpt(whole, network.times)
+    if parts is None or not network.times or network.given != "noisy" or rng.random() < WHOLE_SHARE:
+        return batch
+    return choose(session, batch, parts, generator)
 
 
 def _whole_batch(
     session: Session, task: str, rng: np.random.Generator, generator: torch.Generator
-) -> CompositeBatch:
+) -> tuple[CompositeBatch, Tensor | None]:
+    """And label maps (b, 17, h, w) where the driver is a pose."""
     codec, pool = session.backbone.vae, session.pool
     count = session.sizes.lora_batch
     if task == "swapped":
         assert session.pairs is not None, "the bootstrap comes first"
         pick = torch.from_numpy(rng.integers(len(session.pairs.frames), size=count))
         frames, driving, ids = (part[pick.to(session.device)] for part in session.pairs)
-        return driven_batch(codec, frames, driving, ids, generator)
+        return driven_batch(codec, frames, driving, ids, generator), None
     index, rows = pool.draw(count, rng)
     if task == "true-pair":
         other = pool.take(index ^ 1)
-        return driven_batch(codec, rows.frames, other.frames[:, LEAD_IN:], rows.ids, generator)
-    return pose_batch(codec, rows, generator, varied=task == "pose")
+        other_frames = other.frames[:, LEAD_IN:]
+        return driven_batch(codec, rows.frames, other_frames, rows.ids, generator), None
+    return pose_batch(codec, rows, generator, varied=task == "pose"), rows.parts
 
 
 def learn_lora(
@@ -206,7 +242,7 @@ def learn_lora(
     left = seconds - (time.monotonic() - began)
     pace = ClockPace(max(1.0, left), share * LORA_RATE, warm_up=20, ema=0.99)
     report = fit_by_clock(backbone.transformer, loss, pace, session.state / task)
-    backbone.transformer.times = ()
+    backbone.transformer.times, backbone.transformer.chosen = (), None
     backbone.transformer.eval()
     return report
 

@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 
 from ...backbones import Context
-from ...mini.codec import BlockCodec
+from ...mini.codec import BLOCK_SIDE, BlockCodec
 from ...mini.text import END
-from ...mini.vae import group_frames
+from ...mini.vae import GROUP, group_frames
 from ...puppets.world import LEAD_IN
 from ...skeleton import PARTS
 from .incontext_pool import Rows
@@ -128,6 +128,8 @@ def foundation_batch(codec: BlockCodec, rows: Rows, generator: torch.Generator) 
     right = torch.full_like(left, -1)
     cuts = torch.linspace(alone, b, len(RESTYLINGS) + 1).long().tolist()
     for style, start, end in zip(RESTYLINGS, cuts[:-1], cuts[1:], strict=True):
+        if start == end:  # a small batch has not every style
+            continue
         part = slice(start, end)
         right[part] = restyle(style, left[part], rows.parts[part], generator)
     # Half of them are silent for the first second, as drivers are.
@@ -235,4 +237,5 @@ def frame_boxes(parts: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _grid(panel: Tensor) -> tuple[int, int, int]:
-    return (panel.shape[2] + 3) // 4, panel.shape[3] // 8, panel.shape[4] // 8
+    frames, height, width = panel.shape[2:]
+    return (frames + 3) // GROUP, height // BLOCK_SIDE, width // BLOCK_SIDE
