@@ -64,7 +64,7 @@ class RunSizes:
         return cls(
             rows=8192, layers=4, batch=12, lora_batch=8, codec_rows=4, first_rows=8192, pairs=1024,
             pair_batch=32, other_cases=16, helpers=1, arm_steps=30,
-            two_frames=True, for_ever=False, save_minutes=5,
+            copying=0.06, two_frames=True, for_ever=False, save_minutes=5,
         )  # fmt: skip
 
     @classmethod
