@@ -48,8 +48,8 @@ with device.Watch():
     torch.nn.init.normal_(base.vae.components, std=0.05)
     for part in (base.transformer, base.vae, base.text_encoder):
         part.to("card")
-    aim_heads(base.transformer, across=8)
-    latents, known = torch.randn(1, 128, 5, 8, 16).to("card"), torch.zeros(1, 1, 5, 8, 16)
+    aim_heads(base.transformer, across=16)
+    latents, known = torch.randn(1, 48, 5, 16, 32).to("card"), torch.zeros(1, 1, 5, 16, 32)
     known[:, :, 0] = 1
     text = base.text_encoder.encode_ids(torch.ones(1, 96, dtype=torch.long).to("card"))
     given = Context(latents, known.to("card"))

@@ -144,7 +144,7 @@ def learn_foundation(session: Session, seconds: float) -> None:
         batch = lesson_batch(lesson, backbone.vae, rows, generator)
         batch = excerpt(batch, transformer.times)
         if chosen:
-            batch = choose(session, batch, rows.parts, generator)
+            batch = choose_some(session, batch, rows.parts, generator)
         transformer.heard = []
         pixels = loss_of(backbone, batch)
         found = parts["reader"].loss(
@@ -177,7 +177,7 @@ def learn_foundation(session: Session, seconds: float) -> None:
     session.adapt()
 
 
-def choose(
+def choose_some(
     session: Session, batch: CompositeBatch, parts: Tensor, generator: torch.Generator
 ) -> CompositeBatch:
     """Of an excerpt, only where something happens; the network is told until it is told None."""
@@ -205,7 +205,7 @@ def lora_batch(
     batch = excerpt(whole, network.times)
     if parts is None or not network.times or network.given != "noisy" or rng.random() < WHOLE_SHARE:
         return batch
-    return choose(session, batch, parts, generator)
+    return choose_some(session, batch, parts, generator)
 
 
 def _whole_batch(
