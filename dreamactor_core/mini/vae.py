@@ -113,7 +113,8 @@ class LinearCodec(ModelMixin, ConfigMixin):
         nn.init.zeros_(self.leave.bias)
 
     def decode(self, latents: Tensor) -> DecoderOutput:
-        """Latents (b, c, t', h', w') -> (b, 3, 4 t' - 3, 8 h', 8 w'), about [-1, 1]."""
+        """Latents (b, c, t', h', w') -> (b, 3, 4 t' - 3, s h', s w'), about [-1, 1]; s is
+        spatial_compression_ratio."""
         z = latents.transpose(1, 2)  # b, t', c, h', w'
         before = torch.cat([z[:, :1], z[:, :-1]], dim=1)
         groups = self.clean(z.flatten(0, 1), before.flatten(0, 1))

@@ -13,8 +13,7 @@ from torch.nn.functional import max_pool2d
 
 from ...mini.codec import BLOCK_SIDE, BlockCodec
 from ...mini.incontext_network import said_tokens
-from ...mini.vae import GROUP
-from .incontext_tasks import CompositeBatch
+from .incontext_tasks import CompositeBatch, frames_at
 
 CHOSEN_CELLS = (96, 112, 72)  # of 256: of the reference, of what is drawn, of the driver
 SAYS_NOTHING = 0.05  # by which latents of a black driver differ from silence, at most
@@ -50,8 +49,8 @@ def choose_tokens(
 
 def _body(parts: Tensor, time: int) -> Tensor:
     """(b, rows, columns) bool: cells that a body touches at some latent frame."""
-    shown = parts[:, max(0, GROUP * (time - 1) + 1) : GROUP * time + 1] > 0
-    return max_pool2d(shown.any(dim=1, keepdim=True).float(), BLOCK_SIDE)[:, 0] > 0
+    shown = (frames_at(parts, time) > 0).any(dim=1, keepdim=True)
+    return max_pool2d(shown.float(), BLOCK_SIDE)[:, 0] > 0
 
 
 def _first(important: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -14,8 +14,8 @@ from torch.nn.functional import avg_pool2d, log_softmax, one_hot, pad
 
 from ...mini.codec import BLOCK_SIDE
 from ...mini.incontext_network import said_tokens, wide
-from ...mini.vae import GROUP
 from ...skeleton import PARTS
+from .incontext_tasks import frames_at
 
 CLASSES = 1 + PARTS
 READ_AFTER = (1, 2)  # blocks: of the reference's tokens, of those to be drawn
@@ -64,7 +64,6 @@ def part_shares(parts: Tensor, times: tuple[int, ...]) -> Tensor:
     frames of some times: (b, len(times), h / 4, w / 4, CLASSES), sums 1."""
     shares = []
     for time in times:
-        frames = parts[:, max(0, GROUP * (time - 1) + 1) : GROUP * time + 1].long()
-        shown = one_hot(frames, CLASSES).float().mean(dim=1)
+        shown = one_hot(frames_at(parts, time).long(), CLASSES).float().mean(dim=1)
         shares.append(avg_pool2d(shown.movedim(-1, 1), BLOCK_SIDE).movedim(1, -1))
     return torch.stack(shares, dim=1)

@@ -96,6 +96,12 @@ def excerpt(batch: CompositeBatch, times: tuple[int, ...]) -> CompositeBatch:
     return CompositeBatch(target, Context(latents, known), batch.ids, noise, batch.sigma, weight)
 
 
+def frames_at(clip: Tensor, time: int) -> Tensor:
+    """Of a clip (b, 4k + 1, ...) the frames (b, n, ...) of a latent frame: one of the first, else
+    four."""
+    return clip[:, max(0, GROUP * (time - 1) + 1) : GROUP * time + 1]
+
+
 def copying_batch(codec: BlockCodec, rows: Rows, generator: torch.Generator) -> CompositeBatch:
     """A clip beside itself, in its place; most are silent for the first second, as drivers are."""
     left = to_panel(rows.frames)
