@@ -14,6 +14,7 @@ from .draw import fit_box
 from .keypoints import Pose
 
 PELVIS = 18  # ours: the middle of the hips
+BONE_SPREAD = (0.8, 1.2)  # paper section 5.1
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,22 @@ BONES = [
 (RIGHT_WRIST, LEFT_WRIST), (RIGHT_ANKLE, LEFT_ANKLE) = WRIST, ANKLE
 
 
-def random_bone_factors(rng: np.random.Generator) -> BoneFactors:
-    """Every group U(0.8, 1.2) (paper section 5.1)."""
-    return BoneFactors(*rng.uniform(0.8, 1.2, size=10).tolist())
+def random_bone_factors(
+    rng: np.random.Generator, spread: tuple[float, float] = BONE_SPREAD
+) -> BoneFactors:
+    """Every group between the two numbers of spread, evenly."""
+    return BoneFactors(*rng.uniform(*spread, size=10).tolist())
 
 
-def vary_pose(pose: Pose, rng: np.random.Generator, probability: float = 0.3) -> Pose:
+def vary_pose(
+    pose: Pose,
+    rng: np.random.Generator,
+    probability: float = 0.3,
+    spread: tuple[float, float] = BONE_SPREAD,
+) -> Pose:
     """Other bone lengths for a share of the clips, then always the box (paper section 5.1)."""
     if rng.random() < probability:
-        pose = scale_bones(pose, random_bone_factors(rng))
+        pose = scale_bones(pose, random_bone_factors(rng, spread))
     return fit_box(pose)
 
 

@@ -365,6 +365,8 @@ def test_random_factors_lie_between_08_and_12_and_differ_by_group():
     assert drawn.min() >= 0.8 and drawn.max() <= 1.2
     assert np.allclose(drawn.mean(axis=0), 1, atol=0.03)
     assert np.ptp(drawn, axis=1).min() > 0.05
+    wide = random_bone_factors(rng, (0.5, 0.7))
+    assert all(0.5 <= getattr(wide, field.name) <= 0.7 for field in fields(wide))
 
 
 def test_vary_scales_a_share_of_the_clips_and_boxes_all():
@@ -376,6 +378,11 @@ def test_vary_scales_a_share_of_the_clips_and_boxes_all():
     for result in results:
         assert np.allclose(result.points()[..., :2].min(axis=(0, 1, 2)), 0)
         assert np.allclose(result.points()[..., :2].max(axis=(0, 1, 2)), 1)
+    wide = vary_pose(pose, np.random.default_rng(7), probability=1, spread=(0.5, 2))
+    rng = np.random.default_rng(7)
+    rng.random()  # for whether
+    meant = fit_box(scale_bones(pose, random_bone_factors(rng, (0.5, 2))))
+    assert np.allclose(wide.points(), meant.points())
     same = vary_pose(pose, np.random.default_rng(7), probability=1)
     assert np.allclose(same.points(), vary_pose(pose, np.random.default_rng(7), 1).points())
 

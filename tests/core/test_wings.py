@@ -22,6 +22,7 @@ DOORS = {
         "benchmarks/arms.py",
         "benchmarks/eye.py",
         "benchmarks/incontext_arms.py",
+        "benchmarks/incontext_placing.py",
         "benchmarks/incontext_reasons.py",
     ),
 }
