@@ -107,8 +107,8 @@ def save_backbone(
 ) -> None:
     """Write the folder that read_backbone reads, each part beside its old one until it is whole.
 
-    Weights are stored as dtype, those of the transformer as scaled int8 if so asked; LoRAs must be
-    off.
+    Weights are stored as dtype, those of transformer and autoencoder as scaled int8 if so asked;
+    LoRAs must be off.
     """
     assert not getattr(backbone.transformer, "peft_config", None), "remove_lora first"
     folder = Path(folder)
@@ -121,7 +121,7 @@ def save_backbone(
         network = nn.Module.to(deepcopy(getattr(backbone, name)), dtype=dtype)
         with replacing(folder / name, overwrite=True, folder=True) as part:
             network.save_pretrained(part)
-            if scaled and name == "transformer":
+            if scaled and name in ("transformer", "vae"):
                 store_scaled(part / WEIGHTS_FILE, network.state_dict())
             _forget_origin(part / "config.json")
     info = {

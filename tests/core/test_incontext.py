@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,14 +24,13 @@ from dreamactor_core.sampling import SampleSettings, flow_sigmas, sample
 from dreamactor_core.train.course import Course, OffCourseError
 from dreamactor_core.train.mini.incontext_fit import ClockPace, fit_by_clock
 from dreamactor_core.train.mini.incontext_model import (
-    adapter_of,
     adapter_state,
     add_adapter,
     fresh_adapter,
     load_adapter,
-    load_model,
     loss_of,
     model_state,
+    narrowed,
     save_parts,
 )
 from dreamactor_core.train.mini.incontext_pool import caption_ids
@@ -229,6 +226,22 @@ def test_text_is_of_one_length_and_silence_is_zero(backbone):
     )
 
 
+def test_a_narrowed_lora_keeps_what_adds_most():
+    generator = torch.Generator().manual_seed(0)
+    basis = [torch.linalg.qr(torch.randn(n, 3, generator=generator))[0] for n in (6, 5)]
+    sizes = torch.tensor([3.0, 2.0, 0.1])
+    state = {
+        "ff.lora_A.incontext.weight": sizes[:, None] * basis[1].T,
+        "ff.lora_B.incontext.weight": basis[0],
+    }
+    down, up = narrowed(state, 2).values()
+    assert down.shape == (2, 5) and up.shape == (6, 2)
+    best = (basis[0][:, :2] * sizes[:2]) @ basis[1][:, :2].T
+    torch.testing.assert_close(up @ down, best)
+    down, up = narrowed(state, 8).values()  # no more directions than there are
+    torch.testing.assert_close(up @ down, (basis[0] * sizes) @ basis[1].T)
+
+
 def test_a_lora_of_fewer_directions_keeps_the_others_at_zero(backbone, tmp_path):
     backbone.transformer.requires_grad_(False)
     add_adapter(backbone, 4)
@@ -397,26 +410,3 @@ def test_a_judge_gives_nothing_for_a_clip_of_other_colours():
     clip = (case_of(11_000).truth * 255).astype(np.uint8)[None]
     same, other = judge_clips(clip, clip, clip[:, 0]), judge_clips(clip, clip, 255 - clip[:, 0])
     assert same[0] > 4.5 > other[0]
-
-
-WEIGHTS = os.environ.get("INCONTEXT_WEIGHTS", "")
-
-
-@pytest.mark.skipif(not WEIGHTS, reason="INCONTEXT_WEIGHTS names no folder of a trained run")
-def test_the_weights_of_an_earlier_run_fit():
-    """A run's files are what outlives it: names of tensors are for ever."""
-    from safetensors.torch import load_file
-
-    states = {}
-    for path in sorted(Path(WEIGHTS).glob("weights-*.safetensors")):
-        for key, value in load_file(path).items():
-            state, name = key.split(":", 1)
-            states.setdefault(state, {})[name] = value.float()
-    backbone = create_incontext()
-    load_model(backbone, states["model"])
-    add_adapter(backbone, 128)
-    for variant in ("pose-based", "end-to-end"):
-        assert states[variant].keys() == adapter_of(backbone).keys()
-        load_adapter(backbone, states[variant])
-    (made,) = animate_cases(backbone, [case_of(11_000)], "pose-based")
-    assert made.std() > 0.05

@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from benchmarks.incontext_placing import parts_moved
 from dreamactor_core.animate import animate_pass
 from dreamactor_core.backbones import Context
 from dreamactor_core.backbones.attention import rotate
@@ -22,6 +23,8 @@ from dreamactor_core.mini.incontext_network import cell_places, known_tokens
 from dreamactor_core.models import find
 from dreamactor_core.models.loading import load_backbone
 from dreamactor_core.options import HEARD_STEP, WEIGHTS
+from dreamactor_core.puppets.triplet import triplet
+from dreamactor_core.puppets.world import LEAD_IN
 from dreamactor_core.sampling import SampleSettings
 from dreamactor_core.train.mini.incontext_chosen import CHOSEN_CELLS, choose_tokens
 from dreamactor_core.train.mini.incontext_export import export_model
@@ -310,14 +313,14 @@ def test_a_run_starts_from_the_weights_of_another(backbone, tmp_path):
 
 
 def test_a_run_becomes_a_model_folder_that_opens_and_draws_the_same(backbone, tmp_path):
-    add_adapter(backbone, rank=2)
+    add_adapter(backbone, rank=4)
     lora = {name: torch.full_like(p, 0.01) for name, p in adapter_state(backbone).items()}
     rows = {"pose-based": {"relative_error": 0.5}, "pose-based: seed 1": {"relative_error": 0.6}}
     run = SimpleNamespace(
         backbone=backbone,
         out=tmp_path,
         loras={"pose-based": lora},
-        sizes=SimpleNamespace(rank=2),
+        sizes=SimpleNamespace(rank=4, stored_rank=2),
         figures={"rows": rows, "change": {"pose-based": {"seed 1": 0.02}}},
     )
     source = find(export_model(run))
@@ -327,8 +330,8 @@ def test_a_run_becomes_a_model_folder_that_opens_and_draws_the_same(backbone, tm
         HEARD_STEP,
         HEARD_STEP,
     )
-    load_lora(opened, source.lora_beside("pose-based"))
-    add_adapter(backbone, rank=2)
+    assert load_lora(opened, source.lora_beside("pose-based")).info.rank == 2
+    add_adapter(backbone, rank=4)
     load_adapter(backbone, lora)
     clip = torch.rand(8, 64, 64, 3, generator=torch.Generator().manual_seed(0))
     asked = clip[:1], clip, "a bird", SampleSettings(num_inference_steps=2)
@@ -352,6 +355,8 @@ def test_a_model_with_scaled_weights_is_the_model_that_was_saved(backbone, tmp_p
     stored = tmp_path / "transformer" / "diffusion_pytorch_model.safetensors"
     wanted = 1.2 * sum(p.numel() for p in backbone.transformer.parameters())
     assert stored.stat().st_size < wanted
+    code = load_file(tmp_path / "vae" / stored.name)
+    assert {torch.int8, torch.float16} < {value.dtype for value in code.values()}
     opened = load_backbone(tmp_path)
     clip = torch.rand(8, 64, 64, 3, generator=torch.Generator().manual_seed(0))
     made, meant = (
@@ -375,3 +380,16 @@ def test_a_model_with_scaled_weights_is_the_model_that_was_saved(backbone, tmp_p
 def test_a_model_that_is_not_shipped_is_said_to_be_trained():
     with pytest.raises(InputError, match=r"not shipped: train it with `train incontext`"):
         find("mini-incontext")
+
+
+def test_a_body_is_drawn_where_its_joints_are_put():
+    """As benchmarks/incontext_placing.py draws it: the pixels of the truth, moved."""
+    clip = triplet(11_000, "test", 17, 64).truth
+    seen, body = clip.frames[LEAD_IN:], clip.parts[LEAD_IN:] > 0
+    in_place = parts_moved(clip, np.zeros((8, 18, 2), np.float32))
+    assert np.array_equal(in_place[body], seen[body])
+    moved = parts_moved(clip, np.tile(np.float32([3, 0]), (8, 18, 1)))
+    there = np.roll(body, 3, axis=2)
+    there[:, :, :3] = False  # what left the picture on the right
+    assert np.array_equal(moved[there], np.roll(seen, 3, axis=2)[there])
+    assert np.array_equal(moved[~there & ~body], in_place[~there & ~body])

@@ -9,7 +9,7 @@ from ...lora.files import LoraInfo
 from ...media import replacing
 from ...mini.folder import save_backbone
 from ...options import LEAD_IN_SECONDS
-from .incontext_model import ADAPTER, load_adapter
+from .incontext_model import ADAPTER, add_adapter, load_adapter, narrowed
 from .incontext_session import Session
 
 CARD = """# mini-incontext
@@ -40,16 +40,19 @@ CARD_ROWS = ("still-reference", "vae-floor", "pose-based", "end-to-end")
 
 
 def export_model(session: Session) -> Path:
-    """out/model: weights as float16, of the transformer as scaled int8, model.json, a card, and the
-    LoRAs that there are.
+    """out/model: weights as float16, of the networks as scaled int8, model.json, a card, and the
+    LoRAs that there are, each of the directions that matter most.
 
     The run's adapter is off the network afterwards: it is the last thing that a call does.
     """
     backbone, folder = session.backbone, session.out / "model"
     (folder / "lora").mkdir(parents=True, exist_ok=True)
+    rank = min(session.sizes.rank, session.sizes.stored_rank)
+    if session.loras:
+        remove_lora(backbone, ADAPTER)
+        add_adapter(backbone, rank)
     for variant, state in session.loras.items():
-        load_adapter(backbone, state)
-        rank = session.sizes.rank
+        load_adapter(backbone, narrowed(state, rank))
         info = LoraInfo(
             variant=variant,
             blank=backbone.blank,

@@ -77,6 +77,20 @@ def fresh_adapter(backbone: InContextBackbone, seed: int, rank: int | None = Non
     return state
 
 
+def narrowed(state: State, rank: int) -> State:
+    """An adapter of fewer directions, those that keep most of what each layer adds (its singular
+    value decomposition); scale 1 as before."""
+    made: State = {}
+    for name, down in state.items():
+        if ".lora_A." not in name:
+            continue
+        up_name = name.replace(".lora_A.", ".lora_B.")
+        left, sizes, right = torch.linalg.svd(state[up_name] @ down, full_matrices=False)
+        share = sizes[:rank].sqrt()
+        made[name], made[up_name] = share[:, None] * right[:rank], left[:, :rank] * share
+    return made
+
+
 def loss_of(backbone: InContextBackbone, batch: CompositeBatch) -> Tensor:
     """Mean absolute error in pixels of what the left panel's clean latents are taken for."""
 

@@ -47,6 +47,7 @@ class RunSizes:
     first_rows: int = 1536  # that the codec waits for
     layers: int = 6
     rank: int = 128
+    stored_rank: int = 32  # of the LoRA files: the best directions of what was learned
     pairs: int = 12_288
     pair_batch: int = 256
     cases: int = 64
@@ -71,7 +72,7 @@ class RunSizes:
     def toy(cls) -> RunSizes:
         return cls(
             rows=96, batch=10, lora_batch=4, codec_rows=4, first_rows=24, layers=1, rank=8,
-            pairs=8, pair_batch=4, cases=3, other_cases=1, helpers=1, arm_steps=2,
+            stored_rank=4, pairs=8, pair_batch=4, cases=3, other_cases=1, helpers=1, arm_steps=2,
         )  # fmt: skip
 
 
