@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 
 import cv2
@@ -66,15 +66,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--clips", type=int, default=64, help="how many (64)")
     arguments = parser.parse_args(argv)
     rows = draw_clips(STRANGERS, arguments.clips, "test")
-    wrong: Counter[str] = Counter()
+    wrong: defaultdict[str, float] = defaultdict(float)
     still = 0.0
     for frames, parts in zip(rows.frames.numpy(), rows.parts.numpy(), strict=True):
         error = lambda clip: np.abs(clip.astype(float) - frames)[LEAD_IN:].mean()  # noqa: B023, E731
         still += error(np.broadcast_to(frames[0], frames.shape))
         for name, clips in drawn(frames, parts).items():
             wrong[name] += float(np.mean([error(clip) for clip in clips]))
-    for name, error in wrong.items():
-        print(f"{name:<28} {error / still:.3f}")
+    for name, total in wrong.items():
+        print(f"{name:<28} {total / still:.3f}")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.incontext_naive import filled_ground
+from dreamactor_core.bench.cases import case_seeds
+from dreamactor_core.bench.drivers import TEST_SEED
 from dreamactor_core.pose.draw import fit_box
 from dreamactor_core.pose.keypoints import MIN_CONFIDENCE, Pose
 from dreamactor_core.pose.vary import BONE_SPREAD, vary_pose
@@ -44,15 +46,16 @@ from dreamactor_core.skeleton import (
     LIMB_JOINTS,
     NECK,
     NOSE,
-    PARTS,
     TORSO,
     WRIST,
 )
 from dreamactor_core.train.mini.incontext_pool import (
     BONES_VARIED,
+    DRIVEN,
     NUM_FRAMES,
     PANEL,
     PUPPET_SPREAD,
+    kinds_of_parts,
 )
 
 DRIVERS = {  # what is learned from: share of the clips whose bones vary, and by how much
@@ -68,8 +71,7 @@ HELD_BY = {  # part: the joints whose mean shift it has
     **LIMB_JOINTS,
     **{foot: (ankle,) for foot, ankle in zip(FOOT, ANKLE, strict=True)},
 }
-DRIVEN_FRAMES = NUM_FRAMES - LEAD_IN
-UNMET_PAIRS, BENCH_PAIRS, BENCH_SEED = 300, 400, 11_000
+UNMET_PAIRS, BENCH_PAIRS = 300, 400
 FIRST_PAIR = 60_000_000
 LEAST_FOUND = 0.6  # of a driver's joints
 
@@ -107,7 +109,7 @@ def draw_learning(pairs: int) -> list[Placed]:
 
 def draw_bench() -> list[Placed]:
     rng, found = np.random.default_rng(0), []
-    for seed in range(BENCH_SEED, BENCH_SEED + BENCH_PAIRS):
+    for seed in case_seeds(TEST_SEED, BENCH_PAIRS, NUM_FRAMES):
         driver, truth = triplet_poses(seed, "test", NUM_FRAMES)
         found += placed(seed, truth, driver, rng)
     return found
@@ -134,7 +136,7 @@ def fit_perceptron(lessons: Learned, seconds: float) -> nn.Module:
     torch.manual_seed(0)
     inner = [nn.GELU(), nn.Linear(768, 768), nn.GELU(), nn.Linear(768, 768), nn.GELU()]
     network = nn.Sequential(
-        nn.Linear(lessons.asked.shape[1], 768), *inner, nn.Linear(768, 2 * DRIVEN_FRAMES * JOINTS)
+        nn.Linear(lessons.asked.shape[1], 768), *inner, nn.Linear(768, 2 * DRIVEN * JOINTS)
     )
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3, weight_decay=0.05)
     began = time.monotonic()
@@ -165,14 +167,13 @@ def distances(network: nn.Module | None, asked: Learned) -> str:
 
 
 @torch.no_grad()
-def picture_error(network: nn.Module, bench: list[Placed]) -> float:
-    """Relative error of true bodies whose parts are where the network puts them."""
+def picture_error(network: nn.Module, bench: list[Placed], truths: list[Clip]) -> float:
+    """Relative error of the true bodies of cases, their parts where the network puts them."""
     asked = learned_from(bench, TRUE_PAIRS)
     shifts = PANEL * (network(asked.asked).view_as(asked.answer) - asked.answer)
     shifts = (shifts * asked.weight[..., None]).numpy()
     wrong = still = 0.0
-    for case, shift in zip(bench, shifts, strict=True):
-        truth = triplet(case.seed, "test", NUM_FRAMES, PANEL).truth
+    for truth, shift in zip(truths, shifts, strict=True):
         seen = truth.frames[LEAD_IN:].astype(np.float32)
         wrong += np.abs(parts_moved(truth, shift) - seen).mean()
         still += np.abs(truth.frames[:1] - seen).mean()
@@ -181,14 +182,14 @@ def picture_error(network: nn.Module, bench: list[Placed]) -> float:
 
 def parts_moved(clip: Clip, shift: np.ndarray) -> np.ndarray:
     """A clip's driven frames (8, h, w, 3), each part moved with its joints; shift (8, 18, 2)."""
-    assert clip.parts is not None, "a drawn clip"
-    ground = filled_ground(clip.frames[0], clip.parts[0]).astype(np.float32)
+    kinds = kinds_of_parts(clip)
+    ground = filled_ground(clip.frames[0], kinds[0]).astype(np.float32)
     made = []
-    for frame, parts, moves in zip(clip.frames[LEAD_IN:], clip.parts[LEAD_IN:], shift, strict=True):
+    for frame, parts, moves in zip(clip.frames[LEAD_IN:], kinds[LEAD_IN:], shift, strict=True):
         canvas = ground
         for part, joints in HELD_BY.items():
-            (x, y) = moves[list(joints)].mean(axis=0)
-            shown = ((parts > 0) & ((parts - 1) % PARTS + 1 == part)).astype(np.float32)
+            x, y = moves[list(joints)].mean(axis=0)
+            shown = (parts == part).astype(np.float32)
             matrix = np.float32([[1, 0, x], [0, 1, y]])
             layer = np.dstack([frame * shown[..., None], shown])
             layer = cv2.warpAffine(layer, matrix, (PANEL, PANEL))
@@ -204,6 +205,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--clips", type=int, default=64, help="that are drawn (64)")
     arguments = parser.parse_args(argv)
     clips, bench = draw_learning(arguments.pairs + UNMET_PAIRS), draw_bench()
+    drawn = bench[: arguments.clips]
+    truths = [triplet(case.seed, "test", NUM_FRAMES, PANEL).truth for case in drawn]
     met, unmet = clips[: 2 * arguments.pairs], clips[2 * arguments.pairs :]
     print(f"| learned from | asked | all joints | {' | '.join(SPOKEN)} |")
     print("|---" * (3 + len(SPOKEN)) + "|")
@@ -212,7 +215,7 @@ def main(argv: list[str] | None = None) -> None:
         network = fit_perceptron(learned_from(met, name), 60 * arguments.minutes)
         for what, asked in (("the same", (unmet, name)), ("bench", (bench, TRUE_PAIRS))):
             print(f"| {name} | {what} | {distances(network, learned_from(*asked))} |", flush=True)
-        error = picture_error(network, bench[: arguments.clips])
+        error = picture_error(network, drawn, truths)
         print(f"{name}: relative error of the picture {error:.3f}", flush=True)
 
 

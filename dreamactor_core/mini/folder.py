@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Container
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -103,12 +104,12 @@ def save_backbone(
     *,
     description: str = "",
     trained_on: str = "",
-    scaled: bool = False,
+    scaled: Container[str] = (),
 ) -> None:
     """Write the folder that read_backbone reads, each part beside its old one until it is whole.
 
-    Weights are stored as dtype, those of transformer and autoencoder as scaled int8 if so asked;
-    LoRAs must be off.
+    Weights are stored as dtype, those of the parts in scaled, of transformer and vae, as scaled
+    int8; LoRAs must be off.
     """
     assert not getattr(backbone.transformer, "peft_config", None), "remove_lora first"
     folder = Path(folder)
@@ -121,7 +122,7 @@ def save_backbone(
         network = nn.Module.to(deepcopy(getattr(backbone, name)), dtype=dtype)
         with replacing(folder / name, overwrite=True, folder=True) as part:
             network.save_pretrained(part)
-            if scaled and name in ("transformer", "vae"):
+            if name in scaled:
                 store_scaled(part / WEIGHTS_FILE, network.state_dict())
             _forget_origin(part / "config.json")
     info = {

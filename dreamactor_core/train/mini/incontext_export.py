@@ -70,7 +70,7 @@ def export_model(session: Session) -> Path:
         folder,
         description="The bare method, 64x64, see README.md.",
         trained_on="the puppet world of dreamactor_core/puppets, training split",
-        scaled=True,
+        scaled=("transformer", "vae"),
     )
     aimed = AIMED if session.figures.get("aimed") else ""
     with replacing(folder / "README.md", overwrite=True) as part:

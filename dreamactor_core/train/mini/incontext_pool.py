@@ -74,14 +74,19 @@ def caption_ids(caption: str) -> np.ndarray:
     return ids
 
 
+def kinds_of_parts(clip: Clip) -> np.ndarray:
+    """(t, h, w) uint8: a clip's parts, those of every body as of the first; 0 is the scene."""
+    assert clip.parts is not None, "a drawn clip"
+    kinds = np.where(clip.parts > 0, (clip.parts.astype(np.int16) - 1) % PARTS + 1, 0)
+    return kinds.astype(np.uint8)
+
+
 def draw_row(clip: Clip, rng: np.random.Generator) -> Rows:
     """The arrays of one row; the pose is boxed over what is driven, as at inference."""
-    pose = clip.pose.map(lambda points: points[LEAD_IN:])
-    assert clip.parts is not None, "a drawn clip"
-    parts = np.where(clip.parts > 0, (clip.parts.astype(np.int16) - 1) % PARTS + 1, 0)
+    pose = clip.driven
     return Rows(
         clip.frames,
-        parts.astype(np.uint8),
+        kinds_of_parts(clip),
         draw_pose(vary_pose(pose, rng, BONES_VARIED, PUPPET_SPREAD), PANEL, PANEL),
         draw_pose(pose, PANEL, PANEL),
         caption_ids(clip.caption),
