@@ -174,7 +174,6 @@ def train_arm(session: Session, arm: Arm, seed: int) -> None:
     compiler = "default" if arm.given == "noisy" and not arm.own_network else "force_eager"
     with torch.compiler.set_stance(compiler):
         fit_by_clock(backbone.transformer, loss, pace, session.state / f"arm-{arm.task}")
-    backbone.transformer.times, backbone.transformer.chosen = (), None  # scored on whole clips
     backbone.transformer.eval()
 
 

@@ -171,15 +171,16 @@ def flow_loss(
 
     target, noise: (b, c, t', h', w'); sigma: (b,); weight broadcasts to target: 1 on the unknown
     cells of the left panel, 0 elsewhere. sigma_weight: (b,), what each sample's square counts.
-    distance: errors of the clean latents of the unknown cells (n, c) -> (n,), then their mean.
+    distance: errors of clean latents (..., c) -> (...); then the mean over unknown cells.
     """
     level = _per_sample(sigma)
     noisy = target.lerp(noise, level)
     error = velocity(noisy, sigma) - (noise - target)
     if distance is not None:
-        unknown = weight[:, :1].expand_as(error[:, :1]).squeeze(1) > 0
-        cells = (error * level).movedim(1, -1)[unknown]  # clean = noisy - sigma * velocity
-        return distance(cells).sum() / max(1, len(cells))
+        # Not a choice of cells: an accelerator would have to say first how many there are.
+        unknown = (weight[:, :1].expand_as(error[:, :1]).squeeze(1) > 0).to(error)
+        cells = distance((error * level).movedim(1, -1))  # clean = noisy - sigma * velocity
+        return (cells * unknown).sum() / unknown.sum().clamp(min=1)
     error = error.square()
     if sigma_weight is not None:
         error = error * _per_sample(sigma_weight)

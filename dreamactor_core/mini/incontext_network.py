@@ -80,7 +80,7 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
         temb = self.time_embed(timestep)
         tokens = self.x_embedder(hidden_states)
         if self.times:
-            tokens = tokens[:, said_tokens(grid, tokens.device)]
+            tokens = tokens.index_select(1, said_tokens(grid, tokens.device))
         if self.chosen is not None:
             tokens = tokens.gather(1, wide(self.chosen, tokens))
             rope = tuple(part[self.chosen] for part in rope)
@@ -99,8 +99,7 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
             answer = everywhere.scatter(1, wide(self.chosen, answer), answer)
         if self.times:
             whole = answer.new_zeros(len(answer), math.prod(grid), answer.shape[2])
-            whole[:, said_tokens(grid, answer.device)] = answer
-            answer = whole
+            answer = whole.index_copy(1, said_tokens(grid, answer.device), answer)
         return (answer.transpose(1, 2).unflatten(2, grid),)
 
     def two_streams(
@@ -134,13 +133,14 @@ class InContextTransformer3DModel(HunyuanVideo15Transformer3DModel):
         return joined
 
     @contextmanager
-    def excerpt_of(self, times: Sequence[int]) -> Iterator[None]:
-        """See times above."""
-        before, self.times = self.times, tuple(times)
+    def excerpt_of(self, times: Sequence[int], chosen: Tensor | None = None) -> Iterator[None]:
+        """See times and chosen above."""
+        before = self.times, self.chosen
+        self.times, self.chosen = tuple(times), chosen
         try:
             yield
         finally:
-            self.times = before
+            self.times, self.chosen = before
 
     def rope_of(self, grid: Grid, device: torch.device) -> tuple[Tensor, Tensor]:
         """cos and sin (l, d) of those tokens of a grid (t', h', 2w') that there are."""
@@ -177,10 +177,11 @@ def known_tokens(grid: Grid, device: torch.device) -> Tensor:
 @lru_cache(8)
 @torch.inference_mode(False)
 def said_tokens(grid: Grid, device: torch.device) -> Tensor:
-    """(t' * h' * 2w') bool: all but the right panel of the first frame, which is black."""
+    """Indices of tokens (t' * h' * 2w'): all but the right panel of the first frame, which is
+    black."""
     said = torch.ones(grid, dtype=torch.bool, device=device)
     said[0, :, grid[2] // 2 :] = False
-    return said.flatten()
+    return said.flatten().nonzero().squeeze(1)
 
 
 def wide(chosen: Tensor, tokens: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 from diffusers.training_utils import EMAModel
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import InputError
 from .course import SPIKE, Course, OffCourseError
@@ -204,7 +204,8 @@ class Run:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        losses, norm = [], 0.0
+        losses: list[Tensor] = []
+        norm = torch.zeros(())
         device = self.accelerator.device
         with out_of_memory_told(step):
             for _ in range(self.rhythm.accumulate):
@@ -212,21 +213,23 @@ class Run:
                     batch = to_device(next(drawn), device)
                     with activations_in_ram(self.rhythm.offload_activations, device):
                         loss = self.module(batch)
-                    losses.append(loss.item())
-                    self._check_finite(step, losses[-1])
                     self.accelerator.backward(loss)
                     if self.accelerator.sync_gradients:
-                        found = self.accelerator.clip_grad_norm_(self.learning, self.rhythm.clip)
-                        norm = float(joined(found))
+                        norm = self.accelerator.clip_grad_norm_(self.learning, self.rhythm.clip)
+                    losses.append(loss.detach().clone())  # a recorded one is overwritten
+                    if not self.course:  # else a step by a broken loss is taken back
+                        self._check_finite(step, loss.item())
                     for optimizer in self.optimizers:
                         optimizer.step()
                         optimizer.zero_grad(set_to_none=True)
         if self.ema:
             self.ema.step(self.learning)
-        loss = self._of_all(sum(losses) / len(losses))
+        mean = torch.stack(losses).mean().item()  # only now: whoever asks waits for the device
+        self._check_finite(step, mean)
+        mean = self._of_all(mean)
         if self.course:
-            self.course.look(step, loss)
-        return loss, norm
+            self.course.look(step, mean)
+        return mean, float(joined(norm))
 
     def _new_average(self) -> EMAModel | None:
         if not self.rhythm.ema_decay:
@@ -235,8 +238,7 @@ class Run:
         return EMAModel(self.learning, power=0.9, foreach=not self.rhythm.shard, **options)
 
     def _set_back(self, error: OffCourseError) -> None:
-        """The last good weights, new optimisers and averages, half the rate; the error itself where
-        that has been tried often enough."""
+        """The last good weights, all else new, half the rate; the error itself after some tries."""
         if self.course:
             self.course.restore()
         if self.setbacks == self.rhythm.setbacks:
@@ -304,8 +306,7 @@ class Run:
     def _note(self, step: int, loss: float, rate: float, norm: float, seconds: float) -> None:
         if self.main:
             self.curve.add(step, loss, seconds)
-            told = {"loss": loss, "rate": rate, "norm": norm, "seconds": seconds}
-            self._tell({"step": step} | told)
+            self._tell({"step": step, "loss": loss, "rate": rate, "norm": norm, "seconds": seconds})
 
     def _tell(self, line: dict[str, Any]) -> None:
         append_line(self.folder / STEPS, line)
@@ -384,8 +385,7 @@ def _stop_signals() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield stopped
         return
-    numbers: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = {int(number): signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def stop(number: int, frame: Any) -> None:
         stopped.set()

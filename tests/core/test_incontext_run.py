@@ -238,10 +238,8 @@ def test_chosen_tokens_are_computed_as_if_there_were_no_others(backbone):
     every = torch.randperm(768, generator=torch.Generator().manual_seed(0)).expand(2, -1)
     alone = torch.tensor([[300], [767]])
     for name, chosen in (("none", None), ("all", every), ("one", alone)):
-        network.chosen = chosen
-        with torch.no_grad(), network.excerpt_of((0, 3)):
+        with torch.no_grad(), network.excerpt_of((0, 3), chosen):
             answers[name] = backbone.predict(z, sigma, context, text)
-        network.chosen = None
     torch.testing.assert_close(answers["all"], answers["none"], atol=1e-4, rtol=1e-4)
     there = answers["one"].abs().sum(1).nonzero()[:, 1:].tolist()  # sample 0's, then 1's
     # 300 - 256 is the second row's thirteenth cell; 767 is the last of all
@@ -258,7 +256,8 @@ def test_tokens_where_something_happens_are_chosen_first(backbone):
     ids = torch.from_numpy(caption_ids("x"))[None].expand(2, -1)
     generator = torch.Generator().manual_seed(0)
     batch = excerpt(compose_panels(backbone.vae, *panels, ids, generator), (0, 3))
-    chosen, lighter = choose_tokens(batch, parts, (0, 3), backbone.vae, generator)
+    lighter = choose_tokens(batch, parts, backbone.vae, generator)
+    chosen = lighter.chosen
     assert chosen.shape == (2, sum(CHOSEN_CELLS)) and (chosen.diff(dim=1) > 0).all()
     body = {row * 16 + column for row in (2, 3) for column in (2, 3)}
     around = {256 + 32 * row + column for row in range(1, 5) for column in range(1, 5)}

@@ -23,18 +23,17 @@ SAYS_NOTHING = 0.05  # by which latents of a black driver differ from silence, a
 def choose_tokens(
     batch: CompositeBatch,
     parts: Tensor,
-    times: tuple[int, ...],
     codec: BlockCodec,
     generator: torch.Generator,
-) -> tuple[Tensor, CompositeBatch]:
-    """The chosen tokens (b, k) of an excerpt of these times, see InContextTransformer3DModel, and
-    the batch with no weight on cells that were left out. parts: label maps (b, 17, h, w)."""
-    b, frames = len(parts), len(times)
+) -> CompositeBatch:
+    """An excerpt with its chosen tokens, and with no weight on cells that were left
+    out. parts: label maps (b, 17, h, w)."""
+    b, frames = len(parts), len(batch.times)
     rows, columns = batch.target.shape[3], batch.target.shape[4] // 2
     device = parts.device
     silence = codec.silence().to(batch.target)[:, None, None, None]
     lit = (batch.context.latents[..., columns:] - silence).abs().amax(dim=1) > SAYS_NOTHING
-    bodies = torch.stack([_body(parts, time) for time in times], dim=1)  # b, t, rows, columns
+    bodies = torch.stack([_body(parts, time) for time in batch.times], dim=1)  # b, t, rows, columns
     near = max_pool2d((bodies | bodies[:, :1]).float(), 3, stride=1, padding=1) > 0
 
     counts = [min(count, rows * columns) for count in CHOSEN_CELLS]
@@ -44,7 +43,7 @@ def choose_tokens(
     kept[:, 1:, :, columns:] = _first(lit[:, 1:], counts[2], generator)
     drawn = batch.weight * kept[:, None]
     said = kept.flatten(1)[:, said_tokens((frames, rows, 2 * columns), device)]
-    return said.nonzero()[:, 1].view(b, -1), batch._replace(weight=drawn)
+    return batch._replace(weight=drawn, chosen=said.nonzero()[:, 1].view(b, -1))
 
 
 def _body(parts: Tensor, time: int) -> Tensor:

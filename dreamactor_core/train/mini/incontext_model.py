@@ -95,7 +95,9 @@ def loss_of(backbone: InContextBackbone, batch: CompositeBatch) -> Tensor:
     """Mean absolute error in pixels of what the left panel's clean latents are taken for."""
 
     def velocity(latents: Tensor, sigma: Tensor) -> Tensor:
-        with in_bfloat16(batch.target.device), quick_attention(batch.target.device):
+        network, device = backbone.transformer, batch.target.device
+        excerpt = network.excerpt_of(batch.times, batch.chosen)
+        with in_bfloat16(device), quick_attention(device), excerpt:
             text = backbone.text_encoder.encode_ids(batch.ids)
             return backbone.velocity(latents, sigma, batch.context, text).float()
 
@@ -107,8 +109,8 @@ def loss_of(backbone: InContextBackbone, batch: CompositeBatch) -> Tensor:
 
 def in_bfloat16(device: torch.device) -> AbstractContextManager[None]:
     """Where the device has units for it: on other CPUs it is slower than float32."""
-    able = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
-    return torch.autocast(device.type, torch.bfloat16, able)
+    able = device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_avx512_bf16_supported())
+    return torch.autocast(device.type, torch.bfloat16) if able else nullcontext()
 
 
 def quick_attention(device: torch.device) -> AbstractContextManager[None]:

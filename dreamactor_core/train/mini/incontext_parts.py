@@ -53,10 +53,13 @@ class PartReader(nn.Module):
             truth, panel = truth.gather(1, wide(chosen, truth)), panel.gather(1, chosen)
         last = len(heard) - 1
         first, later = (heard[min(block, last)].float() for block in READ_AFTER)
-        shown, drawn = panel == 0, panel == 1
-        answers = torch.cat([self.of_reference(first[shown]), self.of_drawn(later[drawn])])
-        asked = torch.cat([truth[shown], truth[drawn]])
-        return -(asked * log_softmax(answers, dim=-1)).sum(dim=-1).mean()
+        # Every token is read, what is not asked for does not count: no wait for how many there are.
+        answers = torch.where(
+            (panel == 0)[..., None], self.of_reference(first), self.of_drawn(later)
+        )
+        wrong = -(truth * log_softmax(answers, dim=-1)).sum(dim=-1)
+        asked = (panel < 2).to(wrong)
+        return (wrong * asked).sum() / asked.sum()
 
 
 def part_shares(parts: Tensor, times: tuple[int, ...]) -> Tensor:

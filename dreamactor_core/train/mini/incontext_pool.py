@@ -131,6 +131,7 @@ class Pool:
         for process in self.processes:
             process.start()
         self.stopped = threading.Event()
+        self.resting = threading.Lock()  # nothing is copied to a device while another has it
         self.copied = np.zeros(workers, np.int64)
         self.thread: threading.Thread | None = None
         self.device = torch.device("cpu")
@@ -206,7 +207,9 @@ class Pool:
 
     def _copy_for_ever(self) -> None:
         while not self.stopped.is_set():
-            if not self._copy_some():
+            with self.resting:
+                busy = self._copy_some()
+            if not busy:
                 time.sleep(0.02)
 
     def _copy_some(self) -> bool:

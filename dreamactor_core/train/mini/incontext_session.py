@@ -41,7 +41,7 @@ class RunSizes:
     can train with in hours."""
 
     rows: int = 16_384  # of the ring
-    batch: int = 128  # of the foundation; whole excerpts: half of it
+    batch: int = 96  # of the foundation; whole excerpts: half of it
     lora_batch: int = 64
     codec_rows: int = 96
     first_rows: int = 1536  # that the codec waits for

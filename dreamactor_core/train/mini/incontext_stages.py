@@ -46,10 +46,10 @@ from .incontext_model import (
     fresh_adapter,
     in_bfloat16,
     load_adapter,
-    loss_of,
     try_step,
 )
-from .incontext_parts import PARTS_WEIGHT, PartReader
+from .incontext_parts import PartReader
+from .incontext_replay import ReplayedLoss
 from .incontext_session import Session
 from .incontext_tasks import (
     CompositeBatch,
@@ -132,26 +132,22 @@ def learn_foundation(session: Session, seconds: float) -> None:
     if sizes.compile:
         compile_blocks(backbone)
 
-    def loss() -> Tensor:
-        over = (time.monotonic() - began) / seconds
-        share = float(np.interp(over, *lessons))
-        transformer.times = foundation_times(rng, share, sizes.two_frames)
+    def make(lesson: str, share: float) -> tuple[CompositeBatch, Tensor]:
         _, rows = pool.draw(sizes.batch, rng)
-        lesson = lesson_at(rng, share)
         chosen = lesson in ON_BLACK and rng.random() >= WHOLE_SHARE
         if not chosen:
             rows = rows.take(torch.arange(max(1, len(rows.frames) // 2)))
         batch = lesson_batch(lesson, backbone.vae, rows, generator)
-        batch = excerpt(batch, transformer.times)
+        batch = excerpt(batch, foundation_times(rng, share, sizes.two_frames))
         if chosen:
-            batch = choose_some(session, batch, rows.parts, generator)
-        transformer.heard = []
-        pixels = loss_of(backbone, batch)
-        found = parts["reader"].loss(
-            transformer.heard, rows.parts, transformer.times, transformer.chosen
-        )
-        transformer.heard = transformer.chosen = None
-        return pixels + PARTS_WEIGHT * found
+            batch = choose_tokens(batch, rows.parts, backbone.vae, generator)
+        return batch, rows.parts
+
+    def due() -> tuple[CompositeBatch, Tensor]:
+        share = float(np.interp((time.monotonic() - began) / seconds, *lessons))
+        return make(lesson_at(rng, share), share)
+
+    replayed = ReplayedLoss(session, due, parts["reader"])
 
     # Of another run one that LoRAs stand on is good; one without has learned to copy.
     part = TRAINED_SHARE if session.start and session.loras else 1.0
@@ -163,27 +159,19 @@ def learn_foundation(session: Session, seconds: float) -> None:
         aim_heads(transformer, backbone.geometry.panel[1] // backbone.geometry.spatial_stride)
         session.figures["aimed"] = True
 
-    try_step(loss, list(parts.parameters()))
-    left = seconds - (time.monotonic() - began)
-    logger.info("foundation: first step after %.0f s", seconds - left)
+    for lesson in ("copy", "posed"):  # of either shape
+        try_step(lambda: replayed.of(*make(lesson, 1.0)), list(parts.parameters()))  # noqa: B023
+    seconds -= time.monotonic() - began
+    began = time.monotonic()
+    logger.info("foundation: ready, %.0f s left", seconds)
     rate = FOUNDATION_RATE * min(1.0, (sizes.batch / 64) ** 0.5) * part
     pace = ClockPace(
-        max(1.0, left), rate, warm_up=100, muon=True, save_minutes=sizes.save_minutes,
+        max(1.0, seconds), rate, warm_up=100, muon=True, save_minutes=sizes.save_minutes,
         spike=LESSONS_SPIKE,
     )  # fmt: skip
-    report = fit_by_clock(parts, loss, pace, session.state / "foundation")
-    transformer.times = ()
+    report = fit_by_clock(parts, replayed, pace, session.state / "foundation")
     note(session, "foundation", report)
     session.adapt()
-
-
-def choose_some(
-    session: Session, batch: CompositeBatch, parts: Tensor, generator: torch.Generator
-) -> CompositeBatch:
-    """Of an excerpt, only where something happens; the network is told until it is told None."""
-    network, codec = session.backbone.transformer, session.backbone.vae
-    network.chosen, batch = choose_tokens(batch, parts, network.times, codec, generator)
-    return batch
 
 
 def lora_batch(
@@ -195,17 +183,17 @@ def lora_batch(
 ) -> CompositeBatch:
     """One batch of a task, see incontext_tasks: "pose", "plain-pose", "swapped" or "true-pair".
 
-    excerpts: of which times it may be; the network is told, and which tokens it has: of poses, that
-    are drawn on black, most often those where something happens.
+    excerpts: of which times it may be. Of poses, that are drawn on black, it has most often the
+    tokens alone where something happens.
     """
-    network = session.backbone.transformer
-    network.times = excerpts[rng.integers(len(excerpts))]
-    network.chosen = None
+    backbone = session.backbone
+    times = excerpts[rng.integers(len(excerpts))]
     whole, parts = _whole_batch(session, task, rng, generator)
-    batch = excerpt(whole, network.times)
-    if parts is None or not network.times or network.given != "noisy" or rng.random() < WHOLE_SHARE:
+    batch = excerpt(whole, times)
+    noisy = backbone.transformer.given == "noisy"
+    if parts is None or not times or not noisy or rng.random() < WHOLE_SHARE:
         return batch
-    return choose_some(session, batch, parts, generator)
+    return choose_tokens(batch, parts, backbone.vae, generator)
 
 
 def _whole_batch(
@@ -234,15 +222,11 @@ def learn_lora(
     backbone = session.backbone
     began, rng, generator = time.monotonic(), session.rng(3, seed), session.generator(3 + seed)
     backbone.transformer.train()
-
-    def loss() -> Tensor:
-        return loss_of(backbone, lora_batch(session, task, rng, generator))
-
-    try_step(loss, [*adapter_of(backbone).values()])
+    replayed = ReplayedLoss(session, lambda: (lora_batch(session, task, rng, generator),))
+    try_step(replayed, [*adapter_of(backbone).values()])
     left = seconds - (time.monotonic() - began)
     pace = ClockPace(max(1.0, left), share * LORA_RATE, warm_up=20, ema=0.99)
-    report = fit_by_clock(backbone.transformer, loss, pace, session.state / task)
-    backbone.transformer.times, backbone.transformer.chosen = (), None
+    report = fit_by_clock(backbone.transformer, replayed, pace, session.state / task)
     backbone.transformer.eval()
     return report
 

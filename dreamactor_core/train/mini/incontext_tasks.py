@@ -40,6 +40,9 @@ class CompositeBatch(NamedTuple):
     noise: Tensor
     sigma: Tensor  # (b,)
     weight: Tensor  # (b, 1, t', h', 2w'), 1 where the model must draw
+    # See InContextTransformer3DModel: of which tokens (b, k), and of which latent frames it is.
+    chosen: Tensor | None = None
+    times: tuple[int, ...] = ()
 
 
 def to_panel(frames: Tensor) -> Tensor:
@@ -93,7 +96,9 @@ def excerpt(batch: CompositeBatch, times: tuple[int, ...]) -> CompositeBatch:
     target, latents, known, noise, weight = (
         part[:, :, chosen] for part in (batch.target, *batch.context, batch.noise, batch.weight)
     )
-    return CompositeBatch(target, Context(latents, known), batch.ids, noise, batch.sigma, weight)
+    return CompositeBatch(
+        target, Context(latents, known), batch.ids, noise, batch.sigma, weight, times=times
+    )
 
 
 def frames_at(clip: Tensor, time: int) -> Tensor:
