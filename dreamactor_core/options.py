@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 WEIGHTS = Path(__file__).parent / "weights"  # of the models in the package, a folder each
 DEFAULT_MODEL = "mini"  # the model that is taken if none is named
-INCONTEXT = "mini-incontext"  # the bare method, which somebody has trained and put there
+INCONTEXT = "mini-incontext"  # the bare method, small
 
 VARIANTS = ("pose-based", "end-to-end")  # what the right panel shows: a skeleton, or the driver
 # How a network is shown reference and driver: beside the target in one picture, or as tokens of

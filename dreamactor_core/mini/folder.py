@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Container
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -104,11 +103,11 @@ def save_backbone(
     *,
     description: str = "",
     trained_on: str = "",
-    scaled: Container[str] = (),
+    scaled: tuple[str, ...] = (),
 ) -> None:
     """Write the folder that read_backbone reads, each part beside its old one until it is whole.
 
-    Weights are stored as dtype, those of the parts in scaled, of transformer and vae, as scaled
+    Weights are stored as dtype, those whose names begin as one of scaled does ("vae.") as scaled
     int8; LoRAs must be off.
     """
     assert not getattr(backbone.transformer, "peft_config", None), "remove_lora first"
@@ -122,8 +121,10 @@ def save_backbone(
         network = nn.Module.to(deepcopy(getattr(backbone, name)), dtype=dtype)
         with replacing(folder / name, overwrite=True, folder=True) as part:
             network.save_pretrained(part)
-            if name in scaled:
-                store_scaled(part / WEIGHTS_FILE, network.state_dict())
+            own = [each for each in scaled if each.startswith(f"{name}.")]
+            if own:
+                below = tuple(each.removeprefix(f"{name}.") for each in own)
+                store_scaled(part / WEIGHTS_FILE, network.state_dict(), below)
             _forget_origin(part / "config.json")
     info = {
         "name": backbone.name,

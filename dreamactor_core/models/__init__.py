@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from ..errors import InputError
 from ..geometry import Geometry
 from ..mini.info import INFO
-from ..options import INCONTEXT, WEIGHTS, Defaults
+from ..options import WEIGHTS, Defaults
 from ..weight_files.files import INDEX, Files
 
 if TYPE_CHECKING:
@@ -32,12 +32,6 @@ if TYPE_CHECKING:
     from ..pose.rigid import RigidMotion
     from ..sampling import SampleSettings, Step
     from .estimate import Estimate
-
-
-NOT_SHIPPED = (
-    "It is not shipped: train it with `train incontext`, then name the folder model/ of that run, "
-    f"or put it in the package as {WEIGHTS.name}/{INCONTEXT}."
-)
 
 
 class Task(Protocol):
@@ -251,7 +245,7 @@ def find(name_or_folder: str | Path, files: Files | None = None) -> Source:
         "model",
         got=repr(str(name_or_folder)),
         need=f"one of {available_models()} or a folder with a {INFO} or {INDEX}",
-        fix=NOT_SHIPPED if str(name_or_folder) == INCONTEXT else "Check the name or the path.",
+        fix="Check the name or the path.",
     )
 
 

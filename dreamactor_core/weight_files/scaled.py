@@ -73,13 +73,17 @@ def unscale(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     return (weight.float() * rows).to(dtype)
 
 
-def store_scaled(path: Path, weights: dict[str, Tensor]) -> None:
+def store_scaled(path: Path, weights: dict[str, Tensor], below: tuple[str, ...] = ("",)) -> None:
     """Write weights as int8 with a scale for each row, those of few numbers or one dimension as
-    float16. An error is at most half of 1/127 of the largest number in its row."""
+    float16. An error is at most half of 1/127 of the largest number in its row.
+
+    below: how the names of those begin that become int8.
+    """
     tensors, layers = {}, {}
     for key, weight in weights.items():
         layer, _, leaf = key.rpartition(".")
-        if leaf != "weight" or weight.ndim < 2 or weight.numel() < SMALLEST_SCALED:
+        fine = leaf != "weight" or weight.ndim < 2 or weight.numel() < SMALLEST_SCALED
+        if fine or not key.startswith(below):
             tensors[key] = weight.half().contiguous()
             continue
         rows = weight.float().flatten(1)

@@ -29,7 +29,7 @@ from ...dreamactor_core.options import (
 from ...dreamactor_core.pose.homes import further_homes
 
 EMBEDDED_MODEL = f"{DEFAULT_MODEL} (embedded)"
-BARE_MODEL = f"{INCONTEXT} (64 px, the bare method)"  # where somebody has put it
+BARE_MODEL = f"{INCONTEXT} (64 px, the bare method)"
 SHIPPED = {f"{variant} (shipped)": variant for variant in reversed(VARIANTS)}
 INDEXES = ("model.json", "model_index.json")  # a name that ends so makes a folder a model
 NONE = "none"
@@ -106,12 +106,10 @@ def stamp(path: Path | None) -> str:
 def _models() -> dict[str, Path]:
     """Name, which is the path below its root -> folder; the first root that has it wins."""
     found: dict[str, Path] = {}
-    if (WEIGHTS / INCONTEXT / INDEXES[0]).is_file():
-        found[BARE_MODEL] = WEIGHTS / INCONTEXT
     for root in (*_roots(MODELS_FOLDER), *_roots("diffusion_models")):
         for info in (info for ending in INDEXES for info in _below(root, ending)):
             name = info.parent.relative_to(root).as_posix()
-            found.setdefault(BARE_MODEL if name == INCONTEXT else name, info.parent)
+            found.setdefault(name, info.parent)
     return found
 
 
@@ -189,7 +187,7 @@ MODELS = Choice(
     "model",
     "a folder with a model.json or model_index.json below models/dreamactor",
     _models,
-    {EMBEDDED_MODEL: WEIGHTS / DEFAULT_MODEL},
+    {EMBEDDED_MODEL: WEIGHTS / DEFAULT_MODEL, BARE_MODEL: WEIGHTS / INCONTEXT},
 )
 NATIVE_LORAS = Choice("LoRA", "a .safetensors file below models/loras or models/dreamactor", _loras)
 LORAS = replace(

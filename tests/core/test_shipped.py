@@ -1,9 +1,11 @@
 """The weights in the package: whole, small enough, and of the method they claim to be."""
 
 import numpy as np
+import pytest
 import torch
 
 from dreamactor_core.animate import animate_pass
+from dreamactor_core.bench.batched import animate_cases, still_answer
 from dreamactor_core.bench.metrics import foreground
 from dreamactor_core.bench.puppets import Selection, bench_puppets, make_case
 from dreamactor_core.composite import Known
@@ -21,17 +23,38 @@ SETTINGS = SampleSettings(num_inference_steps=1)
 
 def test_all_weights_together_stay_below_forty_megabytes():
     sizes = [path.stat().st_size for path in WEIGHTS.rglob("*.safetensors")]
-    assert len(sizes) == 6  # transformer, autoencoder, text encoder, broad eye, two LoRAs
+    assert len(sizes) == 11  # transformer, autoencoder, text encoder, two LoRAs; a broad eye
     assert sum(sizes) <= 40e6
 
 
-def test_both_loras_patch_every_feed_forward_layer_of_the_visual_stream():
-    backbone = load_backbone("mini")
+@pytest.mark.parametrize("name", ["mini", "mini-incontext"])
+def test_both_loras_patch_every_feed_forward_layer_of_the_visual_stream(name):
+    backbone = load_backbone(name)
     layers = 2 * backbone.transformer.config.num_layers
     for variant in VARIANTS:
-        loaded = load_lora(backbone, find("mini").lora_beside(variant))
+        loaded = load_lora(backbone, find(name).lora_beside(variant))
         assert loaded.count == layers
-        assert loaded.info.variant == variant and loaded.info.base == "mini"
+        assert loaded.info.variant == variant and loaded.info.base == name
+
+
+def test_the_bare_method_draws_by_its_network_its_lora_and_its_noise():
+    backbone = load_backbone("mini-incontext")
+    load_lora(backbone, find("mini-incontext").lora_beside("pose-based"), name="pose-based")
+    cases = [make_case(seed, 64, 17) for seed in range(11_000, 11_004)]
+
+    def drawn(strength: float = 1.0, **asked) -> np.ndarray:
+        set_lora_strengths(backbone, {"pose-based": strength})
+        return np.stack(animate_cases(backbone, cases, "pose-based", **asked))
+
+    def error(made: np.ndarray) -> float:
+        still = sum(abs(case.reference.numpy() - case.truth).mean() for case in cases)
+        off = sum(abs(m - case.truth).mean() for m, case in zip(made, cases, strict=True))
+        return float(off / still)
+
+    made = drawn()
+    assert error(made) < 0.95 < error(drawn(network=still_answer))
+    assert error(made) + 0.01 < error(drawn(strength=0.0))
+    assert abs(drawn(settings=SampleSettings(seed=1)) - made).mean() > 1e-3
 
 
 def test_one_pass_is_two_seconds_or_more_behind_the_lead_in():

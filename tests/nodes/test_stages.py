@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 
 from .conftest import encoded
 
+EMBEDDED = ["mini (embedded)", "mini-incontext (64 px, the bare method)"]
 PANEL = (256, 256)
 SIDE = 64  # of the frames of `example`
 SETTINGS = {"steps": 1, "cfg": 1.0, "driving_cfg": 1.0, "shift": 1.0, "sampler": "euler"}
@@ -333,7 +333,7 @@ def test_a_model_of_a_folder_is_found_and_noticed_when_it_changes(
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(path)
     options = cls.GET_SCHEMA().inputs[0].options
-    assert options == ["mini (embedded)", "group/mine"]
+    assert options == [*EMBEDDED, "group/mine"]
     lora = node_classes["DreamActorLoadLora"].GET_SCHEMA().inputs[1].options
     assert lora[2:] == [
         f"models/dreamactor/group/mine/lora/{name}.safetensors"
@@ -352,27 +352,24 @@ def test_a_model_of_a_folder_is_found_and_noticed_when_it_changes(
     mine.rmdir()
 
 
-def test_the_bare_method_is_listed_where_somebody_has_put_it(
+def test_the_bare_method_is_in_the_list_and_hears_its_seed(
     run, refused, node_classes, folders, core, example
 ):
-    label, folder = "mini-incontext (64 px, the bare method)", folders.dreamactor / "mini-incontext"
-    backbone = core("mini.incontext").create_incontext(layers=1, heads=2)
-    torch.nn.init.normal_(backbone.transformer.proj_out.weight)
-    core("mini.folder").save_backbone(backbone, folder)
-    assert node_classes["DreamActorLoadModel"].GET_SCHEMA().inputs[0].options[1:] == [label]
+    label = EMBEDDED[1]
+    assert label in node_classes["DreamActorLoadModel"].GET_SCHEMA().inputs[0].options
     opened = run("LoadModel", model=label, precision="auto", placement="cpu").args[0]
     assert (opened.geometry.panel, opened.defaults.ignored) == ((64, 64), ())
     lora = folders.loras / "of-mini.safetensors"
     lora.symlink_to(core("options").WEIGHTS / "mini" / "lora" / "end-to-end.safetensors")
     choice = {"model": opened, "lora": lora.name, "strength": 1.0}
     refused("LoadLora", "base model", "'mini'", "'mini-incontext'", **choice)
+    lora.unlink()
+    opened = run("LoadLora", model=opened, lora="end-to-end (shipped)", strength=1.0).args[0]
     context = encoded(run, opened, example)
     words = {"prompt": "a bird", "negative": "", **SETTINGS}
     drawn = [run("Sampler", model=opened, context=context, seed=seed, **words) for seed in (0, 1)]
     first, second = (latent.args[0]["samples"] for latent in drawn)
     assert first.shape == second.shape and not torch.equal(first, second)  # the seed is heard
-    lora.unlink()
-    shutil.rmtree(folder)
 
 
 def test_links_in_a_circle_end(pack, tmp_path):
@@ -405,7 +402,7 @@ def test_models_and_loras_of_extra_model_paths_are_found(node_classes, folders, 
     loras = node_classes["DreamActorLoadLora"].GET_SCHEMA().inputs[1].options
     folder_paths.folder_names_and_paths["dreamactor"][0].remove(str(tmp_path / "root"))
     (unet / "model.json").unlink()
-    assert models == ["mini (embedded)", "link/model", "big"]
+    assert models == [*EMBEDDED, "link/model", "big"]
     assert loras[2:] == ["models/dreamactor/link/extra.safetensors"]
 
 

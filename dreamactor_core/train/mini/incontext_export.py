@@ -45,7 +45,7 @@ def export_model(session: Session) -> Path:
         folder,
         description="The bare method, 64x64, see README.md.",
         trained_on="the puppet world of dreamactor_core/puppets, training split",
-        scaled=("transformer", "vae"),
+        scaled=("transformer.", "vae."),
     )
     with replacing(folder / "README.md", overwrite=True) as part:
         part.write_text(incontext_card(session.figures), encoding="utf-8")
