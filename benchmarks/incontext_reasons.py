@@ -3,6 +3,7 @@
     python benchmarks/incontext_reasons.py --codec RUN --layers 3 --steps 80
     python benchmarks/incontext_reasons.py --codec RUN --layers 6 --steps 80
     python benchmarks/incontext_reasons.py --start RUN --lesson map --clips 64 --steps 80
+    python benchmarks/incontext_reasons.py --start RUN --lesson map --clips 64 --steps 80 --deeper 2
     python benchmarks/incontext_reasons.py --start RUN --steps 0
 
 RUN is a folder of `train incontext`. A foundation learns one lesson (train/mini/incontext_lessons)
@@ -41,6 +42,7 @@ from dreamactor_core.train.mini.incontext_model import (
     in_bfloat16,
     load_model,
     loss_of,
+    model_state,
     read_parts,
 )
 from dreamactor_core.train.mini.incontext_pool import (
@@ -75,14 +77,25 @@ def opened(arguments: argparse.Namespace) -> InContextBackbone:
     torch.manual_seed(arguments.seed)
     weights = read_parts(arguments.start or arguments.codec, "weights")["model"]
     if arguments.start:
-        backbone = create_incontext(layers=count_layers(weights))
-        load_model(backbone, weights)
+        before = count_layers(weights)
+        backbone = create_incontext(layers=before + arguments.deeper)
+        for block in backbone.transformer.transformer_blocks[before:]:
+            shut_gates(block)
+        load_model(backbone, model_state(backbone) | weights)
     else:
         backbone = create_incontext(layers=arguments.layers, heads=arguments.heads)
         load_model(backbone, {key: w for key, w in weights.items() if key.startswith("vae.")})
         aim_heads(backbone.transformer, PANEL // BLOCK_SIDE)
     backbone.vae.requires_grad_(False)
     return backbone
+
+
+@torch.no_grad()
+def shut_gates(block: nn.Module) -> None:
+    """A new block that changes nothing until it has learned to."""
+    for norm in (block.norm1, block.norm1_context):
+        for part in norm.linear.parameters():
+            part.view(6, -1)[[2, 5]] = 0
 
 
 def train(backbone: InContextBackbone, rows: Rows, arguments: argparse.Namespace) -> float:
@@ -147,6 +160,7 @@ def main(argv: list[str] | None = None) -> None:
     start.add_argument("--start", type=Path, help="a run, from whose foundation to go on")
     parser.add_argument("--layers", type=int, default=3, help="of a new network (3)")
     parser.add_argument("--heads", type=int, default=8, help="of 32 channels, of a new network (8)")
+    parser.add_argument("--deeper", type=int, default=0, help="layers added to a --start (0)")
     parser.add_argument("--clips", type=int, default=256, help="to learn from (256)")
     parser.add_argument("--steps", type=int, default=80, help="of 16 excerpts (80)")
     parser.add_argument("--lesson", choices=LESSONS, default="copy")
