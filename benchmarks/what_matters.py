@@ -27,6 +27,7 @@ from dreamactor_core.animate import animate_pass
 from dreamactor_core.backbones import Backbone
 from dreamactor_core.bench.batched import score_all
 from dreamactor_core.bench.cases import Case, case_seeds, make_case
+from dreamactor_core.errors import InputError
 from dreamactor_core.lora.adapters import load_lora, set_lora_strengths
 from dreamactor_core.models import find
 from dreamactor_core.options import VARIANTS
@@ -103,7 +104,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--cases", type=int, default=8, help="how many (8)")
     parser.add_argument("--seed", type=int, default=11, help="which (11)")
     arguments = parser.parse_args(argv)
-    source = find(arguments.model)
+    if arguments.cases < 1:
+        parser.error(f"--cases: got {arguments.cases}, need at least 1")
+    try:
+        source = find(arguments.model)
+    except InputError as error:
+        parser.error(str(error))
     backbone = source.open().backbone
     names = {variant: load_lora(backbone, source.lora_beside(variant)).name for variant in VARIANTS}
     geometry = backbone.geometry

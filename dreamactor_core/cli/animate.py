@@ -143,7 +143,8 @@ def _add_result(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--keep-lead-in",
         action="store_true",
-        help="keep the second in which the character moves from the picture into the motion",
+        help="keep the second in which the character moves from the picture into the motion "
+        "(mini-incontext stands still in it)",
     )
     what.add_argument(
         "--side-by-side", action="store_true", help="picture, VIDEO and result in one video"

@@ -150,7 +150,9 @@ def add_sampling(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """How to sample, but for the seed."""
     group = parser.add_argument_group("sampling")
     group.add_argument(
-        "--steps", type=int, help="from noise to video (the model's own: 1 for mini, or 40 to 50)"
+        "--steps",
+        type=int,
+        help="from noise to video (the model's own: 1 for small ones, or 40 to 50)",
     )
     group.add_argument(
         "--guidance", type=float, help="text guidance; 1 is off, large ones want 3.5 to 6 (own)"

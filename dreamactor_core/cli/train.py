@@ -363,7 +363,7 @@ def _add_bare_method(stage: Callable) -> None:
     sizes.add_argument("--toy", action="store_true", help="a few steps of each, as a rehearsal")
     sizes.add_argument("--light", action="store_true", help="short clips, small batches: for a CPU")
     start = sub.add_mutually_exclusive_group()
-    text = "folder of an earlier run, whose weights a new one starts from"
+    text = "folder of an earlier run, or of a model, whose weights a new one starts from"
     start.add_argument("--start", type=Path, metavar="DIR", help=text)
     text = "the same, but its codec alone is taken"
     start.add_argument("--codec", type=Path, metavar="DIR", help=text)

@@ -17,6 +17,7 @@ from ..bench.metrics import keypoint_distance, leak, psnr, ssim
 from ..bootstrap.judge import judge
 from ..errors import InputError, check_choice
 from ..lora.adapters import load_lora
+from ..media.replace import make_folder
 from ..models.estimate import GIB
 from ..models.loading import load_backbone
 from ..options import DTYPES, LAYOUTS, LORA_STYLES
@@ -138,7 +139,7 @@ def check_lora(arguments: argparse.Namespace) -> None:
         for score in check_clips(backbone, rows, task):
             logger.info("%s", score)
     if arguments.driven != "self":
-        task.out.mkdir(parents=True, exist_ok=True)
+        make_folder(task.out)
         for crossed in cross_clips(backbone, rows, task, compare):
             logger.info("%s", crossed)
 

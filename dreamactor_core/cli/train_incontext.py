@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..bootstrap.judge import judge
+from ..media.replace import make_folder
 from ..train.mini.incontext_export import export_model
 from ..train.mini.incontext_session import RunSizes, Session, check_minutes, log_to
 from ..train.mini.incontext_stages import begin_again, stand_on, train_incontext
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 def train_bare_method(arguments: argparse.Namespace) -> None:
     """All stages and their figures, in one folder; a second call goes on."""
     check_minutes(arguments.minutes)
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.out)
     handler = log_to(arguments.out / "run.log")
     session = open_session(arguments)
     try:

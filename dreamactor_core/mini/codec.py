@@ -61,7 +61,7 @@ class BlockCodec(LinearCodec):
 
     def uncode(self, latents: Tensor) -> Tensor:
         """The inverse of code: what the components alone show."""
-        blocks = latents.movedim(-3, -1) @ self.inverse() + self.mean
+        blocks = latents.movedim(-3, -1) @ self.inverse().to(latents) + self.mean.to(latents)
         return pixel_shuffle(blocks.movedim(-1, -3), BLOCK_SIDE)
 
     def clean(self, z: Tensor, before: Tensor) -> Tensor:

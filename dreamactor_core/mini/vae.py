@@ -133,7 +133,7 @@ class LinearCodec(ModelMixin, ConfigMixin):
             if level > 0:
                 x = pixel_shuffle(self.up[level - 1](x), 2)
                 side = self.spatial_compression_ratio >> level
-                x = x + self.look[level](pixel_unshuffle(linear, side))
+                x = x + self.look[level](pixel_unshuffle(linear, side).to(x.dtype))
             x = blocks(x)
         return linear + pixel_shuffle(self.leave(silu(x)), 2)
 

@@ -31,7 +31,7 @@ from ..backbones import Backbone
 from ..errors import InputError
 from ..geometry import Geometry
 from ..media import fit_frames, probe, read_frames, retime, to_frames
-from ..media.replace import check_readable
+from ..media.replace import check_readable, make_folder
 from ..pose.draw import draw_pose
 from ..pose.keypoints import check_length, load_keypoints, retime_pose
 from ..pose.retarget import place_in_panel
@@ -161,7 +161,7 @@ def write_cache(
     Returns the number of samples. Other shards in the folder stay, so a cache can be made in parts;
     raises InputError when they are another encoder's.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if (folder / CACHE_META).exists():
         _check_encoder(backbone, folder)
     (folder / CACHE_META).write_text(json.dumps(_meta(backbone), indent=2))

@@ -23,7 +23,7 @@ from ..backbones import Backbone
 from ..errors import InputError
 from ..geometry import Geometry
 from ..media import write_video
-from ..media.replace import replacing
+from ..media.replace import make_folder, replacing
 from ..pose.draw import draw_pose, fit_box
 from ..sampling import SampleSettings
 from .clips import Row, TrainingClip, read_clip
@@ -68,7 +68,7 @@ def check_clips(backbone: Backbone, rows: list[Row], task: CheckTask) -> Iterato
     left out; raises InputError when none can, with what is wrong with the last.
     """
     backbone.geometry.latent_frames(task.frames)
-    task.out.mkdir(parents=True, exist_ok=True)
+    make_folder(task.out)
     scores, wrong = [], None
     for row in rows:
         try:

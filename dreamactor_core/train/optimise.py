@@ -30,6 +30,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..media.replace import make_folder
 from .course import SPIKE, Course, OffCourseError
 from .curve import Curve, append_line, forget_after
 from .feeding import to_device
@@ -100,7 +101,7 @@ class Run:
             gradient_accumulation_steps=rhythm.accumulate,
             cpu=rhythm.device == "cpu",
         )
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         prepare: Callable[..., Any] = self.accelerator.prepare
         if rhythm.shard:
             prepare = partial(sharded, self.accelerator)
@@ -205,8 +206,7 @@ class Run:
             for group in optimizer.param_groups:
                 group["lr"] = rate
         losses: list[Tensor] = []
-        norm = torch.zeros(())
-        device = self.accelerator.device
+        device, norm = self.accelerator.device, torch.zeros(())
         with out_of_memory_told(step):
             for _ in range(self.rhythm.accumulate):
                 with self.accelerator.accumulate(self.module):

@@ -93,6 +93,18 @@ def test_a_new_clean_up_changes_nothing():
     torch.testing.assert_close(decoded, video, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_codec_of_half_as_many_bits_decodes_the_same(dtype):
+    torch.manual_seed(0)
+    codec = BlockCodec()
+    torch.nn.init.normal_(codec.components, std=0.1)
+    torch.nn.init.normal_(codec.leave.weight, std=0.02)
+    latents = torch.randn(1, 48, 2, 4, 4)
+    exact = codec.decode(latents).sample
+    made = codec.to(dtype).decode(latents.to(dtype)).sample
+    assert (made.float() - exact).abs().mean() < 0.01 * exact.abs().mean()
+
+
 def test_the_decoder_reads_nothing_that_comes_later():
     codec = BlockCodec(16, (8, 8), (1, 1))
     fill_codec(codec)

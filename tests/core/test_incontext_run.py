@@ -45,6 +45,7 @@ from dreamactor_core.train.mini.incontext_model import (
     load_adapter,
     load_model,
     model_state,
+    read_model,
     read_parts,
     save_parts,
 )
@@ -280,7 +281,7 @@ def test_a_stage_is_done_again_with_those_that_rest_on_it(tmp_path):
 def test_a_call_ends_with_the_stage_asked_for_and_gives_it_all_the_time(tmp_path):
     given = {}
     run = SimpleNamespace(
-        pool=SimpleNamespace(wait=lambda rows: None), sizes=SimpleNamespace(first_rows=1),
+        pool=SimpleNamespace(wait=lambda rows, seconds: None), sizes=SimpleNamespace(first_rows=1),
         minutes=2, is_done=lambda stage: stage == "codec", left=lambda: 99.0,
         stage=lambda name, seconds, work: given.update({name: seconds}),
     )  # fmt: skip
@@ -340,6 +341,20 @@ def test_a_run_becomes_a_model_folder_that_opens_and_draws_the_same(backbone, tm
     )
     told = (tmp_path / "model/README.md").read_text()
     assert "| pose-based: seed 1 | 0.600 |  |  |  | 0.020 |\n" in told and "Table 2" not in told
+    for rank in (2, 6):  # what it was stored with, and more
+        read = read_model(tmp_path / "model", rank)
+        for name, down in read["pose-based"].items():
+            if ".lora_A." in name:
+                up = read["pose-based"][name.replace(".lora_A.", ".lora_B.")]
+                assert (len(down), up.shape[1]) == (rank, rank) and torch.equal(
+                    up[:, 2:], 0 * up[:, 2:]
+                )
+                meant = lora[name.replace(".lora_A.", ".lora_B.")] @ lora[name]
+                torch.testing.assert_close(up @ down, meant, atol=1e-5, rtol=0.01)
+    whole = model_state(create_incontext(layers=1, heads=2))
+    assert {n: v.shape for n, v in read["model"].items()} == {n: v.shape for n, v in whole.items()}
+    with pytest.raises(InputError, match="model to start from: got mini, need a mini-incontext"):
+        read_model(WEIGHTS / "mini", 2)
     with pytest.raises(InputError, match=r"base model of .*got 'mini', need 'mini-incontext'"):
         load_lora(opened, WEIGHTS / "mini" / "lora" / "pose-based.safetensors")
     mini = find("mini").open().backbone

@@ -37,7 +37,7 @@ training, to be compared with each other alone; other builds: drivers of quite a
 (`benchmarks/incontext_arms.py`).
 """
 MORE_FIGURES = """
-The whole of it: figures.json of the run, and docs/incontext.md.
+`train incontext --start` goes on from this folder. How it came to be: docs/incontext.md.
 """
 CARD_COLUMNS = {
     "relative_error": "relative error",

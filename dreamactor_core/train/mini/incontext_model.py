@@ -22,6 +22,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ...errors import InputError
 from ...lora.adapters import LoraSpec, add_lora
 from ...mini.incontext import InContextBackbone
+from ...mini.info import INFO
+from ...models import find
+from ...options import INCONTEXT, VARIANTS
 from ...sampling import flow_loss
 from .incontext_tasks import CompositeBatch
 
@@ -177,6 +180,42 @@ def load_model(backbone: InContextBackbone, state: State) -> None:
             ) from error
 
 
+def is_model(folder: Path) -> bool:
+    return (folder / INFO).is_file()
+
+
+def read_model(folder: Path, rank: int) -> dict[str, State]:
+    """A model's folder as read_parts reads a run: "model" and its LoRAs, brought to such a rank:
+    new directions have no effect yet."""
+    source = find(folder)
+    backbone = source.open().backbone
+    if not isinstance(backbone, InContextBackbone):
+        raise InputError(
+            "model to start from", got=source.name, need=f"a {INCONTEXT}",
+            fix="Name a run of train incontext, or the folder model/ of one.",
+        )  # fmt: skip
+    states = {"model": {name: value.float() for name, value in model_state(backbone).items()}}
+    add_adapter(backbone, rank)
+    for variant in VARIANTS:
+        if (path := folder / "lora" / f"{variant}.safetensors").is_file():
+            states[variant] = _of_rank(load_file(path), fresh_adapter(backbone, seed=0), rank)
+    return states
+
+
+def _of_rank(stored: State, fresh: State, rank: int) -> State:
+    """A LoRA file's tensors in an adapter's place."""
+    made = {
+        name: stored["transformer." + name.replace(f".{ADAPTER}.", ".")].float() for name in fresh
+    }
+    known = min(value.shape[0] for name, value in made.items() if ".lora_A." in name)
+    made = narrowed(made, min(rank, known))
+    for name, value in made.items():
+        rows, columns = value.shape
+        made[name] = fresh[name].clone()
+        made[name][:rows, :columns] = value
+    return made
+
+
 def read_parts(folder: Path, stem: str) -> dict[str, State]:
     """What save_parts wrote, as float32. Raises InputError when there is nothing or it is
     broken."""
@@ -196,7 +235,7 @@ def read_parts(folder: Path, stem: str) -> dict[str, State]:
             f"weights to start from in {folder}",
             got=broken or "none",
             need=f"{stem}-0.safetensors and so on, as train incontext writes them",
-            fix="Name the folder that an earlier run had as --out.",
+            fix="Name the folder that an earlier run had as --out, or a model.",
         )
     return states
 

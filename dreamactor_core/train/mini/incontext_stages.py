@@ -279,7 +279,7 @@ def train_incontext(
         "end-to-end": learn_end_to_end,
         "figures": lambda session, seconds: measure(session),
     }
-    session.pool.wait(session.sizes.first_rows)
+    session.pool.wait(session.sizes.first_rows, min(120.0, session.left() / 4))
     names = [*SHARES][: [*SHARES].index(last) + 1]
     left = [name for name in names if not session.is_done(name)]
     whole = 60 * session.minutes / max(1e-9, sum(SHARES[name] for name in left))

@@ -18,6 +18,7 @@ from ...animate import Flow, build_flow, encode_composite
 from ...backbones import Backbone
 from ...composite import build_composite, crop_target_latents
 from ...media import to_frames
+from ...media.replace import make_folder
 from ...mini.vae import GROUP, MiniVAE
 from ...puppets.triplet import triplet
 from ...puppets.world import LEAD_IN, Clip
@@ -37,7 +38,7 @@ def train_refinement(
 ) -> None:
     """Go on with the autoencoder of a folder; see train_clean. backbone: with the LoRAs that it is
     to be used with. seeds: of puppets."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     config = replace(VaeConfig(), steps=steps, learning_rate=LEARNING_RATE)
     guesses = guess_codes(backbone, seeds, config)
     train_clean(MiniVAE.from_pretrained(vae), config, folder, on_step, guesses)

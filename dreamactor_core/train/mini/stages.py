@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import InputError
+from ...media.replace import make_folder
 from ..curve import Curve
 from ..loop import read_config
 from .glances import EyeConfig
@@ -130,7 +131,7 @@ def train_whole(
     run: the words of a command -> its exit status. Raises InputError when a stage fails; what it
     said is in the terminal.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     began = time.monotonic()
     for folder, command, steps in stages(out, bodies, toy):
         done = folder.with_suffix(".done")

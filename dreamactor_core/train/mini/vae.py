@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
+from ...media.replace import make_folder
 from ...mini.vae import GROUP, PATCH, MiniVAE, group_frames
 from ...pose.draw import draw_pose
 from ...pose.vary import vary_pose
@@ -70,7 +71,7 @@ def train_autoencoder(
     folder: Path, config: VaeConfig, on_step: Callable[[int, float], None]
 ) -> None:
     """The whole stage, into folder/vae; with no steps there is no clean-up."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if (folder / "vae" / "config.json").exists():
         vae = MiniVAE.from_pretrained(folder / "vae")
     else:
