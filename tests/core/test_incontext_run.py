@@ -45,7 +45,7 @@ from dreamactor_core.train.mini.incontext_model import (
     load_adapter,
     load_model,
     model_state,
-    read_model,
+    read_earlier,
     read_parts,
     save_parts,
 )
@@ -299,7 +299,8 @@ def test_a_run_starts_from_the_weights_of_another(backbone, tmp_path):
     read = read_parts(tmp_path, "weights")["model"]
     assert (count_layers(read), count_layers({})) == (1, 0)
     assert all(torch.equal(read[name], value.half().float()) for name, value in state.items())
-    run = SimpleNamespace(state=tmp_path / "state", start=None, codec=tmp_path)
+    sizes = SimpleNamespace(rank=2)
+    run = SimpleNamespace(state=tmp_path / "state", start=None, codec=tmp_path, sizes=sizes)
     codec, loras = Session.earlier_weights(run)
     fresh = create_incontext(layers=1, heads=3)  # of another size: it learns anew
     load_model(fresh, codec)
@@ -342,7 +343,7 @@ def test_a_run_becomes_a_model_folder_that_opens_and_draws_the_same(backbone, tm
     told = (tmp_path / "model/README.md").read_text()
     assert "| pose-based: seed 1 | 0.600 |  |  |  | 0.020 |\n" in told and "Table 2" not in told
     for rank in (2, 6):  # what it was stored with, and more
-        read = read_model(tmp_path / "model", rank)
+        read = read_earlier(tmp_path / "model", rank)
         for name, down in read["pose-based"].items():
             if ".lora_A." in name:
                 up = read["pose-based"][name.replace(".lora_A.", ".lora_B.")]
@@ -354,7 +355,7 @@ def test_a_run_becomes_a_model_folder_that_opens_and_draws_the_same(backbone, tm
     whole = model_state(create_incontext(layers=1, heads=2))
     assert {n: v.shape for n, v in read["model"].items()} == {n: v.shape for n, v in whole.items()}
     with pytest.raises(InputError, match="model to start from: got mini, need a mini-incontext"):
-        read_model(WEIGHTS / "mini", 2)
+        read_earlier(WEIGHTS / "mini", 2)
     with pytest.raises(InputError, match=r"base model of .*got 'mini', need 'mini-incontext'"):
         load_lora(opened, WEIGHTS / "mini" / "lora" / "pose-based.safetensors")
     mini = find("mini").open().backbone

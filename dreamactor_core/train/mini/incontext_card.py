@@ -64,8 +64,9 @@ def incontext_card(figures: dict[str, Any]) -> str:
 
 
 def _head(names: Iterable[str]) -> Iterator[list[str]]:
-    yield ["", *names]
-    yield ["---"] * len(["", *names])
+    row = ["", *names]
+    yield row
+    yield ["---"] * len(row)
 
 
 def _number(value: float | None) -> str:

@@ -112,8 +112,8 @@ def loss_of(backbone: InContextBackbone, batch: CompositeBatch) -> Tensor:
 
 def in_bfloat16(device: torch.device) -> AbstractContextManager[None]:
     """Where the device has units for it: on other CPUs it is slower than float32."""
-    able = device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_avx512_bf16_supported())
-    return torch.autocast(device.type, torch.bfloat16) if able else nullcontext()
+    able = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, able)
 
 
 def quick_attention(device: torch.device) -> AbstractContextManager[None]:
@@ -180,13 +180,11 @@ def load_model(backbone: InContextBackbone, state: State) -> None:
             ) from error
 
 
-def is_model(folder: Path) -> bool:
-    return (folder / INFO).is_file()
-
-
-def read_model(folder: Path, rank: int) -> dict[str, State]:
-    """A model's folder as read_parts reads a run: "model" and its LoRAs, brought to such a rank:
-    new directions have no effect yet."""
+def read_earlier(folder: Path, rank: int) -> dict[str, State]:
+    """What there is to start from, float32: "model" and the LoRAs by variant, of a run, or of a
+    model's folder, whose LoRAs are brought to such a rank: new directions have no effect yet."""
+    if not (folder / INFO).is_file():
+        return read_parts(folder, "weights")
     source = find(folder)
     backbone = source.open().backbone
     if not isinstance(backbone, InContextBackbone):

@@ -62,9 +62,8 @@ class ReplayedLoss:
         reader: PartReader | None = None,
     ):
         """make: draws a CompositeBatch, and with a reader its label maps (b, 17, h, w)."""
-        self.backbone, self.pool, self.make, self.reader = (
-            session.backbone, session.pool, make, reader
-        )  # fmt: skip
+        self.backbone, self.pool = session.backbone, session.pool
+        self.make, self.reader = make, reader
         self.records = session.device.type == "cuda" and session.sizes.compile
         self.losses: dict[tuple, Callable[..., Tensor]] = {}
         self.ahead: Any = None

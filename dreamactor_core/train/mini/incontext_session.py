@@ -25,11 +25,9 @@ from .incontext_model import (
     add_adapter,
     compile_blocks,
     count_layers,
-    is_model,
     load_model,
     model_state,
-    read_model,
-    read_parts,
+    read_earlier,
     save_parts,
 )
 from .incontext_pool import FIRST_SEED, Pool, leave_signals_to_parent
@@ -100,8 +98,8 @@ class Session:
         codec: Path | None = None,
     ):
         """minutes: of this call in all; workers: processes that draw; device: "" is a GPU if there
-        is one; start: folder with weights-*.safetensors of another run, or a model, for a new run;
-        codec: a run's folder of which only the codec is taken."""
+        is one; start: folder with weights-*.safetensors of another run, or of a model, for a new
+        run; codec: the same, of which only the codec is taken."""
         self.start, self.codec = start, codec
         self.began = time.monotonic()
         self.out, self.state, self.minutes, self.sizes = out, out / "state", minutes, sizes
@@ -182,13 +180,10 @@ class Session:
             state = torch.load(path, weights_only=True, map_location=self.device)
             return state["model"], state["loras"]
         if self.start:
-            if is_model(self.start):
-                parts = read_model(self.start, self.sizes.rank)
-            else:
-                parts = read_parts(self.start, "weights")
+            parts = read_earlier(self.start, self.sizes.rank)
             return parts.pop("model"), parts
         if self.codec:
-            model = read_parts(self.codec, "weights")["model"]
+            model = read_earlier(self.codec, self.sizes.rank)["model"]
             return {name: value for name, value in model.items() if name.startswith("vae.")}, {}
         return {}, {}
 

@@ -160,7 +160,7 @@ def learn_foundation(session: Session, seconds: float) -> None:
         session.figures["aimed"] = True
 
     for lesson in ("copy", "posed"):  # of either shape
-        try_step(lambda: replayed.of(*make(lesson, 1.0)), list(parts.parameters()))  # noqa: B023
+        try_step(partial(replayed.of, *make(lesson, 1.0)), list(parts.parameters()))
     seconds -= time.monotonic() - began
     began = time.monotonic()
     logger.info("foundation: ready, %.0f s left", seconds)
